@@ -1,0 +1,201 @@
+"""Driving one claim: plan, send side by side, fold, settle, and again until nothing is needed. The edge of the core."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from random import random as uniform
+from typing import Any, Protocol
+
+from mirt_sitniks.backoff import KEY_CODES, PROBE, retry_delay
+from mirt_sitniks.errors import BadResponse, CrmError, NotFound
+from mirt_sitniks.finding import PAGE, Contact
+from mirt_sitniks.fold import Answer, Rules, fold
+from mirt_sitniks.people import Nobody, People, Person
+from mirt_sitniks.plan import Find, Read, Step, WriteManager, WriteStatus, plan
+from mirt_sitniks.record import Claim, Error, Record, Scan
+from mirt_sitniks.stages import Role
+from mirt_sitniks.stores.protocol import KeyNews, Report, ScanPage, Settled, Settlement, SyncStore, Terms
+from mirt_sitniks.wire import Call, Chat, GetChat, ListChats, Page, SetStatus, UpdateChat
+
+AT_ONCE = 2
+
+
+class Sender(Protocol):
+    """What driving needs of a client."""
+
+    async def send(self, call: Call) -> Any:
+        """The decoded answer; raises only `CrmError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one job: `used` says whether a call went out."""
+
+    used: bool = False
+    answer: Answer | None = None
+    page: ScanPage | None = None
+    error: CrmError | None = None
+
+
+@dataclass
+class Driver:
+    """Everything a drive needs. `clock` is monotonic, `random` gives numbers in [0, 1)."""
+
+    store: SyncStore
+    terms: Terms
+    client: Sender
+    people: People
+    rules: Rules
+    clock: Callable[[], float] = time.monotonic
+    random: Callable[[], float] = uniform
+
+    async def drive(self, claim: Claim) -> Settled:
+        """Work until the claim ends; returns how it was settled last. Raises `StoreError` only."""
+        while True:
+            settled = await self.store.settle(self.terms, await self._round(claim, self.clock()))
+            if settled.claim is None:
+                return settled
+            claim = settled.claim
+
+    async def _round(self, claim: Claim, received: float) -> Report:
+        record, scan = claim.record, claim.scan
+        steps = plan(record, claim.now) if record else ()
+        jobs: list[Coroutine[Any, Any, Sent]] = [self._page(scan, claim, received)] if scan else []
+        ready: list[Answer] = []
+        for step in steps:
+            who = self._who(record, step)
+            if isinstance(who, Nobody) and isinstance(step, WriteManager):
+                error = CrmError(who.message, code="manager_not_found")
+                ready.append(Answer(step, None, error, claim.now))
+            elif who is None and record and record.role and not isinstance(step, WriteStatus):
+                jobs.append(self._managers(step, record.role, claim, received))
+            elif not isinstance(step, Find):
+                jobs.append(self._step(step, who if isinstance(who, Person) else None, claim, received))
+        kept, left = jobs[: len(claim.grants)], jobs[len(claim.grants) :]
+        for job in left:
+            job.close()
+        sent = await asyncio.gather(*kept)
+        answers = ready + [one.answer for one in sent if one.answer]
+        used = sum(1 for one in sent if one.used)
+        unread = next((one.error for one in sent if one.page and one.error), None)
+        return Report(
+            record=self._settlement(record, steps, answers, unread, claim, received) if record else None,
+            page=next((one.page for one in sent if one.page), ScanPage(scan, rest=0.0) if scan else None),
+            news=news_of([one.error for one in sent if one.used]),
+            unused=claim.grants[used:],
+            want=AT_ONCE,
+        )
+
+    def _settlement(
+        self,
+        record: Record,
+        steps: tuple[Step, ...],
+        answers: list[Answer],
+        unread: CrmError | None,
+        claim: Claim,
+        received: float,
+    ) -> Settlement:
+        now = claim.now + self.clock() - received
+        observed, gone = record.observed, False
+        if unread:
+            # The scan paces itself; the record only tells why its chat is not found yet.
+            observed = replace(observed, error=Error(unread.code, unread.message))
+        if answers or not steps:
+            folded = fold(record, answers, self.rules, now=now, random=self.random())
+            observed, gone = folded.observed, folded.gone
+        if not steps and observed.due_at <= now:
+            # Nothing to do although it is due: never spin on it.
+            observed = replace(observed, due_at=now + 1.0)
+        writes = [one for one in answers if isinstance(one.step, WriteStatus | WriteManager)]
+        lost = any(one.error and one.error.unsure for one in writes)
+        return Settlement(
+            session=record.session,
+            token=record.token,
+            generation=record.desired.generation,
+            observed=observed,
+            doubt=record.observed.doubt,
+            chat_id=record.chat_id,
+            gone=gone,
+            lands_until=(now + self.rules.late if lost else now) if writes else None,
+            keep=True,
+        )
+
+    def _who(self, record: Record | None, step: Step) -> Person | Nobody | None:
+        role = step.role if isinstance(step, WriteManager) else record.role if record else None
+        return self.people.pick(role) if role and not isinstance(step, WriteStatus) else None
+
+    def _void(self, received: float) -> bool:
+        """Whether the grant is too old to be used.
+
+        The same check guards the lease: it is many times longer than a grant's grace and a call's timeout together.
+        """
+        return self.clock() - received > self.terms.limit.grace
+
+    async def _step(self, step: Step, person: Person | None, claim: Claim, received: float) -> Sent:
+        if self._void(received):
+            return Sent()
+        call: Call
+        if isinstance(step, WriteStatus):
+            call = SetStatus(step.chat_id, self.rules.statuses[step.stage])
+        elif isinstance(step, WriteManager):
+            call = UpdateChat(step.chat_id, manager_id=person.id if person else None)
+        else:
+            assert isinstance(step, Read)
+            call = GetChat(step.chat_id)
+        sent_at = claim.now + self.clock() - received
+        try:
+            value = await self.client.send(call)
+        except CrmError as error:
+            return Sent(True, Answer(step, None, error, sent_at, person), error=error)
+        return Sent(True, Answer(step, value, None, sent_at, person))
+
+    async def _managers(self, step: Step, role: Role, claim: Claim, received: float) -> Sent:
+        """Read a page of managers, unless another drive does it meanwhile; a failure counts as the step's."""
+        async with self.people.lock:
+            if self._void(received) or self.people.pick(role) is not None:
+                return Sent()
+            call = self.people.call()
+            try:
+                self.people.learn(call, await self.client.send(call))
+            except CrmError as error:
+                error = BadResponse(error.message, status=404) if isinstance(error, NotFound) else error
+                answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now)
+                return Sent(True, answer, error=error)
+        return Sent(True)
+
+    async def _page(self, scan: Scan, claim: Claim, received: float) -> Sent:
+        if self._void(received):
+            return Sent()
+        call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=PAGE)
+        try:
+            page: Page[Chat] = await self.client.send(call)
+        except CrmError as error:
+            resting = error.code == "rate_limited" or error.code in KEY_CODES
+            rest = 0.0 if resting else max(0.5, retry_delay(scan.failures + 1, self.random()))
+            return Sent(True, page=ScanPage(scan, rest=rest), error=error)
+        contacts = tuple(contact(chat) for chat in page.items)
+        return Sent(True, page=ScanPage(scan, contacts, page.raw, page.total))
+
+
+def contact(chat: Chat) -> Contact:
+    """What the directory keeps of a chat."""
+    return Contact(
+        chat.id, chat.nickname, chat.source, chat.user_id, chat.last_message_at, chat.status, chat.manager_id
+    )
+
+
+def _date(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def news_of(errors: Sequence[CrmError | None]) -> KeyNews | None:
+    """What a round's answers say of the key; a refusal outweighs a good answer."""
+    for error in errors:
+        if error and error.code in KEY_CODES:
+            return KeyNews(error.code, PROBE)
+        if error and error.code == "rate_limited":
+            return KeyNews(error.code, error.retry_after or 60.0)
+    return KeyNews() if any(error is None for error in errors) else None

@@ -1,0 +1,100 @@
+"""Every exception that leaves this package, below one root."""
+
+
+class SitniksError(Exception):
+    """Root of all exceptions of this package; the message ends with the cure.
+
+    `code` is one of the error codes that `SyncResult.error` shows. `status` is the HTTP status, if there was an answer.
+    `retryable`: the same call may succeed later. `retry_after`: seconds to wait, when the other side named them.
+    `unsure`: a write may have been applied although no good answer came.
+    """
+
+    code = "unavailable"
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        unsure: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = self.code if code is None else code
+        self.status = status
+        self.retryable = self.retryable if retryable is None else retryable
+        self.retry_after = retry_after
+        self.unsure = unsure
+
+
+class ConfigError(SitniksError, ValueError):
+    """A setting, an argument or the wiring of a graph that cannot be right."""
+
+    code = "config"
+
+
+class StoreError(SitniksError):
+    """The store did not do what it was asked."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class CrmError(SitniksError):
+    """A call to Sitniks that did not bring a usable answer."""
+
+
+class Unauthorized(CrmError):
+    """401: the key is wrong."""
+
+    code = "unauthorized"
+
+
+class PlanRequired(CrmError):
+    """403: the account's plan has no Open API."""
+
+    code = "plan_required"
+
+
+class RateLimited(CrmError):
+    """429, or a 503 that says "too fast": the key must rest. Not a failed attempt."""
+
+    code = "rate_limited"
+    retryable = True
+
+
+class CallTimeout(CrmError):
+    """No answer within the timeout; a write may have been applied when `unsure` is set."""
+
+    code = "timeout"
+    retryable = True
+
+
+class Unavailable(CrmError):
+    """No connection, a broken one, or a 5xx."""
+
+    code = "unavailable"
+    retryable = True
+
+
+class BadResponse(CrmError):
+    """An answer that is not what the contract says: HTML, another shape, more than the size limit, a redirect."""
+
+    code = "bad_response"
+    retryable = True
+
+
+class NotFound(CrmError):
+    """404: the chat (or page) is not there."""
+
+    code = "chat_not_found"
+
+
+class Refused(CrmError):
+    """400, 422 and other 4xx: the CRM will not do this as asked."""
+
+    code = "refused"

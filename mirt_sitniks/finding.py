@@ -1,0 +1,108 @@
+"""Which chat belongs to a customer: pure matching over what the shared scan has read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mirt_sitniks.record import Scan
+
+DAY = 86_400.0
+REACHES = (0.0, DAY, 30 * DAY)
+PAGE, PAGES = 50, 10
+FRESH = 600.0
+CLOCK_SLACK = DAY
+AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A chat of the directory. `nickname` is normalised; any field but `chat_id` may be missing.
+
+    `own`: it is not from the directory, but the chat that another session of the same name has.
+    """
+
+    chat_id: str
+    nickname: str | None = None
+    source: str | None = None
+    user_id: str | None = None
+    last_message_at: str | None = None
+    status: str | None = None
+    manager_id: int | None = None
+    own: bool = False
+
+
+def fits(contact: Contact, channel: str) -> bool:
+    """Whether the chat came in through `channel` (`instagram`, `telegram`); sources look like `telegram_bot`."""
+    return bool(contact.source) and (contact.source or "").strip().casefold().startswith(channel)
+
+
+def choose(contacts: Iterable[Contact], *, instagram: str | None, telegram: str | None) -> Contact | str | None:
+    """The customer's chat, None when there is none, or `AMBIGUOUS` when the name belongs to different people.
+
+    Per channel, only chats of that channel count, or those of unknown source when it has none, or else what other
+    sessions of that name have. Several chats of one `userId`: the newest message. A customer with a name in both
+    channels: the newest message of the two.
+    """
+    known = tuple(contacts)
+    found: list[Contact] = []
+    doubtful = False
+    for channel, name in (("instagram", instagram), ("telegram", telegram)):
+        named = [contact for contact in known if name and contact.nickname == name]
+        listed = [contact for contact in named if not contact.own]
+        mine = [contact for contact in listed if fits(contact, channel)]
+        mine = mine or [contact for contact in listed if not (contact.source or "").strip()]
+        mine = mine or [contact for contact in named if contact.own and fits(contact, channel)]
+        if len({contact.user_id or contact.chat_id for contact in mine}) > 1:
+            doubtful = True
+        elif mine:
+            found.append(newest(mine))
+    if found:
+        return newest(found)
+    return AMBIGUOUS if doubtful else None
+
+
+def newest(contacts: Iterable[Contact]) -> Contact:
+    """The contact with the newest message; ISO times compare as text, and the id decides between equals."""
+    return max(contacts, key=lambda contact: (contact.last_message_at or "", contact.chat_id))
+
+
+def reach_of(attempt: int) -> int:
+    """Which window search number `attempt` (from 0) uses.
+
+    The look-back finds new chats, a day and 30 days find a returning customer's old one. Those are read once; after
+    that only a chat that is new to the CRM can be missing, so the look-back serves again.
+    """
+    return attempt if attempt < len(REACHES) else 0
+
+
+def next_scan(
+    waiting: Iterable[tuple[float, int]],
+    *,
+    token: int,
+    wide: tuple[float, float],
+    now: float,
+    wall: float,
+    lookback: float,
+) -> Scan | None:
+    """The scan that serves all `waiting` searches, given as (since, attempt); None when nobody waits.
+
+    `wide` holds the store's times at which a day and 30 days were last read whole: for ten minutes the directory
+    answers in their place. The end lies a day ahead, so that a slow clock here hides no chat.
+    """
+    since, widest, any_waiting = wall, 0, False
+    for asked, attempt in waiting:
+        any_waiting = True
+        reach = reach_of(attempt)
+        if reach and wide[reach - 1] > now - FRESH:
+            reach = 0
+        widest = max(widest, reach)
+        since = min(since, asked - max(lookback, REACHES[reach]))
+    if not any_waiting:
+        return None
+    return Scan(token=token, since=since, until=wall + CLOCK_SLACK, reach=widest, started=now)
+
+
+def finished(read: int, raw: int, total: int | None) -> bool:
+    """Whether the page of `raw` objects that made it `read` in all was the last one (at most ten pages are read)."""
+    if raw == 0 or read >= PAGE * PAGES:
+        return True
+    return read >= total if total is not None else raw < PAGE

@@ -1,0 +1,44 @@
+"""Which event of a conversation a sync stands for: the same over retry, replay and fork, new with every turn."""
+
+import hashlib
+
+from mirt_sitniks.stages import Stage
+
+_LONGEST = 200
+
+
+def intent_key(stage: Stage, turn: str | None) -> str | None:
+    """The key of one event within a session; the session itself is no part of it.
+
+    A first touch happens once in a session and needs no turn. Without a turn, any other stage has no key: None, and the
+    service takes the sync for a new event.
+    """
+    if stage is Stage.FIRST_TOUCH:
+        return stage.value
+    return f"{stage.value}:{turn}" if turn else None
+
+
+def turn_of(
+    *,
+    message_id: str | None = None,
+    human_id: str | None = None,
+    human_place: int | None = None,
+    human_text: str | None = None,
+    checkpoint_ns: str | None = None,
+) -> str | None:
+    """What names the turn: the first that is there of what the caller knows about it.
+
+    `message_id` is the channel's own id (`metadata.message_id`), `human_id` that of the last human message,
+    `human_place` and `human_text` its position and content. `checkpoint_ns` names the running task; its first part is
+    the host's node and stays the same when that node is run again. An id of more than 200 characters is hashed.
+    """
+    known = message_id or human_id
+    if known:
+        return known if len(known) <= _LONGEST else _digest(known)
+    if human_place is not None:
+        return _digest(f"{human_place}:{human_text or ''}")
+    return (checkpoint_ns or "").split("|")[0] or None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]

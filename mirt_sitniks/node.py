@@ -1,0 +1,184 @@
+"""The one node of the subgraph: reads the state, hands the stage to the service, writes one key, never raises."""
+
+import contextlib
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Protocol, TypedDict
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.config import get_stream_writer
+
+from mirt_sitniks.intent import intent_key
+from mirt_sitniks.reading import Decision, Reading, decide, read, stage_in
+from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.stages import Stage
+
+logger = logging.getLogger(__name__)
+
+Values = Mapping[str, Any]
+Choose = Callable[[Values], Decision]
+
+
+class SyncService(Protocol):
+    """The part of `SitniksChatService` that a node needs; `arguments` are those of its `sync`, keyword-only."""
+
+    async def sync(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
+        """Record the stage, then wait for the CRM no longer than the reply budget."""
+        ...
+
+    def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
+        """The same for a caller without an event loop."""
+        ...
+
+    def skip(self, stage: Stage | None, reason: str, *, first_touch: bool = False) -> SyncResult:
+        """Say that nothing was to be done, and why."""
+        ...
+
+
+def keep_last(left: dict[str, Any] | None, right: dict[str, Any] | None) -> dict[str, Any]:
+    """Reducer of `sitniks`: the later sync stands, a recorded first touch stays, an empty update changes nothing."""
+    before = left if isinstance(left, dict) else {}
+    if not isinstance(right, dict) or not right:
+        return before
+    return {**right, "first_touch": True} if before.get("first_touch") is True else right
+
+
+SitniksValue = Annotated[dict[str, Any], keep_last]
+"""Type of the key `sitniks` in a dataclass or Pydantic state; its default is an empty dict."""
+
+
+class SitniksState(TypedDict, total=False):
+    """Mixin for a host's TypedDict state that shows the thread's last sync in the graph's input and output.
+
+    `sitniks` is empty until the first sync, then `SyncResult.to_state()`: plain JSON, all keys always there.
+    """
+
+    sitniks: SitniksValue
+
+
+def chooser(stage: Stage | Callable[[Any], object] | None, view: Callable[[Values], Any]) -> Choose:
+    """The one function of state that both edges and the node ask: which stage is to be synced, if any.
+
+    `stage` is fixed, or a function of `view(values)`, or None: the state names it. A function that raises is logged,
+    and nothing is synced.
+    """
+    if isinstance(stage, Stage):
+        return lambda values: decide(values, stage)
+    if stage is None:
+        return lambda values: decide(values, stage_in(values))
+
+    def choose(values: Values) -> Decision:
+        try:
+            return decide(values, stage(view(values)))
+        except Exception as exc:
+            logger.error("The stage function raised %s at %s: nothing is synced", *_origin(exc))
+            return None
+
+    return choose
+
+
+class SyncNode(Runnable[Any, dict[str, Any]]):
+    """A public Runnable with both doors: LangGraph gives it the run's context and wraps nothing around it."""
+
+    def __init__(self, service: SyncService, choose: Choose) -> None:
+        self.name = "sync"
+        self._service = service
+        self._choose = choose
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Sync for `graph.invoke`: the calling thread waits, at most for the reply budget."""
+        visit = self._enter(input, config)
+        if visit is None:
+            return {"sitniks": {}}
+        try:
+            if visit.obstacle:
+                return _tell(visit.skipped(self._service))
+            return _tell(self._service.sync_blocking(**visit.arguments))
+        except Exception as exc:
+            return _tell(visit.failed(exc))
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Sync for `graph.ainvoke`, on whatever event loop runs; a cancellation passes through."""
+        visit = self._enter(input, config)
+        if visit is None:
+            return {"sitniks": {}}
+        try:
+            if visit.obstacle:
+                return _tell(visit.skipped(self._service))
+            return _tell(await self._service.sync(**visit.arguments))
+        except Exception as exc:
+            return _tell(visit.failed(exc))
+
+    def _enter(self, values: Values, config: RunnableConfig | None) -> "_Visit | None":
+        decision = self._choose(values)
+        if decision is None:
+            return None
+        configurable = (config or {}).get("configurable") or {}
+        reading = read(values, thread_id=configurable.get("thread_id"), checkpoint_ns=configurable.get("checkpoint_ns"))
+        return _Visit(decision if isinstance(decision, Stage) else None, reading)
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One run of the node: its stage (None: the host named one that does not exist) and what it read."""
+
+    stage: Stage | None
+    reading: Reading
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why there is nothing to hand to the service, or None."""
+        if self.stage is None:
+            return "unknown_stage"
+        return None if self.reading.session else "no_session"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the service's `sync`."""
+        stage, reading = self.stage, self.reading
+        return {
+            "stage": stage,
+            "session": reading.session,
+            "instagram_username": reading.instagram_username,
+            "telegram_username": reading.telegram_username,
+            # A reason stays in state after its escalation; later stages have nothing to do with it.
+            "reason": reading.reason if stage is Stage.ESCALATION else None,
+            "chat_id": reading.chat_id,
+            "intent": intent_key(stage, reading.turn) if stage else None,
+            "first_touch": reading.first_touch,
+        }
+
+    def skipped(self, service: SyncService) -> SyncResult:
+        reason = self.obstacle or ""
+        logger.warning("Nothing is synced: %s", reason, extra={"stage": self.stage, "reason": reason})
+        return service.skip(self.stage, reason, first_touch=self.reading.first_touch)
+
+    def failed(self, exc: Exception) -> SyncResult:
+        """The service broke its promise not to raise: the dialogue goes on all the same."""
+        logger.error("The sync raised %s at %s", *_origin(exc), extra={"stage": self.stage})
+        return SyncResult(
+            stage=self.stage,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            outcome=Outcome.FAILED,
+            chat_id=self.reading.chat_id,
+            first_touch=self.reading.first_touch,
+            error={"code": "unavailable", "message": f"The sync raised {type(exc).__name__}; see the log."},
+        )
+
+
+def _tell(result: SyncResult) -> dict[str, Any]:
+    """The update of the state, told to whoever streams `custom` events as well."""
+    state = result.to_state()
+    # Outside a run there is no writer, and a host's own writer may raise: neither concerns the dialogue.
+    with contextlib.suppress(Exception):
+        get_stream_writer()({"sitniks": dict(state)})
+    return {"sitniks": state}
+
+
+def _origin(exc: Exception) -> tuple[str, str]:
+    """Type and place of an exception; its message may hold customers' words, so no log shows it."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    return type(exc).__name__, f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"

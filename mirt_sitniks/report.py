@@ -1,0 +1,73 @@
+"""What a record means to the caller of a sync: pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from mirt_sitniks.backoff import KEY_CODES, SETTINGS_CODES
+from mirt_sitniks.record import Error, Record, pending
+from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.stages import Stage
+
+GIVEN_UP = SETTINGS_CODES | {"chat_not_found", "chat_ambiguous"}
+
+LOCKS: Mapping[str, str] = {
+    "unauthorized": "Sitniks refused the key (401): check SNITKIX_API_KEY; it is tried again every ten minutes",
+    "plan_required": "the Sitniks account's plan has no Open API (403): change the plan; tried again every ten minutes",
+    "rate_limited": "the key rests after too many calls; the record is synced as soon as it may be used again",
+}
+
+
+def iso(seconds: float) -> str:
+    """Unix time as ISO 8601 UTC with milliseconds and `Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def result_of(
+    record: Record | None,
+    *,
+    stage: Stage,
+    at: float,
+    statuses: Mapping[Stage, str],
+    lock: tuple[str, float] | None = None,
+    first_touch: bool = False,
+) -> SyncResult:
+    """The outcome of a stage whose record is `record`; None is a record nobody has seen yet: `queued`.
+
+    `lock` is the key's: it explains why nothing is sent. A converged record whose status is not the desired one was
+    changed by a person: `held`.
+    """
+    if record is None:
+        return SyncResult(stage, iso(at), Outcome.QUEUED, first_touch=first_touch)
+    outcome, reason, error = _outcome(record, statuses, lock)
+    seen = record.observed
+    return SyncResult(
+        stage=stage,
+        at=iso(at),
+        outcome=outcome,
+        reason=reason,
+        chat_id=record.chat_id,
+        status=str(seen.status.value) if seen.status.gen else None,
+        manager_id=int(seen.manager.value) if seen.manager.gen and seen.manager.value is not None else None,
+        first_touch=first_touch or record.first_touch_at is not None,
+        error={"code": error.code, "message": error.message} if error else None,
+    )
+
+
+def _outcome(
+    record: Record, statuses: Mapping[Stage, str], lock: tuple[str, float] | None
+) -> tuple[Outcome, str | None, Error | None]:
+    error = record.observed.error
+    if record.closed:
+        return Outcome.SKIPPED, "superseded", None
+    if not pending(record):
+        if error and record.desired.generation <= record.observed.parked:
+            return Outcome.FAILED, None, error
+        wanted = record.desired.status.value
+        if wanted and record.observed.status.value != statuses[Stage(wanted)]:
+            return Outcome.HELD, None, None
+        return Outcome.SYNCED, None, None
+    if lock and (not error or error.code not in GIVEN_UP):
+        error = Error(lock[0], LOCKS.get(lock[0], lock[0]))
+    if error and (error.code in KEY_CODES or error.code in GIVEN_UP):
+        return Outcome.FAILED, None, error
+    return Outcome.QUEUED, None, error

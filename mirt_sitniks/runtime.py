@@ -1,0 +1,157 @@
+"""What lives on a service's I/O thread: the client, the store, the worker, and those who wait for a session."""
+
+import asyncio
+import hashlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx
+
+from mirt_sitniks import direct
+from mirt_sitniks.budget import Limit
+from mirt_sitniks.client import SitniksClient
+from mirt_sitniks.drive import Driver
+from mirt_sitniks.errors import CrmError, StoreError
+from mirt_sitniks.fold import Rules
+from mirt_sitniks.people import People, Wanted
+from mirt_sitniks.record import Intent, pending
+from mirt_sitniks.report import iso, result_of
+from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.settings import SitniksSettings
+from mirt_sitniks.stores.protocol import Recorded, Settled, Store, Terms, Verdict
+from mirt_sitniks.worker import SWEEP, Worker
+
+log = logging.getLogger("mirt_sitniks")
+
+DRAIN = 5.0
+
+
+class Runtime:
+    """Made on the I/O thread's loop, used there only.
+
+    A lease lasts three call timeouts, and a write without an answer can land for two.
+    """
+
+    def __init__(
+        self,
+        settings: SitniksSettings,
+        store: Store,
+        *,
+        own_store: bool,
+        client_factory: Callable[[], httpx.AsyncClient] | None = None,
+        worker: bool = True,
+        sweep: float = SWEEP,
+    ) -> None:
+        self.settings, self.store, self._own_store = settings, store, own_store
+        key = settings.api_key.get_secret_value()
+        self.client = SitniksClient(settings.api_url, key, timeout=settings.timeout, client_factory=client_factory)
+        wanted = Wanted(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
+        terms = Terms(
+            key=hashlib.sha256(key.encode()).hexdigest()[:16],
+            limit=Limit(settings.rate_limit.calls, settings.rate_limit.seconds),
+            lease=3 * settings.timeout,
+            lookback=60.0 * settings.lookback_minutes,
+            who=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        rules = Rules(settings.statuses, late=2 * settings.timeout)
+        self.driver = Driver(store, terms, self.client, People(wanted, time.monotonic), rules)
+        self.worker = Worker(self.driver, sweep=sweep, on_done=self._tell)
+        self._polls = worker
+        self._waiting: dict[str, set[asyncio.Future[Settled]]] = {}
+        if worker:
+            self.worker.start()
+
+    async def sync(self, intent: Intent, *, first_touch: bool) -> SyncResult:
+        """Record, drive or leave to who drives, report: what is known when the reply budget ends."""
+        try:
+            recorded = await self.store.record(self.driver.terms, intent)
+        except StoreError as error:
+            return await self._without_store(intent, error, first_touch)
+        settled = Settled(recorded.record, wait=recorded.wait, lock=recorded.lock, now=recorded.now)
+        skipped = recorded.verdict not in (Verdict.NEW, Verdict.KNOWN)
+        if not skipped and self._worth_waiting(recorded):
+            settled = await self._driven(intent.session, recorded) or settled
+        elif not skipped and pending(recorded.record):
+            self.worker.mine.add(intent.session)
+            self.worker.kick()
+        result = result_of(
+            settled.record,
+            stage=intent.stage,
+            at=time.time(),
+            statuses=self.settings.statuses,
+            lock=settled.lock,
+            first_touch=first_touch,
+        )
+        if skipped:
+            return replace(result, outcome=Outcome.SKIPPED, reason=recorded.verdict.value, error=None)
+        return result
+
+    def _worth_waiting(self, recorded: Recorded) -> bool:
+        """Whether the record can move within the reply budget."""
+        if recorded.claim:
+            return True
+        record, soon = recorded.record, self.settings.reply_budget
+        resting = recorded.lock is not None or recorded.wait > soon or record.observed.due_at > recorded.now + soon
+        return pending(record) and not resting and self._polls
+
+    async def _driven(self, session: str, recorded: Recorded) -> Settled | None:
+        """Wait for a drive of the session to end; None when the reply budget ends first. The drive goes on."""
+        done: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(session, set()).add(done)
+        if recorded.claim:
+            self.worker.spawn(recorded.claim)
+        else:
+            self.worker.mine.add(session)
+            self.worker.kick()
+        try:
+            return await asyncio.wait_for(done, self.settings.reply_budget)
+        except TimeoutError:
+            return None
+        finally:
+            waiting = self._waiting[session]
+            waiting.discard(done)
+            if not waiting:
+                del self._waiting[session]
+
+    def _tell(self, settled: Settled) -> None:
+        """Tell those who wait for a session, unless its record goes on within moments."""
+        record = settled.record
+        if record is None:
+            return
+        soon = settled.now + self.settings.reply_budget
+        moving = pending(record) and not record.observed.error and settled.lock is None
+        if moving and self._polls and record.observed.due_at <= soon and settled.now + settled.wait <= soon:
+            return
+        for done in self._waiting.get(record.session, ()):
+            if not done.done():
+                done.set_result(settled)
+
+    async def _without_store(self, intent: Intent, error: StoreError, first_touch: bool) -> SyncResult:
+        """The store is away: with a known chat the stage is written once, without it nothing can be done."""
+        log.error("sitniks: the store is away", extra={"session": intent.session, "stage": intent.stage.value})
+        result = SyncResult(
+            intent.stage,
+            iso(time.time()),
+            Outcome.FAILED,
+            chat_id=intent.chat_id,
+            first_touch=first_touch,
+            error={"code": error.code, "message": error.message},
+        )
+        if not intent.chat_id:
+            return result
+        try:
+            status, manager = await direct.write_once(self.driver, intent.chat_id, intent.stage)
+        except CrmError:
+            return result
+        return replace(result, outcome=Outcome.SYNCED, status=status, manager_id=manager)
+
+    async def aclose(self) -> None:
+        """End within five seconds: claim no more, let running drives finish, close what was opened here."""
+        await self.worker.drain(DRAIN)
+        await self.client.aclose()
+        if self._own_store:
+            await self.store.aclose()

@@ -1,0 +1,7 @@
+"""A local Sitniks CRM over real HTTP, for tests, demos and hosts; needs the extra `sandbox`."""
+
+from .calls import Call
+from .sandbox import Sandbox
+from .server import serve
+
+__all__ = ["Call", "Sandbox", "serve"]

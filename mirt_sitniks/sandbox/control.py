@@ -1,0 +1,178 @@
+"""The sandbox's own controls over HTTP, for processes that do not hold the `Sandbox` object.
+
+No key is asked for; JSON in (`Content-Type: application/json`), JSON out. What is wrong is answered 400, an unknown
+chat 404, both with `{"message": ...}`. Parameters are those of the `Sandbox` method of the same name.
+
+| call | does |
+| --- | --- |
+| `POST /_sandbox/chats` `{"nickname", "source", "name", "appears_in", ...}` | adds a chat: 201 `{"id"}` |
+| `GET /_sandbox/chats` | `{"data": [Chat]}`, the chats that the API shows |
+| `GET /_sandbox/history?chat=ID` | `{"data": [{"at", "field", "before", "after", "by"}]}` |
+| `POST /_sandbox/person` `{"chat", "status", "manager"}` | a person changes the chat: 200 Chat |
+| `POST /_sandbox/messages` `{"chat", "text", "comment_id"}`; with `"by": "person"` a manager writes | 201 Message |
+| `GET /_sandbox/messages?chat=ID`, `GET /_sandbox/notes?chat=ID` | `{"data": [...]}`, the oldest first |
+| `POST /_sandbox/faults` `{"kind", "method", "path", "times", ...options}` | arms a fault: 201 the fault |
+| `GET /_sandbox/faults` | `{"data": [...]}`, the armed ones |
+| `DELETE /_sandbox/faults` | disarms all and drops what they held: 200 |
+| `GET /_sandbox/calls` | `{"data": [Call], "most_in_window": calls in the busiest 10 seconds}` |
+| `GET /_sandbox/settings` | the habits, `key`, `statuses`, `managers` (full name by id) |
+| `PUT /_sandbox/settings` with any of them | changes these: 200, all of them |
+| `POST /_sandbox/reset` | back to the beginning: 200 |
+| `GET /_sandbox/events` | Server-Sent Events: the whole board, at once and after every change |
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from .account import Habits
+from .board import view
+from .faults import Fault
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
+
+_HABITS = [field.name for field in fields(Habits)]
+_OTHERS = ["key", "statuses", "managers"]
+# How long the stream stays silent at most, so that a dead client is noticed.
+_HEARTBEAT = 15.0
+# A burst of changes makes one event.
+_CALM = 0.04
+
+
+def control(sandbox: "Sandbox") -> list[Route]:
+    """The routes, to be mounted at /_sandbox."""
+
+    async def add_chat(body: dict[str, Any]) -> Response:
+        return JSONResponse({"id": sandbox.add_chat(body.pop("nickname", None), **body)}, 201)
+
+    async def chats(request: Request) -> Response:
+        return JSONResponse({"data": sandbox.chats()})
+
+    async def person(body: dict[str, Any]) -> Response:
+        chat_id = body.pop("chat")
+        sandbox.person_sets(chat_id, **body)
+        return JSONResponse(sandbox.chat(chat_id))
+
+    async def add_message(body: dict[str, Any]) -> Response:
+        write = sandbox.person_writes if body.pop("by", "customer") == "person" else sandbox.customer_writes
+        return JSONResponse(write(body.pop("chat"), body.pop("text"), **body), 201)
+
+    async def add_fault(body: dict[str, Any]) -> Response:
+        return JSONResponse(_shown(sandbox.fault(body.pop("kind"), **body)), 201)
+
+    async def faults(request: Request) -> Response:
+        return JSONResponse({"data": [_shown(fault) for fault in sandbox.account.faults.armed]})
+
+    async def clear_faults(request: Request) -> Response:
+        sandbox.clear_faults()
+        return JSONResponse({"data": []})
+
+    async def calls(request: Request) -> Response:
+        return JSONResponse(
+            {"data": [asdict(call) for call in sandbox.calls], "most_in_window": sandbox.most_in_window()}
+        )
+
+    async def settings(request: Request) -> Response:
+        return JSONResponse({name: getattr(sandbox, name) for name in _HABITS + _OTHERS})
+
+    async def change_settings(body: dict[str, Any]) -> Response:
+        strange = set(body) - {*_HABITS, *_OTHERS}
+        if strange:
+            raise ValueError(
+                f"there is no setting {', '.join(sorted(strange))}; there are: {', '.join(_HABITS + _OTHERS)}"
+            )
+        if "managers" in body:
+            body["managers"] = {int(number): name for number, name in body["managers"].items()}
+        for name, value in body.items():
+            setattr(sandbox, name, value)
+        return JSONResponse({name: getattr(sandbox, name) for name in _HABITS + _OTHERS})
+
+    async def reset(body: dict[str, Any]) -> Response:
+        sandbox.reset()
+        return JSONResponse({})
+
+    async def events(request: Request) -> Response:
+        return StreamingResponse(
+            _events(sandbox), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
+
+    def of_chat(show: Callable[[str], list[dict[str, Any]]]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            return JSONResponse({"data": show(request.query_params["chat"])})
+
+        return endpoint
+
+    return [
+        Route("/chats", _guarded(chats), methods=["GET"]),
+        Route("/chats", _with_body(add_chat), methods=["POST"]),
+        Route("/history", _guarded(of_chat(sandbox.history)), methods=["GET"]),
+        Route("/messages", _guarded(of_chat(sandbox.messages)), methods=["GET"]),
+        Route("/messages", _with_body(add_message), methods=["POST"]),
+        Route("/notes", _guarded(of_chat(sandbox.notes)), methods=["GET"]),
+        Route("/person", _with_body(person), methods=["POST"]),
+        Route("/faults", _guarded(faults), methods=["GET"]),
+        Route("/faults", _with_body(add_fault), methods=["POST"]),
+        Route("/faults", _guarded(clear_faults), methods=["DELETE"]),
+        Route("/calls", _guarded(calls), methods=["GET"]),
+        Route("/settings", _guarded(settings), methods=["GET"]),
+        Route("/settings", _with_body(change_settings), methods=["PUT"]),
+        Route("/reset", _with_body(reset), methods=["POST"]),
+        Route("/events", events, methods=["GET"]),
+    ]
+
+
+def _guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def guarded(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except KeyError as error:
+            return JSONResponse({"message": f"not found: {error.args[0]}"}, 404)
+        except (ValueError, TypeError, AttributeError) as error:
+            return JSONResponse({"message": str(error)}, 400)
+
+    return guarded
+
+
+def _with_body(endpoint: Callable[[dict[str, Any]], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def read(request: Request) -> Response:
+        # Asked for because a page of another site cannot send it without this server's leave.
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            raise ValueError("send Content-Type: application/json")
+        body = await request.json()
+        if not isinstance(body, dict):
+            raise ValueError("send a JSON object")
+        return await endpoint(body)
+
+    return _guarded(read)
+
+
+def _shown(fault: Fault) -> dict[str, Any]:
+    options = {
+        name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in fault.options.items()
+    }
+    pattern = fault.path.pattern if fault.path else None
+    return {"kind": fault.kind, "method": fault.method, "path": pattern, "times": fault.times, "options": options}
+
+
+async def _events(sandbox: "Sandbox") -> AsyncIterator[str]:
+    account = sandbox.account
+    yield "retry: 1000\n\n"
+    with account.bell.listen() as rang:
+        while True:
+            rang.clear()
+            with account.bell:
+                board = json.dumps(view(account), ensure_ascii=False)
+                nap = account.clock.nap(account.world.next_event())
+            yield f"data: {board}\n\n"
+            try:
+                await asyncio.wait_for(rang.wait(), _HEARTBEAT if nap is None else min(nap, _HEARTBEAT))
+            except TimeoutError:
+                continue
+            await asyncio.sleep(_CALM)

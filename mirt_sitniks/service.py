@@ -1,0 +1,341 @@
+"""The service that the nodes call: hands a stage to the I/O thread and waits no longer than the reply budget."""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from mirt_sitniks import direct
+from mirt_sitniks.drive import contact
+from mirt_sitniks.errors import ConfigError, SitniksError
+from mirt_sitniks.finding import CLOCK_SLACK, Contact, choose, finished
+from mirt_sitniks.intent import intent_key
+from mirt_sitniks.io_thread import IoThread
+from mirt_sitniks.record import Intent
+from mirt_sitniks.report import iso
+from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.runtime import Runtime
+from mirt_sitniks.settings import SitniksSettings
+from mirt_sitniks.stages import EFFECTS, Stage, parse_stage
+from mirt_sitniks.stores import open_store
+from mirt_sitniks.stores.protocol import Store
+from mirt_sitniks.wire import ListChats, ListManagers, SetStatus, UpdateChat, normalise_username
+from mirt_sitniks.worker import SWEEP
+
+log = logging.getLogger("mirt_sitniks")
+T = TypeVar("T")
+
+SHORTEST_HOLD = 0.1
+REASON_LENGTH = 200
+
+
+class SitniksChatService:
+    """Keeps Sitniks CRM in step with conversations; usable from nodes, from plain async code and from threads.
+
+    `settings` default to the environment's; without address and key the service is disabled and only logs. `store`
+    defaults to the one the settings name and is closed by `aclose` only then. `client_factory` makes the httpx client.
+    `worker=False` leaves unfinished work to `mirt-sitniks worker` processes. Nothing is opened before the first use.
+
+    No verb raises for what the CRM or the store does. As an async context manager it closes on exit.
+    """
+
+    def __init__(
+        self,
+        settings: SitniksSettings | None = None,
+        *,
+        store: Store | None = None,
+        client_factory: Callable[[], httpx.AsyncClient] | None = None,
+        worker: bool = True,
+        sweep: float = SWEEP,
+    ) -> None:
+        self.settings = settings if settings is not None else SitniksSettings()
+        self._store, self._own_store = store, store is None
+        self._client_factory = client_factory
+        self._worker, self._sweep = worker, sweep
+        self._io = IoThread()
+        self._runtime: tuple[int, Runtime] | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is an address and a key."""
+        return self.settings.enabled
+
+    async def sync(
+        self,
+        stage: Stage | str,
+        *,
+        session: str,
+        instagram_username: str | None = None,
+        telegram_username: str | None = None,
+        reason: str | None = None,
+        chat_id: str | None = None,
+        intent: str | None = None,
+        first_touch: bool = False,
+    ) -> SyncResult:
+        """Record that the session has come to `stage`, and bring the CRM there.
+
+        `intent` makes repeated calls one event: by default a fresh one each call, for a first touch one a session.
+        `chat_id` is a hint from an earlier result, used while the store does not know the chat; `first_touch` is kept
+        in the result. Waits at most `reply_budget` seconds; what is not done by then is `queued` and goes on by itself.
+        """
+        asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
+        if isinstance(asked, SyncResult):
+            return asked
+        future = self._begin(asked, first_touch)
+        try:
+            waiting = asyncio.shield(asyncio.wrap_future(future))
+            return await asyncio.wait_for(waiting, self._hold)
+        except TimeoutError:
+            return self._queued(asked, first_touch)
+        except Exception as error:
+            return self._broken(asked, first_touch, error)
+
+    def sync_blocking(
+        self,
+        stage: Stage | str,
+        *,
+        session: str,
+        instagram_username: str | None = None,
+        telegram_username: str | None = None,
+        reason: str | None = None,
+        chat_id: str | None = None,
+        intent: str | None = None,
+        first_touch: bool = False,
+    ) -> SyncResult:
+        """The same for code without an event loop: the calling thread waits, at most for the reply budget."""
+        asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
+        if isinstance(asked, SyncResult):
+            return asked
+        try:
+            return self._begin(asked, first_touch).result(self._hold)
+        except TimeoutError:
+            return self._queued(asked, first_touch)
+        except Exception as error:
+            return self._broken(asked, first_touch, error)
+
+    def skip(self, stage: Stage | None, reason: str, *, first_touch: bool = False) -> SyncResult:
+        """A result that says that nothing was to be done, and why."""
+        return SyncResult(stage, iso(time.time()), Outcome.SKIPPED, reason=reason, first_touch=first_touch)
+
+    async def handle_first_touch(
+        self, user_id: str, instagram_username: str | None = None, telegram_username: str | None = None
+    ) -> SyncResult:
+        """The customer's first message: `Взято в роботу`, the AI manager. Once a session."""
+        return await self.sync(
+            Stage.FIRST_TOUCH,
+            session=user_id,
+            instagram_username=instagram_username,
+            telegram_username=telegram_username,
+        )
+
+    async def handle_invoice_sent(self, user_id: str) -> SyncResult:
+        """Payment details were shown: `Виставлено рахунок`."""
+        return await self.sync(Stage.GIVE_REQUISITES, session=user_id)
+
+    async def handle_escalation(self, user_id: str, reason: str | None = None) -> SyncResult:
+        """A person has to take over: `AI Увага`, a live manager."""
+        return await self.sync(Stage.ESCALATION, session=user_id, reason=reason)
+
+    async def get_managers(self) -> list[dict[str, Any]]:
+        """All managers as the API shows them (`{"id", "user": {"fullname"}}`); empty when disabled or on an error."""
+
+        async def read(runtime: Runtime) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+            skip = 0
+            while True:
+                page = await direct.call(runtime.driver, ListManagers(skip=skip))
+                found += [direct.raw(one) for one in page.items]
+                skip += page.raw
+                if finished(skip, page.raw, page.total):
+                    return found
+
+        return await self._verb("get_managers", read, [])
+
+    async def find_chat_by_username(
+        self,
+        instagram_username: str | None = None,
+        telegram_username: str | None = None,
+        lookback_minutes: int = 5,
+    ) -> str | None:
+        """The id of the customer's chat among those of the last minutes; None when there is none, or several people."""
+        names = {
+            "instagram": normalise_username(instagram_username),
+            "telegram": normalise_username(telegram_username),
+        }
+
+        async def read(runtime: Runtime) -> str | None:
+            now = datetime.now(UTC)
+            since, until = now - timedelta(minutes=lookback_minutes), now + timedelta(seconds=CLOCK_SLACK)
+            contacts: list[Contact] = []
+            skip = 0
+            while True:
+                page = await direct.call(runtime.driver, ListChats(since, until, skip=skip))
+                contacts += [contact(chat) for chat in page.items]
+                skip += page.raw
+                if finished(skip, page.raw, page.total):
+                    break
+            found = choose(contacts, **names)
+            return found.chat_id if isinstance(found, Contact) else None
+
+        return await self._verb("find_chat_by_username", read, None) if any(names.values()) else None
+
+    async def update_chat_status(self, chat_id: str, status: str) -> bool:
+        """Set a chat's status by its name; whether the CRM confirmed it."""
+
+        async def write(runtime: Runtime) -> bool:
+            await direct.call(runtime.driver, SetStatus(chat_id, status))
+            await runtime.store.observe(chat_id, status=status)
+            return True
+
+        return await self._verb("update_chat_status", write, False) if chat_id and status else False
+
+    async def assign_manager(self, chat_id: str, manager_id: int) -> bool:
+        """Make a manager responsible for a chat; whether the CRM confirmed it."""
+
+        async def write(runtime: Runtime) -> bool:
+            await direct.call(runtime.driver, UpdateChat(chat_id, manager_id=manager_id))
+            await runtime.store.observe(chat_id, manager_id=manager_id)
+            return True
+
+        return await self._verb("assign_manager", write, False) if chat_id else False
+
+    async def reconcile(self, limit: int = 50) -> int:
+        """Drive at most `limit` due records now; how many were driven. For hosts without a worker, from a timer."""
+        return await self._verb("reconcile", lambda runtime: runtime.worker.reconcile(limit), 0)
+
+    async def aclose(self) -> None:
+        """End within five seconds; what is unfinished stays in the store and is picked up by the next process."""
+        made, self._runtime = self._runtime, None
+        if made and made[0] == os.getpid():
+            await asyncio.shield(asyncio.wrap_future(self._io.submit(made[1].aclose)))
+        self._io.stop()
+        _forget_default(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def _hold(self) -> float:
+        return max(self.settings.reply_budget, SHORTEST_HOLD)
+
+    def _intent(
+        self,
+        stage: Stage | str,
+        session: str,
+        instagram: str | None,
+        telegram: str | None,
+        reason: str | None,
+        chat_id: str | None,
+        key: str | None,
+    ) -> Intent | SyncResult:
+        """The intent to record, or the result that says why there is none."""
+        known = parse_stage(stage)
+        if known is None:
+            return self.skip(None, "unknown_stage")
+        if not str(session or "").strip():
+            return self.skip(known, "no_session")
+        if not self.enabled:
+            status, role = self.settings.statuses[known], EFFECTS[known].role
+            log.info(
+                "sitniks: disabled, would set status “%s”%s",
+                status,
+                f" and assign the {role} manager" if role else "",
+                extra={"session": session, "stage": known.value},
+            )
+            return SyncResult(known, iso(time.time()), Outcome.DISABLED)
+        return Intent(
+            session=str(session),
+            stage=known,
+            key=intent_key(known, None) or key or f"{known.value}:{uuid.uuid4().hex}",
+            instagram=normalise_username(instagram),
+            telegram=normalise_username(telegram),
+            chat_id=chat_id,
+            reason=reason[:REASON_LENGTH] if reason else None,
+        )
+
+    def _begin(self, intent: Intent, first_touch: bool) -> "Future[SyncResult]":
+        return self._run(lambda runtime: runtime.sync(intent, first_touch=first_touch))
+
+    def _run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> "Future[T]":
+        """Run `work` on the I/O thread with the runtime of this process, made there on first use."""
+
+        async def on_thread() -> T:
+            if self._runtime is None or self._runtime[0] != os.getpid():
+                store = self._store or open_store(self.settings)
+                runtime = Runtime(
+                    self.settings,
+                    store,
+                    own_store=self._own_store,
+                    client_factory=self._client_factory,
+                    worker=self._worker,
+                    sweep=self._sweep,
+                )
+                self._runtime = os.getpid(), runtime
+            return await work(self._runtime[1])
+
+        return self._io.submit(on_thread)
+
+    async def _verb(self, name: str, work: Callable[[Runtime], Coroutine[Any, Any, T]], otherwise: T) -> T:
+        if not self.enabled:
+            log.info("sitniks: disabled, %s does nothing", name)
+            return otherwise
+        try:
+            return await asyncio.shield(asyncio.wrap_future(self._run(work)))
+        except SitniksError as error:
+            log.warning("sitniks: %s failed: %s", name, error.message, extra={"code": error.code})
+        except Exception as error:
+            log.error("sitniks: %s failed: %s", name, type(error).__name__)
+        return otherwise
+
+    def _queued(self, intent: Intent, first_touch: bool) -> SyncResult:
+        """Not even the store has answered yet: what the caller knew is all that is known."""
+        return SyncResult(
+            intent.stage, iso(time.time()), Outcome.QUEUED, chat_id=intent.chat_id, first_touch=first_touch
+        )
+
+    def _broken(self, intent: Intent, first_touch: bool, error: Exception) -> SyncResult:
+        """A bug of ours must not reach the dialogue."""
+        log.error("sitniks: a sync failed: %s", type(error).__name__, extra={"session": intent.session})
+        state = {"code": "unavailable", "message": f"the sync failed with {type(error).__name__}: see the log"}
+        return SyncResult(intent.stage, iso(time.time()), Outcome.FAILED, first_touch=first_touch, error=state)
+
+
+_default: SitniksChatService | None = None
+_default_lock = threading.Lock()
+
+
+def get_sitniks_chat_service() -> SitniksChatService:
+    """The process's one service, from the environment; made anew after `aclose()`.
+
+    Never raises: settings that cannot be right give a disabled service and one loud line in the log.
+    """
+    global _default
+    with _default_lock:
+        if _default is None:
+            try:
+                _default = SitniksChatService()
+            except ConfigError as error:
+                log.error("sitniks: disabled, nothing will reach the CRM: %s", error.message)
+                _default = SitniksChatService(SitniksSettings.model_construct(api_url=""))
+        return _default
+
+
+def _forget_default(service: SitniksChatService) -> None:
+    global _default
+    with _default_lock:
+        if _default is service:
+            _default = None

@@ -1,0 +1,260 @@
+"""What the host decides, read from keywords, the environment and `.env`, and checked once."""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mirt_sitniks.client import is_loopback
+from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.stages import EFFECTS, Stage
+
+VARIABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "api_url": ("SNITKIX_API_URL",),
+        "api_key": ("SNITKIX_API_KEY",),
+        "ai_manager_name": ("SITNIKS_AI_MANAGER_NAME",),
+        "ai_manager_id": ("SITNIKS_AI_MANAGER_ID",),
+        "human_manager_id": ("SITNIKS_HUMAN_MANAGER_ID",),
+        "status_first_touch": ("SITNIKS_STATUS_FIRST_TOUCH",),
+        "status_give_requisites": ("SITNIKS_STATUS_GIVE_REQUISITES",),
+        "status_escalation": ("SITNIKS_STATUS_ESCALATION",),
+        "reply_budget": ("SITNIKS_REPLY_BUDGET",),
+        "timeout": ("SITNIKS_TIMEOUT",),
+        "rate_limit": ("SITNIKS_RATE_LIMIT",),
+        "lookback_minutes": ("SITNIKS_LOOKBACK_MINUTES",),
+        "store": ("SITNIKS_STORE",),
+        "database": ("SITNIKS_DATABASE",),
+        "supabase_url": ("SUPABASE_URL",),
+        "supabase_key": ("SUPABASE_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_API_KEY"),
+    }
+)
+"""Field -> the variables that set it; of several, the first that holds something usable."""
+
+_CURES: Mapping[str, str] = {
+    "api_url": "give the address of the CRM (https://crm.sitniks.com): https, or http on loopback; no query, no login",
+    "api_key": "copy the key alone from Sitniks, without `Bearer`, spaces or quotes, then replace it if that fails",
+    "ai_manager_name": "give the full name of a manager as Sitniks shows it",
+    "ai_manager_id": "give the manager's id in Sitniks, a positive whole number",
+    "human_manager_id": "give the manager's id in Sitniks, a positive whole number",
+    "status_first_touch": "give the name of a status as Sitniks shows it",
+    "status_give_requisites": "give the name of a status as Sitniks shows it",
+    "status_escalation": "give the name of a status as Sitniks shows it",
+    "reply_budget": "give seconds from 0 to 60",
+    "timeout": "give seconds from 0.1 to 25",
+    "rate_limit": "give calls/seconds like 9/10.5: 1 to 10 calls, and at most 10 in 10 seconds unless on loopback",
+    "lookback_minutes": "give a whole number of minutes from 1 to 1440",
+    "store": "give sqlite or supabase",
+    "database": "give the path of a file, or :memory:",
+    "supabase_url": "give the address of the project (https://<project>.supabase.co), or set SITNIKS_STORE=sqlite",
+    "supabase_key": "use the service_role key or an sb_secret_ key of the project, or set SITNIKS_STORE=sqlite",
+}
+
+# What the vendor allows a key, and locks it for a minute when it is asked for more.
+_VENDOR_CALLS, _VENDOR_SECONDS = 10, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `calls` in any `seconds`; written `calls/seconds`, as in `9/10.5`."""
+
+    calls: int
+    seconds: float
+
+    @classmethod
+    def parse(cls, value: object) -> "RateLimit":
+        """Read `9/10.5`; raises `ValueError` for what is not 1 to 10 calls in 0 to 3600 seconds."""
+        if isinstance(value, cls):
+            value = str(value)
+        match = re.fullmatch(r"\s*([0-9]{1,2})\s*/\s*([0-9]{1,6}(?:\.[0-9]{1,9})?)\s*", str(value))
+        if not match or not 1 <= int(match[1]) <= _VENDOR_CALLS or not 0 < float(match[2]) <= 3600:
+            raise ValueError("not a rate limit")
+        return cls(int(match[1]), float(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.calls}/{self.seconds:.9f}".rstrip("0").rstrip(".")
+
+
+_Rate = Annotated[RateLimit, BeforeValidator(RateLimit.parse), PlainSerializer(str, return_type=str)]
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+_Id = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class SitniksSettings(BaseSettings):
+    """All settings, frozen; keywords by field name go before the environment, the environment before `.env`.
+
+    `VARIABLES` says which variable sets which field. Whitespace around values goes; a variable that is empty counts as
+    unset, and hides its twin in `.env`. Without `api_url` or `api_key` the service is disabled. Times are seconds, but
+    for `lookback_minutes`.
+
+    Raises `ConfigError` for a value that cannot be right: it names the variable and the cure and never shows the value,
+    because a secret can stand in the wrong variable. The Supabase settings are only judged when they are used.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    api_url: str = ""
+    api_key: SecretStr = SecretStr("")
+    ai_manager_name: _Name = "Павло"
+    ai_manager_id: _Id | None = None
+    human_manager_id: _Id | None = None
+    status_first_touch: _Name = EFFECTS[Stage.FIRST_TOUCH].status
+    status_give_requisites: _Name = EFFECTS[Stage.GIVE_REQUISITES].status
+    status_escalation: _Name = EFFECTS[Stage.ESCALATION].status
+    reply_budget: float = Field(1.5, ge=0, le=60, allow_inf_nan=False)
+    timeout: float = Field(10.0, ge=0.1, le=25, allow_inf_nan=False)
+    rate_limit: _Rate = RateLimit(9, 10.5)
+    lookback_minutes: int = Field(5, ge=1, le=1440)
+    store: Literal["sqlite", "supabase"] | None = None
+    database: Annotated[str, Field(min_length=1)] = "sitniks.sqlite3"
+    supabase_url: str = ""
+    supabase_key: SecretStr = SecretStr("")
+
+    def __init__(self, **values: Any) -> None:
+        problem: str | None
+        try:
+            super().__init__(**values)
+        except ValidationError as exc:
+            field = str(exc.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0])
+            problem = _wrong(field)
+        except (OSError, ValueError) as exc:
+            problem = f"The file .env cannot be read ({type(exc).__name__}); save it as UTF-8 text, or remove it."
+        else:
+            problem = _problem(self)
+        values.clear()
+        if problem:
+            # Raised out here and without `self`: frames go to error trackers, and the values may be secrets.
+            del self
+            raise ConfigError(problem)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is an address and a key: without them nothing is called, only logged."""
+        return bool(self.api_url and self.api_key)
+
+    @property
+    def store_kind(self) -> Literal["sqlite", "supabase"]:
+        """The store that is used: the one set, else Supabase when its address and key are there, else SQLite."""
+        return self.store or ("supabase" if self.supabase_url and self.supabase_key else "sqlite")
+
+    @property
+    def statuses(self) -> Mapping[Stage, str]:
+        """The name of the status that each stage shows in the CRM."""
+        return MappingProxyType({stage: str(getattr(self, f"status_{stage.value}")) for stage in Stage})
+
+    def status_setting(self, stage: Stage) -> str:
+        """The variable that names the status of `stage`, for messages."""
+        return VARIABLES[f"status_{stage.value}"][0]
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _strip(cls, value: object) -> object:
+        if isinstance(value, SecretStr):
+            return SecretStr(value.get_secret_value().strip())
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("api_url", "api_key", "supabase_url", "supabase_key", mode="before")
+    @classmethod
+    def _absent(cls, value: object) -> object:
+        return "" if value is None else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Keywords, then our variables; a host's unrelated `DATABASE` or `TIMEOUT` is not ours to read."""
+        return init_settings, _Variables(settings_cls, dotenv_settings, env_settings)
+
+
+class _Variables(PydanticBaseSettingsSource):
+    """The values of `VARIABLES`; the later of `sources` wins."""
+
+    def __init__(self, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._found: dict[str, str] = {}
+        for source in sources:
+            if isinstance(source, EnvSettingsSource):
+                self._found |= {name.upper(): (value or "").strip() for name, value in source.env_vars.items()}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The value of one field, or None."""
+        values = [value for name in VARIABLES.get(field_name, ()) if (value := self._found.get(name))]
+        # A host may keep its browser key in SUPABASE_KEY beside the service key in one of the others.
+        usable = [value for value in values if not (field_name == "supabase_key" and _is_public(value))]
+        return next(iter(usable + values), None), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def _problem(settings: SitniksSettings) -> str | None:
+    """What is wrong with values that are of the right type, as one line with the cure; None when all is well."""
+    for name in ("ai_manager_name", *(f"status_{stage.value}" for stage in Stage)):
+        if not getattr(settings, name).isprintable():
+            return _wrong(name)
+    if settings.api_url and not _is_address(settings.api_url):
+        return _wrong("api_url")
+    if not _is_sendable(settings.api_key):
+        return _wrong("api_key")
+    limit = settings.rate_limit
+    most = limit.calls * math.ceil(_VENDOR_SECONDS / limit.seconds)
+    if most > _VENDOR_CALLS and not is_loopback(settings.api_url):
+        return _wrong("rate_limit")
+    if settings.store_kind == "supabase":
+        if not _is_address(settings.supabase_url, in_network=True):
+            return _wrong("supabase_url")
+        key = settings.supabase_key
+        if not key or not _is_sendable(key) or _is_public(key.get_secret_value()):
+            return _wrong("supabase_key")
+    return None
+
+
+def _wrong(field: str) -> str:
+    variable = VARIABLES[field][0] if field in VARIABLES else field
+    return f"{variable} cannot be right: {_CURES.get(field, 'correct it or remove it')}."
+
+
+def _is_address(url: str, *, in_network: bool = False) -> bool:
+    """Whether a key may be sent to `url`; `in_network` also takes http to a bare name, as self-hosted Supabase has."""
+    try:
+        parts, parsed = urlsplit(url), httpx.URL(url)
+        # A key over plain http can be read on the way, and one in the address ends up in logs.
+        near = is_loopback(url) or (in_network and "." not in parsed.host and ":" not in parsed.host)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and near)
+        bare = not parts.query and not parts.fragment and parts.username is None and parts.password is None
+        return safe and bare and bool(parsed.host) and parts.port != 0 and url.isprintable() and " " not in url
+    except (ValueError, httpx.InvalidURL):
+        return False
+
+
+def _is_sendable(key: SecretStr) -> bool:
+    """Whether the key can stand in a header; "Illegal header value" messages have leaked keys that cannot."""
+    return re.fullmatch(r"[!-~]*", key.get_secret_value()) is not None
+
+
+def _is_public(key: str) -> bool:
+    """Whether this is a Supabase key for browsers, which may read and write nothing here."""
+    if key.startswith("sb_publishable_"):
+        return True
+    with suppress(ValueError, RecursionError, AttributeError):
+        payload = f"{key}.".split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return claims.get("role") in ("anon", "authenticated")
+    return False

@@ -1,0 +1,55 @@
+"""The three moments of a conversation that the CRM must show, as a table of data."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Stage(StrEnum):
+    """A moment of the conversation that moves the CRM's chat."""
+
+    FIRST_TOUCH = "first_touch"
+    GIVE_REQUISITES = "give_requisites"
+    ESCALATION = "escalation"
+
+
+class Role(StrEnum):
+    """Who shall be responsible for a chat; the person is chosen when the call is made."""
+
+    AI = "ai"
+    HUMAN = "human"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a stage wants of a chat.
+
+    `status` is the status name unless the settings say otherwise; `role` is who becomes responsible (None: unchanged);
+    `head_start` is how many seconds earlier the stage counts when many wait for few calls. It is at most ten minutes,
+    so nothing waits longer than that behind stages recorded later.
+    """
+
+    status: str
+    role: Role | None
+    head_start: float
+
+
+EFFECTS: Mapping[Stage, Effect] = MappingProxyType(
+    {
+        Stage.FIRST_TOUCH: Effect("Взято в роботу", Role.AI, 0.0),
+        Stage.GIVE_REQUISITES: Effect("Виставлено рахунок", None, 300.0),
+        Stage.ESCALATION: Effect("AI Увага", Role.HUMAN, 600.0),
+    }
+)
+
+_SPELLINGS = {"give_requisits": Stage.GIVE_REQUISITES}
+
+
+def parse_stage(value: object) -> Stage | None:
+    """Read a stage as people write it: letter case, `-` and spaces are forgiven; anything else is None."""
+    if not isinstance(value, str):
+        return None
+    name = re.sub(r"[\s_-]+", "_", value.strip().lower())
+    return _SPELLINGS.get(name) or next((stage for stage in Stage if stage == name), None)

@@ -1,0 +1,184 @@
+"""The pure model of a store: the rules over dictionaries. Oracle of the contract suite, and fast in simulations."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from mirt_sitniks.finding import Contact
+from mirt_sitniks.record import Intent, Record, pending
+from mirt_sitniks.stores import rules
+from mirt_sitniks.stores.protocol import Claimed, Entry, Key, Recorded, Report, Settled, Terms
+
+OVERDUE = 600.0
+
+
+@dataclass
+class MemoryRows:
+    """All rows of one store."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    directory: dict[str, Contact] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    keys: dict[str, Key] = field(default_factory=dict)
+    touched: dict[tuple[str, str], float] = field(default_factory=dict)
+    orders: int = 0
+    wall: float = 0.0
+
+    def get(self, session: str) -> Record | None:
+        return self.records.get(session)
+
+    def put(self, record: Record) -> None:
+        self.records[record.session] = record
+        self.touched["record", record.session] = self.wall
+
+    def by_chat(self, chat_id: str) -> Record | None:
+        return next((one for one in self.records.values() if one.chat_id == chat_id), None)
+
+    def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Contact]:
+        names = {instagram, telegram} - {None}
+        found = [contact for contact in self.directory.values() if contact.nickname in names]
+        listed = {contact.chat_id for contact in found}
+        for one in self.records.values():
+            if one.chat_id and one.chat_id not in listed:
+                if instagram and one.instagram == instagram:
+                    found.append(Contact(one.chat_id, instagram, "instagram", own=True))
+                elif telegram and one.telegram == telegram:
+                    found.append(Contact(one.chat_id, telegram, "telegram", own=True))
+        return found
+
+    def add_contacts(self, contacts: Iterable[Contact]) -> None:
+        for contact in contacts:
+            self.directory[contact.chat_id] = contact
+            self.touched["contact", contact.chat_id] = self.wall
+
+    def drop_contact(self, chat_id: str) -> None:
+        self.directory.pop(chat_id, None)
+
+    def intent(self, session: str, key: str) -> int | None:
+        wanted = ("intent", session, key)
+        return next((e.generation for e in self.entries if (e.kind, e.session, e.key) == wanted), None)
+
+    def log_intent(self, intent: Intent, generation: int, who: str, at: float) -> int:
+        after = {"reason": intent.reason} if intent.reason else {}
+        return self._log(intent.session, "intent", intent.key, intent.stage.value, generation, who, at, {}, after)
+
+    def log_outcome(self, before: Record, after: Record, who: str, at: float) -> None:
+        stage = after.desired.stage.value if after.desired.stage else None
+        lines = rules.line(before), rules.line(after)
+        self._log(after.session, "outcome", None, stage, after.desired.generation, who, at, *lines)
+
+    def _log(self, *fields: object) -> int:
+        self.orders += 1
+        self.entries.append(Entry(self.orders, *fields))  # type: ignore[arg-type]
+        return self.orders
+
+    def due(self, now: float, limit: int) -> Iterable[Record]:
+        return sorted(self._due(now, found=True), key=lambda one: (one.urgent_at, one.desired.order))[:limit]
+
+    def searching(self, now: float) -> Iterable[Record]:
+        return self._due(now, found=False)
+
+    def _due(self, now: float, *, found: bool) -> list[Record]:
+        left = [one for one in self.records.values() if (one.chat_id is not None) is found and pending(one)]
+        return [one for one in left if one.observed.due_at <= now and one.lease_until <= now]
+
+    def unfound(self) -> Iterable[Record]:
+        return [one for one in self.records.values() if one.chat_id is None and pending(one)]
+
+    def ahead(self, urgent_at: float, now: float, limit: int) -> int:
+        return min(limit, sum(1 for one in self._due(now, found=True) if one.urgent_at < urgent_at))
+
+    def next_due(self, scan_at: float) -> float | None:
+        return min(
+            (
+                max(one.observed.due_at, one.lease_until, scan_at if one.chat_id is None else 0.0)
+                for one in self.records.values()
+                if pending(one)
+            ),
+            default=None,
+        )
+
+    def key(self, key: str) -> Key:
+        return self.keys.get(key, Key())
+
+    def put_key(self, key: str, state: Key) -> None:
+        self.keys[key] = state
+
+
+@dataclass
+class MemoryStore:
+    """`SyncStore` and `CareStore` over `MemoryRows`; `clock` is the store's, `wall` gives Unix time."""
+
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    rows: MemoryRows = field(default_factory=MemoryRows)
+
+    def _moment(self, terms: Terms) -> rules.Moment:
+        self.rows.wall = self.wall()
+        return rules.Moment(self.rows, terms, self.clock(), self.rows.wall)
+
+    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+        """Log an intent."""
+        return rules.record(self._moment(terms), intent, want)
+
+    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+        """Take due work."""
+        return rules.claim(self._moment(terms), limit)
+
+    async def settle(self, terms: Terms, report: Report) -> Settled:
+        """Fold a round in."""
+        return rules.settle(self._moment(terms), report)
+
+    async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
+        """Note an own write."""
+        rules.observe(self._moment(Terms("")), chat_id, status, manager_id)
+
+    async def get(self, session: str) -> Record | None:
+        """The record of a session."""
+        return self.rows.get(session)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
+        """The newest entries of a session."""
+        return tuple(entry for entry in self.rows.entries if entry.session == session)[-limit:]
+
+    async def forget(self, session: str) -> int:
+        """Erase one customer."""
+        rows, record = self.rows, self.rows.get(session)
+        if record is None:
+            return 0
+        names = {record.instagram, record.telegram} - {None}
+        chats = {one.chat_id for one in rows.directory.values() if one.nickname in names} | {record.chat_id}
+        before = self._size()
+        del rows.records[session]
+        rows.entries = [entry for entry in rows.entries if entry.session != session]
+        rows.directory = {key: one for key, one in rows.directory.items() if key not in chats}
+        return before - self._size()
+
+    async def prune(self, older_than: float) -> int:
+        """Delete what is converged and old."""
+        rows, limit, before = self.rows, self.wall() - older_than, self._size()
+        young = {name for (kind, name), at in rows.touched.items() if kind == "record" and at >= limit}
+        rows.records = {key: one for key, one in rows.records.items() if key in young or pending(one)}
+        rows.entries = [entry for entry in rows.entries if entry.at >= limit]
+        rows.directory = {key: one for key, one in rows.directory.items() if rows.touched["contact", key] >= limit}
+        return before - self._size()
+
+    def _size(self) -> int:
+        return len(self.rows.records) + len(self.rows.entries) + len(self.rows.directory)
+
+    async def counts(self) -> dict[str, int]:
+        """How much is there."""
+        left = [one for one in self.rows.records.values() if pending(one)]
+        overdue = sum(1 for one in left if one.observed.due_at < self.clock() - OVERDUE)
+        return {
+            "records": len(self.rows.records),
+            "pending": len(left),
+            "overdue": overdue,
+            "ledger": len(self.rows.entries),
+            "directory": len(self.rows.directory),
+        }
+
+    async def check(self) -> None:
+        """Always fine."""

@@ -1,0 +1,174 @@
+"""The embedded store: SQLite in WAL mode, several processes on one machine.
+
+It survives `kill -9` at any point. A power cut can take the last transactions with it, but never leaves half of one.
+"""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from typing import TypeVar
+
+from mirt_sitniks.errors import StoreError
+from mirt_sitniks.record import Intent, Record
+from mirt_sitniks.stores import rules
+from mirt_sitniks.stores.protocol import Claimed, Entry, Recorded, Report, Settled, Terms
+from mirt_sitniks.stores.sqlite_rows import OVERDUE, SqliteRows
+
+T = TypeVar("T")
+BUSY = 5.0
+
+
+class SqliteStore:
+    """Sync and care stores in one file; `:memory:` lives as long as the store and works from every thread.
+
+    `path` is the database file; its folder must exist. `clock` is a monotonic clock that all processes of the machine
+    share, `wall` gives Unix time. The store's own clock never goes back: neither a changed wall clock nor a reboot
+    harms leases and budget. All SQL runs on one thread; a process that was forked opens a connection of its own.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = "sitniks.sqlite3",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = os.fspath(path)
+        self._clock, self._wall = clock, wall
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._thread: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+        """Log an intent."""
+        return await self._write(lambda rows, now: rules.record(self._moment(rows, terms, now), intent, want))
+
+    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+        """Take due work."""
+        return await self._write(lambda rows, now: rules.claim(self._moment(rows, terms, now), limit))
+
+    async def settle(self, terms: Terms, report: Report) -> Settled:
+        """Fold a round in."""
+        return await self._write(lambda rows, now: rules.settle(self._moment(rows, terms, now), report))
+
+    async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
+        """Note an own write."""
+        await self._write(
+            lambda rows, now: rules.observe(self._moment(rows, Terms(""), now), chat_id, status, manager_id)
+        )
+
+    async def get(self, session: str) -> Record | None:
+        """The record of a session."""
+        return await self._write(lambda rows, now: rows.get(session))
+
+    async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
+        """The newest entries of a session."""
+        return await self._write(lambda rows, now: rows.ledger(session, limit))
+
+    async def forget(self, session: str) -> int:
+        """Erase one customer."""
+        return await self._write(lambda rows, now: rows.forget(session))
+
+    async def prune(self, older_than: float) -> int:
+        """Delete what is converged and old."""
+        return await self._write(lambda rows, now: rows.prune(self._wall() - older_than))
+
+    async def counts(self) -> dict[str, int]:
+        """How much is there."""
+        return await self._write(lambda rows, now: rows.counts(now - OVERDUE))
+
+    async def check(self) -> None:
+        """Raise unless the file can be written."""
+        await self._write(lambda rows, now: None)
+
+    async def aclose(self) -> None:
+        """Close the connection; the next call opens it again."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread and self._pid == os.getpid():
+            await asyncio.wrap_future(thread.submit(self._disconnect))
+            thread.shutdown(wait=False)
+
+    def _moment(self, rows: SqliteRows, terms: Terms, now: float) -> rules.Moment:
+        return rules.Moment(rows, terms, now, rows.wall)
+
+    async def _write(self, work: Callable[[SqliteRows, float], T]) -> T:
+        try:
+            return await asyncio.wrap_future(self._worker().submit(self._transaction, work))
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {_cure(error)}") from None
+        except RuntimeError as error:
+            # The interpreter is shutting down and takes no new work.
+            raise StoreError(f"{self._path}: {error}") from None
+
+    def _worker(self) -> ThreadPoolExecutor:
+        if self._pid != os.getpid():
+            # A fork: the parent's thread and connection are not ours to use or to close.
+            self._pid, self._lock, self._thread, self._connection = os.getpid(), threading.Lock(), None, None
+        with self._lock:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="sitniks-store")
+            return self._thread
+
+    def _transaction(self, work: Callable[[SqliteRows, float], T]) -> T:
+        connection = self._connect()
+        with _immediate(connection):
+            rows = SqliteRows(connection, self._wall())
+            return work(rows, rows.tick(self._clock()))
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("pragma journal_mode = wal")
+                connection.execute("pragma synchronous = normal")
+                connection.executescript((files("mirt_sitniks") / "stores" / "sqlite.sql").read_text("utf-8"))
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@contextlib.contextmanager
+def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
+    """One write transaction: all of it or nothing."""
+    connection.execute("begin immediate")
+    try:
+        yield
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+def _cure(error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    for prefix, cure in _CURES.items():
+        if name.startswith(prefix):
+            return cure
+    return f"{error}: set SITNIKS_DATABASE to a file that this process may write"
+
+
+_CURES = {
+    "SQLITE_BUSY": "another process has held the file locked for 5 s: end that process",
+    "SQLITE_LOCKED": "another process has held the file locked for 5 s: end that process",
+    "SQLITE_READONLY": "the file is read-only: give this process the right to write it and its folder",
+    "SQLITE_CANTOPEN": "the file cannot be opened: create its folder or set SITNIKS_DATABASE",
+    "SQLITE_FULL": "the disk is full: make room",
+    "SQLITE_CORRUPT": "the file is damaged: move it away, a new one is made",
+    "SQLITE_NOTADB": "the file is no SQLite database: set SITNIKS_DATABASE to another file",
+}

@@ -1,0 +1,129 @@
+"""The worker: claims due work, drives it, and sleeps until there can be more."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from mirt_sitniks.backoff import retry_delay
+from mirt_sitniks.drive import Driver
+from mirt_sitniks.errors import StoreError
+from mirt_sitniks.record import Claim, pending
+from mirt_sitniks.stores.protocol import Settled
+
+log = logging.getLogger("mirt_sitniks")
+
+SWEEP = 60.0
+SHORTEST, IDLE = 0.01, 5.0
+AT_ONCE = 32
+
+
+class Worker:
+    """Drives claims as tasks of the running loop, and claims more while something is unfinished.
+
+    `mine` are the sessions this process has left unfinished: only for them does it poll, and once in `sweep` seconds
+    it looks for what a dead process has left behind. A worker process has sessions of its own nowhere, so it is made
+    with a short sweep. `on_done` hears of every driven record.
+    """
+
+    def __init__(
+        self, driver: Driver, *, sweep: float = SWEEP, on_done: Callable[[Settled], None] = lambda settled: None
+    ) -> None:
+        self.driver = driver
+        self.sweep = sweep
+        self.mine: set[str] = set()
+        self._on_done = on_done
+        self._drives: set[asyncio.Task[Any]] = set()
+        self._wake = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._failures = 0
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._loop = self._loop or asyncio.ensure_future(self._run())
+
+    def kick(self) -> None:
+        """There may be work now."""
+        self._wake.set()
+
+    def spawn(self, claim: Claim) -> None:
+        """Drive `claim` as a task of its own."""
+        task = asyncio.ensure_future(self._drive(claim))
+        self._drives.add(task)
+        task.add_done_callback(self._drives.discard)
+
+    async def reconcile(self, limit: int) -> int:
+        """Drive at most `limit` due records to where they can be driven now; returns how many claims that took."""
+        driven = 0
+        while driven < limit:
+            claimed = await self.driver.store.claim(self.driver.terms, limit=limit - driven)
+            if not claimed.claims:
+                break
+            await asyncio.gather(*(self._drive(claim) for claim in claimed.claims))
+            driven += sum(1 for claim in claimed.claims if claim.record)
+        return driven
+
+    async def drain(self, seconds: float) -> None:
+        """Claim no more, and give the drives under way `seconds` to end; what is left is picked up after its lease."""
+        if self._loop:
+            self._loop.cancel()
+            await asyncio.wait({self._loop})
+            self._loop = None
+        if self._drives:
+            await asyncio.wait(self._drives, timeout=seconds)
+        left = set(self._drives)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+
+    async def _drive(self, claim: Claim) -> None:
+        try:
+            settled = await self.driver.drive(claim)
+        except StoreError as error:
+            log.warning("sitniks: the store failed while a sync was driven", extra={"code": error.code})
+            if claim.record:
+                self.mine.add(claim.record.session)
+            self.kick()
+            return
+        record = settled.record
+        if record:
+            if pending(record):
+                self.mine.add(record.session)
+            else:
+                self.mine.discard(record.session)
+            self._on_done(settled)
+        if (record and pending(record)) or (settled.more is not None and settled.more <= SHORTEST):
+            self.kick()
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            pause = await self._pass()
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause)
+            except TimeoutError:
+                continue
+
+    async def _pass(self) -> float:
+        """Claim once; returns how long to sleep."""
+        room = AT_ONCE - len(self._drives)
+        if room <= 0:
+            return IDLE
+        try:
+            claimed = await self.driver.store.claim(self.driver.terms, limit=room)
+        except StoreError as error:
+            self._failures += 1
+            if self._failures == 1:
+                log.warning("sitniks: the store cannot be reached; the worker tries again", extra={"code": error.code})
+            return max(1.0, retry_delay(self._failures, self.driver.random()))
+        self._failures = 0
+        for claim in claimed.claims:
+            self.spawn(claim)
+        if claimed.wait is None:
+            self.mine.clear()
+            return self.sweep
+        if not (self.mine or claimed.claims):
+            return self.sweep
+        # Work that is due but cannot be claimed is in somebody's hands: look again soon, not at once.
+        return min(self.sweep, max(claimed.wait, SHORTEST if claimed.claims else 20 * SHORTEST))

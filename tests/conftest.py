@@ -1,0 +1,162 @@
+"""What every test has: the guards around it, planted secrets, the Supabase stack, and a report of what was left out."""
+
+import errno
+import importlib.util
+import json
+import os
+import re
+import socket
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from packaging.requirements import Requirement
+
+from tests.postgres import stack as supabase
+
+# A developer's own keys and databases are none of the tests' business.
+for _name in [name for name in os.environ if name.startswith(("SNITKIX_", "SITNIKS_", "SUPABASE_"))]:
+    del os.environ[_name]
+
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("dev")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    spec = importlib.util.find_spec("mirt_sitniks")
+    found = Path(spec.origin) if spec and spec.origin else None
+    if os.environ.get("MIRT_SITNIKS_WHEEL") and not (found and found.is_relative_to(sys.prefix)):
+        pytest.exit(f"mirt_sitniks is to be the installed wheel's, but is {found}", returncode=3)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "supabase_stack" in metafunc.fixturenames:
+        versions = supabase.chosen() or [0]
+        names = [f"pg{major}" for major in versions]
+        metafunc.parametrize("supabase_stack", versions, ids=names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what uses the stack, and leaves away what the installed versions are not meant to do."""
+    kept: list[pytest.Item] = []
+    away: list[pytest.Item] = []
+    for item in items:
+        if "supabase_stack" in getattr(item, "fixturenames", ()):
+            item.add_marker("postgres")
+        needs = [Requirement(mark.args[0]) for mark in item.iter_markers("requires")]
+        fits = all(need.specifier.contains(version(need.name), prereleases=True) for need in needs)
+        (kept if fits else away).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=away)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Writes counts and the reasons of skips to the file that MIRT_SITNIKS_REPORT names."""
+    if path := os.environ.get("MIRT_SITNIKS_REPORT"):
+        stats = terminalreporter.stats
+        skipped = stats.get("skipped", [])
+        tests = {
+            "passed": len(stats.get("passed", [])),
+            "failed": len(stats.get("failed", [])) + len(stats.get("error", [])),
+            "skipped": len(skipped),
+        }
+        reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+        Path(path).write_text(json.dumps({"tests": tests, "left_out": reasons}))
+
+
+@pytest.fixture(scope="session")
+def supabase_stack(request: pytest.FixtureRequest) -> Iterator[supabase.Stack]:
+    """A real PostgreSQL behind PostgREST, once a session and version; the test calls `reset()` first."""
+    try:
+        stack = supabase.Stack(request.param)
+    except supabase.Missing as missing:
+        pytest.skip(f"Supabase stack: {missing}")
+    yield stack
+    stack.close()
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working folder is empty and the test's own: no `.env` is read and no database is left in the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """Secrets to hand to the code under test; none of them may turn up anywhere else."""
+
+    crm_key: str = "planted-crm-7Jq2vX9sLw4RzT8b"
+    supabase_key: str = supabase.token("service_role", secret="planted" * 6, exp=4_102_444_800)
+    customer_text: str = "planted-customer-words-Kd83hQ"
+
+    def assert_absent(self, *texts: object) -> None:
+        """Fails when a secret, or its tell-tale part, stands in the str() or repr() of a text."""
+        marks = {
+            "CRM key": self.crm_key.rpartition("-")[2],
+            "Supabase key": self.supabase_key.rpartition(".")[2],
+            "customer's text": self.customer_text.rpartition("-")[2],
+        }
+        for text in texts:
+            for name, mark in marks.items():
+                where = re.search(rf".{{0,80}}{re.escape(mark)}", f"{text}\n{text!r}")
+                assert where is None, f"{name} leaked: {where.group()}"
+
+
+@pytest.fixture
+def planted() -> Planted:
+    """Secrets that are planted to be looked for."""
+    return Planted()
+
+
+_strangers: list[str] = []
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> Iterator[None]:
+    """No test reaches beyond this machine: a strange address is unreachable, a strange name unknown, at once."""
+    patch = pytest.MonkeyPatch()
+    for verb in ("connect", "connect_ex"):
+        patch.setattr(socket.socket, verb, _guarded(getattr(socket.socket, verb)))
+    lookup = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if _is_loopback(host):
+            return lookup(host, *args, **kwargs)
+        # Names below .invalid are for tests of a DNS that fails.
+        if not str(host).endswith(".invalid"):
+            _strangers.append(str(host))
+        raise socket.gaierror(socket.EAI_NONAME, f"tests know no host {host}")
+
+    patch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _no_strangers() -> Iterator[list[str]]:
+    """Fails the test in which somebody tried to reach beyond this machine, even if the code swallowed the error."""
+    _strangers.clear()
+    yield _strangers
+    assert not _strangers, f"tried to reach {_strangers}; tests use loopback only"
+
+
+def _guarded(connect: Any) -> Any:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+            _strangers.append(str(address[0]))
+            raise OSError(errno.ENETUNREACH, f"tests reach no host {address[0]}")
+        return connect(self, address)
+
+    return guarded
+
+
+def _is_loopback(host: Any) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    return name in (None, "", "localhost", "::1", "0.0.0.0") or str(name).startswith("127.")

@@ -1,0 +1,74 @@
+"""A service that keeps its promises without a store or a CRM, and runs of a graph by both doors."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.stages import EFFECTS, Stage
+
+AT = "2026-11-22T10:00:00.000Z"
+
+Run = Callable[..., dict[str, Any]]
+
+
+class FakeService:
+    """Records every call; like the store, it counts a known intent of a session once.
+
+    `effects` are the changes that reached the CRM, `crm` is the status that each session's chat shows there. `raises`
+    is what `sync` raises instead of answering.
+    """
+
+    def __init__(self, *, raises: BaseException | None = None) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.effects: list[tuple[str, str]] = []
+        self.crm: dict[str, str] = {}
+        self.raises = raises
+        self._known: dict[str, list[str]] = {}
+
+    async def sync(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
+        await asyncio.sleep(0)
+        return self._answer("async", stage, session, arguments)
+
+    def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
+        return self._answer("blocking", stage, session, arguments)
+
+    def skip(self, stage: Stage | None, reason: str, *, first_touch: bool = False) -> SyncResult:
+        return SyncResult(stage, AT, Outcome.SKIPPED, reason=reason, first_touch=first_touch)
+
+    @property
+    def stages(self) -> list[str]:
+        return [call["stage"].value for call in self.calls]
+
+    @property
+    def intents(self) -> list[str | None]:
+        return [call["intent"] for call in self.calls]
+
+    def _answer(self, door: str, stage: Stage, session: str, arguments: dict[str, Any]) -> SyncResult:
+        self.calls.append({"door": door, "stage": stage, "session": session, **arguments})
+        if self.raises is not None:
+            raise self.raises
+        touched = bool(arguments["first_touch"]) or stage is Stage.FIRST_TOUCH
+        known = self._known.setdefault(session, [])
+        intent = arguments["intent"] or f"fresh {len(self.calls)}"
+        if intent in known[:-1]:
+            return self.skip(stage, "replay", first_touch=touched)
+        if intent not in known:
+            known.append(intent)
+            self.effects.append((session, stage.value))
+            self.crm[session] = EFFECTS[stage].status
+        return SyncResult(
+            stage, AT, Outcome.SYNCED, chat_id=f"chat of {session}", status=self.crm[session], first_touch=touched
+        )
+
+
+def by_invoke(graph: Any, value: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+    """Run a graph on this thread."""
+    return graph.invoke(value, config, **kwargs)
+
+
+def by_ainvoke(graph: Any, value: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+    """Run a graph on an event loop of its own."""
+    return asyncio.run(graph.ainvoke(value, config, **kwargs))

@@ -1,0 +1,347 @@
+"""Fault rows 24 and 25: hosts of every kind of state, and states that are not what they should be."""
+
+import json
+import logging
+import operator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.messages import AnyMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.managed import RemainingSteps
+from pydantic import BaseModel, ConfigDict
+
+from mirt_sitniks.graph import SitniksState, SitniksValue, add_subgraph, build_subgraph
+from mirt_sitniks.stages import Stage
+from tests.graph.fakes import FakeService, Run, by_ainvoke, by_invoke
+
+
+def merge(left: dict[str, Any] | None, right: dict[str, Any] | None) -> dict[str, Any]:
+    return {**(left or {}), **(right or {})}
+
+
+class AsTypedDict(TypedDict, total=False):
+    session_id: str
+    messages: list[AnyMessage]
+    metadata: dict[str, Any]
+    escalation_reason: str | None
+    seen: list[str]
+
+
+class WithReducers(TypedDict, total=False):
+    session_id: Annotated[str, lambda left, right: right]
+    messages: Annotated[list[AnyMessage], add_messages]
+    metadata: Annotated[dict[str, Any], merge]
+    escalation_reason: Annotated[str, lambda left, right: right]
+    seen: Annotated[list[str], operator.add]
+
+
+class WithMixin(AsTypedDict, SitniksState):
+    pass
+
+
+@dataclass
+class AsDataclass:
+    session_id: str
+    messages: Annotated[list[AnyMessage], add_messages] = field(default_factory=list)
+    metadata: Annotated[dict[str, Any], merge] = field(default_factory=dict)
+    escalation_reason: str | None = None
+    seen: Annotated[list[str], operator.add] = field(default_factory=list)
+
+
+@dataclass
+class DeclaringDataclass(AsDataclass):
+    sitniks: SitniksValue = field(default_factory=dict)
+
+
+class AsModel(BaseModel):
+    session_id: str
+    messages: Annotated[list[AnyMessage], add_messages] = []
+    metadata: Annotated[dict[str, Any], merge] = {}
+    escalation_reason: str | None = None
+    seen: Annotated[list[str], operator.add] = []
+
+
+class Strict(AsModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DeclaringModel(Strict):
+    sitniks: SitniksValue = {}
+
+
+class Managed(TypedDict, total=False):
+    session_id: str
+    messages: list[AnyMessage]
+    metadata: dict[str, Any]
+    escalation_reason: str
+    seen: Annotated[list[str], operator.add]
+    remaining_steps: RemainingSteps
+
+
+HOSTS = [
+    AsTypedDict,
+    WithReducers,
+    WithMixin,
+    AsDataclass,
+    DeclaringDataclass,
+    AsModel,
+    Strict,
+    DeclaringModel,
+    Managed,
+]
+VALUE = {
+    "session_id": "s1",
+    "messages": [HumanMessage("Хочу повернути", id="h1")],
+    "metadata": {"instagram_username": "iryna.example"},
+    "escalation_reason": "повернення",
+    "seen": ["in"],
+}
+
+
+def host(schema: Any, service: Any, stage: Any = "escalation", then: Any = "after") -> Any:
+    builder = StateGraph(schema)
+    builder.add_node("before", lambda state: {"metadata": {"instagram_username": "iryna.example"}})
+    builder.add_node("after", lambda state: {"escalation_reason": "повернення"})
+    builder.add_edge(START, "before")
+    builder.add_edge("after", END)
+    add_subgraph(builder, service=service, after="before", stage=stage, then=then)
+    return builder
+
+
+@pytest.fixture(params=[by_invoke, by_ainvoke], ids=["invoke", "ainvoke"])
+def run(request: pytest.FixtureRequest) -> Run:
+    found: Run = request.param
+    return found
+
+
+@pytest.mark.parametrize("schema", HOSTS)
+def test_every_host_syncs_alike_and_keeps_its_values(schema: Any, run: Run) -> None:
+    """The service hears the same of every kind of state, the state tells the outcome, and the host keeps its values."""
+    service = FakeService()
+    graph = host(schema, service).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    run(graph, dict(VALUE), config)
+    values = graph.get_state(config).values
+    door = "async" if run is by_ainvoke else "blocking"
+    assert service.calls == [
+        {
+            "door": door,
+            "stage": Stage.ESCALATION,
+            "session": "s1",
+            "instagram_username": "iryna.example",
+            "telegram_username": None,
+            "reason": "повернення",
+            "chat_id": None,
+            "intent": "escalation:h1",
+            "first_touch": False,
+        }
+    ]
+    assert {key: values[key] for key in VALUE} == VALUE
+    assert set(values) == {*VALUE, "sitniks"}
+    assert values["sitniks"]["outcome"] == "synced"
+    assert json.loads(json.dumps(values["sitniks"])) == values["sitniks"]
+
+
+@pytest.mark.parametrize("schema", HOSTS)
+def test_functions_get_the_state_as_the_host_declared_it(schema: Any, run: Run) -> None:
+    """`stage` and `then` see a dict, a dataclass or a model, as the host's own nodes do, with the latest values."""
+    seen: list[Any] = []
+
+    def stage(state: Any) -> str:
+        seen.append(state)
+        return "escalation"
+
+    def then(state: Any) -> str:
+        seen.append(state)
+        return "after"
+
+    run(host(schema, FakeService(), stage, then).compile(), dict(VALUE))
+    assert len(seen) >= 3
+    for state in seen:
+        if issubclass(schema, dict):
+            assert {key: state[key] for key in VALUE} == VALUE
+        else:
+            assert type(state) is schema
+            assert {key: getattr(state, key) for key in VALUE} == VALUE
+
+
+def test_only_declared_keys_show_in_the_output(run: Run) -> None:
+    """The graph's answer has `sitniks` when the host asked for it with the mixin, and not else."""
+    shown = run(host(WithMixin, FakeService()).compile(), dict(VALUE))
+    hidden = run(host(AsTypedDict, FakeService()).compile(), dict(VALUE))
+    assert shown["sitniks"]["stage"] == "escalation"
+    assert set(hidden) == set(VALUE)
+
+
+def test_input_and_output_schemas_of_the_host_stay_as_they_are(run: Run) -> None:
+    """A host with its own input and output schemas takes and gives exactly those keys."""
+
+    class Input(TypedDict):
+        session_id: str
+
+    class Output(TypedDict):
+        reply: str
+
+    class Whole(TypedDict, total=False):
+        session_id: str
+        reply: str
+
+    service = FakeService()
+    builder = StateGraph(Whole, input_schema=Input, output_schema=Output)
+    builder.add_node("answer", lambda state: {"reply": "так"})
+    builder.add_edge(START, "answer")
+    add_subgraph(builder, service=service, after="answer", stage="escalation", then=END)
+    assert run(builder.compile(), {"session_id": "s1"}) == {"reply": "так"}
+    assert service.stages == ["escalation"]
+
+
+def test_later_syncs_know_the_chat_and_the_touch_of_earlier_ones(run: Run) -> None:
+    """Chat id and first touch travel in the state from sync to sync, also over turns."""
+    service = FakeService()
+    graph = StateGraph(WithReducers)
+    graph.add_node("memory", lambda state: {})
+    graph.add_node("agent", lambda state: {})
+    graph.add_edge(START, "memory")
+    add_subgraph(graph, service=service, after="memory", stage="first_touch", then="agent")
+    add_subgraph(graph, service=service, after="agent", stage="escalation", then=END)
+    compiled = graph.compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    for number in (1, 2):
+        run(compiled, {"session_id": "s1", "messages": [HumanMessage("х", id=f"h{number}")]}, config)
+    assert service.stages == ["first_touch", "escalation", "escalation"]
+    assert [call["chat_id"] for call in service.calls] == [None, "chat of s1", "chat of s1"]
+    assert [call["first_touch"] for call in service.calls] == [False, True, True]
+    assert compiled.get_state(config).values["sitniks"]["first_touch"] is True
+
+
+class TestOddStates:
+    """Row 24: nothing that a state holds, or lacks, breaks the dialogue."""
+
+    @pytest.mark.parametrize("value", [{}, {"metadata": {}}, {"session_id": "  "}], ids=repr)
+    def test_no_session_is_told(self, value: Any, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+        """Without a session anywhere the service is not asked, the state says why, the log says it once."""
+        service = FakeService()
+        schema: Any = TypedDict("Loose", {"session_id": str, "metadata": dict, "sitniks": SitniksValue}, total=False)
+        graph = StateGraph(schema)
+        graph.add_node("before", lambda state: {})
+        graph.add_edge(START, "before")
+        add_subgraph(graph, service=service, after="before", stage="escalation", then=END)
+        told = run(graph.compile(), value)["sitniks"]
+        assert (told["stage"], told["outcome"], told["reason"]) == ("escalation", "skipped", "no_session")
+        assert service.calls == []
+        assert len(caplog.records) == 1
+
+    def test_thread_is_the_last_session(self, run: Run) -> None:
+        """A host that keeps no session is known by its thread."""
+        service = FakeService()
+        graph = host(AsTypedDict, service).compile(checkpointer=InMemorySaver())
+        run(graph, {"seen": []}, {"configurable": {"thread_id": "t9"}})
+        assert service.calls[0]["session"] == "t9"
+
+    @pytest.mark.parametrize("asked", ["refund", 7, ["escalation"], {"a": 1}], ids=repr)
+    def test_unknown_stage_is_told(self, asked: Any, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+        """A stage that does not exist is skipped with its reason; nobody is asked; the log says it once."""
+        service = FakeService()
+        told = run(host(WithMixin, service, stage=lambda state: asked).compile(), dict(VALUE))["sitniks"]
+        assert (told["stage"], told["outcome"], told["reason"]) == (None, "skipped", "unknown_stage")
+        assert service.calls == []
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"messages": None, "metadata": None, "step_number": "x"},
+            {"messages": 5, "metadata": [1], "escalation_reason": {"a": 1}},
+            {"messages": [None, 3, [1, 2, 3]], "metadata": "text", "step_number": []},
+        ],
+        ids=["none", "other", "inside"],
+    )
+    @pytest.mark.parametrize("stage", list(Stage))
+    def test_wrong_shapes_are_as_good_as_nothing(self, values: Any, stage: Stage, run: Run) -> None:
+        """Values of a wrong shape are not read, and the sync takes place without them."""
+        service = FakeService()
+        schema: Any = TypedDict("Loose", dict.fromkeys(["session_id", *values], Any), total=False)
+        graph = StateGraph(schema)
+        graph.add_node("before", lambda state: {})
+        graph.add_edge(START, "before")
+        add_subgraph(graph, service=service, after="before", stage=stage, then=END)
+        assert run(graph.compile(), {"session_id": "s1", **values}) == {"session_id": "s1", **values}
+        assert service.stages == [stage]
+        assert service.calls[0]["reason"] is None
+
+    @pytest.mark.parametrize("last", [None, "text", 3, [], {"first_touch": "yes", "chat_id": []}], ids=repr)
+    def test_a_broken_last_sync_is_no_obstacle(self, last: Any, run: Run) -> None:
+        """Whatever stands under `sitniks`, the next sync takes place and replaces it."""
+        service = FakeService()
+        told = run(host(WithMixin, service).compile(), {**VALUE, "sitniks": last})["sitniks"]
+        assert told["outcome"] == "synced"
+        assert (service.calls[0]["chat_id"], service.calls[0]["first_touch"]) == (None, False)
+
+    def test_a_stage_function_that_raises_is_passed(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+        """The graph goes on without a sync; the log names type and place once, and no word of the customer."""
+
+        def stage(state: Any) -> str:
+            raise ValueError(state["messages"][0].content)
+
+        service = FakeService()
+        result = run(host(WithMixin, service, stage=stage).compile(), dict(VALUE))
+        assert result["escalation_reason"] == "повернення"
+        assert result["sitniks"] == {}
+        assert service.calls == []
+        assert len(caplog.records) == 1
+        assert "ValueError" in caplog.text
+        assert "test_hosts.py:" in caplog.text
+        assert "Хочу повернути" not in caplog.text
+
+    @pytest.mark.parametrize("broken", ["sync", "skip", "answer"])
+    def test_a_service_that_breaks_its_word_is_told(
+        self, broken: str, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Even if the service raises or answers nonsense the reply goes out; message and log show no payload."""
+        service: Any = FakeService(raises=RuntimeError("секрет"))
+        value = dict(VALUE)
+        if broken == "skip":
+            service.skip = service._answer  # Called the wrong way: TypeError.
+            value["session_id"] = ""
+        if broken == "answer":
+            service._answer = lambda *_: None
+        graph = host(WithMixin, service).compile()
+        told = run(graph, value)["sitniks"]
+        assert told["outcome"] == "failed"
+        assert told["error"]["code"] == "unavailable"
+        assert "секрет" not in caplog.text + json.dumps(told, ensure_ascii=False)
+        assert [record.levelno for record in caplog.records][-1] == logging.ERROR
+
+
+class TestByHand:
+    def test_subgraph_alone(self, run: Run) -> None:
+        """`build_subgraph` runs by itself: state in, `sitniks` and nothing else out."""
+        service = FakeService()
+        subgraph = build_subgraph(service, stage="first-touch")
+        told = run(subgraph, {"session_id": "s1", "messages": [HumanMessage("х", id="h1")], "metadata": {}})
+        assert set(told) == {"sitniks"}
+        assert told["sitniks"]["first_touch"] is True
+
+    def test_stage_from_the_state(self, run: Run) -> None:
+        """Without a stage of its own the subgraph does what the state asks for, and nothing when that is nothing."""
+        service = FakeService()
+        subgraph = build_subgraph(service)
+        for value in ({"stage": "Escalation"}, {"metadata": {"stage": "give_requisits"}}, {"stage": None}, {}):
+            run(subgraph, {"session_id": "s1", **value})
+        assert service.stages == ["escalation", "give_requisites"]
+
+    @pytest.mark.parametrize("schema", [WithMixin, DeclaringDataclass, DeclaringModel])
+    def test_as_a_node_of_a_host(self, schema: Any, run: Run) -> None:
+        """A host that declares `sitniks` may add the compiled subgraph as any node."""
+        service = FakeService()
+        builder = StateGraph(schema)
+        builder.add_node("sync", build_subgraph(service, stage="escalation", name="crm"))
+        builder.add_edge(START, "sync")
+        builder.add_edge("sync", END)
+        result = run(builder.compile(), dict(VALUE))
+        assert result["sitniks"]["stage"] == "escalation"
+        assert result["seen"] == ["in"]

@@ -1,0 +1,71 @@
+"""The frame around the tests holds: it stops strangers, finds planted secrets and tells what it left out."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.tools.prove import Failed, Proof
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_strange_address_is_refused_and_told(request: pytest.FixtureRequest) -> None:
+    """No socket leaves the machine, and a test whose code swallows the refusal fails all the same."""
+    told = request.node.funcargs["_no_strangers"]
+    with socket.socket() as plug, pytest.raises(OSError, match="tests reach no host"):
+        plug.connect(("192.0.2.1", 80))
+    with pytest.raises(socket.gaierror):
+        socket.getaddrinfo("example.com", 443)
+    assert told == ["192.0.2.1", "example.com"]
+    told.clear()
+
+
+def test_a_planted_secret_is_found(planted) -> None:
+    """A key is found within longer text and within the repr of an object; its absence passes."""
+    planted.assert_absent("nothing here", {"a": b"bytes"})
+    for secret in (planted.crm_key, planted.supabase_key, planted.customer_text):
+        with pytest.raises(AssertionError, match="leaked"):
+            planted.assert_absent(ValueError(f"header {secret}!"))
+
+
+def test_the_working_folder_is_the_tests_own(tmp_path: Path) -> None:
+    """A test starts in an empty folder and sees none of the developer's settings."""
+    assert list(Path.cwd().iterdir()) == []
+    assert Path.cwd() == tmp_path
+    assert not [name for name in os.environ if name.startswith(("SNITKIX_", "SITNIKS_", "SUPABASE_"))]
+
+
+def test_what_was_left_out_is_the_last_line(capsys, monkeypatch) -> None:
+    """A skip is named in the closing lines, and fails the run where nothing may be left out."""
+    monkeypatch.delenv("MIRT_SITNIKS_REQUIRE_ALL", raising=False)
+    proof = Proof()
+    proof.stage("one", lambda: None)
+    assert proof.close() == 0
+    assert capsys.readouterr().out.endswith("left out: nothing\n")
+    proof.left_out["no Chromium"] += 2
+    assert proof.close() == 0
+    assert capsys.readouterr().out.endswith("left out: no Chromium (2 x)\n")
+    monkeypatch.setenv("MIRT_SITNIKS_REQUIRE_ALL", "1")
+    assert proof.close() == 1
+
+
+def test_a_failed_stage_does_not_hide_the_next(capsys) -> None:
+    """Later stages run after a failure, which decides the exit code."""
+
+    def broken() -> None:
+        raise Failed("exit code 7")
+
+    proof, ran = Proof(), []
+    assert not proof.stage("broken", broken)
+    assert proof.stage("next", lambda: ran.append(1))
+    assert ran == [1]
+    assert proof.close() == 1
+    assert "broken: FAILED, exit code 7" in capsys.readouterr().out
+
+
+@pytest.mark.requires("pytest>=99")
+def test_what_a_version_is_not_meant_to_do_is_left_away() -> None:
+    """A test for another version is deselected, not skipped, so that nothing counts as left out."""
+    raise AssertionError("this version is not installed")

@@ -1,0 +1,448 @@
+"""Settings are read from the places promised, wrong ones are refused with a cure, and no secret is ever shown."""
+
+import base64
+import copy
+import json
+import os
+import pickle
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
+
+from mirt_sitniks.errors import ConfigError, SitniksError
+from mirt_sitniks.settings import VARIABLES, RateLimit, SitniksSettings
+from mirt_sitniks.stages import EFFECTS, Stage
+
+URL, KEY = "https://crm.sitniks.com", "planted-key-7f3a9c"
+SUPABASE = "https://abc.supabase.co"
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each test starts in an empty folder, with none of our variables set."""
+    ours = {name for names in VARIABLES.values() for name in names}
+    for name in [name for name in os.environ if name.upper() in ours]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal(**values: Any) -> str:
+    """The message that these settings are refused with."""
+    with pytest.raises(ConfigError) as caught:
+        SitniksSettings(**values)
+    return str(caught.value)
+
+
+def jwt(role: object) -> str:
+    """A key of Supabase's older kind, for a role."""
+    claims = base64.urlsafe_b64encode(json.dumps({"iss": "supabase", "role": role}).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJIUzI1NiJ9.{claims}.c2lnbmF0dXJl"
+
+
+# Where values come from
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    """Nothing set: disabled, and every other value is the documented one."""
+    got = SitniksSettings()
+    assert not got.enabled
+    assert got.model_dump() == {
+        "api_url": "",
+        "api_key": SecretStr(""),
+        "ai_manager_name": "Павло",
+        "ai_manager_id": None,
+        "human_manager_id": None,
+        "status_first_touch": "Взято в роботу",
+        "status_give_requisites": "Виставлено рахунок",
+        "status_escalation": "AI Увага",
+        "reply_budget": 1.5,
+        "timeout": 10.0,
+        "rate_limit": "9/10.5",
+        "lookback_minutes": 5,
+        "store": None,
+        "database": "sitniks.sqlite3",
+        "supabase_url": "",
+        "supabase_key": SecretStr(""),
+    }
+    assert got.rate_limit == RateLimit(9, 10.5)
+
+
+SAMPLES: dict[str, tuple[str, object]] = {
+    "api_url": (f" {URL}/open-api \n", f"{URL}/open-api"),
+    "api_key": (f"{KEY}\r\n", SecretStr(KEY)),
+    "ai_manager_name": (" Олена ", "Олена"),
+    "ai_manager_id": ("17", 17),
+    "human_manager_id": (" 18 ", 18),
+    "status_first_touch": ("a", "a"),
+    "status_give_requisites": ("b", "b"),
+    "status_escalation": ("c", "c"),
+    "reply_budget": ("0", 0.0),
+    "timeout": ("25", 25.0),
+    "rate_limit": (" 8 / 10.5 ", RateLimit(8, 10.5)),
+    "lookback_minutes": ("1440", 1440),
+    "store": ("sqlite", "sqlite"),
+    "database": (":memory:", ":memory:"),
+    "supabase_url": (SUPABASE, SUPABASE),
+    "supabase_key": ("sb_secret_x", SecretStr("sb_secret_x")),
+}
+
+
+@pytest.mark.parametrize("source", ["keyword", "environment", "file"])
+def test_every_field_is_read_from_every_place(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keyword by field name, variable in the environment, variable in `.env`: the same values, stripped."""
+    assert SAMPLES.keys() == VARIABLES.keys() == SitniksSettings.model_fields.keys()
+    texts = {VARIABLES[field][0]: text for field, (text, _) in SAMPLES.items()}
+    if source == "environment":
+        for name, text in texts.items():
+            monkeypatch.setenv(name, text)
+    if source == "file":
+        Path(".env").write_text("".join(f'{name}="{text.strip()}"\n' for name, text in texts.items()), "utf-8")
+    got = SitniksSettings(**({field: text for field, (text, _) in SAMPLES.items()} if source == "keyword" else {}))
+    assert {field: getattr(got, field) for field in SAMPLES} == {field: value for field, (_, value) in SAMPLES.items()}
+
+
+def test_variables_are_the_fields_in_capitals() -> None:
+    """Field names are the variables in lower case without `SNITKIX_`/`SITNIKS_`; the two Supabase ones as they are."""
+    for field, (first, *_) in VARIABLES.items():
+        prefix = "" if field.startswith("supabase_") else "SNITKIX_" if field.startswith("api_") else "SITNIKS_"
+        assert first == prefix + field.upper()
+
+
+def test_keywords_go_before_the_environment_and_that_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearer place wins, value by value."""
+    Path(".env").write_text("SITNIKS_TIMEOUT=3\nSITNIKS_REPLY_BUDGET=3\nSITNIKS_LOOKBACK_MINUTES=3\n")
+    monkeypatch.setenv("SITNIKS_TIMEOUT", "2")
+    monkeypatch.setenv("SITNIKS_REPLY_BUDGET", "2")
+    got = SitniksSettings(timeout=1)
+    assert (got.timeout, got.reply_budget, got.lookback_minutes) == (1.0, 2.0, 3)
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty or blank means the default, whatever the type of the field."""
+    for names in VARIABLES.values():
+        for name in names:
+            monkeypatch.setenv(name, "  ")
+    assert SitniksSettings() == SitniksSettings.model_construct(rate_limit=RateLimit(9, 10.5))
+
+
+def test_an_empty_variable_hides_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SNITKIX_API_KEY= python app.py` switches the CRM off although `.env` has a key."""
+    Path(".env").write_text(f"SNITKIX_API_URL={URL}\nSNITKIX_API_KEY={KEY}\n")
+    assert SitniksSettings().enabled
+    monkeypatch.setenv("SNITKIX_API_KEY", "")
+    assert not SitniksSettings().enabled
+
+
+@pytest.mark.parametrize("field", ["api_url", "api_key"])
+@pytest.mark.parametrize("nothing", ["", "  ", None])
+def test_no_address_or_no_key_is_disabled(field: str, nothing: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either one empty disables, as a keyword too, over what the environment says."""
+    monkeypatch.setenv("SNITKIX_API_URL", URL)
+    monkeypatch.setenv("SNITKIX_API_KEY", KEY)
+    assert SitniksSettings().enabled
+    assert not SitniksSettings(**{field: nothing}).enabled
+
+
+def test_strangers_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unknown keys anywhere are no error, and a host's own DATABASE or TIMEOUT is not read."""
+    for name in ("DATABASE", "TIMEOUT", "STORE", "API_URL", "api_key", "RATE_LIMIT", "SITNIKS_UNKNOWN"):
+        monkeypatch.setenv(name, "stranger")
+    Path(".env").write_text("OPENAI_API_KEY=x\nTIMEOUT=99\nSITNIKS_OTHER=1\nnonsense\n")
+    assert SitniksSettings(unknown=1) == SitniksSettings.model_construct(rate_limit=RateLimit(9, 10.5))
+
+
+@pytest.mark.parametrize("name", VARIABLES["supabase_key"])
+def test_the_supabase_key_has_three_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them alone is enough."""
+    monkeypatch.setenv(name, "sb_secret_x")
+    assert SitniksSettings().supabase_key.get_secret_value() == "sb_secret_x"
+
+
+def test_a_service_key_is_preferred_to_a_browser_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that keeps its anon key in SUPABASE_KEY and the service key beside it works as it is."""
+    monkeypatch.setenv("SUPABASE_URL", SUPABASE)
+    monkeypatch.setenv("SUPABASE_KEY", jwt("anon"))
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", jwt("service_role"))
+    got = SitniksSettings()
+    assert (got.store_kind, got.supabase_key.get_secret_value()) == ("supabase", jwt("service_role"))
+
+
+# What is derived
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ({}, "sqlite"),
+        ({"supabase_url": SUPABASE}, "sqlite"),
+        ({"supabase_key": "sb_secret_x"}, "sqlite"),
+        ({"supabase_url": SUPABASE, "supabase_key": "sb_secret_x"}, "supabase"),
+        ({"supabase_url": SUPABASE, "supabase_key": "sb_secret_x", "store": "sqlite"}, "sqlite"),
+        ({"supabase_url": SUPABASE, "supabase_key": "sb_secret_x", "store": "supabase"}, "supabase"),
+    ],
+)
+def test_the_store_is_supabase_when_its_address_and_key_are_there(values: dict[str, Any], kind: str) -> None:
+    """Unset, the store follows from what is there; set, it stands."""
+    assert SitniksSettings(**values).store_kind == kind
+
+
+def test_statuses_and_the_variables_that_name_them() -> None:
+    """Each stage has its status, from the settings or the table of stages, and a variable to correct it by."""
+    got = SitniksSettings(status_escalation="Увага!")
+    assert got.statuses == {
+        Stage.FIRST_TOUCH: EFFECTS[Stage.FIRST_TOUCH].status,
+        Stage.GIVE_REQUISITES: EFFECTS[Stage.GIVE_REQUISITES].status,
+        Stage.ESCALATION: "Увага!",
+    }
+    assert [got.status_setting(stage) for stage in Stage] == [
+        "SITNIKS_STATUS_FIRST_TOUCH",
+        "SITNIKS_STATUS_GIVE_REQUISITES",
+        "SITNIKS_STATUS_ESCALATION",
+    ]
+
+
+@given(st.integers(1, 10), st.floats(1e-6, 3600).map(lambda seconds: round(seconds, 6)))
+@example(9, 10.5)
+@example(10, 10.0)
+@example(1, 100.0)
+def test_a_rate_limit_is_its_text(calls: int, seconds: float) -> None:
+    """Text and value are the same thing: what is written is read back."""
+    limit = RateLimit(calls, seconds)
+    assert RateLimit.parse(str(limit)) == limit
+    assert RateLimit.parse(limit) == limit
+
+
+def test_settings_are_frozen() -> None:
+    """Nothing changes them after they were checked."""
+    with pytest.raises(ValidationError, match="frozen"):
+        SitniksSettings().timeout = 1.0
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "crm.sitniks.com",
+        "ftp://crm.sitniks.com",
+        "https://",
+        "https:///open-api",
+        f"{URL}?key=1",
+        f"{URL}#x",
+        "https://user@crm.sitniks.com",
+        "https://:secret@crm.sitniks.com",
+        "https://crm sitniks.com",
+        "https://crm.sitniks.com/a\tb",
+        "https://crm.sitniks.com:99999",
+        "https://crm.sitniks.com:x",
+        "https://[::1",
+        "http://crm.sitniks.com",
+        "http://localhost.example.com",
+        "http://sandbox:8000",
+        "\ud800",
+    ],
+)
+def test_an_address_that_cannot_be_right_is_refused(url: str) -> None:
+    """No host, another scheme, a query, a login, or plain http to another machine, where the key could be read."""
+    assert refusal(api_url=url, api_key=KEY).startswith("SNITKIX_API_URL cannot be right: give the address")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        URL,
+        f"{URL}/",
+        f"{URL}/open-api",
+        f"{URL}:8443/crm",
+        "HTTPS://CRM.SITNIKS.COM",
+        "http://127.0.0.1:8000",
+        "http://localhost:8000/open-api",
+        "http://[::1]:8000",
+    ],
+)
+def test_an_address_that_can_be_right_is_kept(url: str) -> None:
+    """With and without `/open-api`, any port, and plain http on this machine for a sandbox."""
+    assert SitniksSettings(api_url=url, api_key=KEY).api_url == url
+
+
+@pytest.mark.parametrize("flaw", [" ", "\n", "\x00", "\x7f", "ї", "Bearer ", "\u200b", "\ud800"])
+def test_a_key_that_no_header_can_carry_is_refused_unseen(flaw: str) -> None:
+    """Whitespace inside, control characters, letters beyond ASCII: named by its variable alone."""
+    assert refusal(api_url=URL, api_key=f"{KEY}{flaw}{KEY}").startswith("SNITKIX_API_KEY cannot be right: copy the key")
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("timeout", ["0", "0.09", "25.1", "-1", "nan", "inf", "soon", [], "1e400"]),
+        ("reply_budget", ["-0.1", "60.1", "nan", "inf", "soon"]),
+        ("lookback_minutes", ["0", "1441", "-5", "1.5", "soon"]),
+        ("ai_manager_id", ["0", "-1", "1.5", "Павло", str(2**63), "9" * 5000]),
+        ("human_manager_id", ["0", "-1", "x"]),
+        ("status_first_touch", ["", " ", "a\nb", "x" * 201, 5]),
+        ("status_give_requisites", ["", "\x00"]),
+        ("status_escalation", ["", "\ud800"]),
+        ("ai_manager_name", ["", "a\tb"]),
+        ("store", ["postgres", "", 5]),
+        ("database", [""]),
+        ("rate_limit", ["", "9", "0/10", "11/10", "9/0", "-9/10", "9/-1", "9/nan", "9/10/2", "9/4000", "a/b", 9]),
+        ("rate_limit", ["10/9.9", "5/4", "9/1", "2/1", "1/0.5"]),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused(field: str, values: list[object]) -> None:
+    """One line that names the variable and says what would be right."""
+    for value in values:
+        message = refusal(**{field: value})
+        assert message.startswith(f"{VARIABLES[field][0]} cannot be right: give ")
+        assert "\n" not in message
+        assert "pydantic" not in message.lower()
+
+
+@pytest.mark.parametrize("limit", ["10/10", "9/10.5", "5/5", "3/4", "1/1", "1/3600"])
+def test_a_rate_within_the_vendors_is_taken(limit: str) -> None:
+    """At most ten calls in any ten seconds, however they are spread."""
+    assert str(SitniksSettings(rate_limit=limit).rate_limit) == limit
+
+
+def test_a_sandbox_may_be_asked_faster() -> None:
+    """A local server with a faster clock takes more, but never more calls at once."""
+    assert SitniksSettings(api_url="http://127.0.0.1:1", rate_limit="9/0.5").rate_limit == RateLimit(9, 0.5)
+    assert refusal(api_url="http://127.0.0.1:1", rate_limit="99/10").startswith("SITNIKS_RATE_LIMIT")
+
+
+@pytest.mark.parametrize(
+    ("values", "variable"),
+    [
+        ({}, "SUPABASE_URL"),
+        ({"supabase_key": "sb_secret_x"}, "SUPABASE_URL"),
+        ({"supabase_url": SUPABASE}, "SUPABASE_KEY"),
+        ({"supabase_url": "abc.supabase.co", "supabase_key": "sb_secret_x"}, "SUPABASE_URL"),
+        ({"supabase_url": "http://abc.supabase.co", "supabase_key": "sb_secret_x"}, "SUPABASE_URL"),
+        ({"supabase_url": SUPABASE, "supabase_key": "sb_secret x"}, "SUPABASE_KEY"),
+        ({"supabase_url": SUPABASE, "supabase_key": "sb_publishable_x"}, "SUPABASE_KEY"),
+        ({"supabase_url": SUPABASE, "supabase_key": jwt("anon")}, "SUPABASE_KEY"),
+        ({"supabase_url": SUPABASE, "supabase_key": jwt("authenticated")}, "SUPABASE_KEY"),
+    ],
+)
+def test_supabase_needs_an_address_and_a_servers_key(values: dict[str, Any], variable: str) -> None:
+    """A key for browsers can do nothing with our tables: refused, with the keys that work."""
+    message = refusal(store="supabase", **values)
+    assert message.startswith(f"{variable} cannot be right: ")
+    assert message.endswith("or set SITNIKS_STORE=sqlite.")
+    assert "service_role" in message or variable == "SUPABASE_URL"
+
+
+@pytest.mark.parametrize("key", ["sb_secret_x", jwt("service_role"), jwt(None), jwt(["anon"]), "a.b.c", "x", "a.W10.c"])
+@pytest.mark.parametrize("url", [SUPABASE, "http://127.0.0.1:54321", "http://kong:8000"])
+def test_other_supabase_keys_are_taken(url: str, key: str) -> None:
+    """What is not surely a browser's key is tried, also on a self-hosted instance in one network."""
+    assert SitniksSettings(supabase_url=url, supabase_key=key).store_kind == "supabase"
+
+
+def test_a_hosts_browser_key_is_its_own_business_while_sqlite_is_used() -> None:
+    """The host may have Supabase for something else."""
+    values = {"supabase_url": "anything", "supabase_key": jwt("anon")}
+    assert SitniksSettings(store="sqlite", **values).store_kind == "sqlite"
+    assert refusal(**values).startswith("SUPABASE_URL")
+
+
+@pytest.mark.parametrize("content", [b"SNITKIX_API_KEY=\xff\xfe\xff", "SNITKIX_API_KEY=ї".encode("utf-16")])
+def test_a_file_that_is_no_text_is_a_config_error(content: bytes) -> None:
+    """A `.env` saved in another encoding is named, not thrown at the host as a UnicodeDecodeError."""
+    Path(".env").write_bytes(content)
+    assert refusal() == "The file .env cannot be read (UnicodeDecodeError); save it as UTF-8 text, or remove it."
+
+
+def test_a_config_error_is_caught_as_ours_and_as_a_value_error() -> None:
+    """Hosts may catch either."""
+    for kind in (SitniksError, ValueError):
+        with pytest.raises(kind):
+            SitniksSettings(timeout=99)
+
+
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.lists(st.text())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(sorted(VARIABLES)), ANYTHING, max_size=4))
+def test_any_keywords_make_settings_or_a_config_error(values: dict[str, Any]) -> None:
+    """Nothing foreign is raised, and what is accepted is within its range."""
+    try:
+        got = SitniksSettings(**values)
+    except ConfigError:
+        return
+    assert 0.1 <= got.timeout <= 25
+    assert 0 <= got.reply_budget <= 60
+    assert all(name.strip() for name in got.statuses.values())
+    assert str(got.api_key.get_secret_value()).isascii()
+
+
+# Secrets
+
+
+def frames(trace: TracebackType | None) -> Iterator[Any]:
+    """The frames of a traceback but for this file's own."""
+    while trace:
+        if trace.tb_frame.f_code.co_filename != __file__:
+            yield trace.tb_frame
+        trace = trace.tb_next
+
+
+def shown(value: object) -> str:
+    """A value's repr with its attributes', or nothing for an object that is only half made."""
+    try:
+        return f"{value!r} {getattr(value, '__dict__', '')!r}"
+    except Exception:
+        return ""
+
+
+def test_settings_never_show_a_secret() -> None:
+    """repr, str, vars, JSON, dumps and copies show the keys' places, not the keys."""
+    got = SitniksSettings(api_url=URL, api_key=KEY, supabase_url=SUPABASE, supabase_key=f"sb_secret_{KEY}")
+    sinks = (got, copy.deepcopy(got), got.model_copy(), vars(got), got.model_dump(), dict(got), got.model_fields_set)
+    for sink in sinks:
+        assert KEY not in f"{sink!r}{sink!s}{sink}"
+    assert KEY not in got.model_dump_json()
+    assert json.loads(got.model_dump_json())["rate_limit"] == "9/10.5"
+    assert pickle.loads(pickle.dumps(got)) == got
+
+
+FLAWS: list[dict[str, Any]] = [
+    {"timeout": 99},
+    {"api_url": f"ftp://{KEY}"},
+    {"api_url": f"https://{KEY}:{KEY}@x"},
+    {"api_key": f"{KEY} {KEY}"},
+    {"api_key": KEY.encode() + b"\xff"},
+    {"api_key": [KEY]},
+    {"ai_manager_id": KEY},
+    {"rate_limit": KEY},
+    {"store": KEY},
+    {"store": "supabase", "supabase_url": SUPABASE, "supabase_key": f"sb_publishable_{KEY}"},
+]
+
+
+@pytest.mark.parametrize("place", ["keyword", "environment"])
+@pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: next(iter(flaw)))
+def test_a_refusal_never_shows_a_secret(flaw: dict[str, Any], place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the message, the chain or a local of any frame, whichever variable the key was pasted into."""
+    values = {"api_url": URL, "api_key": KEY, **flaw}
+    if place == "environment":
+        for field in [field for field, value in values.items() if isinstance(value, str)]:
+            monkeypatch.setenv(VARIABLES[field][0], values.pop(field))
+    with pytest.raises(ConfigError) as caught:
+        SitniksSettings(**values)
+    exc = caught.value
+    assert (exc.__cause__, exc.__context__) == (None, None)
+    assert KEY not in f"{exc!r}{vars(exc)}{''.join(traceback.format_exception_only(exc))}"
+    for frame in frames(exc.__traceback__):
+        for name, value in frame.f_locals.items():
+            assert KEY not in shown(value), f"{frame.f_code.co_qualname} {name}"
+    assert len(list(frames(exc.__traceback__))) == 1

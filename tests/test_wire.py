@@ -1,0 +1,626 @@
+"""Requests are built and answers are read by pure functions, for every shape that the vendor's contract leaves open."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mirt_sitniks import wire
+from mirt_sitniks.errors import (
+    BadResponse,
+    CallTimeout,
+    CrmError,
+    NotFound,
+    PlanRequired,
+    RateLimited,
+    Refused,
+    Unauthorized,
+    Unavailable,
+)
+from mirt_sitniks.wire import (
+    AddNote,
+    Chat,
+    GetChat,
+    ListChats,
+    ListManagers,
+    ListMessages,
+    Manager,
+    Message,
+    Note,
+    Page,
+    SetStatus,
+    UpdateChat,
+)
+
+NOW = datetime(2026, 6, 5, 13, 0, tzinfo=UTC)
+ID = "6a22cc8ee056c3833dba0c2e"
+CAPTURED = {
+    "id": ID,
+    "assignedManagerName": "Олена",
+    "initialSource": "instagram",
+    "ownerId": "5873099069479273",
+    "ownerName": "shop.example",
+    "status": "Новый",
+    "tags": ["120253775599570059"],
+    "userId": "1361346066050066",
+    "userName": "Ірина К.",
+    "userNickName": "iryna.example",
+    "lastMessageCreatedAt": "2026-06-05T13:19:12.872Z",
+    "createdAt": "2026-06-05T13:18:06.940Z",
+    "updatedAt": "2026-06-05T13:19:13.061Z",
+}
+READ = Chat(
+    id=ID,
+    nickname="iryna.example",
+    source="instagram",
+    user_id="1361346066050066",
+    user_name="Ірина К.",
+    status="Новый",
+    manager_name="Олена",
+    last_message_at="2026-06-05T13:19:12.872Z",
+    created_at="2026-06-05T13:18:06.940Z",
+    tags=("120253775599570059",),
+)
+LIST = ListChats(NOW - timedelta(minutes=5), NOW)
+READS = (LIST, GetChat(ID), ListManagers(), ListMessages(ID))
+WRITES = (SetStatus(ID, "AI Увага"), UpdateChat(ID, manager_id=7), AddNote(ID, "Розмір 98"))
+CALLS = READS + WRITES
+HTML = b"<!DOCTYPE html><html><body>Bad gateway</body></html>"
+
+
+def decode(call: Any, body: Any = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
+    """The answer read at `NOW`; what is not bytes is made JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return wire.decode(call, status, headers or {}, raw, NOW)
+
+
+def failure(call: Any, body: Any = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> CrmError:
+    """The error that reading the answer raises."""
+    with pytest.raises(CrmError) as caught:
+        decode(call, body, status, headers)
+    return caught.value
+
+
+def outcome(call: Any, *answer: Any) -> Any:
+    """What reading an answer brings, be it a value or an error of ours."""
+    try:
+        return wire.decode(call, *answer)
+    except CrmError as exc:
+        return exc
+
+
+def named(call: object) -> str:
+    """A short name for a parametrised call."""
+    return type(call).__name__
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path", "params", "body"),
+    [
+        (GetChat(ID), "GET", f"/chats/{ID}", (), None),
+        (SetStatus(ID, "AI Увага"), "PATCH", f"/chats/{ID}/status", (), {"status": "AI Увага"}),
+        (UpdateChat(ID, manager_id=7), "PUT", f"/chats/{ID}", (), {"assignedManagerId": 7}),
+        (UpdateChat(ID, tags=("a", "b")), "PUT", f"/chats/{ID}", (), {"tags": ["a", "b"]}),
+        (UpdateChat(ID, tags=()), "PUT", f"/chats/{ID}", (), {"tags": []}),
+        (ListManagers(skip=50), "GET", "/managers", (("limit", "50"), ("skip", "50")), None),
+        (ListMessages(ID), "GET", f"/chats/{ID}/messages", (("limit", "10"), ("skip", "0")), None),
+        (AddNote(ID, "Розмір 98"), "POST", f"/chats/{ID}/notes", (), {"text": "Розмір 98"}),
+    ],
+)
+def test_each_call_becomes_the_request_that_the_vendor_documents(
+    call: Any, method: str, path: str, params: tuple[tuple[str, str], ...], body: object
+) -> None:
+    """Method, path, parameters and JSON body are those of the contract: status by PATCH, manager by PUT."""
+    built = wire.request(call)
+    sent = None if built.body is None else json.loads(built.body)
+    assert (built.method, built.path, built.params, sent) == (method, path, params, body)
+
+
+def test_a_scan_names_its_window_in_utc_milliseconds() -> None:
+    """Dates go out as ISO 8601 UTC with milliseconds and `Z`, whatever zone they were made in."""
+    kyiv = timezone(timedelta(hours=3))
+    call = ListChats(datetime(2026, 6, 5, 16, 0, 0, 123456, kyiv), datetime(2026, 6, 5, 16, 5, tzinfo=kyiv), skip=100)
+    assert wire.request(call).params == (
+        ("startDate", "2026-06-05T13:00:00.123Z"),
+        ("endDate", "2026-06-05T13:05:00.000Z"),
+        ("limit", "50"),
+        ("skip", "100"),
+    )
+
+
+def test_a_naive_moment_is_read_as_utc() -> None:
+    """The machine's own time zone never changes a window."""
+    assert wire.format_time(datetime(2026, 6, 5)) == "2026-06-05T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(("only", "sent"), [(True, "true"), (False, "false")])
+def test_comments_are_asked_for_in_lower_case(only: bool, sent: str) -> None:
+    """`isComment` is JSON's spelling of a truth value, not Python's."""
+    assert ("isComment", sent) in wire.request(ListMessages(ID, is_comment=only)).params
+
+
+@given(st.text())
+@example("a/../../managers")
+@example("x?limit=1#y")
+@example("%2e%2e")
+def test_an_id_is_one_encoded_path_segment_or_refused(chat_id: str) -> None:
+    """No id from outside adds a segment, a query or a fragment to the path."""
+    try:
+        path = wire.request(GetChat(chat_id)).path
+    except NotFound:
+        return
+    segment = path.removeprefix("/chats/")
+    assert not set(segment) & set("/?#\\ ")
+    assert segment.isascii()
+    assert unquote(segment) == chat_id.strip()
+
+
+@pytest.mark.parametrize("chat_id", ["", "  ", ".", "..", "...", "a\nb", "a\x00", "\ud800", "x" * 129])
+@pytest.mark.parametrize(
+    "make", [GetChat, lambda i: SetStatus(i, "x"), UpdateChat, ListMessages, lambda i: AddNote(i, "x")]
+)
+def test_what_cannot_be_an_id_is_not_sent(make: Any, chat_id: str) -> None:
+    """An empty id would address the list, dots another endpoint: both are refused before a call is made."""
+    with pytest.raises(NotFound, match="not the id of a Sitniks chat") as caught:
+        wire.request(make(chat_id))
+    assert caught.value.code == "chat_not_found"
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "a\x00b"])
+def test_a_body_is_utf8_whatever_the_text(text: str) -> None:
+    """Lone surrogates and NUL, which no JSON reader is sure to take, do not go out."""
+    for call in (SetStatus(ID, text), AddNote(ID, text), UpdateChat(ID, tags=(text,))):
+        body = wire.request(call).body
+        assert body is not None
+        assert "\\u0000" not in body.decode()
+
+
+def test_what_is_not_a_call_is_a_mistake_of_ours() -> None:
+    """A wrong object is a programming error, not a CRM error."""
+    with pytest.raises(TypeError, match="str is not a call"):
+        wire.request("GET /chats")
+
+
+# Reading
+
+
+def test_a_captured_chat_is_read_whole() -> None:
+    """The live capture in the contract decodes field by field."""
+    assert decode(GetChat(ID), CAPTURED) == READ
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field", "read"),
+    [
+        ("status", {"title": "AI Увага"}, "status", "AI Увага"),
+        ("status", {"id": 3, "name": " AI Увага "}, "status", "AI Увага"),
+        ("status", {"title": "", "name": "AI Увага"}, "status", "AI Увага"),
+        ("status", {"title": 3}, "status", None),
+        ("status", None, "status", None),
+        ("status", "", "status", None),
+        ("status", 5, "status", None),
+        ("userNickName", None, "nickname", None),
+        ("userNickName", "", "nickname", None),
+        ("userNickName", "@Iryna.Example ", "nickname", "iryna.example"),
+        ("userNickName", 12, "nickname", None),
+        ("assignedManagerId", 7, "manager_id", 7),
+        ("assignedManagerId", "7", "manager_id", 7),
+        ("assignedManagerId", 7.0, "manager_id", 7),
+        ("assignedManagerId", None, "manager_id", None),
+        ("assignedManagerId", True, "manager_id", None),
+        ("assignedManagerId", 0, "manager_id", None),
+        ("assignedManagerId", 2**63, "manager_id", None),
+        ("assignedManagerId", "Олена", "manager_id", None),
+        ("userId", 1361346066050066, "user_id", "1361346066050066"),
+        ("lastMessageCreatedAt", "2026-06-05T16:19:12+03:00", "last_message_at", "2026-06-05T13:19:12.000Z"),
+        ("lastMessageCreatedAt", "yesterday", "last_message_at", None),
+        ("lastMessageCreatedAt", "0001-01-01T00:00:00+14:00", "last_message_at", None),
+        ("lastMessageCreatedAt", 1780665552, "last_message_at", None),
+        ("tags", None, "tags", ()),
+        ("tags", ["a", 5, None, {"id": 1}, " b ", "👨‍👩‍👧"], "tags", ("a", "5", " b ", "👨‍👩‍👧")),
+        ("userName", "a\x00b\ud800", "user_name", "ab?"),
+        ("newKey", {"deep": [1]}, "status", "Новый"),
+    ],
+)
+def test_every_open_shape_of_a_field_is_read(key: str, value: object, field: str, read: object) -> None:
+    """A field of an unexpected form is read as far as it makes sense and is None otherwise; the chat stays."""
+    assert getattr(decode(GetChat(ID), CAPTURED | {key: value}), field) == read
+
+
+@pytest.mark.parametrize("key", sorted(CAPTURED.keys() - {"id"}))
+def test_a_chat_may_lack_any_key_but_its_id(key: str) -> None:
+    """Missing keys leave None (or no tags) and nothing else changes."""
+    less = {name: value for name, value in CAPTURED.items() if name != key}
+    chat = decode(GetChat(ID), less)
+    changed = [name for name in Chat.__dataclass_fields__ if getattr(chat, name) != getattr(READ, name)]
+    assert len(changed) <= 1
+    assert all(getattr(chat, name) in (None, ()) for name in changed)
+
+
+def test_a_numeric_chat_id_is_text() -> None:
+    """Ids are compared as text everywhere, so a number becomes its digits."""
+    assert decode(LIST, [{"id": 42}]).items == (Chat("42"),)
+
+
+@pytest.mark.parametrize("body", [CAPTURED, {"data": CAPTURED}])
+def test_a_single_object_may_be_wrapped(body: object) -> None:
+    """`GET /chats/{id}` is read bare and under `data`."""
+    assert decode(GetChat(ID.upper()), body) == READ
+
+
+@pytest.mark.parametrize("call", [GetChat(ID), SetStatus(ID, "x"), UpdateChat(ID, manager_id=7)], ids=named)
+def test_another_chats_values_are_never_taken_for_this_one(call: Any) -> None:
+    """An answer about another chat is no read of this one, and confirms nothing beyond the 2xx of a write."""
+    other = CAPTURED | {"id": "ffffffffffffffffffffffff"}
+    if wire.is_write(call):
+        assert decode(call, other) is None
+    else:
+        assert isinstance(failure(call, other), BadResponse)
+
+
+@pytest.mark.parametrize(
+    ("body", "total"),
+    [
+        ({"data": [CAPTURED], "count": 120}, 120),
+        ({"data": [CAPTURED], "count": "120"}, 120),
+        ({"data": [CAPTURED], "count": None}, None),
+        ({"data": [CAPTURED], "count": "many"}, None),
+        ({"data": [CAPTURED], "count": -1}, None),
+        ({"data": [CAPTURED]}, None),
+        ([CAPTURED], None),
+    ],
+)
+def test_a_page_is_read_wrapped_or_bare(body: object, total: int | None) -> None:
+    """The list stands under `data` or alone; the count is a number, text, or missing."""
+    assert decode(LIST, body) == Page((READ,), total, 1)
+
+
+def test_unreadable_objects_are_skipped_and_counted() -> None:
+    """One broken chat costs itself; `raw` still says where the next page begins."""
+    page = decode(LIST, {"data": [CAPTURED, {"status": "x"}, {"id": ""}, {"id": ".."}, {"id": 1.5}, 7, None, [1]]})
+    assert (page.items, page.raw) == ((READ,), 8)
+
+
+def test_an_empty_list_is_an_answer() -> None:
+    """`GET /chats` without a match is 200 with no chats."""
+    assert decode(LIST, {"data": [], "count": 0}) == Page((), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ({"id": 3, "user": {"fullname": " Павло "}}, Manager(3, "Павло")),
+        ({"id": "3", "user": "Павло"}, Manager(3, "Павло")),
+        ({"id": 3, "user": None, "fullname": "Павло"}, Manager(3, "Павло")),
+        ({"id": 3, "name": "Павло"}, Manager(3, "Павло")),
+        ({"id": 3}, Manager(3, "")),
+    ],
+)
+def test_managers_are_read_with_or_without_a_name(value: object, read: Manager) -> None:
+    """An id makes a manager; the name is looked for where the sources put it."""
+    assert decode(ListManagers(), {"data": [value, {"user": {"fullname": "x"}}], "count": 2}) == Page((read,), 2, 2)
+
+
+def test_messages_are_read() -> None:
+    """A message keeps who wrote it and whether it is a public comment."""
+    full = {
+        "id": 5,
+        "sentBy": 1361346066050066,
+        "text": "Є 98?",
+        "messageType": "text",
+        "commentId": "17",
+        "createdAt": "2026-06-05T13:19:12.872Z",
+    }
+    assert decode(ListMessages(ID), {"data": [full, {"text": "no id"}]}) == Page(
+        (Message("5", "1361346066050066", None, "Є 98?", "text", None, "17", "2026-06-05T13:19:12.872Z"),), None, 2
+    )
+
+
+def test_a_note_is_read_or_just_done() -> None:
+    """A note's answer is a Note; nothing readable still means it was written."""
+    body = {"text": "x", "managerName": "Олена", "createdAt": "2026-06-05T13:19:12.872Z"}
+    assert decode(AddNote(ID, "x"), body) == Note("x", "Олена", "2026-06-05T13:19:12.872Z")
+    assert decode(AddNote(ID, "x"), b"", 201) is None
+    assert decode(AddNote(ID, "x"), [1]) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        HTML,
+        b"\xff\xfe",
+        b"{",
+        b'"text"',
+        b"5",
+        b"null",
+        b"{}",
+        b'{"data": null}',
+        b'{"data": {"id": ""}}',
+        b"[" * 100000,
+        b'{"data":' * 100000,
+        b"[" + b"9" * 10000 + b"]",
+        b"NaN",
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+@pytest.mark.parametrize("call", READS, ids=named)
+def test_a_read_needs_json_of_its_shape(call: Any, body: bytes) -> None:
+    """Empty, HTML, broken, too deep, too long or another shape: `BadResponse`, retryable, with the cure."""
+    error = failure(call, body)
+    assert isinstance(error, BadResponse)
+    assert error.retryable
+    assert not error.unsure
+    assert "SNITKIX_API_URL" in error.message
+
+
+@pytest.mark.parametrize("call", WRITES, ids=named)
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+@pytest.mark.parametrize("body", [b"", b"  ", b"null", b"{}", b"[1]", b"OK", b"{", b"\xff", b"[" * 100_000])
+def test_a_write_is_confirmed_by_2xx_alone(call: Any, status: int, body: bytes) -> None:
+    """No body, any JSON, or any other text but HTML: done."""
+    assert decode(call, body, status) in (None, Note())
+
+
+def test_a_write_hands_back_the_chat_if_it_got_one() -> None:
+    """The vendor may answer a write with the whole chat."""
+    assert decode(SetStatus(ID, "Новый"), CAPTURED) == READ
+
+
+@pytest.mark.parametrize("call", WRITES, ids=named)
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (HTML, {}),
+        (b"\xef\xbb\xbf \n" + HTML, {}),
+        (b"Sign in", {"Content-Type": "text/HTML; charset=utf-8"}),
+        (b"x", {"CONTENT-TYPE": "application/xhtml+xml"}),
+    ],
+)
+def test_html_does_not_confirm_a_write(call: Any, body: bytes, headers: Mapping[str, str]) -> None:
+    """A page of something in between is no confirmation: it may or may not have been applied."""
+    error = failure(call, body, 200, headers)
+    assert isinstance(error, BadResponse)
+    assert error.unsure
+
+
+def test_an_empty_body_is_no_page_whatever_its_type_says() -> None:
+    """Servers label empty answers text/html by default; that still confirms."""
+    assert decode(SetStatus(ID, "x"), b"", 200, {"content-type": "text/html"}) is None
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code", "retryable"),
+    [
+        (401, Unauthorized, "unauthorized", False),
+        (403, PlanRequired, "plan_required", False),
+        (404, NotFound, "chat_not_found", False),
+        (408, CallTimeout, "timeout", True),
+        (400, Refused, "refused", False),
+        (405, Refused, "refused", False),
+        (409, Refused, "refused", False),
+        (422, Refused, "refused", False),
+        (429, RateLimited, "rate_limited", True),
+        (500, Unavailable, "unavailable", True),
+        (502, Unavailable, "unavailable", True),
+        (503, Unavailable, "unavailable", True),
+        (504, Unavailable, "unavailable", True),
+        (301, BadResponse, "bad_response", True),
+        (302, BadResponse, "bad_response", True),
+        (307, BadResponse, "bad_response", True),
+        (100, BadResponse, "bad_response", True),
+        (0, BadResponse, "bad_response", True),
+        (999, BadResponse, "bad_response", True),
+    ],
+)
+def test_every_status_has_one_meaning(status: int, kind: type[CrmError], code: str, retryable: bool) -> None:
+    """A status becomes one of our errors with its code, however the body looks."""
+    for body in (b"", HTML, json.dumps(CAPTURED).encode()):
+        error = failure(GetChat(ID), body, status)
+        assert (type(error), error.code, error.retryable, error.status) == (kind, code, retryable, status)
+        assert not error.unsure
+
+
+@pytest.mark.parametrize("call", [LIST, ListManagers()], ids=named)
+def test_a_list_that_is_not_there_is_a_wrong_address(call: Any) -> None:
+    """404 for a list must not read as "the chat is gone"."""
+    error = failure(call, b"", 404)
+    assert isinstance(error, NotFound)
+    assert error.code == "bad_response"
+    assert error.retryable
+    assert "SNITKIX_API_URL" in error.message
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refused_status_is_named_with_its_setting(status: int) -> None:
+    """The account has no such status: the message says which, and which settings name statuses."""
+    error = failure(SetStatus(ID, "AI Увага"), b"", status)
+    assert error.code == "unknown_status"
+    assert "AI Увага" in error.message
+    assert "SITNIKS_STATUS_*" in error.message
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refused_manager_is_named_with_its_settings(status: int) -> None:
+    """The account has no such manager: the message says which id and where it comes from."""
+    error = failure(UpdateChat(ID, manager_id=7), b"", status)
+    assert error.code == "manager_not_found"
+    assert " 7;" in error.message
+    assert "SITNIKS_AI_MANAGER_ID" in error.message
+    assert failure(UpdateChat(ID, tags=("a",)), b"", status).code == "refused"
+
+
+@pytest.mark.parametrize("call", WRITES, ids=named)
+@pytest.mark.parametrize(
+    ("status", "unsure"),
+    [
+        (408, True),
+        (502, True),
+        (504, True),
+        (524, True),
+        (100, True),
+        (400, False),
+        (401, False),
+        (404, False),
+        (429, False),
+        (500, False),
+        (503, False),
+        (302, False),
+    ],
+)
+def test_a_write_is_unsure_where_something_in_between_gave_up(call: Any, status: int, unsure: bool) -> None:
+    """Behind a gateway's timeout the CRM may still carry the write out; a plain refusal is definite."""
+    assert failure(call, b"", status).unsure is unsure
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, 60.0),
+        ("", 60.0),
+        ("17", 17.0),
+        (" 2.5 ", 2.5),
+        ("0", 1.0),
+        ("-5", 1.0),
+        ("1000000000", 600.0),
+        ("9" * 5000, 600.0),
+        ("soon", 60.0),
+        ("nan", 60.0),
+        ("inf", 60.0),
+        ("1e3", 60.0),
+        ("٣", 60.0),
+        ("17, 17", 60.0),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
+        (format_datetime(NOW - timedelta(hours=1), usegmt=True), 1.0),
+        (format_datetime(NOW + timedelta(days=9000), usegmt=True), 600.0),
+        ("Fri, 05 Jun 2026 13:01:30 -0000", 90.0),
+        ("Fri, 31 Feb 2026 13:01:30 GMT", 60.0),
+        ("Fri, 05 Jun 99999 13:01:30 GMT", 60.0),
+    ],
+)
+def test_a_rest_is_between_a_second_and_ten_minutes(value: str | None, seconds: float) -> None:
+    """`Retry-After` is read as seconds or a date and held to 1-600 s; without a usable one the key rests 60 s."""
+    headers = {} if value is None else {"rEtRy-AfTeR": value}
+    error = failure(LIST, b"", 429, headers)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b'{"message": "Too fast"}', {}),
+        (b'{"error": "TOO_MANY_REQUESTS"}', {}),
+        (HTML + b"too many  requests", {}),
+        (b"Rate limit exceeded", {}),
+        (b"", {"Retry-After": "too fast"}),
+    ],
+)
+def test_a_503_that_says_too_fast_is_a_rate_limit(body: bytes, headers: Mapping[str, str]) -> None:
+    """What counts is what it says: the key must rest, and no attempt has failed."""
+    error = failure(LIST, body, 503, headers)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == 60.0
+
+
+def test_a_plain_503_keeps_its_hint() -> None:
+    """Being down is not being asked too fast; a `Retry-After` is handed on, held like the others."""
+    assert failure(LIST, b"down", 503).retry_after is None
+    error = failure(LIST, b"down", 503, {"retry-after": "7000"})
+    assert isinstance(error, Unavailable)
+    assert error.retry_after == 600.0
+
+
+# Properties
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(ID),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*CAPTURED, "data", "count", "user", "title", "assignedManagerId"]), inner)
+    ),
+    max_leaves=12,
+)
+BODIES = st.binary() | JSON.map(lambda value: json.dumps(value).encode()) | st.just(HTML)
+HEADERS = st.dictionaries(st.sampled_from(["Retry-After", "content-type", "X"]) | st.text(), st.text(), max_size=3)
+
+
+@given(st.sampled_from(CALLS), st.just(200) | st.integers(0, 700) | st.integers(), HEADERS, BODIES, st.datetimes())
+def test_any_answer_is_a_value_or_one_of_our_errors(
+    call: Any, status: int, headers: dict[str, str], body: bytes, now: datetime
+) -> None:
+    """For any status, headers, bytes and time: a value of the call's type, or a `CrmError` that ends with a cure."""
+    value = outcome(call, status, headers, body, now)
+    if isinstance(value, CrmError):
+        assert value.message.endswith(".")
+        assert re.search("SNITKIX_|SITNIKS_", value.message)
+        assert value.retry_after is None or 1.0 <= value.retry_after <= 600.0
+        assert value.unsure <= wire.is_write(call)
+        assert (value.__cause__, value.__context__) == (None, None)
+        return
+    assert 200 <= status <= 299
+    kinds = {GetChat: Chat, SetStatus: Chat | None, UpdateChat: Chat | None, AddNote: Note | None}
+    assert isinstance(value, kinds.get(type(call), Page))
+    repr(value).encode()
+
+
+@given(st.sampled_from(CALLS), st.integers(200, 599), st.sampled_from(["{}", "<p>{}", '{{"message": "{}"}}']))
+def test_no_message_carries_what_the_crm_said(call: Any, status: int, frame: str) -> None:
+    """Customer text, keys and whatever else a body holds stay out of errors."""
+    value = outcome(call, status, {"Retry-After": "PLANTED"}, frame.format("PLANTED").encode(), NOW)
+    if isinstance(value, CrmError):
+        assert "PLANTED" not in f"{value!s}{value!r}{vars(value)}"
+
+
+@given(st.text())
+def test_a_normalised_name_stays_as_it_is(name: str) -> None:
+    """Normalising twice changes nothing, so stored and fresh names compare."""
+    once = wire.normalise_username(name)
+    assert once is None or (once and wire.normalise_username(once) == once and once[0] != "@")
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (" @Iryna.Example\n", "iryna.example"),
+        ("@ @x", "x"),
+        ("ІРИНА", "ірина"),
+        ("@", None),
+        ("", None),
+        (None, None),
+        (5, None),
+    ],
+)
+def test_names_are_compared_without_at_spaces_and_case(value: object, name: str | None) -> None:
+    """`@Iryna ` and `iryna` are one user; nothing left is None."""
+    assert wire.normalise_username(value) == name
+
+
+@given(st.datetimes(min_value=datetime(2, 1, 1), timezones=st.one_of(st.none(), st.timezones())))
+def test_times_sort_as_text(moment: datetime) -> None:
+    """A time is written so that text order is time order, and is read back unchanged."""
+    text = wire.format_time(moment)
+    assert len(text) == 24
+    assert text.endswith("Z")
+    assert wire.format_time(datetime.fromisoformat(text)) == text
+
+
+def test_calls_and_values_are_frozen() -> None:
+    """Nobody changes a call under way."""
+    with pytest.raises(FrozenInstanceError):
+        GetChat(ID).chat_id = "x"  # type: ignore[misc]

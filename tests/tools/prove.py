@@ -1,0 +1,235 @@
+"""Proves the package on a machine that has Python and nothing else: `prove.py test|check|demo|bench`.
+
+Standard library only. What it makes lives in `.venv` (the checkout, for `check`, `demo` and editors) and `.build`.
+Packages come from the index that pip and uv are set up for; uv itself too, and pip does its work where it cannot.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / ".build"
+DEV = ROOT / ".venv"
+STAGED = ("tests", "examples", "pyproject.toml", "Makefile", "README.md", "README.uk.md", "CHANGELOG.md", "LICENSE")
+HOUR = 3600.0
+
+
+class Failed(Exception):
+    """A stage that did not pass; its output stands above."""
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> None:
+    """Runs `command`, its output shown. Raises `Failed` for any exit code but 0, and after an hour."""
+    words = [str(word) for word in command]
+    print("$", shlex.join(words).replace(f"{ROOT}/", ""), flush=True)
+    try:
+        done = subprocess.run(
+            words, cwd=cwd, env={**os.environ, **env}, stdin=subprocess.DEVNULL, timeout=HOUR, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failed(str(error)) from None
+    if done.returncode:
+        raise Failed(f"exit code {done.returncode}")
+
+
+def uv() -> Path | None:
+    """uv from PATH, else installed into `.build/boot`; None where that does not work."""
+    if found := shutil.which("uv"):
+        return Path(found)
+    boot = BUILD / "boot"
+    if not (boot / "bin/uv").exists():
+        try:
+            run(sys.executable, "-m", "venv", boot)
+            run(boot / "bin/python", "-m", "pip", "install", "--quiet", "uv")
+        except Failed:
+            return None
+    return boot / "bin/uv"
+
+
+def install(venv: Path, *what: str | Path, fresh: bool = False) -> Path:
+    """Installs `what` into `venv`, made when missing, and returns its python.
+
+    `fresh`: in an environment made anew, with the newest versions that fit. Otherwise what was installed before stays
+    good while neither `what` nor pyproject.toml changes.
+    """
+    python, stamp = venv / "bin/python", venv / "installed-by-prove"
+    wish = hashlib.sha256(repr((what, sys.version)).encode() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    if not fresh and python.exists() and stamp.exists() and wish in stamp.read_text():
+        return python
+    if fresh or not python.exists():
+        run(sys.executable, "-m", "venv", "--clear", "--without-pip", venv)
+    try:
+        run(uv() or "uv", "pip", "install", "--quiet", "--python", python, *what)
+    except Failed:
+        run(python, "-m", "ensurepip", "--upgrade")
+        run(python, "-m", "pip", "install", "--quiet", *what)
+    with stamp.open("a") as file:
+        file.write(f"{wish}\n")
+    return python
+
+
+class Proof:
+    """Stages in order, all of them run, and what they found."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, float, str]] = []
+        self.tests: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
+
+    def stage(self, name: str, work: Callable[[], None]) -> bool:
+        """Runs `work`, and says whether it passed."""
+        print(f"\n=== {name}", flush=True)
+        began, verdict = time.monotonic(), "ok"
+        try:
+            work()
+        except Failed as failed:
+            verdict = f"FAILED, {failed}"
+        self.stages.append((name, time.monotonic() - began, verdict))
+        return verdict == "ok"
+
+    def lint(self, python: Path) -> None:
+        """The checks that run no code of ours."""
+        self.stage("ruff check", lambda: run(python, "-m", "ruff", "check", "."))
+        self.stage("ruff format", lambda: run(python, "-m", "ruff", "format", "--check", "."))
+        self.stage("mypy --strict", lambda: run(python, "-m", "mypy"))
+
+    def pytest(self, python: Path, *options: str, cwd: Path = ROOT, **env: str) -> None:
+        """Runs the tests and adds what they report to the summary."""
+        report = BUILD / "report.json"
+        report.unlink(missing_ok=True)
+        try:
+            run(python, "-m", "pytest", *options, cwd=cwd, MIRT_SITNIKS_REPORT=str(report), **env)
+        finally:
+            if report.exists():
+                found = json.loads(report.read_text())
+                self.tests.update(found["tests"])
+                self.left_out.update(found["left_out"])
+
+    def close(self) -> int:
+        """Prints the summary, what was left out last, and returns the exit code."""
+        failed = [name for name, _, verdict in self.stages if verdict != "ok"]
+        print(f"\n=== {len(self.stages) - len(failed)} of {len(self.stages)} stages passed")
+        for name, seconds, verdict in self.stages:
+            print(f"{seconds:7.1f} s  {name}: {verdict}")
+        print(f"{sum(seconds for _, seconds, _ in self.stages):7.1f} s  in all\n")
+        print(f"tests: {self.tests['passed']} passed, {self.tests['failed']} failed, {self.tests['skipped']} skipped")
+        for reason, times in sorted(self.left_out.items()):
+            print(f"left out: {reason} ({times} x)")
+        if not self.left_out:
+            print("left out: nothing")
+        return 1 if failed or (self.left_out and os.environ.get("MIRT_SITNIKS_REQUIRE_ALL")) else 0
+
+
+def test() -> int:
+    """All there is to prove, on the built wheel, with the newest versions and with the lowest."""
+    proof = Proof()
+    made: list[Path] = []
+    if proof.stage("build", lambda: made.append(_wheel())):
+        wheel, python = made[0], BUILD / "newest/bin/python"
+        if proof.stage("install, newest versions", lambda: _install(BUILD / "newest", f"{wheel}[dev]")):
+            proof.lint(python)
+            proof.stage("tests, newest versions", lambda: _whole(proof, python, "--cov", PG="all"))
+        lowest = BUILD / "lowest"
+        pins = ("-c", str(ROOT / "tests/tools/lowest.txt"))
+        if proof.stage("install, lowest versions", lambda: _install(lowest, f"{wheel}[dev]", *pins)):
+            proof.stage("tests, lowest versions", lambda: _whole(proof, lowest / "bin/python"))
+        proof.stage("install and demo, no checkout near", lambda: _user(proof, wheel))
+    return proof.close()
+
+
+def check() -> int:
+    """The inner loop: the static checks and the fast tests, from the checkout."""
+    proof = Proof()
+    python = install(DEV, "-e", f"{ROOT}[dev]")
+    proof.lint(python)
+    proof.stage("fast tests", lambda: proof.pytest(python, "-q", "-m", "not slow"))
+    return proof.close()
+
+
+def demo() -> int:
+    """The demo, from the checkout."""
+    run(install(DEV, "-e", f"{ROOT}[all]").parent / "mirt-sitniks", "demo", *sys.argv[2:])
+    return 0
+
+
+def bench() -> int:
+    """The measurements in tests/bench."""
+    python = install(DEV, "-e", f"{ROOT}[dev]")
+    run(python, "-m", "pytest", "-q", "-s", "-o", "python_files=bench_*.py", "tests/bench", *sys.argv[2:])
+    return 0
+
+
+def _wheel() -> Path:
+    """Builds the wheel: with uv from the source distribution, which shows that this one is whole."""
+    dist = BUILD / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    try:
+        run(uv() or "uv", "build", "--quiet", "--out-dir", dist)
+    except Failed:
+        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", dist, ROOT)
+    return next(dist.glob("*.whl"))
+
+
+def _install(venv: Path, *what: str) -> None:
+    install(venv, *what, fresh=True)
+
+
+def _whole(proof: Proof, python: Path, *options: str, **env: str) -> None:
+    """Every test, in a copy that lacks the package, so that only the wheel's can be imported."""
+    with tempfile.TemporaryDirectory(prefix="mirt-tests-") as folder:
+        for name in STAGED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pycache__"))
+            elif (ROOT / name).exists():
+                shutil.copy2(ROOT / name, folder)
+        env |= {"MIRT_SITNIKS_WHEEL": "1", "MIRT_SITNIKS_CACHE": str(BUILD)}
+        proof.pytest(python, "-q", "--durations=10", "--hypothesis-profile=ci", *options, cwd=Path(folder), **env)
+
+
+def _user(proof: Proof, wheel: Path) -> None:
+    """A user's machine: the package from git, where git shows this very tree, and the demo in an empty folder."""
+    what = f"{wheel}[all]"
+    try:
+        state = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, check=False)
+        clean = state.returncode == 0 and not state.stdout
+    except OSError:
+        clean = False
+    if clean:
+        # pip before 24.1 takes a file address here only with a host in it.
+        what = f"mirt-sitniks[all] @ git+{ROOT.as_uri().replace('://', '://localhost', 1)}"
+    else:
+        proof.left_out["install from git: no git here, or changes that are not committed"] += 1
+    python = install(BUILD / "user", what, fresh=True)
+    with tempfile.TemporaryDirectory(prefix="mirt-demo-") as folder:
+        run(python.parent / "mirt-sitniks", "demo", cwd=Path(folder))
+
+
+def main() -> int:
+    """Runs the command that is named, and returns its exit code."""
+    commands = {work.__name__: work for work in (test, check, demo, bench)}
+    if sys.version_info < (3, 11):  # noqa: UP036
+        print("Python 3.11 or newer is needed: make PYTHON=python3.11 ...", file=sys.stderr)
+        return 2
+    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+        print(f"usage: prove.py {'|'.join(commands)}", file=sys.stderr)
+        return 2
+    BUILD.mkdir(exist_ok=True)
+    try:
+        return commands[sys.argv[1]]()
+    except Failed as failed:
+        print(f"prove.py {sys.argv[1]}: {failed}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
