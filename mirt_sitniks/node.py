@@ -1,9 +1,10 @@
 """The one node of the subgraph: reads the state, hands the stage to the service, writes one key, never raises."""
 
+import asyncio
 import contextlib
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, TypedDict
@@ -23,17 +24,20 @@ Choose = Callable[[Values], Decision]
 
 
 class SyncService(Protocol):
-    """The part of `SitniksChatService` that a node needs; `arguments` are those of its `sync`, keyword-only."""
+    """The part of `SitniksChatService` that a node needs; see there for the arguments."""
 
-    async def sync(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
-        """Record the stage, then wait for the CRM no longer than the reply budget."""
+    @property
+    def sync(self) -> Callable[..., Awaitable[SyncResult]]:
+        """Record a stage, then wait for the CRM no longer than the reply budget."""
         ...
 
-    def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
+    @property
+    def sync_blocking(self) -> Callable[..., SyncResult]:
         """The same for a caller without an event loop."""
         ...
 
-    def skip(self, stage: Stage | None, reason: str, *, first_touch: bool = False) -> SyncResult:
+    @property
+    def skip(self) -> Callable[..., SyncResult]:
         """Say that nothing was to be done, and why."""
         ...
 
@@ -97,11 +101,11 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
             if visit.obstacle:
                 return _tell(visit.skipped(self._service))
             return _tell(self._service.sync_blocking(**visit.arguments))
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
             return _tell(visit.failed(exc))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Sync for `graph.ainvoke`, on whatever event loop runs; a cancellation passes through."""
+        """Sync for `graph.ainvoke`, on whatever event loop runs; a cancellation of the reply passes through."""
         visit = self._enter(input, config)
         if visit is None:
             return {"sitniks": {}}
@@ -109,7 +113,9 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
             if visit.obstacle:
                 return _tell(visit.skipped(self._service))
             return _tell(await self._service.sync(**visit.arguments))
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
+            if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+                raise
             return _tell(visit.failed(exc))
 
     def _enter(self, values: Values, config: RunnableConfig | None) -> "_Visit | None":
@@ -156,7 +162,7 @@ class _Visit:
         logger.warning("Nothing is synced: %s", reason, extra={"stage": self.stage, "reason": reason})
         return service.skip(self.stage, reason, first_touch=self.reading.first_touch)
 
-    def failed(self, exc: Exception) -> SyncResult:
+    def failed(self, exc: BaseException) -> SyncResult:
         """The service broke its promise not to raise: the dialogue goes on all the same."""
         logger.error("The sync raised %s at %s", *_origin(exc), extra={"stage": self.stage})
         return SyncResult(
@@ -178,7 +184,13 @@ def _tell(result: SyncResult) -> dict[str, Any]:
     return {"sitniks": state}
 
 
-def _origin(exc: Exception) -> tuple[str, str]:
+def _is_cancelled() -> bool:
+    """Whether the running task is asked to stop; if not, a CancelledError is the service's own, from a closing loop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _origin(exc: BaseException) -> tuple[str, str]:
     """Type and place of an exception; its message may hold customers' words, so no log shows it."""
     frames = traceback.extract_tb(exc.__traceback__)
     return type(exc).__name__, f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"

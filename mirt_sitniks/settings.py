@@ -112,8 +112,8 @@ class SitniksSettings(BaseSettings):
     status_first_touch: _Name = EFFECTS[Stage.FIRST_TOUCH].status
     status_give_requisites: _Name = EFFECTS[Stage.GIVE_REQUISITES].status
     status_escalation: _Name = EFFECTS[Stage.ESCALATION].status
-    reply_budget: float = Field(1.5, ge=0, le=60, allow_inf_nan=False)
-    timeout: float = Field(10.0, ge=0.1, le=25, allow_inf_nan=False)
+    reply_budget: float = Field(1.5, ge=0, le=60)
+    timeout: float = Field(10.0, ge=0.1, le=25)
     rate_limit: _Rate = RateLimit(9, 10.5)
     lookback_minutes: int = Field(5, ge=1, le=1440)
     store: Literal["sqlite", "supabase"] | None = None

@@ -108,6 +108,11 @@ def test_every_field_is_read_from_every_place(source: str, monkeypatch: pytest.M
     assert {field: getattr(got, field) for field in SAMPLES} == {field: value for field, (_, value) in SAMPLES.items()}
 
 
+def test_a_secret_handed_over_wrapped_is_stripped_too() -> None:
+    """A host that keeps its key as `SecretStr` gets the same forgiveness."""
+    assert SitniksSettings(api_key=SecretStr(f" {KEY}\n")).api_key == SecretStr(KEY)
+
+
 def test_variables_are_the_fields_in_capitals() -> None:
     """Field names are the variables in lower case without `SNITKIX_`/`SITNIKS_`; the two Supabase ones as they are."""
     for field, (first, *_) in VARIABLES.items():

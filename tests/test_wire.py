@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime, timedelta, timezone
@@ -139,9 +140,15 @@ def test_a_scan_names_its_window_in_utc_milliseconds() -> None:
     )
 
 
-def test_a_naive_moment_is_read_as_utc() -> None:
+def test_a_naive_moment_is_read_as_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own time zone never changes a window."""
-    assert wire.format_time(datetime(2026, 6, 5)) == "2026-06-05T00:00:00.000Z"
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert wire.format_time(datetime(2026, 6, 5)) == "2026-06-05T00:00:00.000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(("only", "sent"), [(True, "true"), (False, "false")])
@@ -511,6 +518,7 @@ def test_a_write_is_unsure_where_something_in_between_gave_up(call: Any, status:
         ("Fri, 05 Jun 2026 13:01:30 -0000", 90.0),
         ("Fri, 31 Feb 2026 13:01:30 GMT", 60.0),
         ("Fri, 05 Jun 99999 13:01:30 GMT", 60.0),
+        ("Fri, 05 Jun 2026 13:01:30 +" + "9" * 20, 60.0),
     ],
 )
 def test_a_rest_is_between_a_second_and_ten_minutes(value: str | None, seconds: float) -> None:

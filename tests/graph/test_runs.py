@@ -50,7 +50,7 @@ class TestResume:
     def test_a_resume_syncs_nothing_again(self, run: Run) -> None:
         """The sync stands in a node of its own before the interrupt: a resume does not come by it."""
         service = FakeService()
-        graph = build_main_graph(service, checkpointer=InMemorySaver())  # type: ignore[arg-type]
+        graph = build_main_graph(service, checkpointer=InMemorySaver())
         run(graph, said("Надішліть реквізити", 1), THREAD)
         assert service.stages == ["first_touch", "give_requisites"]
         run(graph, Command(resume=True), THREAD)
@@ -60,7 +60,7 @@ class TestResume:
     def test_what_a_manager_sets_meanwhile_stays(self, run: Run) -> None:
         """Row 28: a manager marks the chat as paid while the graph waits; the resume leaves it so."""
         service = FakeService()
-        graph = build_main_graph(service, checkpointer=InMemorySaver())  # type: ignore[arg-type]
+        graph = build_main_graph(service, checkpointer=InMemorySaver())
         run(graph, said("Надішліть реквізити", 1), THREAD)
         service.crm["s1"] = "ОПЛАЧЕНО"
         run(graph, Command(resume=True), THREAD)
@@ -69,7 +69,7 @@ class TestResume:
     def test_a_node_that_loops_to_itself_syncs_once(self, run: Run) -> None:
         """The original's form of payment: neither its resumes nor its own loop enter the sync in front of it."""
         service = FakeService()
-        graph = build_payment_loop(service, checkpointer=InMemorySaver())  # type: ignore[arg-type]
+        graph = build_payment_loop(service, checkpointer=InMemorySaver())
         for number, text in enumerate(["Беру", "Ірина Приклад, Київ, відділення 1"], 1):
             state = run(graph, said(text, number), THREAD)
         assert "IBAN" in state["__interrupt__"][0].value["reply"]
@@ -151,17 +151,40 @@ class TestAgain:
         assert service.effects == [("s1", "escalation")]
 
     def test_a_cancelled_reply_is_cancelled(self) -> None:
-        """A cancellation passes through the node; the next try has the same intent."""
-        service = FakeService(raises=asyncio.CancelledError())
+        """A cancellation passes through the waiting node; the next try has the same intent."""
+        service: Any = FakeService()
         graph = flaky_host(service, lambda state: {})
+        answer = service.sync
+
+        async def cancelled() -> None:
+            entered = asyncio.Event()
+
+            async def endless(stage: Any, **arguments: Any) -> Any:
+                service.calls.append({"stage": stage, **arguments})
+                entered.set()
+                await asyncio.Event().wait()
+
+            service.sync = endless
+            reply = asyncio.create_task(graph.ainvoke(said("х", 1), THREAD))
+            await entered.wait()
+            reply.cancel()
+            await reply
+
         with pytest.raises(asyncio.CancelledError):
-            asyncio.run(graph.ainvoke(said("х", 1), THREAD))
-        service.raises = None
+            asyncio.run(cancelled())
+        service.sync = answer
         asyncio.run(graph.ainvoke(None, THREAD))
         assert service.intents == ["escalation:h1"] * 2
 
+    def test_a_cancellation_that_nobody_asked_for_is_a_failure_of_the_service(self, run: Run) -> None:
+        """A service whose loop closes may raise CancelledError by itself: the reply goes out all the same."""
+        service = FakeService(raises=asyncio.CancelledError())
+        graph = flaky_host(service, lambda state: {})
+        run(graph, said("х", 1), THREAD)
+        assert graph.get_state(THREAD).values["sitniks"]["outcome"] == "failed"
+
     def test_one_graph_on_many_event_loops(self) -> None:
-        """The node keeps nothing of an event loop: `asyncio.run` again and again, and `invoke` inside a running loop."""
+        """The node keeps nothing of an event loop: `asyncio.run` again and again, `invoke` inside a running loop."""
         service = FakeService()
         graph = flaky_host(service, lambda state: {})
 
@@ -179,7 +202,7 @@ class TestReplay:
 
     def conversation(self, run: Run) -> tuple[FakeService, Any]:
         service = FakeService()
-        graph = build_main_graph(service, checkpointer=InMemorySaver())  # type: ignore[arg-type]
+        graph = build_main_graph(service, checkpointer=InMemorySaver())
         run(graph, said("Надішліть реквізити", 1), THREAD)
         run(graph, Command(resume=True), THREAD)
         run(graph, said("Покличте менеджера", 2), THREAD)
@@ -188,7 +211,7 @@ class TestReplay:
 
     @pytest.mark.parametrize("node", ["sitniks_sync_memory", "sitniks_sync_payment"])
     def test_a_replay_has_the_intent_it_had(self, node: str, run: Run) -> None:
-        """Replayed from before a sync, the same intent comes again; a newer one stands behind it: `skipped`, `replay`."""
+        """Run again from before a sync, the same intent comes; a newer one stands behind it: `skipped`, `replay`."""
         service, graph = self.conversation(run)
         before = len(service.calls)
         old = next(snapshot for snapshot in graph.get_state_history(THREAD) if node in snapshot.next)
@@ -230,7 +253,7 @@ class TestReplay:
     def test_every_turn_is_a_new_event(self, run: Run) -> None:
         """The same words a turn later are a new intent; a first touch stays the one it was."""
         service = FakeService()
-        graph = build_main_graph(service, checkpointer=InMemorySaver())  # type: ignore[arg-type]
+        graph = build_main_graph(service, checkpointer=InMemorySaver())
         for number in (1, 2, 3):
             run(graph, said("Покличте менеджера", number), THREAD)
         assert service.intents == ["first_touch", "escalation:h1", "escalation:h2", "escalation:h3"]
