@@ -91,7 +91,7 @@ def build_payment_loop(
     return builder.compile(checkpointer=checkpointer)
 
 
-def _leave(reply: str, phase: str) -> Command[Literal["payment", "__end__"]]:
+def _leave(reply: str, phase: str) -> Command[Any]:
     return Command(goto=END, update={"messages": [AIMessage(reply)], "dialog_phase": phase})
 
 

@@ -116,7 +116,6 @@ def _compile(
     def due(values: Values) -> str:
         return END if choose(values) is None else "sync"
 
-    due.__annotations__["values"] = reads
     graph = StateGraph[Any, Any, Any, Any](reads, input_schema=plain_reads, output_schema=SitniksState)
     graph.add_node("sync", SyncNode(service, choose), input_schema=reads)
     graph.add_conditional_edges(START, due, ["sync", END])

@@ -43,7 +43,8 @@ class SitniksChatService:
 
     `settings` default to the environment's; without address and key the service is disabled and only logs. `store`
     defaults to the one the settings name and is closed by `aclose` only then. `client_factory` makes the httpx client.
-    `worker=False` leaves unfinished work to `mirt-sitniks worker` processes. Nothing is opened before the first use.
+    `worker=False` leaves unfinished work to `mirt-sitniks worker` processes; with a worker, `sweep` is how many seconds
+    apart it looks for what dead processes left. Nothing is opened before the first use.
 
     No verb raises for what the CRM or the store does. As an async context manager it closes on exit.
     """

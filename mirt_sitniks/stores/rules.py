@@ -126,6 +126,9 @@ def _assign(m: Moment, record: Record, contact: Contact) -> Record:
     status = Seen(contact.status, 0) if contact.status and not before.status.gen else before.status
     manager = Seen(contact.manager_id, 0) if contact.manager_id and not before.manager.gen else before.manager
     seen = replace(before, status=status, manager=manager, due_at=m.now, error=None)
+    if holder and holder.session != record.session and holder.lease_until > m.now:
+        # Whoever drives the other session may have a write under way, and may die before it can say so.
+        seen = replace(seen, doubt=Doubt(0, holder.lease_until))
     return replace(record, chat_id=contact.chat_id, observed=seen, search_since=None, search_attempt=0)
 
 

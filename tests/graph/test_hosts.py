@@ -15,6 +15,7 @@ from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict
 
 from mirt_sitniks.graph import SitniksState, SitniksValue, add_subgraph, build_subgraph
+from mirt_sitniks.node import keep_last
 from mirt_sitniks.stages import Stage
 from tests.graph.fakes import FakeService, Run, by_ainvoke, by_invoke
 
@@ -167,6 +168,40 @@ def test_functions_get_the_state_as_the_host_declared_it(schema: Any, run: Run) 
         else:
             assert type(state) is schema
             assert {key: getattr(state, key) for key in VALUE} == VALUE
+
+
+def test_functions_see_managed_values(run: Run) -> None:
+    """What LangGraph counts for the host, as `remaining_steps`, is there for its functions too."""
+    seen: list[int] = []
+
+    def stage(state: Any) -> str:
+        seen.append(state["remaining_steps"])
+        return "escalation"
+
+    def then(state: Any) -> str:
+        seen.append(state["remaining_steps"])
+        return "after"
+
+    run(host(Managed, FakeService(), stage, then).compile(), dict(VALUE))
+    assert len(seen) == 4
+    assert all(steps > 0 for steps in seen)
+
+
+def test_a_reason_belongs_to_its_escalation(run: Run) -> None:
+    """A reason that stays in the state is not told with other stages."""
+    service = FakeService()
+    for stage in Stage:
+        run(host(AsTypedDict, service, stage).compile(), dict(VALUE))
+    assert [call["reason"] for call in service.calls] == [None, None, "повернення"]
+
+
+@pytest.mark.parametrize("empty", [None, {}, "text", []], ids=repr)
+def test_an_empty_update_leaves_the_key_alone(empty: Any) -> None:
+    """The key's reducer takes dicts that say something; before the first there is an empty one."""
+    last = {"chat_id": "c", "first_touch": True}
+    assert keep_last(last, empty) is last
+    assert keep_last(None, empty) == {}
+    assert keep_last(last, {"chat_id": "d", "first_touch": False}) == {"chat_id": "d", "first_touch": True}
 
 
 def test_only_declared_keys_show_in_the_output(run: Run) -> None:

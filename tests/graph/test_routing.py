@@ -9,7 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send
 from pydantic import BaseModel
 
-from mirt_sitniks.graph import SitniksState, add_subgraph
+from mirt_sitniks.graph import SitniksState, add_subgraph, build_subgraph
 from tests.graph.fakes import AT, FakeService, Run, by_ainvoke, by_invoke
 
 
@@ -212,6 +212,25 @@ class TestTogether:
         )
         told = run(builder.compile(), {"session_id": "s1", "sitniks": {"first_touch": True}})["sitniks"]
         assert told["first_touch"] is True
+
+    def test_a_sync_beside_one_that_goes_past(self, run: Run) -> None:
+        """Entered and gone past, a sync does not wipe out what its neighbour in the superstep tells."""
+        builder = nodes("two")
+        builder.edges.clear()
+        for name, stage in (("a", "escalation"), ("b", wanted)):
+            add_subgraph(builder, service=FakeService(), after=None, name=name, stage=stage, then=END)
+            builder.add_edge(START, name)
+        assert run(builder.compile(), {"session_id": "s1"})["sitniks"]["stage"] == "escalation"
+
+    def test_a_function_that_changes_its_mind(self, run: Run) -> None:
+        """Edge and node ask the same function; should they hear different things, the state is left as it was."""
+        answers = iter(["escalation", None])
+        service = FakeService()
+        subgraph = build_subgraph(service, stage=lambda state: next(answers))
+        assert run(subgraph, {"session_id": "s1", "sitniks": {"chat_id": "c"}}) == {"sitniks": {"chat_id": "c"}}
+        answers = iter(["escalation", None])
+        assert list(subgraph.stream({"session_id": "s1"}, stream_mode="updates")) == [{"sync": {"sitniks": {}}}]
+        assert service.calls == []
 
     def test_a_route_that_the_host_puts_behind_it(self, run: Run) -> None:
         """A route function behind the sync that annotates its state gets that state."""

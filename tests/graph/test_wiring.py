@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 from langgraph.graph import END, START, StateGraph
+from langgraph.managed import RemainingSteps
 from langgraph.types import Command
 from pydantic import BaseModel
 
@@ -153,7 +154,12 @@ class AsModel(BaseModel):
     sitniks: int = 0
 
 
-@pytest.mark.parametrize("schema", [LastValueKey, OtherReducer, AsDataclass, AsModel])
+class ManagedKey(TypedDict, total=False):
+    session_id: str
+    sitniks: RemainingSteps
+
+
+@pytest.mark.parametrize("schema", [LastValueKey, OtherReducer, AsDataclass, AsModel, ManagedKey])
 def test_a_host_key_of_another_type_is_refused(schema: Any) -> None:
     """A host's own `sitniks` without our reducer would make two syncs in one superstep raise: said at build."""
     graph = StateGraph(schema)
