@@ -62,7 +62,10 @@ def make_fault(
         raise ValueError(f"the fault {kind!r} has no option {', '.join(sorted(strange))}; it has: {allowed}")
     if times is not None and times < 1:
         raise ValueError(f"times must be at least 1, or None for ever, not {times}")
-    pattern = re.compile(path) if path is not None else None
+    try:
+        pattern = re.compile(path) if path is not None else None
+    except re.error as exc:
+        raise ValueError(f"path {path!r} is not a regular expression: {exc}") from exc
     return Fault(kind, method.upper() if method else None, pattern, times, {**KINDS[kind], **options})
 
 

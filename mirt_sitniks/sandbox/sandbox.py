@@ -88,14 +88,15 @@ class Sandbox:
         self.stop()
 
     def start(self) -> None:
-        """Bind the port and serve; a second call does nothing."""
+        """Serve; after `stop` at the same address again, with all that was there before."""
         if self._server is None:
             server = ServerThread(self._application, self.account.bell, self._wanted_port)
             server.start()
             self._server = server
+            self._wanted_port = server.port
 
     def stop(self) -> None:
-        """Drop all connections and free the port; what was recorded can still be read."""
+        """Drop all connections and refuse new ones; what was recorded can still be read."""
         if self._server is not None:
             self.account.release()
             self._server.stop()

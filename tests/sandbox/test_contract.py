@@ -280,6 +280,7 @@ def test_put_sets_manager_and_tags(api: httpx.Client, sandbox: Sandbox) -> None:
 )
 def test_a_put_of_another_shape_is_400(api: httpx.Client, sandbox: Sandbox, body: dict[str, Any]) -> None:
     """Only a known manager's number and a list of texts are taken; a bad half spoils the whole."""
+    sandbox.managers = {1: "True counts as 1 in Python", 101: "Павло"}
     chat = sandbox.add_chat("iryna.example")
     assert api.put(f"/chats/{chat}", json=body).status_code == 400
     assert sandbox.history(chat) == []

@@ -197,6 +197,19 @@ def test_applied_late_overwrites_what_came_meanwhile(clock: Any, api_of: ApiOf) 
         assert [fault.kind for fault in sandbox.account.faults.armed] == []
 
 
+def test_late_changes_come_in_the_order_in_which_they_are_due(clock: Any, api_of: ApiOf) -> None:
+    """The write that was sent first but is the slower one stands in the end."""
+    with Sandbox(clock=clock) as sandbox:
+        api = api_of(sandbox)
+        chat = sandbox.add_chat("iryna.example")
+        for seconds, status in ((20, "AI Увага"), (5, "ОПЛАЧЕНО"), (10, "Взято в роботу")):
+            sandbox.fault("applied_late", seconds=seconds)
+            with pytest.raises(httpx.ReadTimeout):
+                api.patch(f"/chats/{chat}/status", json={"status": status}, timeout=0.05)
+        clock.pass_by(100)
+        assert [change["after"] for change in sandbox.history(chat)] == ["ОПЛАЧЕНО", "Взято в роботу", "AI Увага"]
+
+
 def test_a_late_change_that_is_due_comes_before_a_newer_one(clock: Any, api_of: ApiOf) -> None:
     """Nobody looked when it was due: it is made up for before the next change, never after."""
     with Sandbox(clock=clock) as sandbox:

@@ -33,6 +33,12 @@ def test_refused_calls_do_not_lengthen_the_lock() -> None:
     assert len(limit.used(60.0)) == 1
 
 
+def test_after_the_lock_the_count_begins_anew() -> None:
+    """Calls from before the lock do not count, even where the lock is shorter than the window."""
+    limit = KeyLimit(calls=1, seconds=10, lock=2)
+    assert [limit.admit(at) for at in (0.0, 1.0, 3.0)] == [True, False, True]
+
+
 def test_the_window_slides() -> None:
     """It is not a bucket that is emptied every ten seconds: any ten seconds hold at most ten calls."""
     limit = KeyLimit()
@@ -83,6 +89,15 @@ def test_the_server_locks_the_key(clock: Any, api_of: ApiOf) -> None:
         clock.pass_by(1)
         assert api.patch(f"/chats/{chat}/status", json={"status": "AI Увага"}).status_code == 200
         assert sandbox.most_in_window() == 12
+
+
+def test_a_new_key_has_a_limit_of_its_own(clock: Any, api_of: ApiOf) -> None:
+    """The lock is the old key's: the one that replaces it is free."""
+    with Sandbox(clock=clock) as sandbox:
+        old = api_of(sandbox)
+        assert [old.get("/chats").status_code for _ in range(11)][-1] == 429
+        sandbox.key = "another"
+        assert api_of(sandbox).get("/chats").status_code == 200
 
 
 def test_strangers_do_not_use_up_the_keys_limit(clock: Any, api_of: ApiOf) -> None:

@@ -1,0 +1,220 @@
+"""The board in a real browser (headless Chromium, driven over the WebDriver protocol)."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from mirt_sitniks.sandbox import Sandbox
+
+pytestmark = pytest.mark.browser
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Every text's contrast with what is painted behind it; colours are resolved by painting one pixel.
+CONTRASTS = """
+const pixel = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d');
+const paint = colours => { pixel.clearRect(0, 0, 1, 1); for (const colour of colours) { pixel.fillStyle = colour;
+  pixel.fillRect(0, 0, 1, 1); } return [...pixel.getImageData(0, 0, 1, 1).data].slice(0, 3); };
+const light = rgb => rgb.map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+const found = {};
+for (const node of document.querySelectorAll('body *')) {
+  const text = [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim());
+  if (!text || !node.getClientRects().length || node.closest('.hidden, script, style')) continue;
+  const behind = [];
+  for (let up = node; up; up = up.parentElement) behind.unshift(getComputedStyle(up).backgroundColor);
+  const one = light(paint(behind)), two = light(paint([...behind, getComputedStyle(node).color]));
+  const name = node.tagName + '.' + node.className;
+  found[name] = Math.min(found[name] ?? 99, (Math.max(one, two) + .05) / (Math.min(one, two) + .05));
+}
+return found;
+"""
+
+
+class Browser:
+    """A browser with one page; `js` runs a script, `until` waits for a JavaScript expression to come true."""
+
+    def __init__(self, chromium: str, chromedriver: str, profile: Path) -> None:
+        self._driver = subprocess.Popen([chromedriver, "--port=0"], stdout=subprocess.PIPE, text=True)
+        assert self._driver.stdout is not None
+        ports = (re.search(r"successfully on port (\d+)", line) for line in self._driver.stdout)
+        port = next(match[1] for match in ports if match)
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
+        flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+        args = [f"--{flag}" for flag in f"{flags} disable-component-update disable-sync".split()]
+        options = {"binary": chromium, "args": [*args, f"--user-data-dir={profile}", "--window-size=1440,900"]}
+        capabilities = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        self._session = ""
+        self._session = "/session/" + self._post("/session", capabilities={"alwaysMatch": capabilities})["sessionId"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._http.delete(self._session)
+        self._http.close()
+        self._driver.terminate()
+        self._driver.communicate()
+
+    def _post(self, path: str, **body: Any) -> Any:
+        answer = self._http.post(self._session + path, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["value"]
+
+    def open(self, url: str, **media: str) -> None:
+        """Load a page in which the media features have these values; returns when the board has its first state."""
+        features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
+        self._post("/goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params={"features": features})
+        self._post("/url", url=url)
+        self.until("document.querySelectorAll('.column').length > 0")
+
+    def js(self, script: str) -> Any:
+        """What the script returns."""
+        return self._post("/execute/sync", script=script, args=[])
+
+    def until(self, condition: str) -> None:
+        """Wait for the condition, ten seconds at most."""
+        script = """const done = arguments[0], end = performance.now() + 10000;
+        (function look() { if (%s) done(true); else if (performance.now() > end) done(false);
+        else setTimeout(look, 20); })()"""
+        assert self._post("/execute/async", script=script % condition, args=[]), f"never came true: {condition}"
+
+    def complaints(self) -> list[str]:
+        """What the console has said since the last time."""
+        return [entry["message"] for entry in self._post("/se/log", type="browser")]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests here."""
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+    chromedriver = shutil.which("chromedriver")
+    if not chromium or not chromedriver:
+        pytest.skip("no Chromium")
+    with Browser(chromium, chromedriver, tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+def in_column(status: str, chat: str) -> str:
+    return f"""document.querySelector('.column[data-status="{status}"] [data-chat="{chat}"]')"""
+
+
+def test_a_card_moves_without_a_reload(browser: Browser, sandbox: Sandbox, api: httpx.Client) -> None:
+    """A call moves the card, its column's count and the log follow, and the page is still the same one."""
+    chat = sandbox.add_chat("iryna.example", name="Ірина К.")
+    browser.open(sandbox.url)
+    assert browser.js(f"return !!{in_column('Нові заявки', chat)}")
+    browser.js("window.samePage = true")
+    api.patch(f"/chats/{chat}/status", json={"status": "AI Увага"})
+    api.put(f"/chats/{chat}", json={"assignedManagerId": 102})
+    browser.until(f"{in_column('AI Увага', chat)}?.innerText.includes('Олена')")
+    assert browser.js(f"return !{in_column('Нові заявки', chat)} && window.samePage")
+    counts = browser.js("return [...document.querySelectorAll('.count')].map(node => node.textContent)")
+    assert counts == ["0", "0", "1", "0", "0", "0"]
+    browser.until("document.querySelectorAll('#lines li .chip.good').length === 2")
+    assert "Відповідальний → Олена" in browser.js("return document.querySelector('#lines').innerText")
+    # The copy that flies is gone in the end, and the card is there to be seen.
+    browser.until(f"!document.querySelector('.ghost') && {in_column('AI Увага', chat)}.style.visibility === ''")
+    assert browser.complaints() == []
+
+
+def test_columns_are_the_statuses_in_order_and_empty_ones_say_so(browser: Browser, sandbox: Sandbox) -> None:
+    """Six columns in the board's order, with a placeholder where nothing is."""
+    sandbox.add_chat("iryna.example", status="ОПЛАЧЕНО")
+    browser.open(sandbox.url)
+    empty = "[node.dataset.status, node.innerText.includes('порожньо')]"
+    shown = f"return [...document.querySelectorAll('.column')].map(node => {empty})"
+    assert browser.js(shown) == [[status, status != "ОПЛАЧЕНО"] for status in sandbox.statuses]
+
+
+def test_names_of_strangers_are_text(browser: Browser, sandbox: Sandbox) -> None:
+    """A user name that is HTML is shown letter by letter and makes no element."""
+    name = "<img src=x onerror='window.hacked=1'><b>Ірина</b>"
+    sandbox.add_chat("<script>window.hacked=1</script>", name=name, source="<i>x</i>")
+    browser.open(sandbox.url)
+    assert browser.js("return document.querySelector('.card .name').textContent") == name
+    assert browser.js("return document.querySelectorAll('main img, main b, main i, main script').length") == 0
+    assert browser.js("return window.hacked") is None
+
+
+def test_the_header_tells_how_the_api_is(browser: Browser, api_of: Callable[..., httpx.Client]) -> None:
+    """Calls of the last ten seconds, the lock, the trial plan and the faults that wait."""
+    with Sandbox() as sandbox:
+        api = api_of(sandbox)
+        browser.open(sandbox.url)
+        assert browser.js("return [lock.hidden, faults.hidden, trial.hidden]") == [True, True, True]
+        for _ in range(3):
+            api.get("/managers")
+        browser.until("document.querySelectorAll('#bars .on').length === 3")
+        for _ in range(8):
+            api.get("/managers")
+        sandbox.fault("hang", path="status$", times=None)
+        sandbox.trial = True
+        browser.until("!lock.hidden && !faults.hidden && !trial.hidden")
+        assert re.fullmatch(r"Ключ заблоковано ще (60|5\d) с", browser.js("return lock.textContent"))
+        assert "зависання" in browser.js("return document.querySelector('#faults-list').textContent")
+        sandbox.key = sandbox.key
+        sandbox.clear_faults()
+        browser.until("lock.hidden && faults.hidden")
+
+
+def test_the_page_finds_its_server_again(browser: Browser, sandbox: Sandbox) -> None:
+    """While the server is away the page says so; afterwards it shows what happened meanwhile, without a reload."""
+    chat = sandbox.add_chat("iryna.example")
+    browser.open(sandbox.url)
+    browser.js("window.samePage = true")
+    sandbox.stop()
+    browser.until("document.querySelector('#link.off')")
+    sandbox.person_sets(chat, status="ОПЛАЧЕНО")
+    sandbox.start()
+    browser.until(in_column("ОПЛАЧЕНО", chat))
+    assert browser.js("return window.samePage && !document.querySelector('#link.off')")
+    browser.complaints()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(browser: Browser, sandbox: Sandbox, api: httpx.Client, scheme: str) -> None:
+    """In light and in dark each text has the contrast of WCAG AA (4.5), and the two differ."""
+    sandbox.add_chat("iryna.example", manager="Павло")
+    sandbox.add_chat("bohdan", source="telegram_bot", status="ОПЛАЧЕНО")
+    sandbox.fault("status", status=500)
+    sandbox.fault("hang", path="status$", times=None)
+    sandbox.trial = True
+    for path in ("/chats", "/chats", "/nowhere"):
+        api.get(path)
+    sandbox.trial = False
+    api.get("/managers")
+    browser.open(sandbox.url, prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
+    browser.js("faults.open = true")
+    contrasts = browser.js(CONTRASTS)
+    assert len(contrasts) > 15
+    assert {name: value for name, value in contrasts.items() if value < 4.5} == {}
+    dark = browser.js("return getComputedStyle(document.body).color") == "rgb(233, 238, 244)"
+    assert dark is (scheme == "dark")
+
+
+def test_nothing_moves_for_those_who_asked_for_it(browser: Browser, sandbox: Sandbox) -> None:
+    """With reduced motion a card is in its new column at once: no copy flies and no animation runs."""
+    chat = sandbox.add_chat("iryna.example")
+    browser.open(sandbox.url, prefers_reduced_motion="reduce")
+    sandbox.person_sets(chat, status="ОПЛАЧЕНО")
+    browser.until(in_column("ОПЛАЧЕНО", chat))
+    assert browser.js("return [document.getAnimations().length, document.querySelectorAll('.ghost').length]") == [0, 0]
+    assert browser.js(f"return {in_column('ОПЛАЧЕНО', chat)}.classList.contains('fresh')")
+
+
+def test_long_names_and_full_columns_stay_inside(browser: Browser, sandbox: Sandbox) -> None:
+    """Twelve cards and endless names: no card is wider than its column, and the page itself never scrolls."""
+    for number in range(12):
+        sandbox.add_chat("n" * 60, name="Анна-Марія " + "Великодворська" * (1 + number % 4))
+    browser.open(sandbox.url)
+    assert browser.js("return document.querySelectorAll('.card').length") == 12
+    wide = "[...document.querySelectorAll('.card')].some(card => card.scrollWidth > card.parentNode.clientWidth)"
+    page = "document.documentElement.scrollHeight > innerHeight || document.documentElement.scrollWidth > innerWidth"
+    assert browser.js(f"return [{wide}, {page}]") == [False, False]
+    browser.js("window.list = document.querySelector('.cards'); list.focus()")
+    assert browser.js("list.scrollTop = 50; return list.scrollTop === 50 && document.activeElement === list")
