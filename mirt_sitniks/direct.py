@@ -22,9 +22,12 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     """
     waited = 0.0
     while True:
+        asked = driver.clock()
         settled = await driver.store.settle(driver.terms, Report(want=1))
         if settled.claim:
-            break
+            if driver.late(settled.claim, driver.clock(), asked) <= driver.terms.limit.grace:
+                break
+            await driver.store.settle(driver.terms, Report(unused=settled.claim.grants))
         if settled.lock and settled.lock[0] in KEY_CODES:
             raise CrmError("Sitniks refused the key: check SNITKIX_API_KEY and the plan", code=settled.lock[0])
         pause = max(settled.wait, 0.05)

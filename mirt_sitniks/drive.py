@@ -1,6 +1,7 @@
 """Driving one claim: plan, send side by side, fold, settle, and again until nothing is needed. The edge of the core."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from mirt_sitniks.stores.protocol import KeyNews, Report, ScanPage, Settled, Set
 from mirt_sitniks.wire import Call, Chat, GetChat, ListChats, Page, SetStatus, UpdateChat
 
 AT_ONCE = 2
+# How far two clocks go apart in a second, at most.
+DRIFT = 0.001
 
 
 class Sender(Protocol):
@@ -51,14 +54,35 @@ class Driver:
     rules: Rules
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = uniform
+    _offset: tuple[float, float] = (math.inf, 0.0)
 
-    async def drive(self, claim: Claim) -> Settled:
-        """Work until the claim ends; returns how it was settled last. Raises `StoreError` only."""
+    async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
+        """Work until the claim ends; returns how it was settled last. Raises `StoreError` only.
+
+        `asked` is when the store was asked for the claim (None: just now).
+        """
         while True:
-            settled = await self.store.settle(self.terms, await self._round(claim, self.clock()))
+            received = self.clock()
+            asked = received if asked is None else asked
+            granted = received - self.late(claim, received, asked)
+            report = await self._round(claim, granted)
+            asked = self.clock()
+            settled = await self.store.settle(self.terms, report)
             if settled.claim is None:
                 return settled
             claim = settled.claim
+
+    def late(self, claim: Claim, received: float, asked: float) -> float:
+        """How much later the store's answer came than it comes at best: so old are its grants already.
+
+        A slow answer must not use a slot that others have been given meanwhile, nor a frozen process the lease that it has
+        lost; and a store that is always slow must not stop the work. The difference of the two clocks is at its least
+        when the answer came quickest.
+        """
+        offset, (best, at) = received - claim.now, self._offset
+        self._offset = min(best + DRIFT * (received - at), offset), received
+        # Nothing to compare with yet, or a clock that was set back: no answer is later than what it took in all.
+        return min(offset - self._offset[0], received - asked) if best < math.inf else received - asked
 
     async def _round(self, claim: Claim, received: float) -> Report:
         record, scan = claim.record, claim.scan
@@ -81,8 +105,9 @@ class Driver:
         answers = ready + [one.answer for one in sent if one.answer]
         used = sum(1 for one in sent if one.used)
         unread = next((one.error for one in sent if one.page and one.error), None)
+        listed = any(one.used and not (one.answer or one.page or one.error) for one in sent)
         return Report(
-            record=self._settlement(record, steps, answers, unread, claim, received) if record else None,
+            record=self._settlement(record, steps, answers, unread, listed, claim, received) if record else None,
             page=next((one.page for one in sent if one.page), ScanPage(scan, rest=0.0) if scan else None),
             news=news_of([one.error for one in sent if one.used]),
             unused=claim.grants[used:],
@@ -95,6 +120,7 @@ class Driver:
         steps: tuple[Step, ...],
         answers: list[Answer],
         unread: CrmError | None,
+        listed: bool,
         claim: Claim,
         received: float,
     ) -> Settlement:
@@ -106,6 +132,9 @@ class Driver:
         if answers or not steps:
             folded = fold(record, answers, self.rules, now=now, random=self.random())
             observed, gone = folded.observed, folded.gone
+        if listed and not gone:
+            # The list of managers was read for a field that goes on at once, whatever the other one has met.
+            observed = replace(observed, due_at=min(observed.due_at, now))
         if not steps and observed.due_at <= now:
             # Nothing to do although it is due: never spin on it.
             observed = replace(observed, due_at=now + 1.0)

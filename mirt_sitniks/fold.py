@@ -49,13 +49,15 @@ def fold(record: Record, answers: Iterable[Answer], rules: Rules, *, now: float,
     error decides when to try again; a rest of the key (429, 401, 403) is the key's affair and no failed attempt.
     """
     observed, errors, gone = record.observed, [], False
+    answers = tuple(answers)
     for answer in answers:
         if answer.error is None:
             observed = _success(record, observed, answer, rules)
         else:
             gone = gone or isinstance(answer.error, NotFound)
-            observed = _doubt(observed, answer, rules)
+            observed = _doubt(record, observed, answer, rules)
             errors.append(_explain(answer, rules))
+    observed = _overwritten(record, observed, answers)
     return Folded(_schedule(replace(record, observed=observed), errors, gone, now, random), gone)
 
 
@@ -67,47 +69,58 @@ def _success(record: Record, observed: Observed, answer: Answer, rules: Rules) -
         observed = replace(observed, status=Seen(rules.statuses[step.stage], step.gen))
     elif isinstance(step, WriteManager) and answer.person:
         observed = replace(observed, manager=Seen(answer.person.id, step.gen))
-    if observed.doubt and answer.sent_at >= observed.doubt.until:
-        return replace(observed, doubt=None)
     return observed
 
 
 def _read(record: Record, observed: Observed, answer: Answer, rules: Rules) -> Observed:
     """A chat read after the intent: what is as desired is confirmed, our own older value is to be written again.
 
-    A status that is neither is a person's: it came after the write that is in doubt, and stays.
+    A status that is neither is a person's: it came after the write that is in doubt, and stays. A field that had a
+    definite answer is judged only when an older write may have come on top of it.
     """
-    chat, want = answer.value, record.desired
+    chat, want, doubt = answer.value, record.desired, observed.doubt
     assert chat is not None
-    landed = True
+    older = doubt is not None and doubt.gen != want.generation
     if want.status.value:
         desired = rules.statuses[Stage(want.status.value)]
         ours = {*rules.statuses.values(), observed.status.value}
         if chat.status == desired or (chat.status and observed.status.value and chat.status not in ours):
             observed = replace(observed, status=Seen(chat.status, want.status.gen))
-        else:
-            landed = False
+        elif older or "status" in stale(record):
             observed = replace(observed, status=Seen(chat.status, min(observed.status.gen, want.status.gen - 1)))
     if want.manager.value and (person := answer.person):
-        match = person.shown_by(chat)
-        if match:
+        if person.shown_by(chat):
             observed = replace(observed, manager=Seen(person.id, want.manager.gen))
-        elif match is False:
-            landed = False
-            observed = replace(observed, manager=replace(observed.manager, gen=want.manager.gen - 1))
-        elif "manager" in stale(record):
-            landed = False
-    doubt = observed.doubt
-    if doubt is None or answer.sent_at >= doubt.until or (landed and doubt.gen == want.generation):
+        elif older or "manager" in stale(record):
+            gen = min(observed.manager.gen, want.manager.gen - 1)
+            observed = replace(observed, manager=replace(observed.manager, gen=gen))
+    if doubt is None or answer.sent_at >= doubt.until:
         return replace(observed, doubt=None)
+    # What it shows may have been there before: the write can still land, on top of the next stage.
     return replace(observed, doubt=replace(doubt, looked=True))
 
 
-def _doubt(observed: Observed, answer: Answer, rules: Rules) -> Observed:
-    step, error = answer.step, answer.error
+def _doubt(record: Record, observed: Observed, answer: Answer, rules: Rules) -> Observed:
+    step, error, before = answer.step, answer.error, record.observed.doubt
     if error is None or not error.unsure or not isinstance(step, WriteStatus | WriteManager):
         return observed
-    return replace(observed, doubt=Doubt(step.gen, answer.sent_at + rules.late))
+    until = max(answer.sent_at + rules.late, observed.doubt.until if observed.doubt else 0.0)
+    if before and (before.until > answer.sent_at or before.gen != record.desired.generation):
+        # Two writes are in the air, or an older one is still to be looked at: this one's landing says nothing of it.
+        return replace(observed, doubt=Doubt(0, until))
+    return replace(observed, doubt=Doubt(record.desired.generation, until))
+
+
+def _overwritten(record: Record, observed: Observed, answers: tuple[Answer, ...]) -> Observed:
+    """A doubt ends without a look when what was in doubt can no longer land and every field that it could have
+    spoiled has been written since."""
+    doubt, want = record.observed.doubt, record.desired
+    if doubt is None or observed.doubt != doubt:
+        return observed
+    since = [one.step for one in answers if one.error is None and one.sent_at >= doubt.until]
+    status = want.status.gen <= doubt.gen or any(isinstance(step, WriteStatus) for step in since)
+    manager = want.manager.gen <= doubt.gen or any(isinstance(step, WriteManager) for step in since)
+    return replace(observed, doubt=None) if since and status and manager else observed
 
 
 def _explain(answer: Answer, rules: Rules) -> Error:

@@ -26,6 +26,7 @@ class IoThread:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: list[Callable[[], None]] = []
         self._pid = os.getpid()
 
     @property
@@ -36,7 +37,14 @@ class IoThread:
     def submit(self, work: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
         """Run `work()` on the thread's loop; the coroutine is made there."""
         future: Future[T] = Future()
-        self._running().call_soon_threadsafe(self._start, work, future)
+        with self._lock:
+            loop, waiting = self._running(), self._waiting
+            waiting.append(lambda: self._start(work, future))
+            first = len(waiting) == 1
+        if first:
+            # One wake-up for all that is handed over until then: each would let the thread run in between, and a
+            # hundred syncs at once would keep the caller's own loop waiting.
+            loop.call_soon_threadsafe(self._begin, waiting)
         return future
 
     def stop(self) -> None:
@@ -47,11 +55,18 @@ class IoThread:
             loop.call_soon_threadsafe(loop.stop)
 
     def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            # What still waits for a loop that was stopped is that loop's.
+            self._loop, self._waiting = asyncio.new_event_loop(), []
+            threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True).start()
+        return self._loop
+
+    def _begin(self, waiting: list[Callable[[], None]]) -> None:
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True).start()
-            return self._loop
+            work = waiting.copy()
+            waiting.clear()
+        for start in work:
+            start()
 
     @staticmethod
     def _start(work: Callable[[], Coroutine[Any, Any, T]], future: "Future[T]") -> None:

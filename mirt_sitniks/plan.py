@@ -43,8 +43,8 @@ Step = Find | Read | WriteStatus | WriteManager
 def plan(record: Record, now: float) -> tuple[Step, ...]:
     """The steps that can be taken side by side now; none for a record that has converged, rests or is closed.
 
-    A field is written while its confirmed generation is behind the desired one. A field whose own write is in doubt is
-    read first. A doubt about an older write is read once that write can no longer land.
+    A field is written while its confirmed generation is behind the desired one. While a write of what is desired now is
+    in doubt, the chat is read first. A doubt about an older write is read once that write can no longer land.
     """
     seen, want = record.observed, record.desired
     if not pending(record) or seen.due_at > now:
@@ -54,7 +54,7 @@ def plan(record: Record, now: float) -> tuple[Step, ...]:
     fields = stale(record)
     if not fields and unsettled(record) and seen.doubt is not None:
         return (Read(record.chat_id, want.generation),) if now >= seen.doubt.until else ()
-    if seen.doubt and not seen.doubt.looked and any(seen.doubt.gen == getattr(want, name).gen for name in fields):
+    if seen.doubt and not seen.doubt.looked and seen.doubt.gen == want.generation:
         return (Read(record.chat_id, want.generation),)
     steps: list[Step] = []
     if "status" in fields:

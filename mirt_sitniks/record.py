@@ -28,9 +28,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A write of generation `gen` whose fate is unknown; it can still land until `until`.
+    """A write whose fate is unknown; it can still land until `until`.
 
-    `looked`: the CRM was read since and showed an older value, so the field is written again instead of read again.
+    `gen` is the record's generation when it was sent, 0 when there are several such writes, or one of somebody else's.
+    `looked`: the CRM was read since, so a field that it showed an older value of is written again instead of read again.
     """
 
     gen: int

@@ -8,8 +8,6 @@ from mirt_sitniks.record import Error, Record, pending
 from mirt_sitniks.result import Outcome, SyncResult
 from mirt_sitniks.stages import Stage
 
-GIVEN_UP = SETTINGS_CODES | {"chat_not_found", "chat_ambiguous"}
-
 LOCKS: Mapping[str, str] = {
     "unauthorized": "Sitniks refused the key (401): check SNITKIX_API_KEY; it is tried again every ten minutes",
     "plan_required": "the Sitniks account's plan has no Open API (403): change the plan; tried again every ten minutes",
@@ -66,8 +64,8 @@ def _outcome(
         if wanted and record.observed.status.value != statuses[Stage(wanted)]:
             return Outcome.HELD, None, None
         return Outcome.SYNCED, None, None
-    if lock and (not error or error.code not in GIVEN_UP):
+    if lock and (not error or error.code not in SETTINGS_CODES):
         error = Error(lock[0], LOCKS.get(lock[0], lock[0]))
-    if error and (error.code in KEY_CODES or error.code in GIVEN_UP):
+    if error and (error.code in KEY_CODES or error.code in SETTINGS_CODES):
         return Outcome.FAILED, None, error
     return Outcome.QUEUED, None, error

@@ -67,6 +67,7 @@ class Runtime:
 
     async def sync(self, intent: Intent, *, first_touch: bool) -> SyncResult:
         """Record, drive or leave to who drives, report: what is known when the reply budget ends."""
+        asked = self.driver.clock()
         try:
             recorded = await self.store.record(self.driver.terms, intent)
         except StoreError as error:
@@ -74,7 +75,7 @@ class Runtime:
         settled = Settled(recorded.record, wait=recorded.wait, lock=recorded.lock, now=recorded.now)
         skipped = recorded.verdict not in (Verdict.NEW, Verdict.KNOWN)
         if not skipped and self._worth_waiting(recorded):
-            settled = await self._driven(intent.session, recorded) or settled
+            settled = await self._driven(intent.session, recorded, asked) or settled
         elif not skipped and pending(recorded.record):
             self.worker.mine.add(intent.session)
             self.worker.kick()
@@ -98,17 +99,17 @@ class Runtime:
         resting = recorded.lock is not None or recorded.wait > soon or record.observed.due_at > recorded.now + soon
         return pending(record) and not resting and self._polls
 
-    async def _driven(self, session: str, recorded: Recorded) -> Settled | None:
+    async def _driven(self, session: str, recorded: Recorded, asked: float) -> Settled | None:
         """Wait for a drive of the session to end; None when the reply budget ends first. The drive goes on."""
         done: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(session, set()).add(done)
         if recorded.claim:
-            self.worker.spawn(recorded.claim)
+            self.worker.spawn(recorded.claim, asked)
         else:
             self.worker.mine.add(session)
             self.worker.kick()
         try:
-            return await asyncio.wait_for(done, self.settings.reply_budget)
+            return await asyncio.wait_for(done, max(0.0, asked + self.settings.reply_budget - self.driver.clock()))
         except TimeoutError:
             return None
         finally:

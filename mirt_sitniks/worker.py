@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from mirt_sitniks.backoff import retry_delay
@@ -37,6 +39,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._failures = 0
+        self._next = math.inf
 
     def start(self) -> None:
         """Begin to claim."""
@@ -46,9 +49,16 @@ class Worker:
         """There may be work now."""
         self._wake.set()
 
-    def spawn(self, claim: Claim) -> None:
-        """Drive `claim` as a task of its own."""
-        task = asyncio.ensure_future(self._drive(claim))
+    def look_in(self, seconds: float) -> None:
+        """There can be work in so many seconds: claim then, unless that is planned sooner anyway."""
+        loop = asyncio.get_running_loop()
+        if loop.time() + seconds < self._next - SHORTEST:
+            self._next = loop.time() + seconds
+            loop.call_later(seconds, self.kick)
+
+    def spawn(self, claim: Claim, asked: float | None = None) -> None:
+        """Drive `claim` as a task of its own; `asked` is when the store was asked for it, on the driver's clock."""
+        task = asyncio.ensure_future(self._drive(claim, asked))
         self._drives.add(task)
         task.add_done_callback(self._drives.discard)
 
@@ -56,10 +66,11 @@ class Worker:
         """Drive at most `limit` due records to where they can be driven now; returns how many claims that took."""
         driven = 0
         while driven < limit:
+            asked = self.driver.clock()
             claimed = await self.driver.store.claim(self.driver.terms, limit=limit - driven)
             if not claimed.claims:
                 break
-            await asyncio.gather(*(self._drive(claim) for claim in claimed.claims))
+            await asyncio.gather(*(self._drive(claim, asked) for claim in claimed.claims))
             driven += sum(1 for claim in claimed.claims if claim.record)
         return driven
 
@@ -77,11 +88,12 @@ class Worker:
         if left:
             await asyncio.wait(left)
 
-    async def _drive(self, claim: Claim) -> None:
+    async def _drive(self, claim: Claim, asked: float | None = None) -> None:
         try:
-            settled = await self.driver.drive(claim)
-        except StoreError as error:
-            log.warning("sitniks: the store failed while a sync was driven", extra={"code": error.code})
+            settled = await self.driver.drive(claim, asked)
+        except Exception as error:
+            # Not only a `StoreError`: a bug of ours must not end in silence either.
+            log.warning("sitniks: a drive failed; it is taken up again after its lease", extra={"code": _code(error)})
             if claim.record:
                 self.mine.add(claim.record.session)
             self.kick()
@@ -93,33 +105,37 @@ class Worker:
             else:
                 self.mine.discard(record.session)
             self._on_done(settled)
-        if (record and pending(record)) or (settled.more is not None and settled.more <= SHORTEST):
-            self.kick()
+        if settled.more is not None:
+            # Whoever has just been at the store knows when the next call can be made; the others sleep longer.
+            self.look_in(settled.more)
 
     async def _run(self) -> None:
         while True:
             self._wake.clear()
+            self._next = math.inf
             pause = await self._pass()
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause)
-            except TimeoutError:
-                continue
+            self._next = min(self._next, asyncio.get_running_loop().time() + pause)
+            # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with a kick.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
 
     async def _pass(self) -> float:
         """Claim once; returns how long to sleep."""
         room = AT_ONCE - len(self._drives)
         if room <= 0:
             return IDLE
+        asked = self.driver.clock()
         try:
             claimed = await self.driver.store.claim(self.driver.terms, limit=room)
-        except StoreError as error:
+        except Exception as error:
             self._failures += 1
             if self._failures == 1:
-                log.warning("sitniks: the store cannot be reached; the worker tries again", extra={"code": error.code})
+                log.warning("sitniks: nothing can be claimed; the worker tries again", extra={"code": _code(error)})
             return max(1.0, retry_delay(self._failures, self.driver.random()))
         self._failures = 0
         for claim in claimed.claims:
-            self.spawn(claim)
+            self.spawn(claim, asked)
         if claimed.wait is None:
             self.mine.clear()
             return self.sweep
@@ -127,3 +143,7 @@ class Worker:
             return self.sweep
         # Work that is due but cannot be claimed is in somebody's hands: look again soon, not at once.
         return min(self.sweep, max(claimed.wait, SHORTEST if claimed.claims else 20 * SHORTEST))
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, StoreError) else type(error).__name__

@@ -24,8 +24,10 @@ from tests.postgres import stack as supabase
 for _name in [name for name in os.environ if name.startswith(("SNITKIX_", "SITNIKS_", "SUPABASE_"))]:
     del os.environ[_name]
 
-hypothesis.settings.register_profile("dev", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+# A busy machine is no fault of a test's.
+PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("dev", **PATIENT)
+hypothesis.settings.register_profile("ci", **PATIENT, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.load_profile("dev")
 
 
@@ -130,7 +132,8 @@ def _loopback_only() -> Iterator[None]:
         if _is_loopback(host):
             return lookup(host, *args, **kwargs)
         # Names below .invalid are for tests of a DNS that fails.
-        if not str(host).endswith(".invalid"):
+        name = host.decode() if isinstance(host, bytes) else str(host)
+        if not name.endswith(".invalid"):
             _strangers.append(str(host))
         raise socket.gaierror(socket.EAI_NONAME, f"tests know no host {host}")
 

@@ -1,7 +1,9 @@
 """The pure model of a store: the rules over dictionaries. Oracle of the contract suite, and fast in simulations."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from mirt_sitniks.finding import Contact
 from mirt_sitniks.record import Intent, Record, pending
@@ -11,15 +13,27 @@ from mirt_sitniks.stores.protocol import Claimed, Entry, Key, Recorded, Report, 
 OVERDUE = 600.0
 
 
+Index = dict[str | None, dict[str, None]]
+
+
 @dataclass
 class MemoryRows:
-    """All rows of one store."""
+    """All rows of one store.
+
+    `left` are the records with something left to be done; the indexes lead from a chat, a user name, a nickname and an
+    intent to what has it, so that a simulated day costs what its work costs.
+    """
 
     records: dict[str, Record] = field(default_factory=dict)
     directory: dict[str, Contact] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     keys: dict[str, Key] = field(default_factory=dict)
     touched: dict[tuple[str, str], float] = field(default_factory=dict)
+    left: dict[str, Record] = field(default_factory=dict)
+    chats: dict[str, str] = field(default_factory=dict)
+    sessions: Index = field(default_factory=lambda: defaultdict(dict))
+    nicknames: Index = field(default_factory=lambda: defaultdict(dict))
+    intents: dict[tuple[str, str | None], int] = field(default_factory=dict)
     orders: int = 0
     wall: float = 0.0
 
@@ -27,17 +41,38 @@ class MemoryRows:
         return self.records.get(session)
 
     def put(self, record: Record) -> None:
-        self.records[record.session] = record
-        self.touched["record", record.session] = self.wall
+        session = record.session
+        if old := self.records.get(session):
+            self._unlink(old)
+        self.records[session] = record
+        self.touched["record", session] = self.wall
+        self.sessions[record.instagram][session] = self.sessions[record.telegram][session] = None
+        if record.chat_id:
+            self.chats[record.chat_id] = session
+        if pending(record):
+            self.left[session] = record
+        else:
+            self.left.pop(session, None)
+
+    def remove(self, session: str) -> None:
+        self._unlink(self.records.pop(session))
+        self.left.pop(session, None)
+
+    def _unlink(self, record: Record) -> None:
+        for name in (record.instagram, record.telegram):
+            self.sessions[name].pop(record.session, None)
+        if record.chat_id and self.chats.get(record.chat_id) == record.session:
+            del self.chats[record.chat_id]
 
     def by_chat(self, chat_id: str) -> Record | None:
-        return next((one for one in self.records.values() if one.chat_id == chat_id), None)
+        session = self.chats.get(chat_id)
+        return self.records[session] if session else None
 
     def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Contact]:
-        names = {instagram, telegram} - {None}
-        found = [contact for contact in self.directory.values() if contact.nickname in names]
+        names = sorted({instagram, telegram} - {None}, key=str)
+        found = [self.directory[chat_id] for name in names for chat_id in self.nicknames[name]]
         listed = {contact.chat_id for contact in found}
-        for one in self.records.values():
+        for one in [self.records[session] for name in names for session in self.sessions[name]]:
             if one.chat_id and one.chat_id not in listed:
                 if instagram and one.instagram == instagram:
                     found.append(Contact(one.chat_id, instagram, "instagram", own=True))
@@ -47,17 +82,20 @@ class MemoryRows:
 
     def add_contacts(self, contacts: Iterable[Contact]) -> None:
         for contact in contacts:
+            self.drop_contact(contact.chat_id)
             self.directory[contact.chat_id] = contact
+            self.nicknames[contact.nickname][contact.chat_id] = None
             self.touched["contact", contact.chat_id] = self.wall
 
     def drop_contact(self, chat_id: str) -> None:
-        self.directory.pop(chat_id, None)
+        if old := self.directory.pop(chat_id, None):
+            self.nicknames[old.nickname].pop(chat_id, None)
 
     def intent(self, session: str, key: str) -> int | None:
-        wanted = ("intent", session, key)
-        return next((e.generation for e in self.entries if (e.kind, e.session, e.key) == wanted), None)
+        return self.intents.get((session, key))
 
     def log_intent(self, intent: Intent, generation: int, who: str, at: float) -> int:
+        self.intents[intent.session, intent.key] = generation
         after = {"reason": intent.reason} if intent.reason else {}
         return self._log(intent.session, "intent", intent.key, intent.stage.value, generation, who, at, {}, after)
 
@@ -71,18 +109,20 @@ class MemoryRows:
         self.entries.append(Entry(self.orders, *fields))  # type: ignore[arg-type]
         return self.orders
 
-    def due(self, now: float, limit: int) -> Iterable[Record]:
-        return sorted(self._due(now, found=True), key=lambda one: (one.urgent_at, one.desired.order))[:limit]
+    def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]:
+        found = [one for one in self._due(now, found=True) if one.urgent_at > after]
+        return sorted(found, key=lambda one: (one.urgent_at, one.desired.order))[:limit]
 
     def searching(self, now: float) -> Iterable[Record]:
         return self._due(now, found=False)
 
     def _due(self, now: float, *, found: bool) -> list[Record]:
-        left = [one for one in self.records.values() if (one.chat_id is not None) is found and pending(one)]
+        left = [one for one in self.left.values() if (one.chat_id is not None) is found]
         return [one for one in left if one.observed.due_at <= now and one.lease_until <= now]
 
     def unfound(self) -> Iterable[Record]:
-        return [one for one in self.records.values() if one.chat_id is None and pending(one)]
+        found = (one for one in self.left.values() if one.chat_id is None)
+        return sorted(found, key=lambda one: (one.urgent_at, one.desired.order))
 
     def ahead(self, urgent_at: float, now: float, limit: int) -> int:
         return min(limit, sum(1 for one in self._due(now, found=True) if one.urgent_at < urgent_at))
@@ -91,11 +131,14 @@ class MemoryRows:
         return min(
             (
                 max(one.observed.due_at, one.lease_until, scan_at if one.chat_id is None else 0.0)
-                for one in self.records.values()
-                if pending(one)
+                for one in self.left.values()
             ),
             default=None,
         )
+
+    def keep_entries(self, entries: Iterable[Entry]) -> None:
+        self.entries = list(entries)
+        self.intents = {(one.session, one.key): one.generation for one in self.entries if one.kind == "intent"}
 
     def key(self, key: str) -> Key:
         return self.keys.get(key, Key())
@@ -151,18 +194,21 @@ class MemoryStore:
         names = {record.instagram, record.telegram} - {None}
         chats = {one.chat_id for one in rows.directory.values() if one.nickname in names} | {record.chat_id}
         before = self._size()
-        del rows.records[session]
-        rows.entries = [entry for entry in rows.entries if entry.session != session]
-        rows.directory = {key: one for key, one in rows.directory.items() if key not in chats}
+        rows.remove(session)
+        rows.keep_entries(entry for entry in rows.entries if entry.session != session)
+        for chat_id in chats - {None}:
+            rows.drop_contact(str(chat_id))
         return before - self._size()
 
     async def prune(self, older_than: float) -> int:
         """Delete what is converged and old."""
         rows, limit, before = self.rows, self.wall() - older_than, self._size()
         young = {name for (kind, name), at in rows.touched.items() if kind == "record" and at >= limit}
-        rows.records = {key: one for key, one in rows.records.items() if key in young or pending(one)}
-        rows.entries = [entry for entry in rows.entries if entry.at >= limit]
-        rows.directory = {key: one for key, one in rows.directory.items() if rows.touched["contact", key] >= limit}
+        for session in set(rows.records) - young - set(rows.left):
+            rows.remove(session)
+        rows.keep_entries(entry for entry in rows.entries if entry.at >= limit)
+        for chat_id in [key for key in rows.directory if rows.touched["contact", key] < limit]:
+            rows.drop_contact(chat_id)
         return before - self._size()
 
     def _size(self) -> int:
@@ -170,8 +216,8 @@ class MemoryStore:
 
     async def counts(self) -> dict[str, int]:
         """How much is there."""
-        left = [one for one in self.rows.records.values() if pending(one)]
-        overdue = sum(1 for one in left if one.observed.due_at < self.clock() - OVERDUE)
+        left = self.rows.left
+        overdue = sum(1 for one in left.values() if one.observed.due_at < self.clock() - OVERDUE)
         return {
             "records": len(self.rows.records),
             "pending": len(left),

@@ -125,7 +125,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The shared state of one API key: its budget and the one scan."""
+    """The shared state of one API key: its budget, the one scan, and when somebody last went first for his age."""
 
     budget: Budget = field(default_factory=Budget)
     scan: Scan | None = None
@@ -134,6 +134,7 @@ class Key:
     scan_failures: int = 0
     scans: int = 0
     wide: tuple[float, float] = (-1e9, -1e9)
+    aged_at: float = -1e9
 
 
 @dataclass(frozen=True, slots=True)

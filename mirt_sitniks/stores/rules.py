@@ -6,14 +6,17 @@ and are held to it by the contract suite. Each function is the body of one trans
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Protocol
 
 from mirt_sitniks import budget as calls
 from mirt_sitniks.backoff import search_delay
 from mirt_sitniks.finding import AMBIGUOUS, FRESH, Contact, choose, finished, next_scan
 from mirt_sitniks.record import Claim, Doubt, Error, Intent, Observed, Record, Scan, Seen, Want, pending, stale
-from mirt_sitniks.stages import EFFECTS, Stage
+from mirt_sitniks.stages import EFFECTS, FIRST_OF_ALL, Stage
 from mirt_sitniks.stores.protocol import Claimed, Key, Recorded, Report, ScanPage, Settled, Settlement, Terms, Verdict
+
+AGED = 540.0
 
 NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: check that the channel is connected there")
 SEVERAL = Error("chat_ambiguous", "several people in Sitniks have this user name: merge or rename them there")
@@ -31,7 +34,7 @@ class Rows(Protocol):
     def intent(self, session: str, key: str) -> int | None: ...
     def log_intent(self, intent: Intent, generation: int, who: str, at: float) -> int: ...
     def log_outcome(self, before: Record, after: Record, who: str, at: float) -> None: ...
-    def due(self, now: float, limit: int) -> Iterable[Record]: ...
+    def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]: ...
     def searching(self, now: float) -> Iterable[Record]: ...
     def unfound(self) -> Iterable[Record]: ...
     def ahead(self, urgent_at: float, now: float, limit: int) -> int: ...
@@ -101,7 +104,8 @@ def _renew(m: Moment, old: Record, intent: Intent) -> Record:
         desired=desired,
         observed=replace(old.observed, attempt=0, due_at=m.now, error=None),
         first_touch_at=m.wall if intent.stage is Stage.FIRST_TOUCH else old.first_touch_at,
-        urgent_at=m.now - effect.head_start,
+        # What still waits keeps its place: a live manager who is to come does not wait like the invoice behind him.
+        urgent_at=min(m.now - effect.head_start, old.urgent_at if pending(old) else m.now),
         closed=None,
     )
     if fresh.chat_id:
@@ -125,11 +129,18 @@ def _assign(m: Moment, record: Record, contact: Contact) -> Record:
     before = record.observed
     status = Seen(contact.status, 0) if contact.status and not before.status.gen else before.status
     manager = Seen(contact.manager_id, 0) if contact.manager_id and not before.manager.gen else before.manager
-    seen = replace(before, status=status, manager=manager, due_at=m.now, error=None)
-    if holder and holder.session != record.session and holder.lease_until > m.now:
+    seen = replace(before, status=status, manager=manager, due_at=m.now, error=_lasting(before.error))
+    if holder and holder.session != record.session:
         # Whoever drives the other session may have a write under way, and may die before it can say so.
-        seen = replace(seen, doubt=Doubt(0, holder.lease_until))
+        doubts = [one.doubt.until for one in (before, holder.observed) if one.doubt]
+        until = max(holder.lease_until, *doubts, 0.0)
+        seen = replace(seen, doubt=Doubt(0, until)) if until > m.now else seen
     return replace(record, chat_id=contact.chat_id, observed=seen, search_since=None, search_attempt=0)
+
+
+def _lasting(error: Error | None) -> Error | None:
+    """What is not forgotten when a chat is looked for: that it was gone once, for then it is looked for once only."""
+    return error if error and error.code == NOT_FOUND.code else None
 
 
 def _close(record: Record) -> Record:
@@ -203,16 +214,21 @@ def claim(m: Moment, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
     key, claims = m.rows.key(m.terms.key), []
     due: list[Record] = list(m.rows.due(m.now, limit))
-    waiting = min(m.rows.searching(m.now), key=lambda one: one.urgent_at, default=None)
-    scan = _open_scan(m, key) if waiting else None
-    if scan and waiting:
-        due = sorted([*due, waiting], key=lambda one: one.urgent_at)[:limit]
+    searching = sorted(m.rows.searching(m.now), key=lambda one: one.urgent_at)
+    scan = _open_scan(m, key) if searching else None
+    if scan:
+        due = sorted([*due, searching[0]], key=lambda one: one.urgent_at)[:limit]
+    aged = _aged(m, key, searching if scan else [])
+    if aged and due[:1] != [aged]:
+        due = [aged, *(one for one in due if one != aged and (aged.chat_id or one.chat_id))][:limit]
+    else:
+        aged = None
     for record in due:
         want = 1 if record.chat_id is None else _need(record)
         budget, grants = calls.take(key.budget, m.terms.limit, m.now, want)
         if not grants:
             break
-        key = replace(key, budget=budget)
+        key = replace(key, budget=budget, aged_at=m.now if record is aged else key.aged_at)
         if record.chat_id is None and scan:
             key = _hold_scan(m, key, scan)
             claims.append(_claim(m, key, grants, None, scan))
@@ -222,6 +238,18 @@ def claim(m: Moment, limit: int) -> Claimed:
             claims.append(_claim(m, key, grants, held))
     m.rows.put_key(m.terms.key, key)
     return Claimed(tuple(claims), _wait(m, key))
+
+
+def _aged(m: Moment, key: Key, searching: Iterable[Record]) -> Record | None:
+    """Who goes first although it is no escalation: once in a window of the budget, the first of those who have waited
+    nine minutes. So escalations hold nobody up for long, and a backlog that is older than that holds no escalation up.
+    """
+    if m.now < key.aged_at + m.terms.limit.seconds:
+        return None
+    ordinary = m.now - FIRST_OF_ALL
+    first = [*m.rows.due(m.now, 1, ordinary), *(one for one in searching if one.urgent_at > ordinary)]
+    oldest = min(first, key=lambda one: one.urgent_at, default=None)
+    return oldest if oldest and oldest.urgent_at <= m.now - AGED else None
 
 
 def _wait(m: Moment, key: Key) -> float | None:
@@ -286,17 +314,23 @@ def _fold_record(m: Moment, news: Settlement) -> Record | None:
             _raise_doubt(m, news.chat_id, news.lands_until)
         return None
     observed = news.observed
-    if old.observed.doubt != news.doubt:
-        # Raised by a stale holder while we worked; it is newer than all that we know.
-        observed = replace(observed, doubt=old.observed.doubt)
+    raised = old.observed.doubt
+    if raised and raised not in (news.doubt, observed.doubt):
+        # Raised by a stale holder while we worked: what we know is older, but our own lost write may land later.
+        until = max(raised.until, observed.doubt.until if observed.doubt else raised.until)
+        observed = replace(observed, doubt=Doubt(0, until))
     renewed = old.desired.generation != news.generation
     if renewed:
         # Somebody recorded a stage meanwhile: it is due at once, whatever the older one has to wait for.
         observed = replace(observed, due_at=m.now, attempt=0, error=None)
     fresh = replace(old, observed=observed)
-    if news.gone and fresh.chat_id:
-        m.rows.drop_contact(fresh.chat_id)
-        seen = replace(observed, status=Seen(), manager=Seen(), doubt=None)
+    if news.gone:
+        # A round that is settled twice, because its answer was lost, finds the chat gone already.
+        if fresh.chat_id:
+            m.rows.drop_contact(fresh.chat_id)
+        # The same chat can be found again, and a write that is in the air lands on it all the same.
+        doubt = Doubt(0, observed.doubt.until) if observed.doubt else None
+        seen = replace(observed, status=Seen(), manager=Seen(), doubt=doubt)
         fresh = replace(fresh, chat_id=None, search_since=m.wall, search_attempt=0, observed=seen)
     if observed.due_at > m.now:
         fresh = replace(fresh, urgent_at=observed.due_at - _head_start(fresh))
@@ -376,7 +410,7 @@ def _look_up(m: Moment, record: Record, scan: Scan) -> Record:
     if delay is None:
         return replace(record, observed=replace(seen, error=NOT_FOUND, parked=generation))
     due = m.now + delay
-    rested = replace(seen, due_at=due)
+    rested = replace(seen, due_at=due, error=_lasting(seen.error))
     return replace(record, observed=rested, search_attempt=attempt, urgent_at=due - _head_start(record))
 
 

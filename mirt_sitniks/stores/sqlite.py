@@ -19,6 +19,7 @@ from mirt_sitniks.record import Intent, Record
 from mirt_sitniks.stores import rules
 from mirt_sitniks.stores.protocol import Claimed, Entry, Recorded, Report, Settled, Terms
 from mirt_sitniks.stores.sqlite_rows import OVERDUE, SqliteRows
+from mirt_sitniks.stores.text import clean
 
 T = TypeVar("T")
 BUSY = 5.0
@@ -48,7 +49,8 @@ class SqliteStore:
 
     async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
         """Log an intent."""
-        return await self._write(lambda rows, now: rules.record(self._moment(rows, terms, now), intent, want))
+        event = clean(intent)
+        return await self._write(lambda rows, now: rules.record(self._moment(rows, terms, now), event, want))
 
     async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
         """Take due work."""
@@ -56,25 +58,25 @@ class SqliteStore:
 
     async def settle(self, terms: Terms, report: Report) -> Settled:
         """Fold a round in."""
-        return await self._write(lambda rows, now: rules.settle(self._moment(rows, terms, now), report))
+        news = clean(report)
+        return await self._write(lambda rows, now: rules.settle(self._moment(rows, terms, now), news))
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
-        await self._write(
-            lambda rows, now: rules.observe(self._moment(rows, Terms(""), now), chat_id, status, manager_id)
-        )
+        chat, seen = clean((chat_id, status))
+        await self._write(lambda rows, now: rules.observe(self._moment(rows, Terms(""), now), chat, seen, manager_id))
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""
-        return await self._write(lambda rows, now: rows.get(session))
+        return await self._write(lambda rows, now: rows.get(clean(session)))
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session."""
-        return await self._write(lambda rows, now: rows.ledger(session, limit))
+        return await self._write(lambda rows, now: rows.ledger(clean(session), limit))
 
     async def forget(self, session: str) -> int:
         """Erase one customer."""
-        return await self._write(lambda rows, now: rows.forget(session))
+        return await self._write(lambda rows, now: rows.forget(clean(session)))
 
     async def prune(self, older_than: float) -> int:
         """Delete what is converged and old."""
@@ -104,6 +106,8 @@ class SqliteStore:
             return await asyncio.wrap_future(self._worker().submit(self._transaction, work))
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {_cure(error)}") from None
+        except OverflowError:
+            raise StoreError(f"{self._path}: a number from the CRM is larger than any id") from None
         except RuntimeError as error:
             # The interpreter is shutting down and takes no new work.
             raise StoreError(f"{self._path}: {error}") from None
@@ -119,9 +123,15 @@ class SqliteStore:
 
     def _transaction(self, work: Callable[[SqliteRows, float], T]) -> T:
         connection = self._connect()
-        with _immediate(connection):
-            rows = SqliteRows(connection, self._wall())
-            return work(rows, rows.tick(self._clock()))
+        try:
+            with _immediate(connection):
+                rows = SqliteRows(connection, self._wall())
+                return work(rows, rows.tick(self._clock()))
+        except sqlite3.DatabaseError as error:
+            if self._path != ":memory:" and not _name(error).startswith(_HELD):
+                # Once the file was mended or moved away, it is opened anew.
+                self._disconnect()
+            raise
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -156,13 +166,18 @@ def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _cure(error: sqlite3.Error) -> str:
-    name = getattr(error, "sqlite_errorname", "") or ""
+    name = _name(error)
     for prefix, cure in _CURES.items():
         if name.startswith(prefix):
             return cure
     return f"{error}: set SITNIKS_DATABASE to a file that this process may write"
 
 
+def _name(error: sqlite3.Error) -> str:
+    return getattr(error, "sqlite_errorname", "") or ""
+
+
+_HELD = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _CURES = {
     "SQLITE_BUSY": "another process has held the file locked for 5 s: end that process",
     "SQLITE_LOCKED": "another process has held the file locked for 5 s: end that process",

@@ -45,6 +45,8 @@ create index if not exists sitniks_mappings_instagram on sitniks_chat_mappings (
 create index if not exists sitniks_mappings_telegram on sitniks_chat_mappings (telegram_username)
     where telegram_username is not null;
 create index if not exists sitniks_mappings_pending on sitniks_chat_mappings (urgent_at, intent_order) where pending = 1;
+create index if not exists sitniks_mappings_ready
+    on sitniks_chat_mappings ((sitniks_chat_id is null), max(due_at, lease_until)) where pending = 1;
 
 create table if not exists sitniks_ledger (
     id integer primary key autoincrement,

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from math import inf
 from typing import Any
 
 from mirt_sitniks.budget import Budget
@@ -39,7 +39,9 @@ _PUT = (
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "user_id")
 )
 _GET = f"select {', '.join(COLUMNS)} from sitniks_chat_mappings where "
-_DUE = "pending = 1 and due_at <= :now and lease_until <= :now and sitniks_chat_id is "
+_DUE = "pending = 1 and due_at <= :now and lease_until <= :now and sitniks_chat_id is not null "
+# Written so that no plan reads all sessions that ever were without a chat, but only those with something left to do.
+_UNFOUND = "pending = 1 and (sitniks_chat_id is null) = 1 "
 _CONTACT = ("chat_id", "nickname", "source", "user_id", "last_message_at", "status", "manager_id")
 
 
@@ -123,28 +125,30 @@ class SqliteRows:
         values = (*plain, json.dumps(before, ensure_ascii=False), json.dumps(after, ensure_ascii=False))
         return int(self.sql.execute(query, values).lastrowid or 0)
 
-    def due(self, now: float, limit: int) -> Iterable[Record]:
-        order = " not null order by urgent_at, intent_order limit :limit"
-        return self._many(_DUE + order, {"now": now, "limit": limit})
+    def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]:
+        order = "and urgent_at > :after order by urgent_at, intent_order limit :limit"
+        return self._many(_DUE + order, {"now": now, "limit": limit, "after": after})
 
     def searching(self, now: float) -> Iterable[Record]:
-        return self._many(_DUE + "null order by urgent_at, intent_order", {"now": now})
+        ready = "and max(due_at, lease_until) <= :now order by urgent_at, intent_order"
+        return self._many(_UNFOUND + ready, {"now": now})
 
     def unfound(self) -> Iterable[Record]:
-        return self._many("pending = 1 and sitniks_chat_id is null order by urgent_at, intent_order", {})
+        return self._many(_UNFOUND + "order by urgent_at, intent_order", {})
 
     def ahead(self, urgent_at: float, now: float, limit: int) -> int:
-        inner = f"select 1 from sitniks_chat_mappings where {_DUE} not null and urgent_at < :urgent_at limit :limit"
+        inner = f"select 1 from sitniks_chat_mappings where {_DUE} and urgent_at < :urgent_at limit :limit"
         values = {"now": now, "urgent_at": urgent_at, "limit": limit}
         return int(self.sql.execute(f"select count(*) from ({inner})", values).fetchone()[0])
 
     def next_due(self, scan_at: float) -> float | None:
         query = (
-            "select min(max(due_at, lease_until, case when sitniks_chat_id is null then ? else 0 end)) "
-            "from sitniks_chat_mappings where pending = 1"
+            "select max(due_at, lease_until) from sitniks_chat_mappings "
+            "where pending = 1 and (sitniks_chat_id is null) = ? order by max(due_at, lease_until) limit 1"
         )
-        value = self.sql.execute(query, (scan_at,)).fetchone()[0]
-        return None if value is None else float(value)
+        found, unfound = (self.sql.execute(query, (flag,)).fetchone() for flag in (0, 1))
+        times = [*(found or ()), *(max(at, scan_at) for at in unfound or ())]
+        return float(min(times)) if times else None
 
     def key(self, key: str) -> Key:
         row = self.sql.execute("select state from sitniks_keys where key = ?", (key,)).fetchone()
@@ -157,7 +161,7 @@ class SqliteRows:
         return Key(Budget(**budget), Scan(**scan) if scan else None, wide=(wide[0], wide[1]), **state)
 
     def put_key(self, key: str, state: Key) -> None:
-        values = (key, json.dumps(asdict(state)))
+        values = (key, json.dumps(state, default=_fields))
         self.sql.execute("insert or replace into sitniks_keys (key, state) values (?, ?)", values)
 
     def ledger(self, session: str, limit: int) -> tuple[Entry, ...]:
@@ -205,6 +209,11 @@ class SqliteRows:
             "directory": "select count(*) from sitniks_directory",
         }
         return {name: int(self.sql.execute(query).fetchone()[0]) for name, query in queries.items()}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """A frozen value for JSON; `asdict` would copy every number in it."""
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -163,9 +163,9 @@ def demo() -> int:
 
 
 def bench() -> int:
-    """The measurements in tests/bench."""
+    """The measurements in tests/bench, or the parts that are named."""
     python = install(DEV, "-e", f"{ROOT}[dev]")
-    run(python, "-m", "pytest", "-q", "-s", "-o", "python_files=bench_*.py", "tests/bench", *sys.argv[2:])
+    run(python, "-m", "tests.bench", *sys.argv[2:], PYTHONPATH=str(ROOT), MIRT_SITNIKS_CACHE=str(BUILD))
     return 0
 
 

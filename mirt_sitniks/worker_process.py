@@ -1,0 +1,133 @@
+"""`mirt-sitniks worker`: a process that finishes what hosts have left unfinished, until it is told to stop."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.record import Record, pending
+from mirt_sitniks.runtime import DRAIN
+from mirt_sitniks.service import SitniksChatService
+from mirt_sitniks.settings import SitniksSettings
+from mirt_sitniks.stores import open_store
+from mirt_sitniks.stores.protocol import Report, Settled, Store, Terms
+
+log = logging.getLogger("mirt_sitniks")
+
+SWEEP = 2.0
+# Closing sockets and files takes moments; whatever takes longer than this is stuck and is left behind.
+CLOSING = 0.5
+
+
+def run(settings: SitniksSettings) -> int:
+    """Work until SIGTERM or SIGINT, then end within five seconds; a second signal ends the process at once.
+
+    Raises `ConfigError` for settings with which a worker is of no use, `StoreError` when the store is away now.
+    """
+    if not settings.enabled:
+        missing = "SNITKIX_API_KEY" if settings.api_url else "SNITKIX_API_URL"
+        raise ConfigError(f"{missing} is not set, so there is nothing to do: set SNITKIX_API_URL and SNITKIX_API_KEY")
+    if settings.store_kind == "sqlite" and settings.database == ":memory:":
+        raise ConfigError("SITNIKS_DATABASE is :memory:, which no other process sees: set it to the file of the host")
+    with _logging_to(logging.StreamHandler(sys.stderr)):
+        return asyncio.run(_work(settings))
+
+
+async def _work(settings: SitniksSettings) -> int:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop(number: int) -> None:
+        if told.is_set():
+            os._exit(128 + number)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    # A store of its own, because one is at home on the loop that used it first.
+    probe = open_store(settings)
+    try:
+        await probe.check()
+    finally:
+        await probe.aclose()
+    store = open_store(settings)
+    # The cast: everything but `settle` is the store's own.
+    heard = cast(Store, Heard(store))
+    service = SitniksChatService(settings, store=heard, sweep=SWEEP)
+    # The service opens nothing before it is used, and this is a use that drives nothing.
+    await service.reconcile(0)
+    log.info("sitniks: worker started", extra={"pid": os.getpid(), "store": settings.store_kind})
+    await told.wait()
+    log.info("sitniks: worker stops, what is under way may end", extra={"seconds": DRAIN})
+    try:
+        async with asyncio.timeout(DRAIN + CLOSING):
+            await service.aclose()
+            await store.aclose()
+    except TimeoutError:
+        log.warning("sitniks: worker stopped without closing everything")
+        sys.stderr.flush()
+        os._exit(0)
+    log.info("sitniks: worker stopped")
+    return 0
+
+
+class Heard:
+    """A store that logs how each drive ended; everything else is the store's own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def settle(self, terms: Terms, report: Report) -> Settled:
+        """Settle, and tell of it when the claim ends."""
+        settled = await self._store.settle(terms, report)
+        if report.record and settled.record and settled.claim is None:
+            _tell(settled.record)
+        return settled
+
+
+def _tell(record: Record) -> None:
+    ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id}
+    if record.closed:
+        log.info("sitniks: closed", extra={**ids, "reason": record.closed})
+    elif not pending(record):
+        seen = record.observed
+        log.info("sitniks: arrived", extra={**ids, "status": seen.status.value, "manager": seen.manager.value})
+    elif record.observed.error:
+        log.warning("sitniks: not yet", extra={**ids, "code": record.observed.error.code})
+
+
+@contextmanager
+def _logging_to(handler: logging.Handler) -> Iterator[None]:
+    before = log.level, log.propagate
+    handler.setFormatter(EventFormatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.level, log.propagate = logging.INFO, False
+    try:
+        yield
+    finally:
+        log.level, log.propagate = before
+        log.removeHandler(handler)
+
+
+class EventFormatter(logging.Formatter):
+    """The message, then what came in `extra` as `key=value`; values with anything odd in them are quoted."""
+
+    _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the values hold."""
+        more = {key: value for key, value in vars(record).items() if key not in self._own and value is not None}
+        return " ".join([super().format(record), *(f"{key}={_plain(str(value))}" for key, value in more.items())])
+
+
+def _plain(text: str) -> str:
+    return text if re.fullmatch(r"[\w.:@/+-]+", text) else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,199 @@
+"""Which chat belongs to a customer, and who is meant by a manager."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirt_sitniks.finding import AMBIGUOUS, Contact, choose, finished, next_scan
+from mirt_sitniks.people import Nobody, People, Person, Wanted, pick
+from mirt_sitniks.stages import Role
+from mirt_sitniks.wire import Chat, Manager, Page
+
+
+def found(contacts: Iterable[Contact], instagram: str | None = None, telegram: str | None = None) -> str | None:
+    """The id of the chat that is chosen, None, or `AMBIGUOUS`."""
+    chosen = choose(contacts, instagram=instagram, telegram=telegram)
+    return chosen.chat_id if isinstance(chosen, Contact) else chosen
+
+
+def of(chat: str, name: str | None, source: str | None, user: str | None = None, last: str | None = None) -> Contact:
+    return Contact(chat, name, source, user or chat, last)
+
+
+class TestRow13Row27:
+    """Two chats with one name."""
+
+    def test_row27_the_channel_must_fit(self) -> None:
+        """Olena of Instagram and Olena of Telegram are two people."""
+        both = [of("ig", "olena", "instagram"), of("tg", "olena", "telegram_bot")]
+        assert found(both, instagram="olena") == "ig"
+        assert found(both, telegram="olena") == "tg"
+        assert found(both[:1], telegram="olena") is None
+
+    def test_row13_several_chats_of_one_person_mean_the_newest(self) -> None:
+        """The customer writes where she wrote last."""
+        chats = [of("old", "olena", "instagram", "u", "2026-01-01"), of("new", "olena", "instagram", "u", "2026-02-01")]
+        assert found(chats, instagram="olena") == "new"
+
+    def test_row13_different_people_are_nobody(self) -> None:
+        """Nothing may be written to either."""
+        assert found([of("1", "o", "instagram"), of("2", "o", "instagram")], instagram="o") == AMBIGUOUS
+
+    def test_row13_an_unknown_source_counts_only_when_nothing_else_fits(self) -> None:
+        """It is no proof of the channel, and neither of the opposite."""
+        unknown = of("?", "olena", None)
+        assert found([unknown], instagram="olena") == "?"
+        assert found([unknown, of("ig", "olena", "instagram")], instagram="olena") == "ig"
+
+    def test_row27_a_customer_with_both_names_has_the_newest_chat_of_the_two(self) -> None:
+        """Both names are hers, so both chats are."""
+        chats = [of("ig", "a", "instagram", last="2026-01-01"), of("tg", "b", "telegram", last="2026-02-01")]
+        assert found(chats, instagram="a", telegram="b") == "tg"
+
+    def test_row27_another_sessions_chat_is_the_last_resort(self) -> None:
+        """It is known by that session's name only; what the CRM itself shows goes first."""
+        own = Contact("mine", "olena", "instagram", own=True)
+        assert found([own], instagram="olena") == "mine"
+        assert found([own, of("ig", "olena", "instagram")], instagram="olena") == "ig"
+
+    @given(
+        st.lists(
+            st.builds(
+                Contact,
+                st.text("abc", min_size=1, max_size=2),
+                st.sampled_from([None, "olena", "ira"]),
+                st.sampled_from([None, "", "instagram", "telegram_bot", "facebook"]),
+                st.sampled_from([None, "u1", "u2"]),
+            ),
+            max_size=6,
+            unique_by=lambda contact: contact.chat_id,
+        )
+    )
+    def test_row13_never_another_persons_chat(self, contacts: list[Contact]) -> None:
+        """Whatever the directory holds: the name is the customer's, and the source is not another channel."""
+        chosen = choose(contacts, instagram="olena", telegram=None)
+        if isinstance(chosen, Contact):
+            assert chosen.nickname == "olena"
+            assert chosen.source in (None, "", "instagram")
+            rivals = {
+                one.user_id or one.chat_id
+                for one in contacts
+                if one.nickname == "olena" and one.source == chosen.source
+            }
+            assert len(rivals) == 1
+
+
+class TestRow12:
+    """Windows and pages."""
+
+    def window(self, attempt: int, wide: tuple[float, float] = (-1e9, -1e9)) -> float:
+        scan = next_scan([(1e9, attempt)], token=1, wide=wide, now=0.0, wall=1e9, lookback=300.0)
+        assert scan
+        return 1e9 - scan.since
+
+    def test_row12_the_window_grows_to_a_day_and_to_30_days(self) -> None:
+        """A returning customer's chat is old by whichever date the API filters; the wide windows are read once."""
+        assert [self.window(attempt) for attempt in range(4)] == [300.0, 86_400.0, 30 * 86_400.0, 300.0]
+
+    def test_row12_a_window_that_was_read_lately_is_not_read_again(self) -> None:
+        """The directory answers in its place."""
+        assert self.window(1, wide=(-500.0, -1e9)) == 300.0
+        assert self.window(1, wide=(-700.0, -1e9)) == 86_400.0
+
+    def test_row12_one_scan_serves_everybody_who_waits(self) -> None:
+        """It begins where the oldest needs it, and ends in the future: a slow clock here hides no chat."""
+        waiting = [(1e9, 0), (1e9 - 5000.0, 0), (1e9, 1)]
+        scan = next_scan(waiting, token=7, wide=(-1e9, -1e9), now=0.0, wall=1e9, lookback=300.0)
+        assert scan
+        assert (scan.since, scan.reach, scan.token) == (1e9 - 86_400.0, 1, 7)
+        assert scan.until > 1e9
+        assert next_scan([], token=1, wide=(0.0, 0.0), now=0.0, wall=0.0, lookback=0.0) is None
+
+    @pytest.mark.parametrize(
+        ("read", "raw", "total", "over"),
+        [(50, 50, 120, False), (120, 20, 120, True), (50, 50, None, False), (30, 30, None, True), (0, 0, 99, True)],
+    )
+    def test_row12_all_pages_are_read(self, read: int, raw: int, total: int | None, over: bool) -> None:
+        """To the count that the CRM gives, else to a page that is not full."""
+        assert finished(read, raw, total) is over
+
+    def test_row12_ten_pages_are_enough(self) -> None:
+        """A shop with endless chats must not eat the whole budget."""
+        assert finished(500, 50, 100_000)
+
+
+class TestRow15:
+    """Managers."""
+
+    staff = (Manager(1, " павло "), Manager(2, "Олена"), Manager(3, "Марко"))
+
+    def test_row15_the_ai_is_found_by_name_and_the_human_is_not_the_ai(self) -> None:
+        """Letter case and spaces do not matter; the list may begin with the AI."""
+        assert pick(Role.AI, Wanted("Павло"), self.staff) == Person(1, " павло ")
+        assert pick(Role.HUMAN, Wanted("Павло"), self.staff) == Person(2, "Олена")
+
+    def test_row15_ids_go_before_names(self) -> None:
+        """An id needs no list; the name comes with it once the list is there."""
+        assert pick(Role.AI, Wanted("?", ai_id=9), None) == Person(9)
+        assert pick(Role.HUMAN, Wanted("?", human_id=3), self.staff) == Person(3, "Марко")
+        assert pick(Role.AI, Wanted("Павло"), None) is None
+
+    def test_row15_with_the_ai_unknown_nobody_is_assigned(self) -> None:
+        """The first of the list could be the AI itself; the message names setting and ids."""
+        nobody = pick(Role.HUMAN, Wanted("Петро"), self.staff)
+        assert isinstance(nobody, Nobody)
+        assert "SITNIKS_AI_MANAGER_ID" in nobody.message
+        assert "1, 2, 3" in nobody.message
+        assert pick(Role.HUMAN, Wanted("Петро", ai_id=1), self.staff) == Person(2, "Олена")
+
+    def test_row15_two_of_one_name_are_nobody(self) -> None:
+        """Both ids are in the message."""
+        nobody = pick(Role.AI, Wanted("Павло"), (*self.staff, Manager(7, "ПАВЛО")))
+        assert isinstance(nobody, Nobody)
+        assert "1, 7" in nobody.message
+
+    def test_row15_no_human_manager_is_said(self) -> None:
+        """The AI is never its own live manager."""
+        nobody = pick(Role.HUMAN, Wanted("Павло"), self.staff[:1])
+        assert isinstance(nobody, Nobody)
+        assert "SITNIKS_HUMAN_MANAGER_ID" in nobody.message
+
+    def test_row15_the_list_is_kept_ten_minutes_and_a_missing_name_one(self) -> None:
+        """A renamed manager is found again soon, and one list serves all sessions."""
+        now = [1000.0]
+        people = People(Wanted("Павло"), lambda: now[0])
+
+        def read(*managers: Manager) -> None:
+            people.learn(people.call(), Page(managers, len(managers), len(managers)))
+
+        assert people.pick(Role.AI) is None
+        read(Manager(2, "Олена"))
+        assert isinstance(people.pick(Role.AI), Nobody)
+        now[0] += 61.0
+        assert people.pick(Role.AI) is None
+        read(*self.staff)
+        now[0] += 599.0
+        assert people.pick(Role.AI) == Person(1, " павло ")
+        now[0] += 2.0
+        assert people.pick(Role.AI) is None
+
+    def test_row15_a_list_of_two_pages_counts_once_both_are_in(self) -> None:
+        """The AI may stand on the second page; an answer that comes twice is taken once."""
+        people = People(Wanted("Павло"), lambda: 1000.0)
+        first = people.call()
+        people.learn(first, Page((Manager(2, "Олена"),) * 50, 51, 50))
+        assert people.pick(Role.AI) is None
+        assert people.call().skip == 50
+        people.learn(first, Page((Manager(2, "Олена"),) * 50, 51, 50))
+        people.learn(people.call(), Page((Manager(1, "Павло"),), 51, 1))
+        assert people.pick(Role.AI) == Person(1, "Павло")
+
+    def test_row15_a_person_is_told_by_id_else_by_name(self) -> None:
+        """None when the chat tells neither."""
+        olena = Person(2, "Олена")
+        assert olena.shown_by(Chat("c", manager_id=2, manager_name="?")) is True
+        assert olena.shown_by(Chat("c", manager_id=3, manager_name="Олена")) is False
+        assert olena.shown_by(Chat("c", manager_name=" олена ")) is True
+        assert olena.shown_by(Chat("c")) is None

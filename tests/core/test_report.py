@@ -1,0 +1,100 @@
+"""What a record means to the caller of a sync."""
+
+from dataclasses import replace
+
+import pytest
+
+from mirt_sitniks.record import Error, Record, Seen
+from mirt_sitniks.report import iso, result_of
+from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.stages import Stage
+from tests.core.records import NAMES, record_at
+
+FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
+
+
+def result(record: Record | None, lock: tuple[str, float] | None = None) -> SyncResult:
+    """The result at the beginning of 2027."""
+    return result_of(record, stage=ALARM, at=1_798_761_600.0, statuses=NAMES, lock=lock)
+
+
+def failing(code: str, parked: int = 0) -> Record:
+    return record_at(ALARM, error=Error(code, "the cure"), parked=parked)
+
+
+def test_a_converged_record_is_synced_with_what_was_confirmed() -> None:
+    """Status, manager and chat; the stage is the caller's."""
+    done = result(replace(record_at(FIRST, ALARM, confirmed=2), first_touch_at=1.0))
+    assert done
+    assert (done.status, done.manager_id, done.chat_id, done.error) == ("AI Увага", 102, "chat", None)
+    assert done.at == "2027-01-01T00:00:00.000Z"
+    assert done.first_touch
+
+
+def test_a_seen_value_is_not_reported_as_confirmed() -> None:
+    """What the CRM showed before the intent proves nothing."""
+    waiting = result(record_at(FIRST))
+    assert (waiting.outcome, waiting.status, waiting.manager_id) == (Outcome.QUEUED, None, None)
+
+
+def test_nobody_has_seen_the_record_yet() -> None:
+    """The budget ended before the store answered."""
+    assert result(None).outcome is Outcome.QUEUED
+
+
+@pytest.mark.parametrize("code", ["unauthorized", "plan_required", "unknown_status", "manager_not_found"])
+def test_row08_row09_what_a_person_must_put_right_is_failed(code: str) -> None:
+    """It heals by nobody but a person, although it is tried again."""
+    assert result(failing(code)).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("code", ["timeout", "unavailable", "bad_response", "rate_limited", "chat_not_found"])
+def test_row06_row07_what_heals_by_itself_is_queued_and_says_why(code: str) -> None:
+    """A chat that was gone is looked for again, so that is no failure yet."""
+    waiting = result(failing(code))
+    assert waiting.outcome is Outcome.QUEUED
+    assert waiting.error == {"code": code, "message": "the cure"}
+
+
+@pytest.mark.parametrize("code", ["chat_not_found", "chat_ambiguous"])
+def test_row11_row13_what_was_given_up_is_failed(code: str) -> None:
+    """Nothing will be tried before the next stage."""
+    assert result(failing(code, parked=1)).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [("unauthorized", Outcome.FAILED), ("plan_required", Outcome.FAILED), ("rate_limited", Outcome.QUEUED)],
+)
+def test_row08_the_keys_lock_explains_why_nothing_is_sent(code: str, outcome: Outcome) -> None:
+    """With the cure, also for a session that was never tried."""
+    locked = result(record_at(ALARM), (code, 9.0))
+    assert locked.outcome is outcome
+    assert locked.error
+    assert locked.error["code"] == code
+
+
+def test_row09_the_keys_lock_does_not_hide_a_wrong_setting() -> None:
+    """That has to be put right anyway."""
+    error = result(failing("unknown_status"), ("rate_limited", 9.0)).error
+    assert error
+    assert error["code"] == "unknown_status"
+
+
+def test_row28_a_status_that_a_person_set_is_held() -> None:
+    """The record has converged on it, so nothing is written, and the caller is told."""
+    record = record_at(FIRST, INVOICE, confirmed=2, status=Seen("ОПЛАЧЕНО", 2), manager=Seen(101, 1))
+    held = result(record)
+    assert (held.outcome, held.status) == (Outcome.HELD, "ОПЛАЧЕНО")
+    assert not held
+
+
+def test_row19_a_session_that_lost_its_chat_is_superseded() -> None:
+    """Skipped, with the reason."""
+    lost = result(replace(record_at(FIRST, chat_id=None), closed="superseded"))
+    assert (lost.outcome, lost.reason) == (Outcome.SKIPPED, "superseded")
+
+
+def test_times_are_written_as_the_api_writes_them() -> None:
+    """ISO 8601 UTC with milliseconds and Z."""
+    assert iso(0.5) == "1970-01-01T00:00:00.500Z"

@@ -1,0 +1,186 @@
+"""What a child process does: a host's work with the real service, stopped for good at a named point.
+
+The shipped code has no hooks: the store, the HTTP transport and one function of `stores.rules` are wrapped here.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import time
+from typing import Any
+
+import httpx
+
+from mirt_sitniks.record import Intent
+from mirt_sitniks.result import SyncResult
+from mirt_sitniks.service import SitniksChatService
+from mirt_sitniks.settings import RateLimit, SitniksSettings
+from mirt_sitniks.stores import rules
+from mirt_sitniks.stores.protocol import Claimed, Recorded, Report, Settled, Store, Terms
+from mirt_sitniks.stores.sqlite import SqliteStore
+from mirt_sitniks.stores.supabase import SupabaseStore
+
+POINTS = ("recorded", "sent", "applied", "answered", "settling", "scanning", "holding")
+
+
+def tell(**what: Any) -> None:
+    """One line to whoever started us; short enough to be written in one piece."""
+    os.write(1, (json.dumps({"pid": os.getpid(), **what}, ensure_ascii=False) + "\n").encode())
+
+
+class Stop:
+    """Stops the process with SIGSTOP when it comes to `point` and is armed; once."""
+
+    def __init__(self, point: str | None) -> None:
+        self.point = point
+        self.armed = False
+
+    def at(self, point: str) -> None:
+        """Announce the point and stand still until SIGKILL or SIGCONT."""
+        if self.armed and point == self.point:
+            self.armed = False
+            tell(at=point)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class Watched:
+    """A store that tells what was recorded, and stops around its verbs."""
+
+    def __init__(self, store: Store, stop: Stop) -> None:
+        self._store, self._stop = store, stop
+        self._claims = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+        recorded = await self._store.record(terms, intent, want=want)
+        tell(recorded=[intent.session, intent.key, recorded.verdict])
+        self._stop.at("recorded")
+        self._claims += recorded.claim is not None
+        if self._claims > 1:
+            self._stop.at("holding")
+        return recorded
+
+    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+        claimed = await self._store.claim(terms, limit=limit)
+        held = [claim.record.session for claim in claimed.claims if claim.record]
+        if held:
+            tell(holds=held)
+        return claimed
+
+    async def settle(self, terms: Terms, report: Report) -> Settled:
+        if report.record and report.record.lands_until is not None:
+            self._stop.at("answered")
+        return await self._store.settle(terms, report)
+
+
+class Tapped(httpx.AsyncBaseTransport):
+    """The real transport, stopped around writes and pages of chats."""
+
+    def __init__(self, stop: Stop) -> None:
+        # A context without certificates costs nothing to make, and the sandbox speaks plain HTTP.
+        self._http = httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self._stop = stop
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        write = request.method in ("PATCH", "PUT")
+
+        async def trace(event: str, info: Any) -> None:
+            if write and event.endswith("receive_response_headers.started"):
+                self._stop.at("sent")
+
+        request.extensions["trace"] = trace
+        response = await self._http.handle_async_request(request)
+        if write:
+            self._stop.at("applied")
+        elif request.url.path == "/open-api/chats":
+            self._stop.at("scanning")
+        return response
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+def live(job: dict[str, Any]) -> None:
+    """Do `job` and return.
+
+    `talks` run side by side: each a `session` and its `stages` [stage, intent, not before so many seconds], one after
+    the other, each waited for `budget` seconds. With `warm`, a session, its first touch comes before all else, and the
+    seconds count from a SIGUSR1 on. `stop` is a point, armed from the last
+    stage of a talk on, or from the start when there are no talks. `work` goes on working for ever; without it the child
+    closes its service and ends.
+    """
+    stop = Stop(job["stop"])
+    if stop.point == "settling":
+        _stop_inside_settle(stop)
+    asyncio.run(_live(job, stop))
+
+
+def _stop_inside_settle(stop: Stop) -> None:
+    """All rows are written, the transaction is not committed. (On Postgres the transaction is not in this process.)"""
+    settle = rules.settle
+
+    def stopping(m: rules.Moment, report: Report) -> Settled:
+        settled = settle(m, report)
+        if report.record and report.record.lands_until is not None:
+            stop.at("settling")
+        return settled
+
+    rules.settle = stopping
+
+
+def store_of(where: dict[str, str]) -> Store:
+    """The store that a job names."""
+    if "path" in where:
+        return SqliteStore(where["path"])
+    return SupabaseStore(where["url"], where["key"])
+
+
+async def _live(job: dict[str, Any], stop: Stop) -> None:
+    settings = SitniksSettings(
+        api_url=job["url"], api_key=job["key"], timeout=job["timeout"], reply_budget=job["budget"], store="sqlite"
+    )
+    # Not the setting, which takes the vendor's ten calls at most: these tests are about crashes, not about the budget.
+    settings = settings.model_copy(update={"rate_limit": RateLimit(*job["rate"])})
+    service = SitniksChatService(
+        settings,
+        store=Watched(store_of(job["store"]), stop),
+        client_factory=lambda: httpx.AsyncClient(transport=Tapped(stop), trust_env=False),
+        worker=job["worker"],
+        sweep=job["sweep"],
+    )
+    stop.armed = not job["talks"]
+    if job["warm"]:
+        await _warm_up(service, job["warm"])
+    zero = time.monotonic()
+    results = await asyncio.gather(*(_talk(service, talk, stop, zero) for talk in job["talks"]))
+    if job["talks"]:
+        tell(results=[[str(one.outcome) for one in talk] for talk in results])
+    if job["work"]:
+        await service.reconcile(0)
+        await asyncio.Event().wait()
+    await service.aclose()
+    tell(done=True)
+
+
+async def _warm_up(service: SitniksChatService, session: str) -> None:
+    """Have all connections open, and wait to be told to begin."""
+    go = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, go.set)
+    await service.sync("first_touch", session=session, instagram_username=session)
+    tell(warm=True)
+    await go.wait()
+
+
+async def _talk(service: SitniksChatService, talk: dict[str, Any], stop: Stop, zero: float) -> list[SyncResult]:
+    """One customer's stages, in order."""
+    results = []
+    for number, (stage, intent, at) in enumerate(talk["stages"], start=1):
+        await asyncio.sleep(max(0.0, zero + at - time.monotonic()))
+        stop.armed = number == len(talk["stages"])
+        session = talk["session"]
+        results.append(await service.sync(stage, session=session, instagram_username=session, intent=intent))
+    return results

@@ -1,0 +1,283 @@
+"""A simulated shop: processes that serve conversations over the real runtime, and an eye on what must hold."""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, ClassVar
+
+from mirt_sitniks.budget import free
+from mirt_sitniks.record import Intent, Record, pending
+from mirt_sitniks.runtime import Runtime
+from mirt_sitniks.settings import SitniksSettings
+from mirt_sitniks.stages import EFFECTS, Role, Stage
+from mirt_sitniks.stores.memory import MemoryStore
+from tests.core.virtual import VirtualLoop
+from tests.crowd.model import BASE, Crm, FarCrm, FarStore, Process, Trace, Weather, track_tasks
+
+STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
+ROLES = {Role.AI: (101,), Role.HUMAN: (102, 103)}
+
+
+@dataclass(frozen=True)
+class Event:
+    """At `at` seconds the conversation `session` comes to `stage`; process number `process` serves that turn."""
+
+    at: float
+    session: str
+    stage: Stage
+    process: int
+
+
+@dataclass
+class Eye:
+    """What was seen by looking twenty times a second.
+
+    `lull`: the longest time for which work was due, a call was free and a process that had left it unfinished was
+    awake, and still nobody claimed it. `backlog`: (second, how many records were due).
+    """
+
+    lull: float = 0.0
+    backlog: list[tuple[float, int]] = field(default_factory=list)
+    _since: float | None = None
+
+
+@dataclass
+class Town:
+    """`processes` runtimes, one key, one store, one CRM, all on one virtual clock and one seed.
+
+    `open` are the towns whose loops have not been closed yet.
+    """
+
+    seed: int
+    processes: int = 8
+    weather: Weather = field(default_factory=Weather)
+    sweep: float = 60.0
+    open: ClassVar[list["Town"]] = []
+
+    def __post_init__(self) -> None:
+        self.open.append(self)
+        self.loop = VirtualLoop()
+        track_tasks(self.loop)
+        self.zero = self.loop.time()
+        self.rng = Random(self.seed)
+        self.trace = Trace(self.now)
+        self.store = MemoryStore(self.now, lambda: BASE + self.now())
+        self.crm = Crm(self.now, self.trace, Random(self.rng.random()), self.weather)
+        self.chats: dict[str, str] = {}
+        self.crew: list[tuple[Process, Runtime | None]] = []
+        self.eye = Eye()
+        self.done_at: dict[tuple[str, int], tuple[Stage, float]] = {}
+        self.fled = 0
+        self.settings = SitniksSettings(
+            api_url="http://127.0.0.1:9", api_key="town", timeout=self.weather.timeout, database=":memory:"
+        )
+
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return self.loop.time() - self.zero
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Close the loops of all towns."""
+        while cls.open:
+            cls.open.pop().loop.finish()
+
+    def hire(self, number: int) -> None:
+        """Start process `number`, or start it again after its death."""
+        process = Process(f"p{number}")
+        store = FarStore(process, self.store, self.trace, Random(self.rng.random()), self.weather)
+
+        async def begin() -> Runtime:
+            runtime = Runtime(self.settings, store, own_store=False, sweep=self.sweep)  # type: ignore[arg-type]
+            driver, chance = runtime.driver, Random(self.rng.random())
+            driver.clock, driver.people.clock, driver.random = self.now, self.now, chance.random
+            driver.client = FarCrm(process, self.crm)
+            return runtime
+
+        while len(self.crew) <= number:
+            self.crew.append((process, None))
+        task = process.run(begin())
+        task.add_done_callback(lambda done: self._hired(number, process, done))
+
+    def _hired(self, number: int, process: Process, done: "asyncio.Task[Runtime]") -> None:
+        if process.alive:
+            self.crew[number] = process, done.result()
+
+    async def serve(self, event: Event) -> None:
+        """One turn: the stage is recorded by the process that has it, or by the next one that is there."""
+        for offset in range(self.processes):
+            process, runtime = self.crew[(event.process + offset) % self.processes]
+            if process.alive and not process.frozen and runtime:
+                break
+        else:
+            self.fled += 1
+            return
+        intent = Intent(event.session, event.stage, f"{event.stage}", instagram=event.session)
+        turn = process.run(runtime.sync(intent, first_touch=False))
+        await asyncio.wait({turn})
+        if not turn.cancelled():
+            self.trace.note("turn", event.session, turn.result().outcome)
+
+    def day(
+        self,
+        events: list[Event],
+        *,
+        hours: float = 6.0,
+        chaos: "Callable[[Town], Any] | None" = None,
+        appears: Callable[[Random], float] = lambda rng: 0.0,
+    ) -> float:
+        """Play the events; returns the second in which nothing was left to be done.
+
+        `appears` draws how many seconds after the first message a chat shows in the CRM.
+        """
+
+        async def play() -> float:
+            for number in range(self.processes):
+                self.hire(number)
+            watch = self.loop.create_task(self._watch())
+            trouble = self.loop.create_task(chaos(self)) if chaos else None
+            turns = []
+            for event in sorted(events, key=lambda one: (one.at, one.session, one.stage)):
+                await asyncio.sleep(max(0.0, event.at - self.now()))
+                if event.session not in self.chats:
+                    self.chats[event.session] = self.crm.add(event.session, "instagram", appears(self.rng))
+                turns.append(self.loop.create_task(self.serve(event)))
+            if trouble:
+                await trouble
+            await asyncio.wait(turns)
+            while any(pending(one) for one in self.store.rows.records.values()):
+                assert self.now() < hours * 3600, f"not done after {hours} hours: {self.left()[:5]}"
+                await asyncio.sleep(1.0)
+            end = self.now()
+            watch.cancel()
+            return end
+
+        return self.loop.run(play())
+
+    def rest(self, seconds: float) -> dict[str, int]:
+        """Let time pass; how many store calls each process has made meanwhile."""
+        before = {process.name: process.store_calls for process, _ in self.crew}
+        self.loop.run_for(seconds)
+        return {process.name: process.store_calls - before[process.name] for process, _ in self.crew}
+
+    def left(self) -> list[Record]:
+        """The records with something left to be done."""
+        return [one for one in self.store.rows.records.values() if pending(one)]
+
+    def wrong(self) -> list[str]:
+        """Sessions whose chat does not show the newest recorded stage."""
+        bad = []
+        for session in self.chats:
+            stages = [Stage(one.stage or "") for one in self.store.rows.entries if _is_intent(one, session)]
+            if not stages:
+                continue
+            chat = self.crm.chats[self.chats[session]]
+            roles = [role for stage in stages if (role := EFFECTS[stage].role)]
+            if chat.status != STATUSES[stages[-1]] or (roles and chat.manager_id not in ROLES[roles[-1]]):
+                bad.append(f"{session}: {stages} but {chat.status}, {chat.manager_id}")
+        return bad
+
+    def used(self, crowd: int = 9) -> tuple[int, float]:
+        """Calls sent, and calls that the budget allows, while at least `crowd` records were due."""
+        arrivals, sent, seconds = self.crm.arrivals, 0, 0.0
+        spell: list[float] = []
+        for now, due in [*self.eye.backlog, (self.now(), 0)]:
+            if due >= crowd:
+                spell.append(now)
+            elif spell:
+                sent += bisect_right(arrivals, spell[-1]) - bisect_left(arrivals, spell[0])
+                seconds += spell[-1] - spell[0]
+                spell = []
+        rate = self.settings.rate_limit
+        return sent, seconds * rate.calls / rate.seconds
+
+    def waits(self) -> dict[Stage, list[float]]:
+        """Seconds from recording to confirmation of the stages that were shown, by stage, sorted."""
+        found: dict[Stage, list[float]] = {stage: [] for stage in Stage}
+        for stage, seconds in self.done_at.values():
+            found[stage].append(seconds)
+        return {stage: sorted(seconds) for stage, seconds in found.items()}
+
+    async def _watch(self) -> None:
+        eye = self.eye
+        asked: dict[tuple[str, int], tuple[Any, float]] = {}
+        while True:
+            await asyncio.sleep(0.05)
+            rows, now = self.store.rows, self.now()
+            runtime = next((one for _, one in self.crew if one), None)
+            if runtime is None:
+                continue
+            limit = runtime.driver.terms.limit
+            key = rows.key(runtime.driver.terms.key)
+            due = [one for one in rows.left.values() if one.observed.due_at <= now]
+            eye.backlog.append((now, len(due)))
+            waiting = [
+                one
+                for one in due
+                if one.lease_until <= now and (one.chat_id or now >= max(key.scan_until, key.scan_due))
+            ]
+            names = {one.session for one in waiting}
+            awake = [one for process, one in self.crew if one and process.alive and not process.frozen]
+            cared = any(one.worker.mine & names for one in awake)
+            eye._since = (eye._since or now) if cared and free(key.budget, limit, now) > 0 else None
+            eye.lull = max(eye.lull, now - eye._since if eye._since else 0.0)
+            for one in rows.left.values():
+                want = one.desired
+                asked.setdefault((one.session, want.generation), (want.stage, want.asked_at - BASE))
+            for (session, generation), (stage, at) in list(asked.items()):
+                record = rows.records[session]
+                if record.observed.status.gen >= generation:
+                    if record.desired.generation == generation:
+                        self.done_at[session, generation] = stage, now - at
+                    del asked[session, generation]
+
+
+def _is_intent(entry: Any, session: str) -> bool:
+    return bool(entry.kind == "intent" and entry.session == session)
+
+
+def conversations(
+    rng: Random, count: int, seconds: float, processes: int, *, pace: tuple[float, float] = (1.0, 600.0)
+) -> list[Event]:
+    """`count` conversations that begin within `seconds`, each with all three stages, mostly in the usual order."""
+    events = []
+    for number in range(count):
+        at, session = rng.uniform(0.0, seconds), f"customer{number:04}"
+        later = [Stage.GIVE_REQUISITES, Stage.ESCALATION]
+        if rng.random() < 0.3:
+            later.reverse()
+        for stage in (Stage.FIRST_TOUCH, *later):
+            events.append(Event(at, session, stage, rng.randrange(processes)))
+            at += rng.uniform(*pace)
+    return events
+
+
+async def bad_luck(town: Town, *, until: float, kill_every: float = 60.0, freeze_every: float = 90.0) -> None:
+    """Kill a process now and then and start it again, freeze another for up to two minutes."""
+    rng = Random(town.rng.random())
+
+    async def kills() -> None:
+        while town.now() < until:
+            await asyncio.sleep(rng.expovariate(1 / kill_every))
+            number = rng.randrange(town.processes)
+            process, _ = town.crew[number]
+            if process.alive and not process.frozen:
+                town.trace.note("kill", process.name)
+                process.kill()
+                town.crew[number] = process, None
+                town.loop.call_later(rng.uniform(0.5, 20.0), town.hire, number)
+
+    async def freezes() -> None:
+        while town.now() < until:
+            await asyncio.sleep(rng.expovariate(1 / freeze_every))
+            process, _ = town.crew[rng.randrange(town.processes)]
+            if process.alive and not process.frozen:
+                town.trace.note("freeze", process.name)
+                process.freeze()
+                town.loop.call_later(rng.uniform(1.0, 120.0), process.thaw)
+
+    await asyncio.gather(kills(), freezes())
+    for process, _ in town.crew:
+        process.thaw()

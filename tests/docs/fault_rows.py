@@ -1,0 +1,90 @@
+"""Which test holds which row of the fault table: `python -m tests.docs.fault_rows` brings tests/README.md up to date.
+
+A test says its rows by itself: `row07` in its name, or in its class's if it says none; or a docstring of it, of its
+class or of its module that begins with `Row 7:`. Other tests are named in the table by hand, and stay there.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from tests.docs.notebook import ROOT
+
+TESTS = ROOT / "tests"
+PAGE = TESTS / "README.md"
+LINE = re.compile(r"^\| (\d+) \| (.*?) \|(.*?) ?\|$", re.MULTILINE)
+
+Tests = Mapping[str, dict[int, str]]
+"""Test, as `folder/file.py::test_name` -> the rows that it says it holds, each with the entry for the table."""
+
+
+def read(folder: Path) -> Tests:
+    """All tests below a folder, read from the source."""
+    found: dict[str, dict[int, str]] = {}
+    for path in sorted(folder.rglob("*.py")):
+        file = path.relative_to(folder).as_posix()
+        tree = ast.parse(path.read_text("utf-8"))
+        whole = dict.fromkeys(_said(tree), f"{file}::*")
+        for function, inherited in _functions(tree, set()):
+            name = f"{file}::{function.name}"
+            own = {row: f"{file}::*row{row:02}*" for row in _numbered(function.name)}
+            own |= {row: name for row in _said(function) | (inherited if not own else set()) if row not in own}
+            found[name] = found.get(name, {}) | own | whole
+    return found
+
+
+def _functions(node: ast.Module | ast.ClassDef, rows: set[int]) -> Iterator[tuple[ast.FunctionDef, set[int]]]:
+    for one in node.body:
+        if isinstance(one, ast.ClassDef):
+            yield from _functions(one, rows | _said(one) | _numbered(one.name))
+        elif isinstance(one, ast.FunctionDef) and one.name.startswith("test_"):
+            yield one, rows
+
+
+def _said(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> set[int]:
+    """The rows with which a docstring begins."""
+    head = re.match(r"(?:Fault r|R)ows? (\d+(?:(?:, | and | to )\d+)*)\b", ast.get_docstring(node) or "")
+    return {int(row) for row in re.findall(r"\d+", head[1])} if head else set()
+
+
+def _numbered(name: str) -> set[int]:
+    return {int(row) for row in re.findall(r"[Rr]ow(\d\d)", name)}
+
+
+def table(page: str) -> dict[int, list[str]]:
+    """Row -> what the page names for it: tests, `*` standing for any text."""
+    return {int(row): re.findall(r"`([^`]+)`", names) for row, _, names in LINE.findall(page)}
+
+
+def named(entry: str, known: Tests) -> list[str]:
+    """The tests that an entry of the table names."""
+    return [name for name in known if fnmatchcase(name, entry)]
+
+
+def complete(entries: Mapping[int, list[str]], known: Tests) -> dict[int, list[str]]:
+    """The table with what the tests say, and without what is not there any more."""
+    full = {row: [entry for entry in given if named(entry, known)] for row, given in entries.items()}
+    # The widest entries first: what a whole file holds needs no names.
+    said = sorted({(row, entry) for rows in known.values() for row, entry in rows.items()}, key=lambda one: len(one[1]))
+    for row, entry in said:
+        if not any(set(named(entry, known)) <= set(named(other, known)) for other in full[row]):
+            full[row].append(entry)
+    return {row: sorted(given) for row, given in full.items()}
+
+
+def store() -> None:
+    """Write the completed table into the page."""
+    page = PAGE.read_text("utf-8")
+    full = complete(table(page), read(TESTS))
+
+    def line(found: re.Match[str]) -> str:
+        cell = " ".join(f"`{entry}`" for entry in full[int(found[1])])
+        return f"| {found[1]} | {found[2]} | {cell} |"
+
+    PAGE.write_text(LINE.sub(line, page), "utf-8")
+
+
+if __name__ == "__main__":
+    store()

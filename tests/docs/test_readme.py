@@ -1,0 +1,329 @@
+"""What is written, runs; and what is written of names, defaults and codes is what the code has."""
+
+import ast
+import doctest
+import importlib
+import json
+import os
+import pkgutil
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from packaging.requirements import Requirement
+
+import mirt_sitniks
+from mirt_sitniks.migrations import migrations
+from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.sandbox import Sandbox
+from mirt_sitniks.settings import VARIABLES, SitniksSettings
+from mirt_sitniks.stages import EFFECTS, Role, Stage
+from mirt_sitniks.stores.protocol import Verdict
+from tests.docs import notebook
+from tests.docs.notebook import ROOT
+from tests.docs.pages import ENGLISH, UKRAINIAN, anchors, blocks, links, quoted, rows
+
+PACKAGE = Path(mirt_sitniks.__file__).parent
+PAGES = [page for page in (ENGLISH, UKRAINIAN, ROOT / "CHANGELOG.md", ROOT / "tests" / "README.md") if page.exists()]
+BOTH = pytest.mark.parametrize("page", [ENGLISH, UKRAINIAN], ids=lambda page: page.name)
+WRITTEN_URL = "http://127.0.0.1:8765"
+
+
+class Terminal:
+    """A reader who types the blocks of a page, one after the other, in an empty folder."""
+
+    def __init__(self, folder: Path, crm: Sandbox) -> None:
+        self.folder, self.crm = folder, crm
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": str(PACKAGE.parent),
+            "PYTHONIOENCODING": "utf-8",
+            # Older versions of the libraries warn of each other.
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def run(self, *words: str) -> str:
+        """What a command prints; it has to end well."""
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.env, capture_output=True, text=True, encoding="utf-8", timeout=120
+        )
+        assert done.returncode == 0, f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def python(self, code: str) -> str:
+        """What a file with this code prints."""
+        (self.folder / "shop.py").write_text(code, "utf-8")
+        return self.run(sys.executable, "shop.py")
+
+    def type(self, line: str) -> str:
+        """What one line of a `bash` block prints. A line that nobody knows how to run fails."""
+        words = shlex.split(line.replace(WRITTEN_URL, self.crm.url), comments=True)
+        command = getattr(self, f"_{words[0].replace('-', '_')}", None)
+        assert command, f"this line of the README is run by no test: {line}"
+        printed = command(*words[1:])
+        assert isinstance(printed, str)
+        return printed
+
+    def _make(self, target: str) -> str:
+        # Run by whoever runs the tests: `make test` is what runs this, and `make demo` installs.
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        return ""
+
+    def _pip(self, verb: str, what: str) -> str:
+        # `make test` installs this form from a git repository on this machine.
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        wanted = Requirement(what.replace("<you>", "you"))
+        assert (verb, wanted.name) == ("install", project["name"])
+        assert wanted.extras <= set(project["optional-dependencies"])
+        return ""
+
+    def _export(self, assignment: str) -> str:
+        name, _, value = assignment.partition("=")
+        self.env[name] = value
+        return ""
+
+    def _curl(self, url: str, *options: str) -> str:
+        given = dict(zip(options[::2], options[1::2], strict=True))
+        name, _, value = given["-H"].partition(": ")
+        with httpx.Client(trust_env=False) as http:
+            answer = http.post(url, headers={name: value}, content=given["-d"].encode())
+        assert answer.is_success, answer.text
+        return answer.text
+
+    def _mirt_sitniks(self, command: str, *options: str) -> str:
+        if command == "sandbox":
+            # The one that a test already has listens on a free port.
+            return self._sandbox(*options)
+        script = shutil.which("mirt-sitniks", path=os.fspath(Path(sys.executable).parent))
+        return self.run(*([script] if script else [sys.executable, "-m", "mirt_sitniks"]), command, *options)
+
+    def _sandbox(self, *options: str) -> str:
+        assert options == ("--port", WRITTEN_URL.rpartition(":")[2])
+        with served(self) as url, httpx.Client(trust_env=False) as http:
+            assert "<html" in http.get(url).text
+        return ""
+
+
+@contextmanager
+def served(terminal: Terminal) -> Iterator[str]:
+    """The address of `mirt-sitniks sandbox`, run as a process on a free port."""
+    words = [sys.executable, "-m", "mirt_sitniks", "sandbox", "--port", "0"]
+    process = subprocess.Popen(
+        words, cwd=terminal.folder, env=terminal.env, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    assert process.stdout is not None
+    try:
+        settings = [process.stdout.readline().strip() for _ in range(3)]
+        assert settings[2] == "SNITKIX_API_KEY=sandbox-key"
+        yield settings[1].removeprefix("SNITKIX_API_URL=")
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
+    """A reader who types every block in order gets what the page promises: disabled, then synced, then erased."""
+    with Sandbox() as crm:
+        terminal = Terminal(tmp_path, crm)
+        printed: list[str] = []
+        shop = None
+        for block in blocks(ENGLISH):
+            if block.language == "python":
+                shop = shop or block.text
+                printed.append(terminal.python(block.text))
+            elif block.language == "bash":
+                printed += [terminal.type(line) for line in block.text.splitlines() if line.strip()]
+                if "export" in block.text:
+                    assert terminal.python(shop or "") == "synced\n"
+                    assert [chat["status"] for chat in crm.chats()] == ["Взято в роботу"]
+                    assert (tmp_path / "sitniks.sqlite3").exists()
+        assert printed.pop(0) + printed.pop(0) + printed.pop(0) == "", "make and pip print nothing here"
+        (chat,) = crm.chats()
+        assert printed[0] == "disabled\n"
+        assert "checks passed" in printed[-6]
+        assert re.search(r"\b[1-9]", printed[-3]), "some rows are erased"
+        assert re.search(r"\d", printed[-2]), "how many rows are pruned is told"
+        assert printed[-1] == f"True synced {chat['id']}\n"
+        assert (chat["status"], chat["assignedManagerName"]) == ("AI Увага", "Олена")
+        copied = sorted((tmp_path / "supabase" / "migrations").iterdir())
+        assert [path.read_text("utf-8") for path in copied] == [one.sql for one in migrations()]
+        assert all(one.sql in printed[-4] for one in migrations())
+
+
+def test_both_readmes_have_the_same_code() -> None:
+    """Code is not translated: the blocks of README.uk.md are those of README.md, in the same order."""
+
+    def code(page: Path) -> list[tuple[str, str]]:
+        return [(block.language, block.text) for block in blocks(page) if block.language != "mermaid"]
+
+    assert code(UKRAINIAN) == code(ENGLISH)
+    assert {language for language, _ in code(ENGLISH)} == {"bash", "python", "text"}
+
+
+def test_docstring_examples_run() -> None:
+    """Every `>>>` in the package gives what stands below it."""
+    for module in pkgutil.walk_packages([str(PACKAGE)], "mirt_sitniks."):
+        if not module.name.endswith("__main__") and ">>> " in _source(module.name):
+            assert doctest.testmod(importlib.import_module(module.name)).failed == 0, module.name
+
+
+def _source(name: str) -> str:
+    path = PACKAGE.joinpath(*name.split(".")[1:])
+    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Files and headings that a page links to are there."""
+    for goal in links(page.read_text("utf-8")):
+        _follow(page, goal)
+
+
+def test_links_of_the_notebook_lead_somewhere() -> None:
+    """The same for what the notebook says."""
+    for cell in notebook.read().cells:
+        if cell.cell_type == "markdown":
+            for goal in links(cell.source):
+                _follow(notebook.NOTEBOOK, goal)
+
+
+def _follow(page: Path, goal: str) -> None:
+    if goal.startswith("https://"):
+        return
+    name, _, anchor = goal.partition("#")
+    target = page.parent / name if name else page
+    assert target.exists(), f"{page.name} links to {goal}"
+    assert not anchor or anchor in anchors(target), f"{page.name} links to {goal}"
+
+
+@BOTH
+def test_the_settings_table_is_complete(page: Path) -> None:
+    """Each variable that is read stands in the table once, with the default that the field has."""
+    nothing = {"empty": "", "none": None, "порожньо": "", "немає": None}
+    table = rows(page, "variable" if page == ENGLISH else "змінна")
+    listed = [name for cells in table for name in (*quoted(cells[0]), *_also(cells[2]))]
+    assert sorted(listed) == sorted(name for names in VARIABLES.values() for name in names)
+    for cells in table:
+        for name in quoted(cells[0]):
+            field = next(field for field, names in VARIABLES.items() if name in names)
+            default = SitniksSettings.model_fields[field].default
+            default = default.get_secret_value() if hasattr(default, "get_secret_value") else default
+            if cells[1] in nothing:
+                assert default == nothing[cells[1]], name
+            else:
+                assert [f"{default:g}" if isinstance(default, float) else str(default)] == quoted(cells[1]), name
+
+
+def _also(text: str) -> list[str]:
+    """Further names of a variable stand in brackets in what is said of it."""
+    _, _, more = text.partition("(")
+    return [word for word in quoted(more) if word.startswith("SUPABASE_")]
+
+
+@BOTH
+def test_the_stages_are_those_of_the_code(page: Path) -> None:
+    """Statuses and who becomes responsible are as a new account gets them."""
+    people = {Role.AI: "`Павло`", Role.HUMAN: ("a live manager", "живий менеджер"), None: ("unchanged", "без змін")}
+    table = rows(page, "stage" if page == ENGLISH else "етап")
+    assert [quoted(cells[0])[0] for cells in table] == [stage.value for stage in Stage]
+    for cells, effect in zip(table, EFFECTS.values(), strict=True):
+        assert quoted(cells[2]) == [effect.status]
+        expected = people[effect.role]
+        assert expected in cells[3] if isinstance(expected, str) else cells[3] in expected
+
+
+@BOTH
+def test_the_words_of_a_result_are_those_of_the_code(page: Path) -> None:
+    """Keys, outcomes and reasons of `sitniks`, and the codes of its error, are named completely and no others."""
+    table = {name: cells[1] for cells in rows(page, "key" if page == ENGLISH else "ключ") for name in quoted(cells[0])}
+    assert set(table) == set(SyncResult(None, "", Outcome.SYNCED).to_state())
+    assert [word for word in quoted(table["outcome"]) if word in set(Outcome)] == [one.value for one in Outcome]
+    reasons = [word for word in quoted(table["reason"]) if word != "skipped"]
+    assert sorted(reasons) == sorted(reasons_of_the_code())
+    codes = [code for cells in rows(page, "code" if page == ENGLISH else "код") for code in quoted(cells[0])]
+    assert sorted(codes) == sorted(codes_of_the_code())
+
+
+def reasons_of_the_code() -> set[str]:
+    """What a store's verdict can be beside recording, and what `skip` and `Outcome.SKIPPED` are given literally."""
+    found = {verdict.value for verdict in Verdict} - {Verdict.NEW.value, Verdict.KNOWN.value}
+    for node in _nodes():
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "skip":
+            found |= _texts(node.args[1:])
+        elif isinstance(node, ast.Tuple) and any(getattr(one, "attr", None) == "SKIPPED" for one in node.elts):
+            found |= _texts(node.elts)
+        elif isinstance(node, ast.FunctionDef) and node.name == "obstacle":
+            found |= _texts(leaf for one in node.body if not isinstance(one, ast.Expr) for leaf in ast.walk(one))
+    return found
+
+
+def codes_of_the_code() -> set[str]:
+    """The codes of the exceptions and of the errors that are made without one.
+
+    `config` is only raised while a graph is built or settings are read; `refused` is told as `bad_response`.
+    """
+    found: set[str] = set()
+    given: list[ast.expr]
+    for node in _nodes():
+        if isinstance(node, ast.ClassDef):
+            given = [one.value for one in node.body if isinstance(one, ast.Assign) and _names(one) == ["code"]]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Error":
+            given = node.args[:1]
+        elif isinstance(node, ast.keyword) and node.arg == "code":
+            given = [node.value]
+        else:
+            continue
+        found |= _texts(given)
+    return found - {"config", "refused"}
+
+
+def _texts(nodes: Iterable[ast.AST]) -> set[str]:
+    return {one.value for one in nodes if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+
+
+def _names(assign: ast.Assign) -> list[str]:
+    return [target.id for target in assign.targets if isinstance(target, ast.Name)]
+
+
+def _nodes() -> Iterator[ast.AST]:
+    for path in PACKAGE.glob("*.py"):
+        yield from ast.walk(ast.parse(path.read_text("utf-8")))
+    for path in (PACKAGE / "stores").glob("*.py"):
+        yield from ast.walk(ast.parse(path.read_text("utf-8")))
+
+
+def test_the_pictures_are_light() -> None:
+    """The board is there in light and dark, and neither picture weighs a page down."""
+    for scheme in ("light", "dark"):
+        picture = ROOT / "examples" / f"board-{scheme}.png"
+        assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
+        assert picture.stat().st_size < 150_000, picture.name
+
+
+def test_the_page_of_the_tests_names_every_folder_and_marker() -> None:
+    """Each folder with code has its line, and every `-m` of the commands is a marker that exists."""
+    page = ROOT / "tests" / "README.md"
+    named = {quoted(cells[0])[0] for cells in rows(page, "folder")}
+    assert {path.parent.name for path in (ROOT / "tests").glob("*/*.py")} <= named
+    markers = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]["markers"]
+    asked = re.findall(r'-m (?:"not )?(\w+)', "".join(block.text for block in blocks(page)))
+    assert asked
+    assert set(asked) <= {re.split(r"\W", marker)[0] for marker in markers}
+
+
+def test_the_notebook_is_one_json_document() -> None:
+    """GitHub shows it: format 4, and nothing but plain outputs."""
+    document = json.loads(notebook.NOTEBOOK.read_text("utf-8"))
+    assert document["nbformat"] == 4
+    kinds = {kind for cell in document["cells"] for out in cell.get("outputs", ()) for kind in out.get("data", ())}
+    assert kinds <= {"text/plain", "text/html", "image/svg+xml"}

@@ -1,0 +1,126 @@
+"""Many at once on the real Postgres: one holder each, one budget for all, and no deadlock."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+
+from mirt_sitniks.budget import Limit
+from mirt_sitniks.record import Intent, Seen
+from mirt_sitniks.stages import Stage
+from mirt_sitniks.stores.protocol import Report, Verdict
+from mirt_sitniks.stores.supabase import SupabaseStore
+from tests.postgres.stack import Stack
+from tests.stores.contract import settlement
+from tests.stores.worlds import EMPTY, TERMS, migrate
+
+T = TypeVar("T")
+WIDE = replace(TERMS, limit=Limit(10_000, 10.5))
+CROWD = 6
+
+
+@pytest.fixture(scope="module")
+def migrated(supabase_stack: Stack) -> Stack:
+    migrate(supabase_stack)
+    return supabase_stack
+
+
+@pytest.fixture
+def project(migrated: Stack) -> Stack:
+    migrated.sql(EMPTY)
+    return migrated
+
+
+def crowd(project: Stack, work: Callable[[int, SupabaseStore], Coroutine[Any, Any, T]]) -> list[T]:
+    """`work` on as many threads, each with a store and a loop of its own; begun together, raised if one fails."""
+
+    async def alone(number: int) -> T:
+        store = SupabaseStore(project.url, project.keys.service_role, timeout=60.0)
+        try:
+            return await work(number, store)
+        finally:
+            await store.aclose()
+
+    with ThreadPoolExecutor(CROWD) as pool:
+        return list(pool.map(lambda number: asyncio.run(alone(number)), range(CROWD)))
+
+
+def intent(session: str, stage: Stage = Stage.FIRST_TOUCH, key: str = "k", **more: str) -> Intent:
+    return Intent(session, stage, key, **{"chat_id": f"chat of {session}", **more})
+
+
+def test_each_record_is_claimed_once(project: Stack) -> None:
+    """Row 17: claimers at once take 120 records, every one of them exactly once, also under several keys."""
+
+    async def fill(number: int, store: SupabaseStore) -> None:
+        for place in range(20):
+            await store.record(WIDE, intent(f"s{number}-{place}"), want=0)
+
+    async def claim(number: int, store: SupabaseStore) -> list[str]:
+        mine: list[str] = []
+        terms = replace(WIDE, key=f"key {number % 3}")
+        while claims := (await store.claim(terms, limit=7)).claims:
+            mine += [claim.record.session for claim in claims if claim.record]
+        return mine
+
+    crowd(project, fill)
+    taken = Counter(session for mine in crowd(project, claim) for session in mine)
+    assert len(taken) == 20 * CROWD
+    assert set(taken.values()) == {1}
+
+
+def test_one_budget_for_all(project: Stack) -> None:
+    """Row 18: whoever asks, and by whichever verb, no more calls are granted than the window has."""
+
+    async def ask(number: int, store: SupabaseStore) -> int:
+        terms = replace(TERMS, limit=Limit(9, 1000.0))
+        grants = 0
+        for place in range(6):
+            answer = await store.record(terms, intent(f"s{number}-{place}"))
+            grants += len(answer.claim.grants) if answer.claim else 0
+            settled = await store.settle(terms, Report(want=1))
+            grants += len(settled.claim.grants) if settled.claim else 0
+            grants += sum(len(claim.grants) for claim in (await store.claim(terms)).claims)
+        return grants
+
+    assert sum(crowd(project, ask)) == 9
+
+
+def test_an_intent_recorded_by_all_at_once_is_new_once(project: Stack) -> None:
+    """Row 1: the same intent from all processes: one is new, the others know it, and one has the claim."""
+
+    async def same(number: int, store: SupabaseStore) -> tuple[Verdict, bool]:
+        answer = await store.record(WIDE, intent("s"))
+        return answer.verdict, answer.claim is not None
+
+    answers = crowd(project, same)
+    assert sorted(verdict.value for verdict, _ in answers) == ["known"] * (CROWD - 1) + ["new"]
+    assert sum(claimed for _, claimed in answers) == 1
+
+
+def test_takeovers_cross_without_a_deadlock(project: Stack) -> None:
+    """Row 19: sessions that take one another's chats, under two keys whose rows do not order them, all end well."""
+
+    async def take(number: int, store: SupabaseStore) -> None:
+        terms = replace(WIDE, key=f"key {number % 2}")
+        for turn in range(12):
+            session = f"s{(number + turn) % 4}"
+            chat = f"c{(number * 3 + turn) % 3}"
+            answer = await store.record(
+                terms, intent(session, Stage.ESCALATION, f"{number} {turn}", chat_id=chat, instagram=f"name {chat}")
+            )
+            if answer.claim and answer.claim.record:
+                mine = settlement(answer.claim.record, status=Seen("x", answer.record.desired.generation))
+                await store.settle(terms, Report(mine, want=2))
+
+    crowd(project, take)
+    rows = project.sql(
+        "select count(sitniks_chat_id), count(distinct sitniks_chat_id), sum(generation) "
+        "from public.sitniks_chat_mappings"
+    )
+    assert rows[0][0] == rows[0][1]
+    assert rows[0][2] == str(12 * CROWD)

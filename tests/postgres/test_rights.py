@@ -1,0 +1,102 @@
+"""Least privilege: the service role may work, nobody else may do anything."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from mirt_sitniks.stores.supabase import TABLES, VERBS
+from tests.postgres.stack import Stack
+from tests.stores.worlds import migrate
+
+STRANGERS = ("anon", "authenticated")
+
+
+@pytest.fixture(scope="module", params=["new", "legacy"])
+def project(supabase_stack: Stack, request: pytest.FixtureRequest) -> Stack:
+    """A migrated project of today, and one where every right is granted on what is made."""
+    migrate(supabase_stack, legacy_grants=request.param == "legacy")
+    return supabase_stack
+
+
+@pytest.fixture
+def http(project: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{project.url}/rest/v1", timeout=10) as client:
+        yield client
+
+
+@pytest.mark.parametrize("role", [*STRANGERS, "publishable"])
+def test_strangers_are_denied_every_table(project: Stack, http: httpx.Client, role: str) -> None:
+    """Reading, writing, changing and deleting: permission denied, for each table."""
+    headers = project.headers(role)
+    for table, column in zip(TABLES, ("user_id", "session", "chat_id", "key"), strict=True):
+        for answer in (
+            http.get(f"/{table}", headers=headers),
+            http.post(f"/{table}", headers=headers, json={column: "x"}),
+            http.patch(f"/{table}?{column}=eq.x", headers=headers, json={column: "y"}),
+            http.delete(f"/{table}?{column}=eq.x", headers=headers),
+        ):
+            assert answer.json()["code"] == "42501", f"{answer.request.method} {table}: {answer.text}"
+
+
+@pytest.mark.parametrize("role", STRANGERS)
+def test_strangers_are_denied_every_right_in_sql(project: Stack, role: str) -> None:
+    """Every table, column, sequence and function, by the rights themselves: nothing is left to PostgREST's mercy."""
+    open_ = project.sql(
+        f"""
+        select c.relname from pg_class c
+        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and (
+            has_table_privilege('{role}', c.oid, 'select, insert, update, delete, truncate, references, trigger')
+            or has_any_column_privilege('{role}', c.oid, 'select, insert, update, references'));
+        select c.relname from pg_class c
+        where c.relnamespace = 'public'::regnamespace
+            and case when c.relkind = 'S' then has_sequence_privilege('{role}', c.oid, 'usage, select, update') end;
+        select p.proname from pg_proc p
+        where p.pronamespace = 'public'::regnamespace and has_function_privilege('{role}', p.oid, 'execute');
+        """
+    )
+    assert open_ == []
+
+
+@pytest.mark.parametrize("role", [*STRANGERS, "publishable"])
+def test_strangers_are_denied_every_function(project: Stack, http: httpx.Client, role: str) -> None:
+    """Called with the arguments that they have: permission denied, for the verbs and for their helpers."""
+    rows = project.sql(
+        "select proname, array_to_json(coalesce(proargnames[:pronargs], '{}')) from pg_proc "
+        "where pronamespace = 'public'::regnamespace"
+    )
+    assert {f"sitniks_{verb}" for verb in VERBS} <= {name for name, _ in rows}
+    for name, arguments in rows:
+        request = dict.fromkeys(json.loads(arguments or "[]"))
+        answer = http.post(f"/rpc/{name}", headers=project.headers(role), json=request)
+        assert answer.json()["code"] == "42501", f"{name}: {answer.text}"
+
+
+def test_the_service_role_may_work(project: Stack, http: httpx.Client) -> None:
+    """Every table can be read by the service role, by its JWT and by the new-style secret key."""
+    for key in ("service_role", "secret"):
+        for table in TABLES:
+            answer = http.get(f"/{table}", headers=project.headers(key))
+            assert (answer.status_code, answer.json()) == (200, [])
+
+
+def test_functions_cannot_be_tricked(project: Stack) -> None:
+    """Each is `security invoker` with an empty search path, so nobody's objects are used in place of ours."""
+    rows = project.sql(
+        "select proname, prosecdef, proconfig::text from pg_proc where pronamespace = 'public'::regnamespace"
+    )
+    assert {(definer, config) for _, definer, config in rows} == {("f", '{"search_path=\\"\\""}')}
+
+
+def test_every_table_has_rls_and_one_policy_for_the_service_role(project: Stack) -> None:
+    """RLS is on, so that a right that somebody grants by mistake still shows nothing."""
+    on = project.sql("select tablename, rowsecurity from pg_tables where schemaname = 'public'")
+    assert sorted(on) == sorted((table, "t") for table in TABLES)
+    policies = project.sql("select tablename, roles::text, cmd, qual, with_check from pg_policies")
+    assert sorted(policies) == sorted((table, "{service_role}", "ALL", "true", "true") for table in TABLES)
+    for role in STRANGERS:
+        project.sql(f"grant select on public.sitniks_ledger to {role}", user="supabase_admin")
+        seen = project.sql(f"set role {role}; select * from public.sitniks_ledger", user="supabase_admin")
+        project.sql(f"revoke select on public.sitniks_ledger from {role}", user="supabase_admin")
+        assert seen == []

@@ -1,0 +1,157 @@
+"""A key that is planted turns up nowhere but in the request's own header."""
+
+import asyncio
+import gc
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+
+from mirt_sitniks import SitniksState, direct
+from mirt_sitniks.errors import CrmError, SitniksError
+from mirt_sitniks.graph import build_subgraph
+from mirt_sitniks.service import SitniksChatService
+from mirt_sitniks.stores.sqlite import SqliteStore
+from mirt_sitniks.wire import SetStatus
+from tests.service.shop import Shop, touch
+
+TROUBLES = ("hang", "reset", "answer_lost", "html", "empty", "huge", "refuse_key", "trial", "rate_limited", "redirect")
+
+
+@pytest.fixture
+def guarded(shop: Shop, planted: Any) -> Shop:
+    """A shop whose key is the planted one."""
+    shop.sandbox.key = planted.crm_key
+    return shop
+
+
+def frames(error: BaseException | None) -> Iterator[FrameType]:
+    """Every frame of a traceback, and of what it came from: what an error tracker sends, local variables and all."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        trace: TracebackType | None = error.__traceback__
+        while trace:
+            yield trace.tb_frame
+            trace = trace.tb_next
+        error = error.__cause__ or error.__context__
+
+
+def in_package(frame: FrameType) -> bool:
+    return "site-packages" in frame.f_code.co_filename or "mirt_sitniks" in frame.f_code.co_filename
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_the_key_is_in_no_log_no_result_and_no_file(
+    guarded: Shop, planted: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """Whatever the CRM does: logs of all levels and libraries, results, ledger rows, the SQLite file and its WAL."""
+    caplog.set_level(logging.DEBUG)
+    store = SqliteStore(tmp_path / "s.sqlite3")
+    service = guarded.service(store=store, worker=False, timeout=0.2, reply_budget=0.5)
+    results = [touch(service)]
+    guarded.sandbox.fault(kind, times=3)
+    results += [touch(service, "escalation", reason=planted.crm_key[:3]), touch(service, "give_requisites")]
+    guarded.sandbox.clear_faults()
+    asyncio.run(service.aclose())
+    entries = asyncio.run(store.ledger("s"))
+    asyncio.run(store.aclose())
+    files = [path.read_bytes() for path in tmp_path.iterdir() if path.is_file()]
+    assert files
+    assert any(entries)
+    states = [json.dumps(result.to_state()) for result in results]
+    planted.assert_absent(caplog.text, *[vars(one) for one in caplog.records], *results, *states, *entries, *files)
+
+
+def test_the_key_is_in_no_repr_and_no_attribute(guarded: Shop, planted: Any) -> None:
+    """Services, settings, clients, drivers, stores: `repr()` and `vars()`, down to what they hold."""
+    service = guarded.service()
+    touch(service)
+    assert service._runtime
+    runtime = service._runtime[1]
+    things: list[Any] = [
+        service,
+        service.settings,
+        runtime,
+        runtime.client,
+        runtime.driver,
+        runtime.worker,
+        guarded.store,
+    ]
+    for thing in things:
+        planted.assert_absent(thing, *([vars(thing)] if hasattr(thing, "__dict__") else []))
+    planted.assert_absent(service.settings.model_dump(), runtime.driver.terms, guarded.store.rows.keys)
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_the_key_is_in_no_frame_of_a_traceback(guarded: Shop, planted: Any, kind: str) -> None:
+    """The exception that leaves the client: its text, its causes, and the local variables of all its frames."""
+    service = guarded.service(timeout=0.2)
+
+    async def fail() -> None:
+        touch(service)
+        assert service._runtime
+        guarded.sandbox.fault(kind)
+        await asyncio.wrap_future(
+            service._io.submit(lambda: direct.call(service._runtime[1].driver, SetStatus(guarded.chat, "AI Увага")))  # type: ignore[index]
+        )
+
+    caught: BaseException | None = None
+    try:
+        asyncio.run(fail())
+    except CrmError as error:
+        caught = error
+    if kind != "empty":
+        assert isinstance(caught, SitniksError)
+    planted.assert_absent("".join(traceback.format_exception(caught)) if caught else "")
+    for frame in frames(caught):
+        if in_package(frame):
+            planted.assert_absent(*(f"{name}={value!r}" for name, value in frame.f_locals.items() if name != "planted"))
+
+
+def test_the_key_is_in_no_checkpoint_and_no_stream(guarded: Shop, planted: Any) -> None:
+    """The graph's state, its stream events and its checkpoints."""
+
+    class Host(SitniksState):
+        session_id: str
+        instagram_username: str
+
+    service = guarded.service(reply_budget=0.5, timeout=0.2)
+    saver = InMemorySaver()
+    builder = StateGraph(Host)
+    guarded.sandbox.fault("refuse_key", method="PATCH")
+    builder.add_node("sync", build_subgraph(service, stage="escalation"))
+    builder.add_edge(START, "sync")
+    graph: Any = builder.compile(checkpointer=saver)
+    config: Any = {"configurable": {"thread_id": "t"}}
+    state: Any = {"session_id": "s", "instagram_username": "anna.shop"}
+    events = list(graph.stream(state, config, stream_mode=["custom", "updates", "debug"], subgraphs=True))
+    assert "unauthorized" in str(events)
+    planted.assert_absent(*events, *saver.list(config), saver.storage, saver.writes)
+
+
+def test_nothing_that_python_can_reach_prints_it_when_a_service_breaks(
+    guarded: Shop, planted: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: Any
+) -> None:
+    """A bug of ours: the type's name is logged, nothing else, and nothing is printed when the futures are collected."""
+
+    async def broken(*args: Any, **more: Any) -> None:
+        raise RuntimeError(f"key is {planted.crm_key}")
+
+    monkeypatch.setattr("mirt_sitniks.runtime.Runtime.sync", broken)
+    service: SitniksChatService = guarded.service()
+    result = touch(service)
+    assert result.error
+    assert result.error["code"] == "unavailable"
+    gc.collect()
+    out = capsys.readouterr()
+    planted.assert_absent(result, caplog.text, out.out, out.err)
+    assert sys.exc_info() == (None, None, None)

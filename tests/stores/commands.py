@@ -1,0 +1,218 @@
+"""Random lives of a store: the same commands for the model and for an implementation, whose answers must be alike."""
+
+from collections.abc import Coroutine
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from mirt_sitniks.finding import Contact
+from mirt_sitniks.record import Claim, Doubt, Error, Intent, Observed, Seen
+from mirt_sitniks.stages import Stage
+from mirt_sitniks.stores.protocol import KeyNews, Report, ScanPage, Settlement, Store, Terms
+from tests.stores.worlds import TERMS, World
+
+SESSIONS = ("ann", "bob", "cat", "dan")
+NAMES = ("olena", "ivan", "zoe")
+CHATS = ("c1", "c2", "c3", "c4")
+STEPS = (0.25, 3.0, 6.0, 11.0, 31.0, 700.0, 2000.0)
+ERRORS = (None, Error("timeout", "late"), Error("chat_not_found", "gone"))
+CODES = ("rate_limited", "unauthorized")
+OTHER = replace(TERMS, key="other")
+
+
+@dataclass(frozen=True)
+class Record:
+    intent: Intent
+    want: int
+    terms: Terms
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        return store.record(self.terms, self.intent, want=self.want)
+
+
+@dataclass(frozen=True)
+class ClaimWork:
+    limit: int
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        return store.claim(TERMS, limit=self.limit)
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Settles one of the claims that were ever given, so often one that was settled or lost before."""
+
+    which: int
+    gens: tuple[int, int]
+    doubt: tuple[int, float, bool] | None
+    rest: float
+    error: Error | None
+    parked: bool
+    gone: bool
+    lands: float | None
+    keep: bool
+    contacts: tuple[Contact, ...]
+    last: bool
+    pause: float | None
+    news: KeyNews | None
+    unused: int
+    want: int
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        if not claims:
+            return store.settle(TERMS, Report(want=self.want, news=self.news))
+        claim = claims[self.which % len(claims)]
+        report = Report(
+            self._settlement(claim, now), self._page(claim), self.news, claim.grants[: self.unused], self.want
+        )
+        return store.settle(TERMS, report)
+
+    def _settlement(self, claim: Claim, now: float) -> Settlement | None:
+        record = claim.record
+        if record is None:
+            return None
+        wish, seen = record.desired, record.observed
+        generation = wish.generation
+        status = Seen("S", min(self.gens[0], generation)) if self.gens[0] else seen.status
+        manager = Seen(7, min(self.gens[1], generation)) if self.gens[1] else seen.manager
+        doubt = Doubt(min(self.doubt[0], generation), now + self.doubt[1], self.doubt[2]) if self.doubt else None
+        parked = generation if self.parked else seen.parked
+        observed = Observed(status, manager, doubt, parked, seen.attempt + 1, now + self.rest, self.error)
+        lands = None if self.lands is None else now + self.lands
+        gone = self.gone and record.chat_id is not None
+        return Settlement(
+            record.session, record.token, generation, observed, seen.doubt, record.chat_id, gone, lands, self.keep
+        )
+
+    def _page(self, claim: Claim) -> ScanPage | None:
+        if claim.scan is None:
+            return None
+        raw = len(self.contacts)
+        return ScanPage(claim.scan, self.contacts, raw, raw + claim.scan.skip + (0 if self.last else 9), self.pause)
+
+
+@dataclass(frozen=True)
+class Observe:
+    chat_id: str
+    status: str | None
+    manager_id: int | None
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        return store.observe(self.chat_id, status=self.status, manager_id=self.manager_id)
+
+
+@dataclass(frozen=True)
+class Forget:
+    session: str
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        return store.forget(self.session)
+
+
+@dataclass(frozen=True)
+class Prune:
+    older_than: float
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        return store.prune(self.older_than)
+
+
+@dataclass(frozen=True)
+class Wait:
+    seconds: float
+
+
+_names = st.sampled_from(NAMES) | st.none()
+_contacts = st.builds(
+    Contact,
+    st.sampled_from(CHATS),
+    _names,
+    st.sampled_from(("instagram", "telegram_bot", "Instagram ", "", None)),
+    st.sampled_from(("u1", "u2", "", None)),
+    st.sampled_from(("2026-01-01", "2026-01-02T10:00:00Z", None)),
+    st.sampled_from(("S", "T", None)),
+    st.sampled_from((7, 8, None)),
+)
+_intents = st.builds(
+    Intent,
+    st.sampled_from(SESSIONS),
+    st.sampled_from(Stage),
+    st.sampled_from([f"k{n}" for n in range(8)]),
+    _names,
+    _names,
+    st.sampled_from((*CHATS, None, None, None)),
+    st.sampled_from((None, "because")),
+)
+_settles = st.builds(
+    Settle,
+    which=st.integers(-3, 3),
+    gens=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    doubt=st.none() | st.tuples(st.integers(0, 3), st.sampled_from((0.0, 20.0)), st.booleans()),
+    rest=st.sampled_from((0.0, 0.0, 0.0, 2.5, 40.0)),
+    error=st.sampled_from(ERRORS),
+    parked=st.sampled_from((False, False, False, True)),
+    gone=st.sampled_from((False, False, False, True)),
+    lands=st.sampled_from((None, 0.0, 20.0)),
+    keep=st.booleans(),
+    contacts=st.lists(_contacts, max_size=3).map(tuple),
+    last=st.booleans(),
+    pause=st.sampled_from((None, None, None, 0.0, 2.5)),
+    news=st.sampled_from((None, None, KeyNews(), KeyNews(CODES[0], 60.0), KeyNews(CODES[1], 600.0))),
+    unused=st.integers(0, 2),
+    want=st.integers(0, 2),
+)
+_commands = st.one_of(
+    st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((TERMS, TERMS, TERMS, OTHER))),
+    st.builds(Record, _intents, st.just(2), st.just(TERMS)),
+    st.builds(ClaimWork, st.integers(1, 4)),
+    _settles,
+    _settles,
+    st.builds(Wait, st.sampled_from(STEPS)),
+    st.builds(Wait, st.sampled_from(STEPS)),
+    st.builds(Observe, st.sampled_from(CHATS), st.sampled_from(("T", None)), st.sampled_from((9, None))),
+    st.builds(Forget, st.sampled_from(SESSIONS)),
+    st.builds(Prune, st.sampled_from((5.0, 800.0))),
+)
+lives = st.lists(_commands, min_size=4, max_size=40)
+
+
+def live(commands: list[Any], model: World, other: World) -> None:
+    """Runs the commands on both, and compares every answer and everything that is stored."""
+    for world in (model, other):
+        world.clear()
+    start = model.clock.now
+    claims: tuple[list[Claim], list[Claim]] = ([], [])
+    for number, command in enumerate(commands):
+        if isinstance(command, Wait):
+            model.clock.now += command.seconds
+            other.clock.now = model.clock.now
+            continue
+        answers = [
+            world.run(command.run(world.store, mine, world.clock.now))
+            for world, mine in zip((model, other), claims, strict=True)
+        ]
+        alike(*answers, f"{number}: {command}")
+        for mine, answer in zip(claims, answers, strict=True):
+            given = getattr(answer, "claims", None) or [getattr(answer, "claim", None)]
+            mine.extend(claim for claim in given if claim)
+        for session in SESSIONS:
+            alike(*(world.run(world.store.get(session)) for world in (model, other)), f"{number}: {command}, {session}")
+    for session in SESSIONS:
+        alike(*(world.run(world.store.ledger(session)) for world in (model, other)), f"ledger of {session}")
+    alike(*(world.run(world.store.counts()) for world in (model, other)), "counts")
+    model.clock.now = other.clock.now = start
+
+
+def alike(mine: Any, other: Any, where: str) -> None:
+    """Fails unless both are the same; a float may differ by a microsecond."""
+    if is_dataclass(mine) and type(mine) is type(other):
+        for one in fields(mine):
+            alike(getattr(mine, one.name), getattr(other, one.name), f"{where}.{one.name}")
+    elif isinstance(mine, tuple) and isinstance(other, tuple) and len(mine) == len(other):
+        for place, pair in enumerate(zip(mine, other, strict=True)):
+            alike(*pair, f"{where}[{place}]")
+    elif isinstance(mine, float) and isinstance(other, float | int):
+        assert abs(mine - other) < 2e-6, f"{where}: {mine} and {other}"
+    else:
+        assert mine == other, f"{where}: {mine} and {other}"

@@ -1,0 +1,647 @@
+"""What every store promises, verb by verb: `Contract` is run on the model, on SQLite and on the real Postgres."""
+
+from dataclasses import replace
+
+from mirt_sitniks.finding import CLOCK_SLACK, DAY, Contact
+from mirt_sitniks.record import Claim, Doubt, Error, Intent, Observed, Record, Seen, Want, pending
+from mirt_sitniks.stages import EFFECTS, FIRST_OF_ALL, Stage
+from mirt_sitniks.stores.protocol import (
+    Claimed,
+    KeyNews,
+    Recorded,
+    Report,
+    ScanPage,
+    Settled,
+    Settlement,
+    Verdict,
+)
+from mirt_sitniks.stores.rules import AGED
+from tests.stores.worlds import START, TERMS, World
+
+FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
+
+
+def record(world: World, session: str, stage: Stage, key: str = "", *, want: int = 2, **intent: str) -> Recorded:
+    """Record a stage; `key` is unique for session and stage unless it is given."""
+    made = Intent(session, stage, key or f"{session} {stage}", **intent)
+    return world.run(world.store.record(TERMS, made, want=want))
+
+
+def get(world: World, session: str) -> Record:
+    found = world.run(world.store.get(session))
+    assert found is not None
+    return found
+
+
+def claim(world: World, limit: int = 9) -> Claimed:
+    return world.run(world.store.claim(TERMS, limit=limit))
+
+
+def claimed(answer: Recorded | Settled) -> Claim:
+    assert answer.claim is not None
+    return answer.claim
+
+
+def settle(world: World, held: Claim, *, want: int = 2, page: ScanPage | None = None, **seen: object) -> Settled:
+    """Settle the record of a claim, by default as confirmed in both fields."""
+    mine = held.record
+    assert mine is not None
+    report = Report(settlement(mine, **seen), page=page, want=want)
+    return world.run(world.store.settle(TERMS, report))
+
+
+def settlement(mine: Record, **changes: object) -> Settlement:
+    """What a holder says that saw both fields confirmed; `changes` are of the settlement or of what it observed."""
+    wish = mine.desired
+    observed = Observed(Seen("shown", wish.status.gen), Seen(7, wish.manager.gen), due_at=mine.observed.due_at)
+    fields = {name: changes.pop(name) for name in list(changes) if name in Observed.__dataclass_fields__}
+    observed = replace(observed, **fields)
+    base = Settlement(mine.session, mine.token, wish.generation, observed, mine.observed.doubt, mine.chat_id, keep=True)
+    return replace(base, **changes)
+
+
+def scan_page(held: Claim, *contacts: Contact, total: int | None = None, rest: float | None = None) -> ScanPage:
+    """A page of the scan; the last one unless `total` says that there are more."""
+    assert held.scan is not None
+    raw = len(contacts)
+    return ScanPage(held.scan, contacts, raw, raw if total is None else total, rest)
+
+
+class Contract:
+    """Each test is one claim; `world` is an empty store whose clock stands."""
+
+    # ------------------------------------------------------------------------------------------------------ record
+
+    def test_a_new_intent_raises_generation_and_wishes(self, world: World) -> None:
+        """The first intent of a session makes its record: generation 1, both wishes, due now, claimed for two calls."""
+        answer = record(world, "s", FIRST, instagram="olena", telegram="lena", chat_id="c1")
+        mine = answer.record
+        assert answer.verdict is Verdict.NEW
+        assert (mine.desired.generation, mine.desired.stage, mine.desired.intent) == (1, FIRST, "s first_touch")
+        assert (mine.desired.status, mine.desired.manager) == (Want("first_touch", 1), Want("ai", 1))
+        assert (mine.instagram, mine.telegram, mine.chat_id) == ("olena", "lena", "c1")
+        assert (mine.observed.due_at, mine.desired.asked_at, mine.first_touch_at, answer.now) == (START,) * 4
+        assert (mine.token, mine.lease_until) == (1, START + TERMS.lease)
+        assert answer.claim == Claim(mine, None, (START, START), START, 0.0, None)
+        assert get(world, "s") == mine
+
+    def test_a_known_intent_is_recorded_once(self, world: World) -> None:
+        """Row 1: the same intent again changes nothing and drives on: `known`, claimed again when the lease is free."""
+        first = record(world, "s", FIRST, chat_id="c1")
+        again = record(world, "s", FIRST, chat_id="c1")
+        assert (again.verdict, again.claim, again.record) == (Verdict.KNOWN, None, first.record)
+        world.clock.now += TERMS.lease
+        later = record(world, "s", FIRST, chat_id="c1")
+        assert (later.verdict, claimed(later).record) == (Verdict.KNOWN, later.record)
+        assert (later.record.desired.generation, later.record.token) == (1, 2)
+        assert len(world.run(world.store.ledger("s"))) == 1
+
+    def test_a_replay_behind_a_newer_intent_is_told_so(self, world: World) -> None:
+        """Row 2: a known intent with a newer one behind it is `replay`, takes no lease, and overwrites nothing."""
+        record(world, "s", FIRST, chat_id="c1")
+        newest = record(world, "s", ESCALATION)
+        world.clock.now += TERMS.lease
+        answer = record(world, "s", FIRST, chat_id="c1")
+        assert (answer.verdict, answer.claim, answer.record) == (Verdict.REPLAY, None, newest.record)
+        assert get(world, "s") == newest.record
+
+    def test_a_first_touch_happens_once(self, world: World) -> None:
+        """A second first touch of a session is `already_touched`, whatever its intent; other stages go on."""
+        record(world, "s", FIRST, chat_id="c1")
+        assert record(world, "s", FIRST, "another").verdict is Verdict.ALREADY_TOUCHED
+        assert record(world, "s", INVOICE, "1").verdict is Verdict.NEW
+        assert record(world, "s", INVOICE, "2").verdict is Verdict.NEW
+        assert get(world, "s").desired.generation == 3
+
+    def test_nobody_can_be_found_without_a_name(self, world: World) -> None:
+        """Row 14: no user name and no chat is `no_username`: nothing is stored, and it may be tried again."""
+        answer = record(world, "s", FIRST)
+        assert (answer.verdict, answer.claim, answer.record) == (Verdict.NO_USERNAME, None, Record("s"))
+        assert world.run(world.store.get("s")) is None
+        assert world.run(world.store.ledger("s")) == ()
+        assert record(world, "s", FIRST, instagram="olena").verdict is Verdict.NEW
+        assert record(world, "s", INVOICE).record.instagram == "olena"
+
+    def test_an_invoice_leaves_the_manager_who_is_still_to_be_assigned(self, world: World) -> None:
+        """Coalesced: a stage that sets one field raises that field only."""
+        record(world, "s", FIRST, chat_id="c1")
+        mine = record(world, "s", INVOICE).record
+        assert (mine.desired.status, mine.desired.manager) == (Want("give_requisites", 2), Want("ai", 1))
+        assert record(world, "s", ESCALATION).record.desired.manager == Want("human", 3)
+
+    def test_a_stage_recorded_during_a_lease_is_left_to_its_holder(self, world: World) -> None:
+        """Row 16: the newer intent gets no claim; the holder's settle goes on with it, in a round of its own."""
+        first = record(world, "s", FIRST, chat_id="c1")
+        assert record(world, "s", ESCALATION).claim is None
+        settled = settle(world, claimed(first), due_at=START + 99, attempt=3, error=Error("timeout", "late"))
+        mine = settled.record
+        assert mine is not None
+        assert (mine.observed.due_at, mine.observed.attempt, mine.observed.error) == (START, 0, None)
+        assert mine.observed.status == Seen("shown", 1)
+        assert claimed(settled).record == mine
+        assert pending(mine)
+
+    def test_intents_and_outcomes_are_in_the_ledger(self, world: World) -> None:
+        """Who, what, when, before, after; the reason of an escalation stands there and nowhere else."""
+        answer = record(world, "s", ESCALATION, "k", chat_id="c1", reason="size")
+        world.clock.now += 1
+        settle(world, claimed(answer))
+        intent, outcome = world.run(world.store.ledger("s"))
+        assert (intent.kind, intent.key, intent.stage, intent.generation) == ("intent", "k", "escalation", 1)
+        assert (intent.who, intent.at, intent.before, intent.after) == ("test", START, {}, {"reason": "size"})
+        assert (outcome.kind, outcome.key, outcome.stage, outcome.generation) == ("outcome", None, "escalation", 1)
+        nothing = {"chat_id": "c1", "status": None, "manager_id": None, "error": None}
+        assert (outcome.at, outcome.before) == (START + 1, nothing)
+        assert outcome.after == {**nothing, "status": "shown", "manager_id": 7}
+        assert intent.id < outcome.id
+        assert world.run(world.store.ledger("s", limit=1)) == (outcome,)
+
+    # ------------------------------------------------------------------------------------------------------ budget
+
+    def test_a_window_has_as_many_calls_as_the_limit_says(self, world: World) -> None:
+        """Rule 7: three calls in 10.5 s for all; a fourth is granted when the first has left the window."""
+        assert len(claimed(record(world, "a", FIRST, chat_id="c1")).grants) == 2
+        assert len(claimed(record(world, "b", FIRST, chat_id="c2")).grants) == 1
+        third = record(world, "c", FIRST, chat_id="c3")
+        assert (third.claim, third.wait, third.lock) == (None, 10.5, None)
+        world.clock.now += 10.25
+        assert claim(world) == Claimed((), 0.25)
+        world.clock.now += 0.25
+        assert [one.record.session for one in claim(world).claims if one.record] == ["c"]
+
+    def test_unused_grants_are_given_back(self, world: World) -> None:
+        """A call that was not sent is free again at once."""
+        held = claimed(record(world, "a", FIRST, chat_id="c1"))
+        record(world, "b", FIRST, chat_id="c2")
+        assert held.record is not None
+        report = Report(settlement(held.record), unused=held.grants[:1])
+        settled = world.run(world.store.settle(TERMS, report))
+        assert settled.wait == 0.0
+        assert len(claimed(record(world, "c", INVOICE, chat_id="c3")).grants) == 1
+
+    def test_a_key_that_asked_too_often_rests_for_everyone(self, world: World) -> None:
+        """Row 7: a 429 rests the key for all; a good answer that was under way does not end that."""
+        first, second = record(world, "a", FIRST, chat_id="c1"), record(world, "b", INVOICE, chat_id="c2")
+        mine, other = claimed(first).record, claimed(second).record
+        assert mine is not None
+        assert other is not None
+        rest = Report(settlement(mine, status=Seen()), news=KeyNews("rate_limited", 60.0), want=2)
+        settled = world.run(world.store.settle(TERMS, rest))
+        assert (settled.claim, settled.wait, settled.lock) == (None, 60.0, ("rate_limited", START + 60))
+        late = world.run(world.store.settle(TERMS, Report(settlement(other), news=KeyNews())))
+        assert late.lock == ("rate_limited", START + 60)
+        assert record(world, "c", ESCALATION, chat_id="c3").lock == ("rate_limited", START + 60)
+        world.clock.now += 60
+        assert len(claim(world).claims) == 2
+
+    def test_a_refused_key_gets_one_probe_in_ten_minutes(self, world: World) -> None:
+        """Row 8: a 401 is a state of the key; one probe when it ends, one more after it, all again on a good answer."""
+        mine = claimed(record(world, "a", FIRST, chat_id="c1")).record
+        record(world, "b", FIRST, chat_id="c2", want=0)
+        assert mine is not None
+        news = KeyNews("unauthorized", 600.0)
+        world.run(world.store.settle(TERMS, Report(settlement(mine, status=Seen()), news=news)))
+        world.clock.now += 600
+        (probe,) = claim(world).claims
+        assert len(probe.grants) == 1
+        assert probe.lock == ("unauthorized", START + 1200)
+        assert claim(world).claims == ()
+        assert probe.record is not None
+        settled = world.run(
+            world.store.settle(TERMS, Report(settlement(probe.record, status=Seen()), news=KeyNews(), want=2))
+        )
+        assert settled.lock is None
+        assert settled.claim is not None
+
+    def test_another_key_starts_afresh(self, world: World) -> None:
+        """Row 8: what rests is the key, not the store: with a new one the same records are driven at once."""
+        mine = claimed(record(world, "a", FIRST, chat_id="c1")).record
+        assert mine is not None
+        news = KeyNews("unauthorized", 600.0)
+        world.run(world.store.settle(TERMS, Report(settlement(mine, status=Seen()), news=news)))
+        assert claim(world).claims == ()
+        (held,) = world.run(world.store.claim(replace(TERMS, key="new"))).claims
+        assert held.record is not None
+        assert held.record.session == "a"
+
+    # ------------------------------------------------------------------------------------------------------- claim
+
+    def test_claims_come_by_urgency(self, world: World) -> None:
+        """Escalation before invoice before first touch, however they were recorded; each record is claimed once."""
+        for session, stage in (("a", FIRST), ("b", INVOICE), ("c", ESCALATION)):
+            record(world, session, stage, chat_id=f"chat {session}", want=0)
+            world.clock.now += 1
+        first = claim(world, limit=1).claims
+        rest = claim(world).claims
+        assert [one.record.session for one in (*first, *rest) if one.record] == ["c", "b"]
+        assert [len(one.grants) for one in (*first, *rest)] == [2, 1]
+        assert claim(world).claims == ()
+
+    def test_who_has_waited_long_goes_first_once_a_window(self, world: World) -> None:
+        """Escalations hold nobody up for ever: after nine minutes the oldest goes first, once in a window."""
+        record(world, "old", FIRST, chat_id="c0", want=0)
+        record(world, "older", INVOICE, chat_id="c1", want=0)
+        world.clock.now += AGED
+        record(world, "new", ESCALATION, chat_id="c2", want=0)
+        assert [one.record.session for one in claim(world, limit=1).claims if one.record] == ["older"]
+        assert [one.record.session for one in claim(world, limit=1).claims if one.record] == ["new"]
+
+    def test_a_scan_is_as_urgent_as_its_first_waiter(self, world: World) -> None:
+        """Due writes and the one scan stand in one line, whoever of them is more urgent first."""
+        record(world, "waits", INVOICE, instagram="olena", want=0)
+        record(world, "less", FIRST, chat_id="c1", want=0)
+        record(world, "more", ESCALATION, chat_id="c2", want=0)
+        seen = [claim(world, limit=1).claims[0] for _ in range(2)]
+        assert [(one.record.session if one.record else None, one.scan is None) for one in seen] == [
+            ("more", True),
+            (None, False),
+        ]
+
+    def test_more_urgent_work_keeps_its_calls(self, world: World) -> None:
+        """A record is granted only what the due work ahead of it leaves."""
+        record(world, "a", ESCALATION, chat_id="c1", want=0)
+        record(world, "b", ESCALATION, chat_id="c2", want=0)
+        assert len(claimed(record(world, "c", FIRST, chat_id="c3")).grants) == 1
+        assert record(world, "d", FIRST, chat_id="c4").claim is None
+
+    def test_a_dead_holders_record_is_claimed_after_its_lease(self, world: World) -> None:
+        """Row 3: what a killed process left is due again when its lease ends; until then `wait` says how long."""
+        record(world, "s", FIRST, chat_id="c1")
+        assert claim(world) == Claimed((), TERMS.lease)
+        world.clock.now += TERMS.lease
+        (held,) = claim(world).claims
+        assert held.record is not None
+        assert (held.record.session, held.record.token) == ("s", 2)
+
+    def test_nothing_unfinished_is_nothing_to_wait_for(self, world: World) -> None:
+        """`wait` is None when all is done."""
+        assert claim(world) == Claimed((), None)
+        settled = settle(world, claimed(record(world, "s", FIRST, chat_id="c1")))
+        assert (settled.claim, settled.more) == (None, None)
+        assert claim(world) == Claimed((), None)
+
+    # ------------------------------------------------------------------------------------------------------ settle
+
+    def test_a_converged_record_is_released(self, world: World) -> None:
+        """Both fields confirmed: the lease ends with the settle, and nothing is granted."""
+        settled = settle(world, claimed(record(world, "s", FIRST, chat_id="c1")))
+        assert settled.record is not None
+        assert (settled.claim, settled.record.lease_until, pending(settled.record)) == (None, 0.0, False)
+        assert settled.record.observed.manager == Seen(7, 1)
+
+    def test_a_half_done_record_goes_on_with_as_many_calls_as_it_needs(self, world: World) -> None:
+        """One field left: the lease is renewed and one call granted; without `keep` the record is given up."""
+        first = claimed(record(world, "s", FIRST, chat_id="c1", want=1))
+        world.clock.now += 1
+        going = settle(world, first, manager=Seen())
+        held = claimed(going)
+        assert (held.grants, held.now) == ((START + 1,), START + 1)
+        assert held.record is not None
+        assert (held.record.token, held.record.lease_until) == (1, START + 1 + TERMS.lease)
+        over = settle(world, held, manager=Seen(), keep=False)
+        assert over.record is not None
+        assert (over.claim, over.record.lease_until, over.more) == (None, 0.0, 0.0)
+
+    def test_a_failure_rests_until_it_is_due(self, world: World) -> None:
+        """The holder's due time stands, and with it the urgency: its head start is counted from there."""
+        settled = settle(
+            world,
+            claimed(record(world, "s", INVOICE, chat_id="c1")),
+            status=Seen(),
+            due_at=START + 8,
+            attempt=2,
+            error=Error("timeout", "late"),
+        )
+        mine = settled.record
+        assert mine is not None
+        assert (settled.claim, settled.more, mine.observed.attempt) == (None, 8.0, 2)
+        assert mine.urgent_at == START + 8 - EFFECTS[INVOICE].head_start
+        assert mine.observed.error == Error("timeout", "late")
+        assert claim(world) == Claimed((), 8.0)
+
+    def test_a_stale_holders_answers_are_thrown_away(self, world: World) -> None:
+        """Row 17: after its lease went to another, a frozen holder changes nothing but raises a doubt for its write."""
+        frozen = claimed(record(world, "s", FIRST, chat_id="c1"))
+        world.clock.now += TERMS.lease
+        (fresh,) = claim(world).claims
+        settled = settle(world, frozen, lands_until=START + 50)
+        assert settled.claim is None
+        mine = get(world, "s")
+        assert (mine.observed.status, mine.token) == (Seen(), 2)
+        assert mine.observed.doubt == Doubt(0, START + 50)
+        # The holder did not know of it: what it settles leaves the doubt as it is.
+        assert fresh.record is not None
+        settle(world, fresh)
+        mine = get(world, "s")
+        assert (mine.observed.status, mine.observed.doubt) == (Seen("shown", 1), Doubt(0, START + 50))
+        assert pending(mine)
+
+    def test_a_doubt_wakes_a_record_that_had_converged(self, world: World) -> None:
+        """Row 17: the stale write may have landed on top: the record is due again once it can no longer land."""
+        frozen = claimed(record(world, "s", FIRST, chat_id="c1"))
+        world.clock.now += TERMS.lease
+        (fresh,) = claim(world).claims
+        settle(world, fresh)
+        settle(world, frozen, lands_until=START + 50)
+        mine = get(world, "s")
+        assert pending(mine)
+        assert mine.observed.due_at == START + 50
+        world.clock.now = START + 50
+        assert len(claim(world).claims) == 1
+
+    def test_a_doubt_of_the_holder_is_kept(self, world: World) -> None:
+        """Row 4: a doubt comes back as it was settled, and goes with the next settle that has none."""
+        doubt = Doubt(1, START + 20.5, looked=True)
+        settled = settle(world, claimed(record(world, "s", FIRST, chat_id="c1")), status=Seen(), doubt=doubt)
+        assert settled.record is not None
+        assert settled.record.observed.doubt == doubt
+        over = settle(world, claimed(settled))
+        assert over.record is not None
+        assert over.record.observed.doubt is None
+
+    def test_a_round_settled_twice_says_the_same(self, world: World) -> None:
+        """A lost answer: the same report again leaves the same record, and a chat that is gone stays unconfirmed."""
+        held = claimed(record(world, "s", FIRST, chat_id="c1"))
+        once = settle(world, held, manager=Seen(), gone=True)
+        assert settle(world, held, manager=Seen(), gone=True).record == once.record
+        assert once.record is not None
+        assert (once.record.chat_id, once.record.observed.status) == (None, Seen())
+
+    def test_a_chat_that_is_gone_is_looked_for_again(self, world: World) -> None:
+        """Row 9: with its chat a record loses what it knew of it; the directory forgets the chat as well."""
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        page = scan_page(held, Contact("c1", "olena", "instagram"))
+        found = settle(world, held, page=page, status=Seen(), manager=Seen())
+        lost = settle(world, claimed(found), gone=True, status=Seen(), manager=Seen())
+        mine = lost.record
+        assert mine is not None
+        assert (mine.chat_id, mine.search_since, mine.search_attempt) == (None, START, 0)
+        assert world.run(world.store.counts())["directory"] == 0
+
+    def test_a_settle_of_nobody_asks_for_calls(self, world: World) -> None:
+        """An empty report is how a call outside any record gets its grant."""
+        settled = world.run(world.store.settle(TERMS, Report(want=2)))
+        assert (settled.record, claimed(settled).record, claimed(settled).grants) == (None, None, (START, START))
+        assert world.run(world.store.settle(TERMS, Report(news=KeyNews()))).claim is None
+
+    def test_a_parked_generation_is_left_alone_until_the_next(self, world: World) -> None:
+        """Given up is given up: nothing is pending until a newer intent comes."""
+        held = claimed(record(world, "s", FIRST, chat_id="c1"))
+        settle(world, held, status=Seen(), parked=1, error=Error("unknown_status", "none such"))
+        assert claim(world) == Claimed((), None)
+        assert record(world, "s", INVOICE).claim is not None
+
+    # ----------------------------------------------------------------------------------------------------- looking
+
+    def test_a_scan_looks_back_and_ahead(self, world: World) -> None:
+        """Rule 6: the first search reads from the look-back to a day ahead; two calls, the first page among them."""
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        assert held.scan is not None
+        assert (held.scan.since, held.scan.until) == (START - TERMS.lookback, START + CLOCK_SLACK)
+        assert (held.scan.skip, held.scan.reach, len(held.grants)) == (0, 0, 2)
+
+    def test_one_scan_serves_all_who_wait(self, world: World) -> None:
+        """Rule 6: the second session gets no scan of its own, but its chat when the first one's ends."""
+        held = claimed(record(world, "a", FIRST, instagram="olena"))
+        assert record(world, "b", FIRST, instagram="ivan").claim is None
+        mine = Contact("c1", "olena", "instagram", status="new", manager_id=3)
+        page = scan_page(held, mine, Contact("c2", "ivan", ""))
+        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        assert settled.record is not None
+        assert (settled.record.chat_id, settled.record.search_since) == ("c1", None)
+        assert settled.record.observed.status == Seen("new", 0)
+        assert settled.record.observed.manager == Seen(3, 0)
+        assert get(world, "b").chat_id == "c2"
+
+    def test_a_scan_goes_on_page_by_page(self, world: World) -> None:
+        """Row 12: while there are more chats the claim comes back with the next page, and nobody is matched before."""
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        page = scan_page(held, Contact("c1", "olena", "instagram"), total=2)
+        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        following = claimed(settled).scan
+        assert following is not None
+        assert following.skip == 1
+        assert get(world, "s").chat_id is None
+        held = claimed(settled)
+        last = settle(world, held, page=scan_page(held, Contact("c2", "x", "")), status=Seen(), manager=Seen())
+        assert last.record is not None
+        assert last.record.chat_id == "c1"
+
+    def test_a_chat_that_is_not_there_yet_is_looked_for_again(self, world: World) -> None:
+        """Row 11: 5 s, 10 s, 20 s and so on with a growing window, for half an hour, then `chat_not_found`."""
+        held, waits, reaches = claimed(record(world, "s", FIRST, instagram="olena")), [], []
+        while True:
+            assert held.scan is not None
+            reaches.append(held.scan.since)
+            report = Report(page=scan_page(held))
+            if held.record:
+                report = replace(report, record=settlement(held.record, status=Seen(), manager=Seen()))
+            world.run(world.store.settle(TERMS, report))
+            wait = claim(world).wait
+            if wait is None:
+                break
+            waits.append(wait)
+            world.clock.now += wait
+            (held,) = claim(world).claims
+        assert waits[:4] == [5.0, 10.0, 20.0, 40.0]
+        assert sum(waits) == 1800.0
+        assert reaches[:4] == [START - TERMS.lookback, START - DAY, START - 30 * DAY, START - TERMS.lookback]
+        mine = get(world, "s")
+        assert mine.observed.error is not None
+        assert (mine.observed.error.code, pending(mine)) == ("chat_not_found", False)
+
+    def test_somebody_elses_scan_is_no_search_of_a_record_that_rests(self, world: World) -> None:
+        """Row 11: a record that is to be looked for later keeps its turn and its count."""
+        held = claimed(record(world, "a", FIRST, instagram="olena"))
+        settle(world, held, page=scan_page(held), status=Seen(), manager=Seen())
+        world.clock.now += 1
+        other = claimed(record(world, "b", FIRST, instagram="ivan"))
+        settle(world, other, page=scan_page(other), status=Seen(), manager=Seen())
+        assert (get(world, "a").search_attempt, get(world, "a").observed.due_at) == (1, START + 5)
+        assert (get(world, "b").search_attempt, get(world, "b").observed.due_at) == (1, START + 6)
+
+    def test_a_chat_that_was_gone_once_is_remembered_so(self, world: World) -> None:
+        """Row 9: found again, a record still tells that its chat was gone, so that it is looked for again only once."""
+        gone = Error("chat_not_found", "gone")
+        held = claimed(record(world, "s", FIRST, instagram="olena", chat_id="c1"))
+        lost = settle(world, held, gone=True, status=Seen(), manager=Seen(), error=gone, doubt=Doubt(1, START + 9))
+        held = claimed(record(world, "t", INVOICE, instagram="ivan"))
+        settle(world, held, page=scan_page(held, Contact("c1", "olena", "instagram")), status=Seen(), manager=Seen())
+        mine = get(world, "s")
+        assert lost.record is not None
+        assert (lost.record.chat_id, mine.chat_id, mine.observed.error) == (None, "c1", gone)
+        # A write that was in the air lands on the chat all the same.
+        assert mine.observed.doubt == Doubt(0, START + 9)
+
+    def test_two_people_of_one_name_are_ambiguous(self, world: World) -> None:
+        """Row 13: chats of different people: nobody is written to, the record is given up with the reason."""
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        page = scan_page(held, Contact("c1", "olena", "instagram", "u1"), Contact("c2", "olena", "instagram", "u2"))
+        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        assert settled.record is not None
+        assert settled.record.observed.error is not None
+        assert (settled.record.chat_id, settled.record.observed.error.code) == (None, "chat_ambiguous")
+
+    def test_the_channel_must_fit_and_the_newest_chat_counts(self, world: World) -> None:
+        """Row 13: a Telegram chat is not an Instagram customer's; of one person's chats the newest message decides."""
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        page = scan_page(
+            held,
+            Contact("c1", "olena", "telegram", "u9", "2026-03-01"),
+            Contact("c2", "olena", "Instagram_direct", "u1", "2026-01-01"),
+            Contact("c3", "olena", "instagram", "u1", "2026-02-01"),
+            Contact("c4", "olena", "", "u8", "2026-04-01"),
+        )
+        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        assert settled.record is not None
+        assert settled.record.chat_id == "c3"
+
+    def test_a_page_that_could_not_be_read_rests_the_scan(self, world: World) -> None:
+        """Row 6: the scan pauses for everyone and starts again where it was, by whoever comes first."""
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        settled = settle(world, held, page=scan_page(held, rest=4.0), status=Seen(), manager=Seen())
+        assert (settled.claim, settled.more) == (None, 4.0)
+        world.clock.now += 3.75
+        assert claim(world) == Claimed((), 0.25)
+        world.clock.now += 0.25
+        (again,) = claim(world).claims
+        assert again.scan is not None
+        assert held.scan is not None
+        assert (again.record, again.scan) == (None, replace(held.scan, token=2, failures=1))
+
+    def test_a_stale_scans_page_is_only_put_into_the_directory(self, world: World) -> None:
+        """Row 17: a scanner frozen past its lease does not end the scan of another."""
+        frozen = claimed(record(world, "s", FIRST, instagram="olena"))
+        world.clock.now += TERMS.lease
+        (fresh,) = claim(world).claims
+        assert fresh.scan is not None
+        late = world.run(
+            world.store.settle(TERMS, Report(page=scan_page(frozen, Contact("c1", "olena", "instagram")), want=2))
+        )
+        assert (late.claim, get(world, "s").chat_id) == (None, None)
+        world.run(world.store.settle(TERMS, Report(page=scan_page(fresh))))
+        assert get(world, "s").chat_id == "c1"
+
+    def test_the_directory_answers_later_sessions(self, world: World) -> None:
+        """Rule 6: whom a scan has read needs none again; a chat that stands twice on a page is what it was last."""
+        held = claimed(record(world, "a", FIRST, instagram="olena"))
+        page = scan_page(held, Contact("c2", "x", "instagram"), Contact("c2", "ivan", "instagram"))
+        settle(world, held, page=page, status=Seen(), manager=Seen())
+        answer = record(world, "b", FIRST, instagram="ivan")
+        assert (answer.record.chat_id, claimed(answer).scan) == ("c2", None)
+        assert world.run(world.store.counts())["directory"] == 1
+
+    # ---------------------------------------------------------------------------------------------------- takeover
+
+    def test_a_new_session_takes_its_chat_over(self, world: World) -> None:
+        """Row 19: the old record loses the chat, closes, and its holder's answers count no more."""
+        old = claimed(record(world, "old", ESCALATION, instagram="olena", chat_id="c1"))
+        answer = record(world, "new", INVOICE, instagram="olena")
+        before = get(world, "old")
+        assert (before.chat_id, before.closed, before.token, before.lease_until) == (None, "superseded", 2, 0.0)
+        assert answer.record.chat_id == "c1"
+        # Whoever drove the old one may have a write under way.
+        assert answer.record.observed.doubt == Doubt(0, START + TERMS.lease)
+        settle(world, old)
+        assert get(world, "old") == before
+        world.clock.now += TERMS.lease
+        assert "old" not in [one.record.session for one in claim(world).claims if one.record]
+
+    def test_a_scan_never_takes_a_chat_from_a_newer_intent(self, world: World) -> None:
+        """Row 19: only a new intent takes over; a pass of the worker closes the older of the two instead."""
+        held = claimed(record(world, "old", FIRST, instagram="olena"))
+        record(world, "new", FIRST, telegram="lena", chat_id="c1")
+        page = scan_page(held, Contact("c1", "olena", "instagram"))
+        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        assert settled.record is not None
+        assert (settled.claim, settled.record.closed) == (None, "superseded")
+        assert get(world, "new").chat_id == "c1"
+
+    def test_a_session_that_gets_its_chat_back_begins_anew(self, world: World) -> None:
+        """Row 19: nothing that it wanted or knew before counts; a stage without a manager leaves him as he is."""
+        record(world, "a", FIRST, instagram="olena", chat_id="c1")
+        record(world, "b", ESCALATION, instagram="olena")
+        world.clock.now += TERMS.lease
+        mine = record(world, "a", INVOICE).record
+        assert (mine.chat_id, mine.closed, get(world, "b").closed) == ("c1", None, "superseded")
+        assert (mine.desired.manager, mine.observed.status) == (Want(), Seen())
+
+    # --------------------------------------------------------------------------------------------------- the others
+
+    def test_an_own_write_past_the_plan_is_noted(self, world: World) -> None:
+        """`observe` tells what the chat shows without confirming any generation; unknown chats are left out."""
+        record(world, "s", FIRST, chat_id="c1")
+        world.run(world.store.observe("c1", status="paid", manager_id=9))
+        world.run(world.store.observe("c1", status="sent"))
+        world.run(world.store.observe("elsewhere", status="paid"))
+        seen = get(world, "s").observed
+        assert (seen.status, seen.manager) == (Seen("sent", 0), Seen(9, 0))
+
+    def test_counts_tell_how_much_is_there(self, world: World) -> None:
+        """Records, pending ones, those ten minutes late, ledger lines and chats."""
+        held = claimed(record(world, "a", FIRST, instagram="olena"))
+        record(world, "b", FIRST, chat_id="c2", want=0)
+        settle(world, held, page=scan_page(held, Contact("c1", "olena", "instagram")), want=0)
+        assert world.run(world.store.counts()) == {
+            "records": 2, "pending": 1, "overdue": 0, "ledger": 3, "directory": 1
+        }  # fmt: skip
+        world.clock.now += 601
+        assert world.run(world.store.counts())["overdue"] == 1
+
+    def test_forget_erases_one_customer_everywhere(self, world: World) -> None:
+        """Record, ledger and every chat of the names: nothing of one customer is left, all of the other is."""
+        held = claimed(record(world, "a", FIRST, instagram="olena", telegram="lena"))
+        record(world, "b", FIRST, chat_id="c9", want=0)
+        page = scan_page(
+            held, Contact("c1", "olena", "instagram"), Contact("c2", "lena", "x"), Contact("c3", "ivan", "instagram")
+        )
+        settle(world, held, page=page, status=Seen(), manager=Seen())
+        lines = len(world.run(world.store.ledger("a")))
+        assert world.run(world.store.forget("a")) == 1 + lines + 2
+        assert world.run(world.store.get("a")) is None
+        assert world.run(world.store.ledger("a")) == ()
+        left = world.run(world.store.counts())
+        assert (left["records"], left["ledger"], left["directory"]) == (1, 1, 1)
+        assert world.run(world.store.forget("a")) == 0
+
+    def test_prune_keeps_what_is_unfinished_or_young(self, world: World) -> None:
+        """Converged records, ledger lines and chats that were not touched for that long go; the rest stays."""
+        settle(world, claimed(record(world, "done", FIRST, chat_id="c1")))
+        record(world, "open", FIRST, chat_id="c2", want=0)
+        world.clock.now += 100
+        settle(world, claimed(record(world, "young", INVOICE, chat_id="c3")))
+        assert world.run(world.store.prune(100.5)) == 0
+        assert world.run(world.store.prune(50)) == 1 + 3
+        assert world.run(world.store.get("done")) is None
+        assert (get(world, "open").session, get(world, "young").session) == ("open", "young")
+        # Beyond the window a replay is not known any more.
+        assert record(world, "done", FIRST, chat_id="c1").verdict is Verdict.NEW
+
+    def test_any_text_is_only_text(self, world: World) -> None:
+        """Quotes, wildcards, commas, line ends and Ukrainian come back as they went in and match nothing else."""
+        strange = "o'Лена%_\"\\,().*&or=\n{}"
+        record(world, "plain", FIRST, chat_id="c1", want=0)
+        answer = record(world, strange, ESCALATION, strange, instagram=strange, chat_id=strange, reason=strange)
+        assert answer.record == get(world, strange)
+        assert (answer.record.session, answer.record.instagram, answer.record.chat_id) == (strange,) * 3
+        assert world.run(world.store.ledger(strange))[0].after == {"reason": strange}
+        assert world.run(world.store.get("%")) is None
+        assert world.run(world.store.forget(strange)) == 2
+        assert get(world, "plain").chat_id == "c1"
+
+    def test_text_that_no_database_holds_is_cleaned(self, world: World) -> None:
+        """NUL and half surrogates, as a chat can bring them, do not stop a sync."""
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        page = scan_page(held, Contact("c1", "a\0b\ud83d", "instagram"), Contact("c2", "olena", "instagram"))
+        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        assert settled.record is not None
+        assert settled.record.chat_id == "c2"
+        assert record(world, "t", ESCALATION, chat_id="c3", reason="\ud83d\0").verdict is Verdict.NEW
+
+    def test_an_urgent_record_stays_urgent_until_it_is_done(self, world: World) -> None:
+        """A live manager who is still to come does not wait like the invoice that was recorded behind him."""
+        answer = record(world, "s", ESCALATION, chat_id="c1")
+        assert answer.record.urgent_at == START - FIRST_OF_ALL
+        assert record(world, "s", INVOICE).record.urgent_at == START - FIRST_OF_ALL
+        settle(world, claimed(settle(world, claimed(answer))))
+        assert record(world, "s", INVOICE, "later").record.urgent_at == START - EFFECTS[INVOICE].head_start

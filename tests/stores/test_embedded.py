@@ -1,0 +1,42 @@
+"""The model and SQLite keep the contract, and SQLite does what the model does whatever is asked of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.stores.commands import live, lives
+from tests.stores.contract import Contract
+from tests.stores.worlds import World, memory_world, sqlite_world
+
+
+@pytest.fixture
+def model() -> Iterator[World]:
+    with memory_world() as world:
+        yield world
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[World]:
+    with sqlite_world(tmp_path) as world:
+        yield world
+
+
+class TestMemory(Contract):
+    @pytest.fixture
+    def world(self, model: World) -> World:
+        return model
+
+
+class TestSqlite(Contract):
+    @pytest.fixture
+    def world(self, sqlite: World) -> World:
+        return sqlite
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(commands=lives)
+def test_sqlite_lives_as_the_model_does(commands: list[object], model: World, sqlite: World) -> None:
+    """Every answer, record, ledger line and count is the model's, over random lives with stale holders and rests."""
+    live(commands, model, sqlite)

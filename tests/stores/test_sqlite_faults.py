@@ -1,0 +1,185 @@
+"""Row 21: what goes wrong with the file is told in one line with its cure, and nothing is half written."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirt_sitniks.errors import StoreError
+from mirt_sitniks.record import Intent
+from mirt_sitniks.stages import Stage
+from mirt_sitniks.stores import sqlite
+from mirt_sitniks.stores.protocol import Recorded, Verdict
+from mirt_sitniks.stores.sqlite import SqliteStore
+from tests.stores.worlds import TERMS
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture
+def store(tmp_path: Path, run: Run) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "store.sqlite3")
+    yield store
+    run(store.aclose())
+
+
+def record(store: SqliteStore, session: str = "s") -> Coroutine[Any, Any, Recorded]:
+    return store.record(TERMS, Intent(session, Stage.FIRST_TOUCH, "k", chat_id=f"chat of {session}", reason="r" * 2000))
+
+
+def fails(run: Run, verb: Coroutine[Any, Any, Any], cure: str) -> None:
+    """The verb fails with our error, whose message has the cure and whose traceback has no frame of SQLite's."""
+    with pytest.raises(StoreError, match=cure) as caught:
+        run(verb)
+    assert caught.value.code == "store_unavailable"
+    assert caught.value.__suppress_context__
+
+
+def test_a_file_that_another_holds_is_waited_for_and_told(
+    store: SqliteStore, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locked: a clear error after the wait, and the next try works once the other lets go."""
+    monkeypatch.setattr(sqlite, "BUSY", 0.01)
+    run(store.check())
+    other = sqlite3.connect(tmp_path / "store.sqlite3", isolation_level=None)
+    other.execute("begin immediate")
+    fails(run, record(store), "locked for 5 s: end that process")
+    other.execute("rollback")
+    other.close()
+    assert run(record(store)).verdict is Verdict.NEW
+
+
+def test_a_locked_file_does_not_hold_up_the_loop(
+    store: SqliteStore, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 5: SQLite waits on a thread of its own; the loop goes on meanwhile, and the verb succeeds in the end."""
+    run(store.check())
+    other = sqlite3.connect(tmp_path / "store.sqlite3", isolation_level=None, check_same_thread=False)
+    other.execute("begin immediate")
+
+    async def both() -> Recorded:
+        waiting = asyncio.ensure_future(record(store))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        other.execute("rollback")
+        return await waiting
+
+    assert run(both()).verdict is Verdict.NEW
+    other.close()
+
+
+def test_a_read_only_file_is_told(store: SqliteStore, run: Run, tmp_path: Path) -> None:
+    """Read-only: nothing is written, and a file that may be written again is."""
+    path = tmp_path / "store.sqlite3"
+    run(record(store, "before"))
+    run(store.aclose())
+    # The header's write version: one that SQLite does not know makes the file read-only, also for root.
+    mark(path, 18, b"\x03")
+    fails(run, record(store), "read-only: give this process the right to write")
+    mark(path, 18, b"\x02")
+    assert run(store.get("s")) is None
+    assert run(store.get("before")) is not None
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(store: SqliteStore, run: Run) -> None:
+    """Full: the whole transaction is undone; with room again the same intent is new."""
+    run(store.check())
+    connection = store._connection
+    assert connection is not None
+    (size,) = connection.execute("pragma page_count").fetchone()
+    connection.execute(f"pragma max_page_count = {size}")
+    error, number = None, -1
+    while error is None and number < 100:
+        number += 1
+        try:
+            run(record(store, f"s{number}"))
+        except StoreError as caught:
+            error = caught
+    assert "the disk is full: make room" in str(error)
+    counts = run(store.counts())
+    assert counts["records"] == counts["ledger"] == number
+    assert run(record(store, f"s{number}")).verdict is Verdict.NEW
+
+
+def test_a_damaged_file_is_told_and_can_be_moved_away(store: SqliteStore, run: Run, tmp_path: Path) -> None:
+    """Corrupt: a clear error; once the file is away a new one is made, by the same process."""
+    path = tmp_path / "store.sqlite3"
+    for number in range(40):
+        run(record(store, f"s{number}"))
+    run(store.aclose())
+    mark(path, 4096, b"\xff" * (path.stat().st_size - 4096))
+    fails(run, record(store), "damaged: move it away")
+    path.rename(tmp_path / "damaged")
+    assert run(record(store)).verdict is Verdict.NEW
+
+
+def test_a_file_of_something_else_is_told(store: SqliteStore, run: Run, tmp_path: Path) -> None:
+    """No database: it is left as it is."""
+    path = tmp_path / "store.sqlite3"
+    path.write_text("a shopping list, longer than the hundred bytes of a header " * 20)
+    before = path.read_bytes()
+    fails(run, record(store), "no SQLite database: set SITNIKS_DATABASE")
+    assert path.read_bytes() == before
+
+
+def test_a_missing_folder_is_told(tmp_path: Path, run: Run) -> None:
+    """Missing folder: nothing is made in its place; once it is there the store works."""
+    store = SqliteStore(tmp_path / "none" / "store.sqlite3")
+    fails(run, record(store), "create its folder or set SITNIKS_DATABASE")
+    (tmp_path / "none").mkdir()
+    assert run(record(store)).verdict is Verdict.NEW
+    run(store.aclose())
+
+
+def test_a_number_beyond_all_ids_is_told(store: SqliteStore, run: Run) -> None:
+    """A number that SQLite cannot hold is our error too."""
+    run(record(store))
+    fails(run, store.observe("chat of s", manager_id=2**70), "larger than any id")
+
+
+def test_memory_is_shared_by_all_threads(run: Run) -> None:
+    """`:memory:` lives as long as the store, and every thread's loop sees the same records."""
+    store = SqliteStore(":memory:")
+    run(record(store))
+    seen: list[object] = []
+    thread = threading.Thread(target=lambda: seen.append(asyncio.run(store.get("s"))))
+    thread.start()
+    thread.join()
+    assert seen[0] is not None
+    run(store.aclose())
+
+
+def test_the_stores_clock_never_goes_back(tmp_path: Path, run: Run) -> None:
+    """Row 22: a jump of the wall clock harms no lease, nor does a reboot, after which the monotonic one begins anew."""
+    monotonic, wall = [5000.0], [1_800_000_000.0]
+    store = SqliteStore(tmp_path / "store.sqlite3", clock=lambda: monotonic[0], wall=lambda: wall[0])
+    first = run(record(store))
+    wall[0] += 3600
+    monotonic[0] += 1
+    assert run(record(store)).now == first.now + 1
+    run(store.aclose())
+    monotonic[0] = 3.0
+    wall[0] -= 7200
+    again = run(record(store))
+    assert again.now == first.now + 1
+    assert (again.claim, again.record.lease_until) == (None, first.record.lease_until)
+    monotonic[0] += TERMS.lease
+    assert run(record(store)).claim is not None
+    run(store.aclose())
+
+
+def mark(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)

@@ -1,0 +1,119 @@
+"""A store in a world of its own: a clock that stands until it is moved, and a loop to run its verbs on."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mirt_sitniks.budget import Limit
+from mirt_sitniks.migrations import migrations
+from mirt_sitniks.stores.memory import MemoryStore
+from mirt_sitniks.stores.protocol import Store, Terms
+from mirt_sitniks.stores.sqlite import SqliteStore
+from mirt_sitniks.stores.supabase import SupabaseStore, opener
+from tests.postgres.stack import Stack
+
+T = TypeVar("T")
+
+# A date, because stores keep dates; and one that a float holds exactly.
+START = 1_800_000_000.0
+TERMS = Terms("key", limit=Limit(3, 10.5), lease=30.0, lookback=300.0, who="test")
+
+
+@dataclass
+class Clock:
+    """The store's clock and the wall's in one, in seconds since 1970."""
+
+    now: float = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class World:
+    """`run` runs a verb to its end; `clear` empties the store."""
+
+    store: Store
+    run: Callable[[Coroutine[Any, Any, T]], T]
+    clock: Clock = field(default_factory=Clock)
+    clear: Callable[[], None] = lambda: None
+
+
+@contextmanager
+def memory_world() -> Iterator[World]:
+    """The pure model."""
+    clock = Clock()
+    store = MemoryStore(clock, clock)
+
+    def clear() -> None:
+        store.rows = type(store.rows)()
+
+    with asyncio.Runner() as runner:
+        yield World(store, runner.run, clock, clear)
+
+
+@contextmanager
+def sqlite_world(folder: Path) -> Iterator[World]:
+    """A file of its own."""
+    clock = Clock()
+    with asyncio.Runner() as runner:
+        path = folder / "store.sqlite3"
+        store = SqliteStore(path, clock=clock, wall=clock)
+
+        def clear() -> None:
+            runner.run(store.aclose())
+            for file in folder.glob("store.sqlite3*"):
+                file.unlink()
+
+        try:
+            yield World(store, runner.run, clock, clear)
+        finally:
+            runner.run(store.aclose())
+
+
+# The database's clock stands where the request says.
+CLOCK = """
+create or replace function public.sitniks_now() returns timestamptz
+language sql volatile security invoker set search_path = '' as $$
+    select to_timestamp((current_setting('request.headers')::json ->> 'x-test-now')::double precision);
+$$;
+"""
+EMPTY = """
+truncate public.sitniks_chat_mappings, public.sitniks_ledger, public.sitniks_directory, public.sitniks_keys
+    restart identity
+"""
+
+
+def migrate(stack: Stack, *, legacy_grants: bool = False) -> None:
+    """Empties the project, runs all migrations, and waits until they are served."""
+    stack.reset(legacy_grants=legacy_grants)
+    stack.sql("\n".join(one.sql for one in migrations()))
+    stack.reload()
+
+
+@contextmanager
+def supabase_world(stack: Stack) -> Iterator[World]:
+    """A project that was migrated, with a clock that is told."""
+    clock = Clock()
+    stack.sql(CLOCK)
+    stack.sql(EMPTY)
+
+    async def factory() -> Any:
+        client = await opener(stack.url, stack.keys.service_role, 30.0)()
+
+        async def tell(request: Any) -> None:
+            request.headers["x-test-now"] = repr(clock.now)
+
+        session = client.postgrest.session
+        session.event_hooks = {**session.event_hooks, "request": [tell]}
+        return client
+
+    with asyncio.Runner() as runner:
+        store = SupabaseStore(stack.url, "unused", timeout=30.0, client_factory=factory)
+        try:
+            yield World(store, runner.run, clock, lambda: stack.sql(EMPTY) and None)
+        finally:
+            runner.run(store.aclose())
