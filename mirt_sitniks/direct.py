@@ -35,9 +35,11 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
         await sleep(pause)
         waited += pause
-    news: KeyNews | None = KeyNews()
+    news: KeyNews | None = None
     try:
-        return await driver.client.send(request)
+        answer = await driver.client.send(request)
+        news = KeyNews()
+        return answer
     except CrmError as error:
         news = news_of([error])
         raise

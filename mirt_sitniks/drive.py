@@ -75,9 +75,9 @@ class Driver:
     def late(self, claim: Claim, received: float, asked: float) -> float:
         """How much later the store's answer came than it comes at best: so old are its grants already.
 
-        A slow answer must not use a slot that others have been given meanwhile, nor a frozen process the lease that it has
-        lost; and a store that is always slow must not stop the work. The difference of the two clocks is at its least
-        when the answer came quickest.
+        A slow answer must not use a slot that others have been given meanwhile, nor a frozen process a lease that it
+        has lost; and a store that is always slow must not stop the work. The difference of the two clocks is at its
+        least when the answer came quickest.
         """
         offset, (best, at) = received - claim.now, self._offset
         self._offset = min(best + DRIFT * (received - at), offset), received

@@ -97,4 +97,4 @@ class NotFound(CrmError):
 class Refused(CrmError):
     """400, 422 and other 4xx: the CRM will not do this as asked."""
 
-    code = "refused"
+    code = "bad_response"

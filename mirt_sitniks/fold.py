@@ -134,7 +134,7 @@ def _explain(answer: Answer, rules: Rules) -> Error:
         who = f"manager {answer.person.id}" if answer.person else "the manager"
         cure = "check SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID"
         return Error("manager_not_found", f"Sitniks refused {who}: {cure}")
-    return Error("bad_response" if error.code == "refused" else error.code, error.message)
+    return Error(error.code, error.message)
 
 
 def _schedule(record: Record, errors: list[Error], gone: bool, now: float, random: float) -> Observed:

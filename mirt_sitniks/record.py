@@ -31,7 +31,7 @@ class Doubt:
     """A write whose fate is unknown; it can still land until `until`.
 
     `gen` is the record's generation when it was sent, 0 when there are several such writes, or one of somebody else's.
-    `looked`: the CRM was read since, so a field that it showed an older value of is written again instead of read again.
+    `looked`: the CRM was read since, so what it showed an older value of is written again instead of read again.
     """
 
     gen: int

@@ -10,7 +10,7 @@ from typing import Any
 from mirt_sitniks.backoff import retry_delay
 from mirt_sitniks.drive import Driver
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.record import Claim, pending
+from mirt_sitniks.record import Claim, Record, pending
 from mirt_sitniks.stores.protocol import Settled
 
 log = logging.getLogger("mirt_sitniks")
@@ -104,6 +104,7 @@ class Worker:
                 self.mine.add(record.session)
             else:
                 self.mine.discard(record.session)
+            _log(record)
             self._on_done(settled)
         if settled.more is not None:
             # Whoever has just been at the store knows when the next call can be made; the others sleep longer.
@@ -143,6 +144,18 @@ class Worker:
             return self.sweep
         # Work that is due but cannot be claimed is in somebody's hands: look again soon, not at once.
         return min(self.sweep, max(claimed.wait, SHORTEST if claimed.claims else 20 * SHORTEST))
+
+
+def _log(record: Record) -> None:
+    """How a drive ended, as an event."""
+    ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id}
+    if record.closed:
+        log.info("sitniks: closed", extra={**ids, "reason": record.closed})
+    elif not pending(record):
+        seen = record.observed
+        log.info("sitniks: arrived", extra={**ids, "status": seen.status.value, "manager": seen.manager.value})
+    elif record.observed.error:
+        log.warning("sitniks: not yet", extra={**ids, "code": record.observed.error.code})
 
 
 def _code(error: Exception) -> str:

@@ -9,15 +9,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
 
 from mirt_sitniks.errors import ConfigError
-from mirt_sitniks.record import Record, pending
 from mirt_sitniks.runtime import DRAIN
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores import open_store
-from mirt_sitniks.stores.protocol import Report, Settled, Store, Terms
 
 log = logging.getLogger("mirt_sitniks")
 
@@ -56,10 +53,7 @@ async def _work(settings: SitniksSettings) -> int:
         await probe.check()
     finally:
         await probe.aclose()
-    store = open_store(settings)
-    # The cast: everything but `settle` is the store's own.
-    heard = cast(Store, Heard(store))
-    service = SitniksChatService(settings, store=heard, sweep=SWEEP)
+    service = SitniksChatService(settings, sweep=SWEEP)
     # The service opens nothing before it is used, and this is a use that drives nothing.
     await service.reconcile(0)
     log.info("sitniks: worker started", extra={"pid": os.getpid(), "store": settings.store_kind})
@@ -68,41 +62,12 @@ async def _work(settings: SitniksSettings) -> int:
     try:
         async with asyncio.timeout(DRAIN + CLOSING):
             await service.aclose()
-            await store.aclose()
     except TimeoutError:
         log.warning("sitniks: worker stopped without closing everything")
         sys.stderr.flush()
         os._exit(0)
     log.info("sitniks: worker stopped")
     return 0
-
-
-class Heard:
-    """A store that logs how each drive ended; everything else is the store's own."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def settle(self, terms: Terms, report: Report) -> Settled:
-        """Settle, and tell of it when the claim ends."""
-        settled = await self._store.settle(terms, report)
-        if report.record and settled.record and settled.claim is None:
-            _tell(settled.record)
-        return settled
-
-
-def _tell(record: Record) -> None:
-    ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id}
-    if record.closed:
-        log.info("sitniks: closed", extra={**ids, "reason": record.closed})
-    elif not pending(record):
-        seen = record.observed
-        log.info("sitniks: arrived", extra={**ids, "status": seen.status.value, "manager": seen.manager.value})
-    elif record.observed.error:
-        log.warning("sitniks: not yet", extra={**ids, "code": record.observed.error.code})
 
 
 @contextmanager

@@ -421,10 +421,10 @@ def test_an_empty_body_is_no_page_whatever_its_type_says() -> None:
         (403, PlanRequired, "plan_required", False),
         (404, NotFound, "chat_not_found", False),
         (408, CallTimeout, "timeout", True),
-        (400, Refused, "refused", False),
-        (405, Refused, "refused", False),
-        (409, Refused, "refused", False),
-        (422, Refused, "refused", False),
+        (400, Refused, "bad_response", False),
+        (405, Refused, "bad_response", False),
+        (409, Refused, "bad_response", False),
+        (422, Refused, "bad_response", False),
         (429, RateLimited, "rate_limited", True),
         (500, Unavailable, "unavailable", True),
         (502, Unavailable, "unavailable", True),
@@ -472,7 +472,7 @@ def test_a_refused_manager_is_named_with_its_settings(status: int) -> None:
     assert error.code == "manager_not_found"
     assert " 7;" in error.message
     assert "SITNIKS_AI_MANAGER_ID" in error.message
-    assert failure(UpdateChat(ID, tags=("a",)), b"", status).code == "refused"
+    assert failure(UpdateChat(ID, tags=("a",)), b"", status).code == "bad_response"
 
 
 @pytest.mark.parametrize("call", WRITES, ids=named)

@@ -15,7 +15,7 @@ import pytest
 from langchain_core.messages import AIMessage
 from rich.console import Console
 
-from mirt_sitniks import SitniksError, Stage, SyncResult, demo
+from mirt_sitniks import SitniksError, SitniksSettings, Stage, SyncResult, demo
 from mirt_sitniks.demo import CUSTOMERS, IRYNA, TARAS, Demo, TimedService
 from mirt_sitniks.demo_view import BADGES, Row, Turn, View
 from mirt_sitniks.result import Outcome
@@ -251,10 +251,15 @@ def test_a_wrong_end_is_exit_code_1(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert "✗ iryna.example never wrote" in out
 
 
-@pytest.mark.slow
 def test_a_slow_crm_changes_no_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """When even a first touch outlasts the reply budget, the next message waits for it, and no status is skipped."""
-    monkeypatch.setattr(demo, "ANSWERS_AFTER", 0.7)
+    settings = demo._settings
+
+    def hasty(*arguments: Any) -> SitniksSettings:
+        return settings(*arguments).model_copy(update={"reply_budget": 0.25})
+
+    monkeypatch.setattr(demo, "_settings", hasty)
+    monkeypatch.setattr(demo, "ANSWERS_AFTER", 0.35)
     monkeypatch.setattr(Demo, "run", Demo.purchase)
     _, out, _ = run("demo")
     assert "… queued, arrives later · first_touch" in out

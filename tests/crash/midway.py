@@ -1,5 +1,6 @@
 """Postgres held inside a transaction that has written a record and has not committed."""
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -53,6 +54,15 @@ class Midway:
     def holds(self) -> bool:
         """Whether a transaction is held now."""
         return self._sql(f"select count(*) {_HELD}") != [("0",)]
+
+    def unfinished(self, sessions: Iterable[str]) -> bool:
+        """Whether something is left to be done for one of the sessions.
+
+        Asked past PostgREST, whose few connections may all be held.
+        """
+        names = ", ".join(f"'{session}'" for session in sessions)
+        found = f"select count(*) from public.sitniks_chat_mappings where pending and user_id in ({names})"
+        return self._sql(found) != [("0",)]
 
     def _sql(self, text: str) -> list[tuple[str | None, ...]]:
         return self._stack.sql(text, user="supabase_admin")

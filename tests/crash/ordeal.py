@@ -215,10 +215,10 @@ class Ordeal:
         # A process that serves a customer also takes up what the dead have left.
         taken = [one for line in self.nursery.said(pid) for one in line.get("holds", ())]
         in_hand = [session for session, _ in talks] + taken
-        if any(self.unfinished(session) for session in in_hand):
+        if self.midway.unfinished(in_hand) if self.midway else any(self.unfinished(one) for one in in_hand):
             self.account.hits[point] += 1
         else:
-            self.account.missed.append(f"{point}: {[self.get(session) for session in in_hand]}")
+            self.account.missed.append(f"{point}: {in_hand}")
 
     def get(self, session: str) -> Record | None:
         """The session's record as it is now."""
@@ -233,9 +233,9 @@ class Ordeal:
         """Run a verb of the store."""
         return self.runner.run(work)
 
-    def settled(self, seconds: float = 60.0) -> None:
-        """Wait until nothing is left to be done."""
-        wait_until(lambda: self.run(self.store.counts())["pending"] == 0, seconds, self.left)
+    def settled(self, seconds: float = 60.0, every: float = 0.05) -> None:
+        """Wait until nothing is left to be done; each look is a transaction."""
+        wait_until(lambda: self.run(self.store.counts())["pending"] == 0, seconds, self.left, every)
 
     def finish(self, seconds: float = 60.0) -> None:
         """A fresh process works until nothing is left, and is stopped like any other."""

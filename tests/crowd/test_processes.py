@@ -19,14 +19,14 @@ from tests.stores.worlds import migrate
 
 pytestmark = pytest.mark.slow
 
-PROCESSES, SESSIONS, SPEED = 8, 60, 6.0
+PROCESSES, SESSIONS, SPEED = 8, 60, 4.0
 CALLS, WINDOW = 9, 10.5
 # Stage, intent, and not before when.
 Turn = tuple[str, str, float]
 # What has been granted when an escalation comes is still sent.
 UNDER_WAY = 3.0
 # Sandbox seconds in which the stages are recorded.
-WITHIN = {Stage.FIRST_TOUCH: (0.0, 10.0), Stage.GIVE_REQUISITES: (30.0, 100.0), Stage.ESCALATION: (60.0, 130.0)}
+WITHIN = {Stage.FIRST_TOUCH: (0.0, 10.0), Stage.GIVE_REQUISITES: (15.0, 50.0), Stage.ESCALATION: (30.0, 70.0)}
 
 
 def rush(crowd: Ordeal) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def rush(crowd: Ordeal) -> dict[str, Any]:
         os.kill(pid, signal.SIGUSR1)
     for pid in pids:
         crowd.nursery.hear(pid, "results", 60.0)
-    crowd.settled(120.0)
+    crowd.settled(120.0, every=0.25)
     for pid in pids:
         crowd.nursery.kill(pid)
     account = crowd.judge()

@@ -284,7 +284,7 @@ def codes_of_the_code() -> set[str]:
         else:
             continue
         found |= _texts(given)
-    return found - {"config", "refused"}
+    return found - {"config"}
 
 
 def _texts(nodes: Iterable[ast.AST]) -> set[str]:
