@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PROVE = $(PYTHON) tests/tools/prove.py
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench mutants clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,6 +17,9 @@ check: ## The inner loop: lint, types, fast tests, under a minute
 
 bench: ## The numbers that the documents give, measured
 	@$(PROVE) bench
+
+mutants: ## Break the core on purpose, one line at a time: a test must notice each
+	@$(PROVE) mutants
 
 clean: ## Remove what the commands above have made
 	rm -rf .build .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -23,6 +23,7 @@ from mirt_sitniks.stores.text import clean
 
 T = TypeVar("T")
 BUSY = 5.0
+_PARENTS: list[sqlite3.Connection | None] = []
 
 
 class SqliteStore:
@@ -114,7 +115,8 @@ class SqliteStore:
 
     def _worker(self) -> ThreadPoolExecutor:
         if self._pid != os.getpid():
-            # A fork: the parent's thread and connection are not ours to use or to close.
+            # A fork: the parent's thread and connection are not ours to use, nor to close by letting go of them.
+            _PARENTS.append(self._connection)
             self._pid, self._lock, self._thread, self._connection = os.getpid(), threading.Lock(), None, None
         with self._lock:
             if self._thread is None:

@@ -25,7 +25,8 @@ def frozen_past_its_lease(ordeal: Ordeal, point: str) -> None:
     if point == "sent":
         # What the frozen process has sent comes to the CRM when its lease is long over.
         ordeal.sandbox.fault("applied_late", path=chat_id, method="PATCH", seconds=3 * LEASE)
-    frozen = ordeal.stop_at(point, (session, ("first_touch",)))
+    # Without a worker of its own: frozen inside a transaction of SQLite it would hold the file.
+    frozen = ordeal.stop_at(point, (session, ("first_touch",)), worker=False)
     token = ordeal.get(session).token  # type: ignore[union-attr]
     second = ordeal.start((session, ("escalation",)), budget=10.0, sweep=0.1, work=True)
 

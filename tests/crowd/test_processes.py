@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -57,8 +58,7 @@ def rush(crowd: Ordeal) -> dict[str, Any]:
         crowd.customer(f"customer{number}")
     for pid in pids:
         os.kill(pid, signal.SIGUSR1)
-    for pid in pids:
-        crowd.nursery.hear(pid, "results", 60.0)
+    outcomes = Counter(one for pid in pids for talk in crowd.nursery.hear(pid, "results", 60.0) for one in talk)
     crowd.settled(120.0, every=0.25)
     for pid in pids:
         crowd.nursery.kill(pid)
@@ -73,6 +73,7 @@ def rush(crowd: Ordeal) -> dict[str, Any]:
         "processes": PROCESSES,
         "sessions": account.sessions,
         "stages recorded": account.stages,
+        "outcomes": dict(outcomes),
         "clock": f"{SPEED} times real",
         "429 answers": sum(1 for call in crowd.sandbox.calls if call.status == 429),
         "most calls in 10 s": crowd.sandbox.most_in_window(10.0),

@@ -1,4 +1,4 @@
-"""Proves the package on a machine that has Python and nothing else: `prove.py test|check|demo|bench`.
+"""Proves the package on a machine that has Python and nothing else: `prove.py test|check|demo|bench|mutants`.
 
 Standard library only. What it makes lives in `.venv` (the checkout, for `check`, `demo` and editors) and `.build`.
 Packages come from the index that pip and uv are set up for; uv itself too, and pip does its work where it cannot.
@@ -169,6 +169,12 @@ def bench() -> int:
     return 0
 
 
+def mutants() -> int:
+    """The deliberate breaks of tests/tools/mutants.py."""
+    run(install(DEV, "-e", f"{ROOT}[dev]"), "tests/tools/mutants.py", *sys.argv[2:])
+    return 0
+
+
 def _wheel() -> Path:
     """Builds the wheel: with uv from the source distribution, which shows that this one is whole."""
     dist = BUILD / "dist"
@@ -216,7 +222,7 @@ def _user(proof: Proof, wheel: Path) -> None:
 
 def main() -> int:
     """Runs the command that is named, and returns its exit code."""
-    commands = {work.__name__: work for work in (test, check, demo, bench)}
+    commands = {work.__name__: work for work in (test, check, demo, bench, mutants)}
     if sys.version_info < (3, 11):  # noqa: UP036
         print("Python 3.11 or newer is needed: make PYTHON=python3.11 ...", file=sys.stderr)
         return 2
