@@ -10,7 +10,7 @@ from random import random as uniform
 from typing import Any, Protocol
 
 from mirt_sitniks.backoff import KEY_CODES, PROBE, retry_delay
-from mirt_sitniks.errors import BadResponse, CrmError, NotFound
+from mirt_sitniks.errors import BadResponse, CrmError, NotFound, StoreError
 from mirt_sitniks.finding import PAGE, Contact
 from mirt_sitniks.fold import Answer, Rules, fold
 from mirt_sitniks.people import Nobody, People, Person
@@ -21,6 +21,7 @@ from mirt_sitniks.stores.protocol import KeyNews, Report, ScanPage, Settled, Set
 from mirt_sitniks.wire import Call, Chat, GetChat, ListChats, Page, SetStatus, UpdateChat
 
 AT_ONCE = 2
+SETTLE_AGAIN = (0.2, 1.0)
 # How far two clocks go apart in a second, at most.
 DRIFT = 0.001
 
@@ -66,11 +67,24 @@ class Driver:
             asked = received if asked is None else asked
             granted = received - self.late(claim, received, asked)
             report = await self._round(claim, granted)
-            asked = self.clock()
-            settled = await self.store.settle(self.terms, report)
+            asked, settled = await self._settle(report)
             if settled.claim is None:
                 return settled
             claim = settled.claim
+
+    async def _settle(self, report: Report) -> tuple[float, Settled]:
+        """Settle, and again when the store fails for a moment: what the CRM has answered is worth more than one try.
+
+        A round that is settled twice changes nothing, but gives its unused calls back only once.
+        """
+        for pause in SETTLE_AGAIN:
+            asked = self.clock()
+            try:
+                return asked, await self.store.settle(self.terms, report)
+            except StoreError:
+                await asyncio.sleep(pause)
+                report = replace(report, unused=())
+        return self.clock(), await self.store.settle(self.terms, report)
 
     def late(self, claim: Claim, received: float, asked: float) -> float:
         """How much later the store's answer came than it comes at best: so old are its grants already.

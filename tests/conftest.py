@@ -41,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "supabase_stack" in metafunc.fixturenames:
         versions = supabase.chosen() or [0]
+        if any(mark.name == "long" for mark in metafunc.definition.iter_markers()):
+            versions = versions[:1]
         names = [f"pg{major}" for major in versions]
         metafunc.parametrize("supabase_stack", versions, ids=names, indirect=True, scope="session")
 

@@ -136,17 +136,27 @@ class SqliteStore:
             raise
 
     def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
-            connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        end = time.monotonic() + BUSY
+        while self._connection is None:
             try:
-                connection.execute("pragma journal_mode = wal")
-                connection.execute("pragma synchronous = normal")
-                connection.executescript((files("mirt_sitniks") / "stores" / "sqlite.sql").read_text("utf-8"))
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+                self._connection = self._open()
+            except sqlite3.DatabaseError as error:
+                # Processes that open a new file at once are told that it is locked without having been let wait.
+                if not _name(error).startswith(_HELD) or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
         return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = normal")
+            connection.executescript((files("mirt_sitniks") / "stores" / "sqlite.sql").read_text("utf-8"))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:

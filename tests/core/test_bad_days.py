@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -410,6 +411,23 @@ def test_row20_a_store_that_fails_for_a_while_ends_no_worker(
         world.loop.run_for(40.0)
     world.loop.run_for(120.0)
     assert (world.crm.chats["chat"].status, world.crm.chats["chat"].manager_id) == ("AI Увага", 102)
+
+
+def test_row20_a_settle_that_fails_once_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CRM's answers are not thrown away with it: nothing is written twice, and nothing waits for the lease."""
+    settle, failures = world.store.settle, [StoreError("away for a moment")] * 2
+
+    async def fail_first(*args: Any, **more: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await settle(*args, **more)
+
+    monkeypatch.setattr(world.store, "settle", fail_first)
+    say(world, ALARM)
+    world.loop.run_for(10.0)
+    assert not failures
+    assert (world.crm.chats["chat"].status, world.crm.chats["chat"].manager_id) == ("AI Увага", 102)
+    assert [sent(world, kind) for kind in (ListChats, ListManagers, SetStatus, UpdateChat)] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("rounds", range(8))

@@ -207,6 +207,7 @@ def test_three_hundred_bad_days() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_thousand_bad_days() -> None:
     """The same, for those who have a minute."""
     for seed in range(40_000, 42_000):

@@ -33,6 +33,7 @@ def test_a_few_kills_on_postgres(on_postgres: Ordeal) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_hundred_kills_on_sqlite(on_sqlite: Ordeal, write_down: Callable[[Account], None]) -> None:
     """200 of 200 SIGKILLs that hit unfinished work lose nothing, at least 20 at each point, on SQLite."""
     account = kill_everywhere(on_sqlite, POINTS, rounds=5)
@@ -41,6 +42,7 @@ def test_two_hundred_kills_on_sqlite(on_sqlite: Ordeal, write_down: Callable[[Ac
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_hundred_kills_on_postgres(on_postgres: Ordeal, write_down: Callable[[Account], None]) -> None:
     """200 of 200 SIGKILLs that hit unfinished work lose nothing, at least 20 at each point, on Postgres."""
     account = kill_everywhere(on_postgres, POINTS, rounds=5)

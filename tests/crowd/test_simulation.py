@@ -43,6 +43,7 @@ def share(sorted_waits: list[float], part: float) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_customers_of_eight_processes(tmp_path: Path) -> None:
     """Every chat ends right, no 429 by our own budget, the budget is used up, and escalations go first."""
     town = busy_day(1, 1000, 4000.0)
@@ -70,6 +71,7 @@ def test_a_thousand_customers_of_eight_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_thousand_customers_on_a_bad_day(seed: int) -> None:
     """Lost and late answers, a store that fails, processes that die and freeze: all ends right, and no 429."""
