@@ -122,7 +122,7 @@ class Driver:
         listed = any(one.used and not (one.answer or one.page or one.error) for one in sent)
         return Report(
             record=self._settlement(record, steps, answers, unread, listed, claim, received) if record else None,
-            page=next((one.page for one in sent if one.page), ScanPage(scan, rest=0.0) if scan else None),
+            page=next((one.page for one in sent if one.page), ScanPage(scan, unsent=True) if scan else None),
             news=news_of([one.error for one in sent if one.used]),
             unused=claim.grants[used:],
             want=AT_ONCE,

@@ -71,13 +71,17 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class ScanPage:
-    """One page of the shared scan; `rest` is how long the scan shall pause when the page could not be read."""
+    """One page of the shared scan; `rest` is how long the scan shall pause when the page could not be read.
+
+    `unsent`: the call did not go out, because its grant had become too old, and the scan goes on where it is.
+    """
 
     scan: Scan
     contacts: tuple[Contact, ...] = ()
     raw: int = 0
     total: int | None = None
     rest: float | None = None
+    unsent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -385,7 +385,7 @@ def _fold_page(m: Moment, key: Key, page: ScanPage) -> tuple[Key, Scan | None]:
         return replace(key, scan_until=0.0, scan_due=m.now + page.rest, scan_failures=failures), None
     key = replace(key, scan_failures=0)
     read = page.scan.skip + page.raw
-    if not finished(read, page.raw, page.total):
+    if page.unsent or not finished(read, page.raw, page.total):
         scan = replace(page.scan, skip=read)
         return replace(key, scan=scan, scan_until=m.now + m.terms.lease), scan
     wide = tuple(page.scan.started if page.scan.reach >= reach else at for reach, at in enumerate(key.wide, start=1))

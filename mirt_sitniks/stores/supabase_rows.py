@@ -57,7 +57,8 @@ def report_json(report: Report) -> Json:
 
 def _page(page: ScanPage) -> Json:
     scan, read = page.scan, page.scan.skip + page.raw
-    following = None if finished(read, page.raw, page.total) else asdict(replace(scan, skip=read))
+    last = not page.unsent and finished(read, page.raw, page.total)
+    following = None if last else asdict(replace(scan, skip=read))
     return {
         "token": scan.token,
         "started": scan.started,

@@ -427,6 +427,16 @@ class Contract:
         assert last.record is not None
         assert last.record.chat_id == "c1"
 
+    def test_a_page_that_was_not_sent_is_asked_for_again(self, world: World) -> None:
+        """A grant that became too old costs neither the scan nor the record's lease: both go on where they are."""
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        assert held.scan is not None
+        settled = settle(world, held, page=ScanPage(held.scan, unsent=True), status=Seen(), manager=Seen())
+        again = claimed(settled)
+        assert again.scan == held.scan
+        assert again.record is not None
+        assert again.record.token == held.record.token  # type: ignore[union-attr]
+
     def test_a_chat_that_is_not_there_yet_is_looked_for_again(self, world: World) -> None:
         """Row 11: 5 s, 10 s, 20 s and so on with a growing window, for half an hour, then `chat_not_found`."""
         held, waits, reaches = claimed(record(world, "s", FIRST, instagram="olena")), [], []
