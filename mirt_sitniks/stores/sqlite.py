@@ -23,7 +23,23 @@ from mirt_sitniks.stores.text import clean
 
 T = TypeVar("T")
 BUSY = 5.0
-_PARENTS: list[sqlite3.Connection | None] = []
+
+
+class _Hand:
+    """One thread and the connection that only it uses: whoever closes one never meets a call on another."""
+
+    def __init__(self) -> None:
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="sitniks-store")
+        self.connection: sqlite3.Connection | None = None
+
+    def disconnect(self) -> None:
+        """Close the connection; on this thread only."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+
+_PARENTS: list[_Hand | None] = []
 
 
 class SqliteStore:
@@ -45,8 +61,7 @@ class SqliteStore:
         self._clock, self._wall = clock, wall
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._thread: ThreadPoolExecutor | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._hand: _Hand | None = None
 
     async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
         """Log an intent."""
@@ -94,17 +109,18 @@ class SqliteStore:
     async def aclose(self) -> None:
         """Close the connection; the next call opens it again."""
         with self._lock:
-            thread, self._thread = self._thread, None
-        if thread and self._pid == os.getpid():
-            await asyncio.wrap_future(thread.submit(self._disconnect))
-            thread.shutdown(wait=False)
+            hand, self._hand = self._hand, None
+        if hand and self._pid == os.getpid():
+            await asyncio.wrap_future(hand.thread.submit(hand.disconnect))
+            hand.thread.shutdown(wait=False)
 
     def _moment(self, rows: SqliteRows, terms: Terms, now: float) -> rules.Moment:
         return rules.Moment(rows, terms, now, rows.wall)
 
     async def _write(self, work: Callable[[SqliteRows, float], T]) -> T:
         try:
-            return await asyncio.wrap_future(self._worker().submit(self._transaction, work))
+            hand = self._at_work()
+            return await asyncio.wrap_future(hand.thread.submit(self._transaction, hand, work))
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {_cure(error)}") from None
         except OverflowError:
@@ -113,18 +129,18 @@ class SqliteStore:
             # The interpreter is shutting down and takes no new work.
             raise StoreError(f"{self._path}: {error}") from None
 
-    def _worker(self) -> ThreadPoolExecutor:
+    def _at_work(self) -> _Hand:
         if self._pid != os.getpid():
             # A fork: the parent's thread and connection are not ours to use, nor to close by letting go of them.
-            _PARENTS.append(self._connection)
-            self._pid, self._lock, self._thread, self._connection = os.getpid(), threading.Lock(), None, None
+            _PARENTS.append(self._hand)
+            self._pid, self._lock, self._hand = os.getpid(), threading.Lock(), None
         with self._lock:
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="sitniks-store")
-            return self._thread
+            if self._hand is None:
+                self._hand = _Hand()
+            return self._hand
 
-    def _transaction(self, work: Callable[[SqliteRows, float], T]) -> T:
-        connection = self._connect()
+    def _transaction(self, hand: _Hand, work: Callable[[SqliteRows, float], T]) -> T:
+        connection = self._connect(hand)
         try:
             with _immediate(connection):
                 rows = SqliteRows(connection, self._wall())
@@ -132,20 +148,20 @@ class SqliteStore:
         except sqlite3.DatabaseError as error:
             if self._path != ":memory:" and not _name(error).startswith(_HELD):
                 # Once the file was mended or moved away, it is opened anew.
-                self._disconnect()
+                hand.disconnect()
             raise
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, hand: _Hand) -> sqlite3.Connection:
         end = time.monotonic() + BUSY
-        while self._connection is None:
+        while hand.connection is None:
             try:
-                self._connection = self._open()
+                hand.connection = self._open()
             except sqlite3.DatabaseError as error:
                 # Processes that open a new file at once are told that it is locked without having been let wait.
                 if not _name(error).startswith(_HELD) or time.monotonic() > end:
                     raise
                 time.sleep(0.01)
-        return self._connection
+        return hand.connection
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
@@ -157,11 +173,6 @@ class SqliteStore:
             connection.close()
             raise
         return connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 @contextlib.contextmanager

@@ -61,7 +61,8 @@ async def _measured(book: Book, crm: Crm, folder: Path) -> None:
     await conversations(1000)
     await asyncio.wrap_future(host._io.submit(end))
 
-    connection = store._connection
+    assert store._hand is not None
+    connection = store._hand.connection
     assert connection is not None
     kinds = await _statements(connection, lambda: conversations(2000))
     await host.aclose()

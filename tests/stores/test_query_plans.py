@@ -32,7 +32,8 @@ def opened(folder: Path, sessions: int) -> tuple[SqliteStore, sqlite3.Connection
     clock = Clock()
     store = SqliteStore(folder / f"{sessions}.sqlite3", clock=clock, wall=lambda: 1_790_000_000.0 + clock.now)
     asyncio.run(store.check())
-    connection = store._connection
+    assert store._hand is not None
+    connection = store._hand.connection
     assert connection is not None
     connection.executescript(SQLITE.format(sessions=sessions))
     return store, connection, clock

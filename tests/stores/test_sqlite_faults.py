@@ -95,7 +95,8 @@ def test_a_read_only_file_is_told(store: SqliteStore, run: Run, tmp_path: Path) 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(store: SqliteStore, run: Run) -> None:
     """Full: the whole transaction is undone; with room again the same intent is new."""
     run(store.check())
-    connection = store._connection
+    assert store._hand is not None
+    connection = store._hand.connection
     assert connection is not None
     (size,) = connection.execute("pragma page_count").fetchone()
     connection.execute(f"pragma max_page_count = {size}")
@@ -183,3 +184,17 @@ def mark(path: Path, offset: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(data)
+
+
+def test_closing_never_meets_a_transaction(tmp_path: Path) -> None:
+    """A store that is closed while it is used opens anew for the next call, on a thread and connection of its own."""
+
+    async def use() -> None:
+        store = SqliteStore(tmp_path / "store.sqlite3")
+        for _ in range(60):
+            asked = [asyncio.ensure_future(store.check()) for _ in range(4)]
+            await asyncio.sleep(0)
+            await asyncio.gather(store.aclose(), *(asyncio.ensure_future(store.check()) for _ in range(4)), *asked)
+        await store.aclose()
+
+    asyncio.run(use())
