@@ -4,9 +4,9 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from random import random as uniform
+from random import Random
 from typing import Any, Protocol
 
 from mirt_sitniks.backoff import KEY_CODES, PROBE, retry_delay
@@ -54,7 +54,7 @@ class Driver:
     people: People
     rules: Rules
     clock: Callable[[], float] = time.monotonic
-    random: Callable[[], float] = uniform
+    random: Callable[[], float] = field(default_factory=lambda: Random().random)
     _offset: tuple[float, float] = (math.inf, 0.0)
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
