@@ -12,7 +12,7 @@ demo: ## A shop's conversations against a local Sitniks: about half a minute, no
 test: ## Everything: lint, types, all tests on the built wheel, newest and lowest versions
 	@$(PROVE) test
 
-check: ## The inner loop: lint, types, fast tests, under a minute
+check: ## The inner loop: lint, types, fast tests
 	@$(PROVE) check
 
 bench: ## The numbers that the documents give, measured

@@ -152,7 +152,7 @@ def check() -> int:
     proof = Proof()
     python = install(DEV, "-e", f"{ROOT}[dev]")
     proof.lint(python)
-    proof.stage("fast tests", lambda: proof.pytest(python, "-q", "-m", "not slow"))
+    proof.stage("fast tests", lambda: proof.pytest(python, "-q", "-m", "not (slow or postgres or crash or browser)"))
     return proof.close()
 
 
