@@ -11,6 +11,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -89,6 +91,7 @@ class Demo:
 
     def __init__(self, sandbox: Sandbox, service: TimedService, graph: Any, view: View) -> None:
         self.sandbox, self.service, self.graph, self.view = sandbox, service, graph, view
+        self.told = threading.Event()
         self.chats: dict[Customer, str] = {}
         self.others = [
             sandbox.add_chat("maria.example", name="Марія", status="Оформлено замовлення", manager="Марко"),
@@ -98,8 +101,8 @@ class Demo:
         self.missed: list[str] = []
 
     def run(self) -> None:
-        """Hold the conversations; TimeoutError when something does not arrive."""
-        with tracing_context(enabled=False):
+        """Hold the conversations; TimeoutError when something does not arrive, KeyboardInterrupt after Ctrl+C."""
+        with tracing_context(enabled=False), _ctrl_c(self.told):
             self.purchase()
             self.outage()
             self.complaint()
@@ -162,18 +165,30 @@ class Demo:
     def _turn(self, customer: Customer, who: str, text: str, given: Any, *, waits: bool = True) -> dict[str, Any]:
         self.service.last = None
         state: dict[str, Any] = self.graph.invoke(given, {"configurable": {"thread_id": customer.session}})
+        self._heed()
         reply = next(one.text for one in reversed(state["messages"]) if isinstance(one, AIMessage))
         result, held = self.service.last or (None, 0.0)
         self.holds.append(held)
         if waits and result is not None and result.stage:
             status = self.service.settings.statuses[result.stage]
-            self.sandbox.wait(lambda: self._shown(customer)[0] == status, PATIENCE)
+            self._wait(lambda: self._shown(customer)[0] == status)
         self.view.turn(Turn(who, text, reply, result, held), self.rows())
         return state
 
     def arrived(self, customer: Customer) -> None:
         """Wait until the CRM shows what it must show at the end of the conversation."""
-        self.sandbox.wait(lambda: self._shown(customer) == (customer.moves[-1], customer.manager), PATIENCE)
+        self._wait(lambda: self._shown(customer) == (customer.moves[-1], customer.manager))
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        def there() -> bool:
+            self._heed()
+            return condition()
+
+        self.sandbox.wait(there, PATIENCE)
+
+    def _heed(self) -> None:
+        if self.told.is_set():
+            raise KeyboardInterrupt
 
     def _shown(self, customer: Customer) -> tuple[str, str | None]:
         chat = self.sandbox.chat(self.chats[customer])
@@ -293,6 +308,28 @@ def _command() -> str:
     if used.name != "mirt-sitniks":
         return "python -m mirt_sitniks"
     return str(used.relative_to(Path.cwd()) if used.is_relative_to(Path.cwd()) else used)
+
+
+@contextmanager
+def _ctrl_c(told: threading.Event) -> Iterator[None]:
+    """The first Ctrl+C only sets `told`, the second one interrupts.
+
+    Raised in the middle of a thread's start, as LangGraph starts some in each turn, a `KeyboardInterrupt` would leave
+    the interpreter waiting for ever for a thread that it does not know.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def hear(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        told.set()
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _until_told() -> None:

@@ -48,6 +48,7 @@ class _Visit:
             now = account.clock.now()
             call = Call(ask.method, ask.path, query, _shown(ask.body), None, now, key_ok, None)
             self._number = self._log.arrive(call)
+            self._line.admit()
             refused = self._at_the_door(key_ok)
             fault = None if refused else account.faults.take(ask.method, ask.path, at_the_door=False)
             if fault:

@@ -27,6 +27,11 @@ class Line:
         self._receive = receive
         self._send = send
         self._transport = transport
+        self._releases = account.releases
+
+    def admit(self) -> None:
+        """From here on no pause outlasts the account's next letting go. Whoever calls holds the bell."""
+        self._releases = self._account.releases
 
     async def read(self) -> Ask:
         """The whole request."""
@@ -80,12 +85,11 @@ class Line:
         """
         account = self._account
         until = None if seconds is None else account.clock.now() + seconds
-        before = account.releases
         gone = asyncio.create_task(self._gone())
         try:
             with account.bell.listen() as rang:
                 while until is None or account.clock.now() < until:
-                    if account.releases != before or (heed_client and gone.done()):
+                    if account.releases != self._releases or (heed_client and gone.done()):
                         return False
                     waits: set[asyncio.Task[None]] = {asyncio.create_task(_heard(rang))}
                     if heed_client:

@@ -137,6 +137,24 @@ def test_a_hung_call_is_let_go(api: httpx.Client, sandbox: Sandbox, chat: str, r
         assert api.get("/chats").status_code == 200
 
 
+def test_a_call_that_is_about_to_hang_is_let_go(sandbox: Sandbox) -> None:
+    """A fault that has met its call ends with `clear_faults` also while the call is still on its slow way."""
+    sandbox.latency = 0.2
+    sandbox.fault("hang")
+    address = urlsplit(sandbox.url)
+    with socket.create_connection((str(address.hostname), address.port or 0), timeout=5) as raw:
+        raw.sendall(
+            f"GET /open-api/chats HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {sandbox.key}\r\n\r\n".encode("ascii")
+        )
+        sandbox.wait(lambda: sandbox.count() == 1)
+        sandbox.clear_faults()
+        try:
+            rest = raw.recv(100)
+        except ConnectionResetError:
+            rest = b""
+        assert rest == b""
+
+
 def test_a_stopped_sandbox_refuses_connections(sandbox: Sandbox) -> None:
     """Its port is free again: another sandbox can have it."""
     url = sandbox.url
