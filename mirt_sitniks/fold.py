@@ -142,7 +142,7 @@ def _schedule(record: Record, errors: list[Error], gone: bool, now: float, rando
     failures = [error for error in errors if error.code not in ("rate_limited", "unauthorized", "plan_required")]
     if not errors:
         rest = observed.doubt.until if observed.doubt and not stale(record) and unsettled(record) else now
-        return replace(observed, attempt=0, error=None, due_at=rest)
+        return replace(observed, attempt=0, error=None, due_at=max(now, rest))
     if gone:
         # Looked up again once: a chat that is gone twice in a row is given up until the next stage.
         again = observed.error is not None and observed.error.code == "chat_not_found"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirt_sitniks.errors import (
@@ -275,6 +275,15 @@ _ERRORS = st.sampled_from(
     shown=st.sampled_from(["Нові заявки", "ОПЛАЧЕНО", *NAMES.values()]),
     manager=st.sampled_from([None, 101, 102, 103]),
     random=st.floats(0, 0.999),
+)
+@example(
+    stages=[Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES],
+    confirmed=1,
+    doubt=Doubt(0, 0.0),
+    errors=[None, None],
+    shown="Нові заявки",
+    manager=None,
+    random=0.0,
 )
 def test_folding_never_goes_back_and_never_ahead(
     stages: list[Stage],
