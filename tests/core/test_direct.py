@@ -1,0 +1,144 @@
+"""Calls that go past the plan: within the shared budget all the same, and never with a grant that has grown old."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from mirt_sitniks import direct
+from mirt_sitniks.drive import Driver
+from mirt_sitniks.errors import CrmError, RateLimited, Unavailable
+from mirt_sitniks.people import People, Wanted
+from mirt_sitniks.stages import Stage
+from mirt_sitniks.stores.memory import MemoryStore
+from mirt_sitniks.stores.protocol import Report, Settled, Terms
+from mirt_sitniks.wire import GetChat, ListManagers, SetStatus, UpdateChat
+from tests.core.crm import ModelCrm, Trouble
+from tests.core.virtual import VirtualLoop
+from tests.core.world import RULES, TERMS, WALL
+
+READ = GetChat("chat")
+
+
+@dataclass
+class Desk:
+    """A driver over the model CRM; `ways` are how long the store's next answers take to come back."""
+
+    loop: VirtualLoop = field(default_factory=VirtualLoop)
+    ways: list[float] = field(default_factory=list)
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        clock = self.loop.time
+        self.crm = ModelCrm(clock)
+        self.crm.add("chat", "iryna.example")
+        self.memory = MemoryStore(clock, lambda: WALL + clock())
+        store: Any = self
+        self.driver = Driver(store, TERMS, self.crm, People(Wanted("Павло"), clock), RULES, clock=clock)
+
+    async def settle(self, terms: Terms, report: Report) -> Settled:
+        """The store's verb, and its way back."""
+        self.asked += 1
+        settled = await self.memory.settle(terms, report)
+        await asyncio.sleep(self.ways.pop(0) if self.ways else 0.0)
+        return settled
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run to the end in virtual time."""
+        return self.loop.run(work)
+
+    def kinds(self) -> list[type]:
+        """What the CRM was asked."""
+        return [type(call) for _, call in self.crm.calls]
+
+
+@pytest.fixture
+def desk() -> Any:
+    """A desk whose loop is closed afterwards."""
+    made = Desk()
+    with made.loop:
+        yield made
+
+
+def test_the_tenth_call_waits_for_the_budget(desk: Desk) -> None:
+    """Nine calls go out at once, the tenth when the window has moved on; nothing is refused."""
+
+    async def ten() -> None:
+        await asyncio.gather(*(direct.call(desk.driver, READ) for _ in range(10)))
+
+    began = desk.loop.time()
+    desk.run(ten())
+    times = [at - began for at, _ in desk.crm.calls]
+    assert (len(times), desk.crm.limited) == (10, 0)
+    assert times[8] < 0.1
+    assert times[9] == pytest.approx(10.5, abs=0.1)
+
+
+def test_a_grant_that_came_late_goes_back(desk: Desk) -> None:
+    """A grant that was longer on its way than it may be used is returned, and another one asked for."""
+    desk.ways = [0.0, 0.0, 5.0]
+    desk.run(direct.call(desk.driver, READ))
+    began, asked = desk.loop.time(), desk.asked
+    desk.run(direct.call(desk.driver, READ))
+    assert desk.crm.calls[-1][0] - began == pytest.approx(5.0, abs=0.1)
+    # Granted, given back, granted again, told.
+    assert desk.asked - asked == 4
+    for _ in range(7):
+        desk.run(direct.call(desk.driver, READ))
+    assert desk.crm.calls[-1][0] - began < 6.0
+
+
+def test_a_full_budget_is_not_waited_for_longer_than_half_a_minute(desk: Desk) -> None:
+    """While the key rests after a 429 the caller is told so, and when to come again; the CRM is left alone."""
+    desk.crm.trouble = [Trouble("429")]
+    with pytest.raises(RateLimited):
+        desk.run(direct.call(desk.driver, READ))
+    began = desk.loop.time()
+    with pytest.raises(RateLimited, match="try again") as told:
+        desk.run(direct.call(desk.driver, READ))
+    assert desk.loop.time() - began <= direct.PATIENCE
+    assert told.value.retry_after == pytest.approx(60.0, abs=1.0)
+    assert len(desk.crm.calls) == 1
+
+
+def test_a_refused_key_is_told_without_a_call(desk: Desk) -> None:
+    """After a 401 nothing is sent for this key and nobody waits: the error names the setting."""
+    desk.crm.key_ok = False
+    with pytest.raises(CrmError):
+        desk.run(direct.call(desk.driver, READ))
+    began = desk.loop.time()
+    with pytest.raises(CrmError, match="SNITKIX_API_KEY") as told:
+        desk.run(direct.call(desk.driver, READ))
+    assert told.value.code == "unauthorized"
+    assert (desk.loop.time(), len(desk.crm.calls)) == (began, 1)
+
+
+def test_without_a_store_status_and_manager_are_written_side_by_side(desk: Desk) -> None:
+    """One list of managers, two writes, and both values come back; the second time the list is known."""
+    assert desk.run(direct.write_once(desk.driver, "chat", Stage.ESCALATION)) == ("AI Увага", 102)
+    assert sorted(kind.__name__ for kind in desk.kinds()) == ["ListManagers", "SetStatus", "UpdateChat"]
+    desk.run(direct.write_once(desk.driver, "chat", Stage.ESCALATION))
+    assert desk.kinds().count(ListManagers) == 1
+    assert desk.asked == 0
+
+
+def test_without_a_store_an_invoice_leaves_the_manager_alone(desk: Desk) -> None:
+    """A stage that names nobody assigns nobody."""
+    assert desk.run(direct.write_once(desk.driver, "chat", Stage.GIVE_REQUISITES)) == ("Виставлено рахунок", None)
+    assert desk.kinds() == [SetStatus]
+
+
+def test_without_a_store_the_status_alone_decides(desk: Desk) -> None:
+    """A manager who cannot be found or assigned is nobody; a status that fails is an error, after both have ended."""
+    desk.crm.managers = ()
+    assert desk.run(direct.write_once(desk.driver, "chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)
+    desk.crm.managers = ModelCrm(desk.loop.time).managers
+    desk.loop.run_for(700.0)
+    desk.crm.trouble = [Trouble("ok"), Trouble("ok"), Trouble("500")]
+    assert desk.run(direct.write_once(desk.driver, "chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)
+    desk.crm.trouble = [Trouble("500")]
+    with pytest.raises(Unavailable):
+        desk.run(direct.write_once(desk.driver, "chat", Stage.ESCALATION))
+    assert desk.kinds()[-1] is UpdateChat
