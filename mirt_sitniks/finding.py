@@ -40,24 +40,32 @@ def choose(contacts: Iterable[Contact], *, instagram: str | None, telegram: str 
 
     Per channel, only chats of that channel count, or those of unknown source when it has none, or else what other
     sessions of that name have. Several chats of one `userId`: the newest message. A customer with a name in both
-    channels: the newest message of the two.
+    channels: what fits better, then the newest message.
     """
     known = tuple(contacts)
-    found: list[Contact] = []
+    found: dict[int, list[Contact]] = {}
     doubtful = False
     for channel, name in (("instagram", instagram), ("telegram", telegram)):
         named = [contact for contact in known if name and contact.nickname == name]
-        listed = [contact for contact in named if not contact.own]
-        mine = [contact for contact in listed if fits(contact, channel)]
-        mine = mine or [contact for contact in listed if not (contact.source or "").strip()]
-        mine = mine or [contact for contact in named if contact.own and fits(contact, channel)]
+        ranks = [_rank(contact, channel) for contact in named]
+        best = min((rank for rank in ranks if rank), default=0)
+        mine = [contact for contact, rank in zip(named, ranks, strict=True) if rank == best] if best else []
         if len({contact.user_id or contact.chat_id for contact in mine}) > 1:
             doubtful = True
         elif mine:
-            found.append(newest(mine))
+            found.setdefault(best, []).append(newest(mine))
     if found:
-        return newest(found)
+        return newest(found[min(found)])
     return AMBIGUOUS if doubtful else None
+
+
+def _rank(contact: Contact, channel: str) -> int:
+    """How well a chat fits a channel: 1 it came in there, 2 nobody knows, 3 another session has it; 0 not at all."""
+    if contact.own:
+        return 3 if fits(contact, channel) else 0
+    if fits(contact, channel):
+        return 1
+    return 0 if (contact.source or "").strip() else 2
 
 
 def newest(contacts: Iterable[Contact]) -> Contact:

@@ -48,7 +48,7 @@ language sql stable security invoker set search_path = '' as $$
         'chat_id', m.sitniks_chat_id,
         'status', case when m.status_gen > 0 then m.current_status end,
         'manager_id', case when m.manager_gen > 0 then m.sitniks_manager_id end,
-        'error', m.error_code
+        'error', coalesce(m.closed, m.error_code)
     );
 $$;
 
@@ -57,8 +57,20 @@ create or replace function public.sitniks_story(m public.sitniks_chat_mappings) 
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_array(
         m.sitniks_chat_id, m.current_status, m.status_gen, m.sitniks_manager_id, m.manager_gen, m.doubt_gen is null,
-        m.parked, m.error_code, m.error_message
+        m.parked, m.error_code, m.error_message, m.closed
     );
+$$;
+
+-- Gives the ledger a line of what came out, if anything did.
+create or replace function public.sitniks_tell(
+    old public.sitniks_chat_mappings, m public.sitniks_chat_mappings, terms jsonb, tick timestamptz
+) returns void
+language sql volatile security invoker set search_path = '' as $$
+    insert into public.sitniks_ledger (session, kind, stage, generation, who, at, before, after)
+    select
+        m.user_id, 'outcome', m.stage, m.generation, terms ->> 'who', tick,
+        public.sitniks_line(old), public.sitniks_line(m)
+    where public.sitniks_story(m) <> public.sitniks_story(old);
 $$;
 
 -- Whether anything is left to be done for a mapping.
@@ -267,8 +279,8 @@ $$;
 -- ----------------------------------------------------------------------------------------------------------- chats
 
 -- The customer's chat, null when there is none, or "ambiguous" when the name belongs to different people.
--- Per channel only its own chats count, or those of unknown source when it has none, or else what other sessions of
--- that name have; of one person the newest message.
+-- Its channel's own chats count, or those of unknown source when it has none, or else what other sessions of that name
+-- have; of two channels the one that fits better, of one person the newest message.
 create or replace function public.sitniks_choose(instagram text, telegram text) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     with listed as (
@@ -307,7 +319,7 @@ language sql stable security invoker set search_path = '' as $$
             select to_jsonb(mine)
             from mine join people using (channel)
             where not people.several
-            order by coalesce(mine.last_message_at, '') collate "C" desc, mine.chat_id collate "C" desc
+            order by mine.rank, coalesce(mine.last_message_at, '') collate "C" desc, mine.chat_id collate "C" desc
             limit 1
         ),
         (select '"ambiguous"'::jsonb from people where several limit 1)
@@ -359,7 +371,7 @@ begin
         if holder.intent_order > m.intent_order then
             return public.sitniks_close(m, tick);
         end if;
-        perform public.sitniks_close(holder, tick);
+        perform public.sitniks_tell(holder, public.sitniks_close(holder, tick), terms, tick);
         -- Whoever drives the other session may have a write under way, and may die before it can say so.
         until := greatest(holder.lease_until, holder.doubt_until, m.doubt_until);
         if until > tick then
@@ -448,11 +460,12 @@ create or replace function public.sitniks_look_up(
 ) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
+    old public.sitniks_chat_mappings := m;
     contact jsonb := public.sitniks_choose(m.instagram_username, m.telegram_username);
     delay interval;
 begin
     if jsonb_typeof(contact) = 'object' then
-        perform public.sitniks_assign(m, terms, contact, tick);
+        perform public.sitniks_tell(old, public.sitniks_assign(m, terms, contact, tick), terms, tick);
         return;
     end if;
     if contact is not null then
@@ -472,6 +485,7 @@ begin
             m.urgent_at := m.due_at - public.sitniks_head_start(terms, m.stage);
         end if;
     end if;
+    perform public.sitniks_tell(old, m, terms, tick);
     perform public.sitniks_put(m, tick);
 end $$;
 
@@ -799,13 +813,7 @@ begin
             then tick + public.sitniks_span(terms -> 'lease')
         else 'epoch'
     end;
-    if public.sitniks_story(m) <> public.sitniks_story(old) then
-        insert into public.sitniks_ledger (session, kind, stage, generation, who, at, before, after)
-        values (
-            m.user_id, 'outcome', m.stage, m.generation, terms ->> 'who', tick,
-            public.sitniks_line(old), public.sitniks_line(m)
-        );
-    end if;
+    perform public.sitniks_tell(old, m, terms, tick);
     return public.sitniks_put(m, tick);
 end $$;
 

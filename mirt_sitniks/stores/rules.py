@@ -125,7 +125,9 @@ def _assign(m: Moment, record: Record, contact: Contact) -> Record:
     if holder and holder.session != record.session:
         if holder.desired.order > record.desired.order:
             return _close(record)
-        m.rows.put(_close(holder))
+        closed = _close(holder)
+        m.rows.put(closed)
+        _tell(m, holder, closed)
     before = record.observed
     status = Seen(contact.status, 0) if contact.status and not before.status.gen else before.status
     manager = Seen(contact.manager_id, 0) if contact.manager_id and not before.manager.gen else before.manager
@@ -336,16 +338,21 @@ def _fold_record(m: Moment, news: Settlement) -> Record | None:
         fresh = replace(fresh, urgent_at=observed.due_at - _head_start(fresh))
     go_on = (news.keep or renewed) and _is_due(m, fresh)
     fresh = replace(fresh, lease_until=m.now + m.terms.lease if go_on else 0.0)
-    if _story(old) != _story(fresh):
-        m.rows.log_outcome(old, fresh, m.terms.who, m.wall)
+    _tell(m, old, fresh)
     m.rows.put(fresh)
     return fresh if go_on else None
+
+
+def _tell(m: Moment, before: Record, after: Record) -> None:
+    """Give the ledger a line of what came out, if anything did."""
+    if _story(before) != _story(after):
+        m.rows.log_outcome(before, after, m.terms.who, m.wall)
 
 
 def _story(record: Record) -> tuple[object, ...]:
     """What of a record is worth a line in the ledger when it changes."""
     seen = record.observed
-    return record.chat_id, seen.status, seen.manager, seen.doubt is None, seen.parked, seen.error
+    return record.chat_id, seen.status, seen.manager, seen.doubt is None, seen.parked, seen.error, record.closed
 
 
 def line(record: Record) -> dict[str, object]:
@@ -355,7 +362,7 @@ def line(record: Record) -> dict[str, object]:
         "chat_id": record.chat_id,
         "status": seen.status.value if seen.status.gen else None,
         "manager_id": seen.manager.value if seen.manager.gen else None,
-        "error": seen.error.code if seen.error else None,
+        "error": record.closed or (seen.error.code if seen.error else None),
     }
 
 
@@ -390,7 +397,9 @@ def _fold_page(m: Moment, key: Key, page: ScanPage) -> tuple[Key, Scan | None]:
         return replace(key, scan=scan, scan_until=m.now + m.terms.lease), scan
     wide = tuple(page.scan.started if page.scan.reach >= reach else at for reach, at in enumerate(key.wide, start=1))
     for record in list(m.rows.unfound()):
-        m.rows.put(_look_up(m, record, page.scan))
+        after = _look_up(m, record, page.scan)
+        _tell(m, record, after)
+        m.rows.put(after)
     return replace(key, scan=None, scan_until=0.0, scan_due=0.0, wide=(wide[0], wide[1])), None
 
 

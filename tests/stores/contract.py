@@ -506,6 +506,37 @@ class Contract:
         assert settled.record is not None
         assert settled.record.chat_id == "c3"
 
+    def test_a_chat_of_unknown_source_gives_way_to_one_that_fits(self, world: World) -> None:
+        """Rule 6: it counts only when nothing else matches, in the customer's other channel neither."""
+        held = claimed(record(world, "s", FIRST, instagram="olena", telegram="olena"))
+        page = scan_page(
+            held,
+            Contact("c1", "olena", None, "u1", "2026-03-01"),
+            Contact("c2", "olena", "telegram_bot", "u2", "2026-01-01"),
+        )
+        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        assert settled.record is not None
+        assert settled.record.chat_id == "c2"
+
+    def test_what_a_search_came_to_is_in_the_ledger(self, world: World) -> None:
+        """The story of a session tells that its chat was found, is several people's, or went to another session."""
+        held = claimed(record(world, "found", FIRST, instagram="ivan"))
+        for name in ("several", "closed"):
+            record(world, name, FIRST, instagram="olena" if name == "several" else "petro")
+        record(world, "newer", FIRST, telegram="ptr", chat_id="c4")
+        twins = Contact("c2", "olena", "instagram", "u2"), Contact("c3", "olena", "instagram", "u3")
+        page = scan_page(held, Contact("c1", "ivan", "instagram"), *twins, Contact("c4", "petro", "instagram"))
+        settle(world, held, page=page, status=Seen(), manager=Seen(), want=0)
+        record(world, "newest", FIRST, instagram="ivan")
+
+        def story(session: str) -> list[tuple[object, object]]:
+            lines = world.run(world.store.ledger(session))
+            return [(one.after["chat_id"], one.after["error"]) for one in lines if one.kind == "outcome"]
+
+        assert story("found") == [("c1", None), (None, "superseded")]
+        assert story("several") == [(None, "chat_ambiguous")]
+        assert story("closed") == [(None, "superseded")]
+
     def test_a_page_that_could_not_be_read_rests_the_scan(self, world: World) -> None:
         """Row 6: the scan pauses for everyone and starts again where it was, by whoever comes first."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
