@@ -3,11 +3,12 @@
 import inspect
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Literal, TypedDict, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import CachePolicy
+from typing_extensions import TypedDict
 
 from mirt_sitniks.node import Choose, SitniksState, SitniksValue, SyncNode, SyncService, Values, chooser
 from mirt_sitniks.reading import READ_KEYS

@@ -7,10 +7,11 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Protocol, TypedDict
+from typing import Annotated, Any, Protocol
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
+from typing_extensions import TypedDict
 
 from mirt_sitniks.intent import intent_key
 from mirt_sitniks.reading import Decision, Reading, decide, read, stage_in
@@ -51,13 +52,16 @@ def keep_last(left: dict[str, Any] | None, right: dict[str, Any] | None) -> dict
 
 
 SitniksValue = Annotated[dict[str, Any], keep_last]
-"""Type of the key `sitniks` in a dataclass or Pydantic state; its default is an empty dict."""
+"""Type of the key `sitniks` in a state that declares it itself; in a dataclass or Pydantic model give it an empty dict
+as its default."""
 
 
 class SitniksState(TypedDict, total=False):
     """Mixin for a host's TypedDict state that shows the thread's last sync in the graph's input and output.
 
-    `sitniks` is empty until the first sync, then `SyncResult.to_state()`: plain JSON, all keys always there.
+    `sitniks` is empty until the first sync, then `SyncResult.to_state()`: plain JSON, all keys always there. It is a
+    `typing_extensions.TypedDict`, as LangGraph's `MessagesState` is; beside a base made with `typing.TypedDict` Python
+    cannot inherit it: declare `sitniks: SitniksValue` there.
     """
 
     sitniks: SitniksValue

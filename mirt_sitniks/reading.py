@@ -29,6 +29,7 @@ Decision = Stage | Literal["unknown_stage"] | None
 
 _HUMAN = frozenset({"human", "user", "humanmessage", "humanmessagechunk"})
 _ASSISTANT = frozenset({"ai", "assistant", "aimessage", "aimessagechunk"})
+_RECORDED = frozenset({"synced", "queued", "held", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,20 @@ def decide(state: object, asked: object) -> Decision:
 def is_under_way(state: object) -> bool:
     """Whether the first touch of this conversation lies behind.
 
-    True when one was recorded. Else the messages tell, if there are any: the assistant spoke before the customer's
-    latest message. Else `step_number` does, when it is above 2: the host counts the first turn as 1 or 2. With none of
-    them the answer is False, and the store knows better.
+    True when one was recorded, or a later stage: a person who has taken over keeps the chat. False when it could not be
+    recorded for want of a user name that is there now. Else the messages tell, if there are any: the assistant spoke
+    before the customer's latest message. Else `step_number` does, when it is above 2: the host counts the first turn as
+    1 or 2. With none of them the answer is False, and the store knows better.
     """
-    if _value(_value(state, "sitniks"), "first_touch") is True:
+    last = _value(state, "sitniks")
+    if _value(last, "first_touch") is True:
         return True
+    stage, reason = parse_stage(_value(last, "stage")), _value(last, "reason")
+    if stage and stage is not Stage.FIRST_TOUCH and _value(last, "outcome") in _RECORDED:
+        return True
+    if stage is Stage.FIRST_TOUCH and reason == "no_username":
+        names = read(state)
+        return not (names.instagram_username or names.telegram_username)
     roles = [_role(message) for message in _messages(state)]
     if "human" in roles:
         latest = len(roles) - 1 - roles[::-1].index("human")

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
 from langgraph.graph import END, START, StateGraph
@@ -22,7 +23,10 @@ def check_builder(builder: object, ours: object) -> None:
         raise ConfigError(
             f"The state {builder.state_schema!r} has no keys: use a TypedDict, a dataclass or a Pydantic model."
         )
-    if builder.channels.get("sitniks", ours) != ours or "sitniks" in builder.managed:
+    theirs = builder.channels.get("sitniks", ours)
+    # To LangGraph, channels that are reduced by two different lambdas are equal.
+    same = theirs == ours and getattr(theirs, "operator", None) is getattr(ours, "operator", None)
+    if not same or "sitniks" in builder.managed:
         raise ConfigError(
             "The state's key `sitniks` is not what a sync writes: inherit SitniksState, declare it as "
             "`sitniks: mirt_sitniks.graph.SitniksValue`, or rename the host's own key."
@@ -31,10 +35,10 @@ def check_builder(builder: object, ours: object) -> None:
 
 def check_service(service: object) -> None:
     """Something with the verbs of `SitniksChatService` that a node calls."""
-    if not all(callable(getattr(service, verb, None)) for verb in ("sync", "sync_blocking", "skip")):
-        raise ConfigError(
-            f"service is a {type(service).__name__}: pass get_sitniks_chat_service() or a SitniksChatService."
-        )
+    verbs = all(callable(getattr(service, verb, None)) for verb in ("sync", "sync_blocking", "skip"))
+    if isinstance(service, type) or not verbs:
+        what = f"the class {service.__name__}" if isinstance(service, type) else f"a {type(service).__name__}"
+        raise ConfigError(f"service is {what}: pass get_sitniks_chat_service() or a SitniksChatService().")
 
 
 def checked_stage(stage: StageChoice) -> Stage | Callable[[Any], object] | None:
@@ -67,6 +71,8 @@ def check_then(then: object, name: str) -> None:
 
 def checked_sources(builder: Builder, after: str | Iterable[str] | None) -> list[str]:
     """The nodes of `after`, each there, named once, and with no other way out."""
+    if not isinstance(after, Iterable | None):
+        raise ConfigError(f"after is {after!r}: name a node of the builder, a list of them, or pass None.")
     sources = [] if after is None else [after] if isinstance(after, str) else list(after)
     if after is not None and not sources:
         raise ConfigError("after is empty: name at least one node, or pass None and route to `name` yourself.")
@@ -81,7 +87,8 @@ def checked_sources(builder: Builder, after: str | Iterable[str] | None) -> list
             raise ConfigError(f"after names {source!r} twice: name it once.")
         if source in starts or builder.branches.get(source):
             raise ConfigError(
-                f"after={source!r} already has an edge and would route twice: remove it, and name its goal as `then`."
+                f"after={source!r} already has an edge and would route twice: remove it, and name its goal as `then` "
+                "(a node has one sync; its stage may be a function)."
             )
         if _routes_by_command(builder, source):
             raise ConfigError(
@@ -105,6 +112,8 @@ def checked_name(builder: Builder, name: str | None, after: str | Iterable[str] 
 
 def returned(function: object) -> Any:
     """What a function, or an object's `__call__`, is annotated to return; None when that cannot be read."""
+    while isinstance(function, partial):
+        function = function.func
     for target in (function, getattr(function, "__call__", None)):  # noqa: B004
         try:
             hints = get_type_hints(target)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict
@@ -40,8 +40,11 @@ class WithReducers(TypedDict, total=False):
     seen: Annotated[list[str], operator.add]
 
 
-class WithMixin(AsTypedDict, SitniksState):
-    pass
+class WithMixin(MessagesState, SitniksState, total=False):
+    session_id: str
+    metadata: dict[str, Any]
+    escalation_reason: str | None
+    seen: list[str]
 
 
 @dataclass
@@ -210,6 +213,19 @@ def test_only_declared_keys_show_in_the_output(run: Run) -> None:
     hidden = run(host(AsTypedDict, FakeService()).compile(), dict(VALUE))
     assert shown["sitniks"]["stage"] == "escalation"
     assert set(hidden) == set(VALUE)
+
+
+@pytest.mark.parametrize("schema", [WithMixin, SitniksState, DeclaringDataclass, DeclaringModel])
+def test_a_host_can_be_described_as_json_schema(schema: Any) -> None:
+    """Studio and API servers ask a graph for the schemas of its input and output: `sitniks` is an object there."""
+    builder = StateGraph(schema)
+    builder.add_node("one", lambda state: {})
+    builder.add_edge(START, "one")
+    add_subgraph(builder, service=FakeService(), after="one", stage="escalation", then=END)
+    graph = builder.compile()
+    subgraph = build_subgraph(FakeService())
+    for found in (graph.get_input_jsonschema(), graph.get_output_jsonschema(), subgraph.get_output_jsonschema()):
+        assert found["properties"]["sitniks"]["type"] == "object"
 
 
 def test_input_and_output_schemas_of_the_host_stay_as_they_are(run: Run) -> None:

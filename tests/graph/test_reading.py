@@ -170,6 +170,10 @@ class TestIntentKey:
         assert intent_key(Stage.ESCALATION, None) is None
 
 
+# What a first touch leaves behind when nobody's name was known.
+NAMELESS = {"stage": "first_touch", "outcome": "skipped", "reason": "no_username"}
+
+
 class TestFirstTouch:
     @pytest.mark.parametrize(
         ("state", "under_way"),
@@ -177,6 +181,13 @@ class TestFirstTouch:
             ({}, False),
             ({"sitniks": {"first_touch": True}}, True),
             ({"sitniks": {"first_touch": False}}, False),
+            ({"sitniks": {"stage": "escalation", "outcome": "synced"}, "messages": [HUMAN, HUMAN]}, True),
+            ({"sitniks": {"stage": "give_requisites", "outcome": "queued"}}, True),
+            ({"sitniks": {"stage": "escalation", "outcome": "skipped", "reason": "no_username"}}, False),
+            ({"sitniks": {"stage": "escalation", "outcome": "disabled"}}, False),
+            ({"sitniks": NAMELESS, "messages": [HUMAN, AI, HUMAN]}, True),
+            ({"sitniks": NAMELESS, "messages": [HUMAN, AI, HUMAN], "instagram_username": "iryna"}, False),
+            ({"sitniks": NAMELESS, "step_number": 9, "metadata": {"telegram_username": "iryna"}}, False),
             ({"sitniks": {"first_touch": True}, "messages": [HUMAN], "step_number": 1}, True),
             ({"messages": [HUMAN]}, False),
             ({"messages": [SystemMessage("x"), HUMAN]}, False),
@@ -199,7 +210,7 @@ class TestFirstTouch:
         ],
     )
     def test_is_past_when_the_conversation_is_under_way(self, state: Any, under_way: bool) -> None:
-        """A recorded touch tells, else the messages, else the steps, else nobody knows."""
+        """A recorded stage tells, or a first touch for which there was no name; else the messages, else the steps."""
         assert is_under_way(state) is under_way
         assert decide(state, Stage.FIRST_TOUCH) is (None if under_way else Stage.FIRST_TOUCH)
         assert decide(state, Stage.ESCALATION) is Stage.ESCALATION

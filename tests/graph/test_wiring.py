@@ -2,6 +2,7 @@
 
 import operator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
@@ -39,6 +40,10 @@ async def asynchronously_commanding(state: State) -> "Command[Any]":
     return Command(goto="other")
 
 
+def configured(answer: str, state: State) -> Command[Literal["other"]]:
+    return Command(goto="other")
+
+
 class Commanding:
     def __call__(self, state: State) -> Command[Literal["other"]]:
         return Command(goto="other")
@@ -57,6 +62,7 @@ def builder() -> Any:
     graph.add_node("vaguely_commanding", vaguely_commanding)
     graph.add_node("asynchronously_commanding", asynchronously_commanding)
     graph.add_node("object_commanding", Commanding())
+    graph.add_node("partly_commanding", partial(configured, "so"))
     graph.add_node("destined", lambda state: Command(goto="other"), destinations=("other",))
     return graph
 
@@ -96,7 +102,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"after": "vaguely_commanding"}, r"routes by Command"),
     ({"after": "asynchronously_commanding"}, r"routes by Command"),
     ({"after": "object_commanding"}, r"routes by Command"),
+    ({"after": "partly_commanding"}, r"routes by Command"),
     ({"after": "destined"}, r"routes by Command"),
+    ({"after": plain}, r"after is <function plain.*>: name a node of the builder, a list of them, or pass None"),
     ({"name": "other"}, r"name='other' is already a node of the builder: give this sync another name"),
     ({"name": ""}, r"name='' cannot name a node"),
     ({"name": "a:b"}, r"name='a:b' cannot name a node: use text without '\|' and ':'"),
@@ -105,6 +113,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": 7}, r"name=7 cannot name a node"),
     ({"service": None}, r"service is a NoneType: pass get_sitniks_chat_service\(\)"),
     ({"service": AnyCallable()}, r"service is a AnyCallable: pass"),
+    ({"service": FakeService}, r"service is the class FakeService: pass get_sitniks_chat_service\(\) or"),
 ]
 
 
@@ -126,7 +135,7 @@ def test_the_same_place_twice_is_refused() -> None:
     """A second sync behind the same node would route twice."""
     graph = builder()
     add_subgraph(graph, service=FakeService(), after="one", stage="escalation", then=END)
-    with pytest.raises(ConfigError, match="after='one' already has an edge"):
+    with pytest.raises(ConfigError, match=r"after='one' already has an edge .* \(a node has one sync; its stage may"):
         add_subgraph(graph, service=FakeService(), after="one", stage="first_touch", then=END, name="again")
 
 
@@ -145,6 +154,10 @@ class OtherReducer(TypedDict, total=False):
     sitniks: Annotated[list[str], operator.add]
 
 
+class LambdaReducer(TypedDict, total=False):
+    sitniks: Annotated[dict[str, Any], lambda left, right: right]
+
+
 @dataclass
 class AsDataclass:
     sitniks: str = ""
@@ -159,7 +172,7 @@ class ManagedKey(TypedDict, total=False):
     sitniks: RemainingSteps
 
 
-@pytest.mark.parametrize("schema", [LastValueKey, OtherReducer, AsDataclass, AsModel, ManagedKey])
+@pytest.mark.parametrize("schema", [LastValueKey, OtherReducer, LambdaReducer, AsDataclass, AsModel, ManagedKey])
 def test_a_host_key_of_another_type_is_refused(schema: Any) -> None:
     """A host's own `sitniks` without our reducer would make two syncs in one superstep raise: said at build."""
     graph = StateGraph(schema)
