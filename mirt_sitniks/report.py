@@ -14,6 +14,11 @@ LOCKS: Mapping[str, str] = {
     "rate_limited": "the key rests after too many calls; the record is synced as soon as it may be used again",
 }
 
+SEARCHING = Error(
+    "chat_not_found",
+    "no chat has this user name yet: it is looked for again, for half an hour; is it spelled so there?",
+)
+
 
 def iso(seconds: float) -> str:
     """Unix time as ISO 8601 UTC with milliseconds and `Z`."""
@@ -66,6 +71,8 @@ def _outcome(
         return Outcome.SYNCED, None, None
     if lock and (not error or error.code not in SETTINGS_CODES):
         error = Error(lock[0], LOCKS.get(lock[0], lock[0]))
+    if not error and record.chat_id is None and record.search_attempt:
+        error = SEARCHING
     if error and (error.code in KEY_CODES or error.code in SETTINGS_CODES):
         return Outcome.FAILED, None, error
     return Outcome.QUEUED, None, error

@@ -14,7 +14,7 @@ import httpx
 from mirt_sitniks import direct
 from mirt_sitniks.budget import Limit
 from mirt_sitniks.client import SitniksClient
-from mirt_sitniks.drive import Driver
+from mirt_sitniks.drive import AT_ONCE, Driver
 from mirt_sitniks.errors import CrmError, StoreError
 from mirt_sitniks.fold import Rules
 from mirt_sitniks.people import People, Wanted
@@ -22,18 +22,24 @@ from mirt_sitniks.record import Intent, pending
 from mirt_sitniks.report import iso, result_of
 from mirt_sitniks.result import Outcome, SyncResult
 from mirt_sitniks.settings import SitniksSettings
+from mirt_sitniks.stages import EFFECTS
 from mirt_sitniks.stores.protocol import Recorded, Settled, Store, Terms, Verdict
 from mirt_sitniks.worker import SWEEP, Worker
 
 log = logging.getLogger("mirt_sitniks")
 
-DRAIN = 5.0
+LOOKED = "set instagram_username, telegram_username or user_nickname in the state or its metadata"
+
+# Less than the five seconds that closing may take in all.
+DRAIN, CLOSING = 4.5, 0.25
+RECORD_AGAIN = (0.2, 1.0)
 
 
 class Runtime:
     """Made on the I/O thread's loop, used there only.
 
-    A lease lasts three call timeouts, and a write without an answer can land for two.
+    A lease lasts three call timeouts, and a write without an answer can land for two. With a reply budget of 0 and no
+    worker a stage is only recorded: all calls are the worker processes'.
     """
 
     def __init__(
@@ -48,12 +54,13 @@ class Runtime:
     ) -> None:
         self.settings, self.store, self._own_store = settings, store, own_store
         key = settings.api_key.get_secret_value()
+        limit = Limit(settings.rate_limit.calls, settings.rate_limit.seconds)
         self.client = SitniksClient(settings.api_url, key, timeout=settings.timeout, client_factory=client_factory)
         wanted = Wanted(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
         terms = Terms(
             key=hashlib.sha256(key.encode()).hexdigest()[:16],
-            limit=Limit(settings.rate_limit.calls, settings.rate_limit.seconds),
-            lease=3 * settings.timeout,
+            limit=limit,
+            lease=3 * max(settings.timeout, limit.grace),
             lookback=60.0 * settings.lookback_minutes,
             who=f"{socket.gethostname()}:{os.getpid()}",
         )
@@ -61,6 +68,7 @@ class Runtime:
         self.driver = Driver(store, terms, self.client, People(wanted, time.monotonic), rules)
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._tell)
         self._polls = worker
+        self._want = AT_ONCE if worker or settings.reply_budget > 0 else 0
         self._waiting: dict[str, set[asyncio.Future[Settled]]] = {}
         if worker:
             self.worker.start()
@@ -68,8 +76,9 @@ class Runtime:
     async def sync(self, intent: Intent, *, first_touch: bool) -> SyncResult:
         """Record, drive or leave to who drives, report: what is known when the reply budget ends."""
         asked = self.driver.clock()
+        told = {"session": intent.session, "stage": intent.stage.value}
         try:
-            recorded = await self.store.record(self.driver.terms, intent)
+            recorded = await self._record(intent, asked)
         except StoreError as error:
             return await self._without_store(intent, error, first_touch)
         settled = Settled(recorded.record, wait=recorded.wait, lock=recorded.lock, now=recorded.now)
@@ -87,9 +96,22 @@ class Runtime:
             lock=settled.lock,
             first_touch=first_touch,
         )
+        if recorded.verdict is Verdict.NO_USERNAME:
+            log.warning("sitniks: nothing is synced, no user name of the customer is known: %s", LOOKED, extra=told)
         if skipped:
             return replace(result, outcome=Outcome.SKIPPED, reason=recorded.verdict.value, error=None)
         return result
+
+    async def _record(self, intent: Intent, asked: float) -> Recorded:
+        """Record, and again when the store fails only after the caller was told `queued`: that is a promise."""
+        for pause in RECORD_AGAIN:
+            try:
+                return await self.store.record(self.driver.terms, intent, want=self._want)
+            except StoreError:
+                if self.driver.clock() - asked < self.settings.reply_budget:
+                    raise
+            await asyncio.sleep(pause)
+        return await self.store.record(self.driver.terms, intent, want=self._want)
 
     def _worth_waiting(self, recorded: Recorded) -> bool:
         """Whether the record can move within the reply budget."""
@@ -148,11 +170,20 @@ class Runtime:
             status, manager = await direct.write_once(self.driver, intent.chat_id, intent.stage)
         except CrmError:
             return result
-        return replace(result, outcome=Outcome.SYNCED, status=status, manager_id=manager)
+        written = replace(result, status=status, manager_id=manager)
+        if EFFECTS[intent.stage].role and manager is None:
+            return written
+        return replace(written, outcome=Outcome.SYNCED)
 
     async def aclose(self) -> None:
         """End within five seconds: claim no more, let running drives finish, close what was opened here."""
         await self.worker.drain(DRAIN)
-        await self.client.aclose()
-        if self._own_store:
-            await self.store.aclose()
+        try:
+            async with asyncio.timeout(CLOSING):
+                await self.client.aclose()
+        except Exception as error:
+            # A host's own client may do anything; what is to be kept is in the store.
+            log.warning("sitniks: the HTTP client did not close: %s", type(error).__name__)
+        finally:
+            if self._own_store:
+                await self.store.aclose()

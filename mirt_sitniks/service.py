@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,7 +17,7 @@ import httpx
 
 from mirt_sitniks import direct
 from mirt_sitniks.drive import contact
-from mirt_sitniks.errors import ConfigError, SitniksError
+from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
 from mirt_sitniks.finding import CLOCK_SLACK, Contact, choose, finished
 from mirt_sitniks.intent import intent_key
 from mirt_sitniks.io_thread import IoThread
@@ -65,6 +66,9 @@ class SitniksChatService:
         self._worker, self._sweep = worker, sweep
         self._io = IoThread()
         self._runtime: tuple[int, Runtime] | None = None
+        if not self.settings.enabled and (self.settings.api_url or self.settings.api_key.get_secret_value()):
+            missing = "SNITKIX_API_KEY" if self.settings.api_url else "SNITKIX_API_URL"
+            log.warning("sitniks: disabled, nothing will reach the CRM: %s is not set", missing)
 
     @property
     def enabled(self) -> bool:
@@ -85,7 +89,8 @@ class SitniksChatService:
     ) -> SyncResult:
         """Record that the session has come to `stage`, and bring the CRM there.
 
-        `intent` makes repeated calls one event: by default a fresh one each call, for a first touch one a session.
+        `intent` makes repeated calls of one stage one event: by default a fresh one each call, for a first touch one a
+        session.
         `chat_id` is a hint from an earlier result, used while the store does not know the chat; `first_touch` is kept
         in the result. Waits at most `reply_budget` seconds; what is not done by then is `queued` and goes on by itself.
         """
@@ -194,7 +199,8 @@ class SitniksChatService:
 
         async def write(runtime: Runtime) -> bool:
             await direct.call(runtime.driver, SetStatus(chat_id, status))
-            await runtime.store.observe(chat_id, status=status)
+            with suppress(StoreError):
+                await runtime.store.observe(chat_id, status=status)
             return True
 
         return await self._verb("update_chat_status", write, False) if chat_id and status else False
@@ -204,7 +210,8 @@ class SitniksChatService:
 
         async def write(runtime: Runtime) -> bool:
             await direct.call(runtime.driver, UpdateChat(chat_id, manager_id=manager_id))
-            await runtime.store.observe(chat_id, manager_id=manager_id)
+            with suppress(StoreError):
+                await runtime.store.observe(chat_id, manager_id=manager_id)
             return True
 
         return await self._verb("assign_manager", write, False) if chat_id else False
@@ -216,10 +223,12 @@ class SitniksChatService:
     async def aclose(self) -> None:
         """End within five seconds; what is unfinished stays in the store and is picked up by the next process."""
         made, self._runtime = self._runtime, None
-        if made and made[0] == os.getpid():
-            await asyncio.shield(asyncio.wrap_future(self._io.submit(made[1].aclose)))
-        self._io.stop()
-        _forget_default(self)
+        try:
+            if made and made[0] == os.getpid():
+                await asyncio.shield(asyncio.wrap_future(self._io.submit(made[1].aclose)))
+        finally:
+            self._io.stop()
+            _forget_default(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -261,7 +270,7 @@ class SitniksChatService:
         return Intent(
             session=str(session),
             stage=known,
-            key=intent_key(known, None) or key or f"{known.value}:{uuid.uuid4().hex}",
+            key=intent_key(known, None) or _event(known, str(key) if key else uuid.uuid4().hex),
             instagram=normalise_username(instagram),
             telegram=normalise_username(telegram),
             chat_id=chat_id,
@@ -313,6 +322,11 @@ class SitniksChatService:
         log.error("sitniks: a sync failed: %s", type(error).__name__, extra={"session": intent.session})
         state = {"code": "unavailable", "message": f"the sync failed with {type(error).__name__}: see the log"}
         return SyncResult(intent.stage, iso(time.time()), Outcome.FAILED, first_touch=first_touch, error=state)
+
+
+def _event(stage: Stage, key: str) -> str:
+    """An intent's key with its stage in front, as our own node already writes it."""
+    return key if key.startswith(f"{stage.value}:") else f"{stage.value}:{key}"
 
 
 _default: SitniksChatService | None = None

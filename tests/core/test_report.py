@@ -31,6 +31,15 @@ def test_a_converged_record_is_synced_with_what_was_confirmed() -> None:
     assert done.first_touch
 
 
+def test_a_chat_that_is_not_there_is_told_while_it_is_looked_for() -> None:
+    """Queued, but not as if the CRM were only busy: a misspelled user name looks like this."""
+    waiting = replace(record_at(FIRST), chat_id=None, search_attempt=1)
+    assert result(waiting).outcome is Outcome.QUEUED
+    assert (result(waiting).error or {})["code"] == "chat_not_found"
+    assert result(replace(waiting, search_attempt=0)).error is None
+    assert (result(waiting, lock=("rate_limited", 60.0)).error or {})["code"] == "rate_limited"
+
+
 def test_a_seen_value_is_not_reported_as_confirmed() -> None:
     """What the CRM showed before the intent proves nothing."""
     waiting = result(record_at(FIRST))

@@ -10,16 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import mirt_sitniks
-from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.errors import ConfigError, StoreError
 from mirt_sitniks.result import Outcome
+from mirt_sitniks.runtime import Runtime
 from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
 from mirt_sitniks.stages import Stage
 from mirt_sitniks.stores.memory import MemoryStore
+from mirt_sitniks.stores.protocol import Terms
 from mirt_sitniks.stores.sqlite import SqliteStore
-from tests.service.shop import Shop, synced, touch
+from tests.service.shop import Shop, synced, touch, wait_until
 
 STAGES = ("first_touch", "give_requisites", "escalation")
 
@@ -139,6 +142,32 @@ assert third.outcome == "synced", third
         asyncio.run(service.aclose())
         synced(touch(service, "escalation"))
 
+    def test_row23_a_host_client_that_does_not_close_stops_nothing(
+        self, shop: Shop, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """`aclose` raises nothing and closes the rest: the store that was opened here opens again."""
+
+        class Stuck(httpx.AsyncClient):
+            async def aclose(self) -> None:
+                await super().aclose()
+                raise httpx.ReadError("no")
+
+        closed: list[object] = []
+        service = SitniksChatService(shop.settings(database=":memory:"), client_factory=Stuck)
+        synced(touch(service))
+        made = service._runtime
+        assert made
+        close = made[1].store.aclose
+
+        async def aclose() -> None:
+            closed.append(None)
+            await close()
+
+        made[1].store.aclose = aclose  # type: ignore[method-assign]
+        asyncio.run(service.aclose())
+        assert closed == [None]
+        assert "the HTTP client did not close: ReadError" in caplog.text
+
     def test_row23_as_a_context_manager(self, shop: Shop) -> None:
         """Opened by the first use, closed at the end; an own store is closed, a borrowed one is not."""
 
@@ -148,6 +177,43 @@ assert third.outcome == "synced", third
 
         asyncio.run(visit())
         assert shop.sandbox.chat(shop.chat)["status"] == "Взято в роботу"
+
+
+def test_a_message_id_names_one_event_of_each_stage(shop: Shop) -> None:
+    """A host that passes its message's id as `intent` for two stages has told of two events; each of them once."""
+    service = shop.service()
+    for stage in ("give_requisites", "escalation", "escalation"):
+        synced(touch(service, stage, intent="message-1"))
+    shop.shows("AI Увага", 102)
+    assert [line.key for line in asyncio.run(shop.store.ledger("s")) if line.kind == "intent"] == [
+        "give_requisites:message-1",
+        "escalation:message-1",
+    ]
+
+
+def test_a_process_that_only_records_calls_nobody(shop: Shop) -> None:
+    """With a reply budget of 0 and no worker, all calls are left to whoever works."""
+    recorder = shop.service(reply_budget=0.0, worker=False)
+    assert touch(recorder).outcome is Outcome.QUEUED
+    wait_until(lambda: "s" in shop.store.rows.records)
+    assert asyncio.run(shop.service(worker=False).reconcile()) == 1
+    shop.shows("Взято в роботу", 101)
+    assert shop.record().token == 1
+
+
+@pytest.mark.parametrize(("timeout", "rate_limit"), [(0.1, "9/10.5"), (10.0, "9/10.5"), (0.1, "9/600")])
+def test_a_lease_outlasts_a_call_and_its_grant(shop: Shop, timeout: float, rate_limit: str) -> None:
+    """However short the timeout: who may still send has the lease, and the default is half a minute."""
+
+    async def terms() -> Terms:
+        runtime = Runtime(
+            shop.settings(timeout=timeout, rate_limit=rate_limit), shop.store, own_store=False, worker=False
+        )
+        return runtime.driver.terms
+
+    made = asyncio.run(terms())
+    assert made.lease > timeout + made.limit.grace
+    assert timeout != 10.0 or made.lease == 30.0
 
 
 def test_row17_two_services_sync_one_session(shop: Shop, tmp_path: Path) -> None:
@@ -200,6 +266,30 @@ class TestRow24:
         assert asyncio.run(service.reconcile()) == 0
         assert shop.sandbox.calls == ()
         assert list(Path().iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("missing", "named"),
+        [
+            ({"api_url": ""}, ["SNITKIX_API_URL"]),
+            ({"api_key": ""}, ["SNITKIX_API_KEY"]),
+            ({"api_url": "", "api_key": ""}, []),
+        ],
+    )
+    def test_row24_half_a_configuration_is_said_loudly(
+        self, shop: Shop, caplog: pytest.LogCaptureFixture, missing: Any, named: list[str]
+    ) -> None:
+        """An address without a key, or a key without an address, is a mistake; neither of them is a choice."""
+        shop.service(rate_limit="9/10.5", **missing)
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert warnings == [f"sitniks: disabled, nothing will reach the CRM: {name} is not set" for name in named]
+
+    def test_row24_a_missing_user_name_is_said_with_where_to_put_it(
+        self, shop: Shop, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The likeliest first mistake: skipped, and a warning that names the keys."""
+        result = touch(shop.service(), telegram_username=None)
+        assert (result.outcome, result.reason) == (Outcome.SKIPPED, "no_username")
+        assert "instagram_username, telegram_username or user_nickname" in caplog.text
 
     @pytest.mark.parametrize(
         ("stage", "session", "reason"),
@@ -312,6 +402,20 @@ class TestVerbs:
         assert (shop.record().observed.status.value, shop.record().observed.manager.value) == ("ОПЛАЧЕНО", 103)
         assert asyncio.run(service.update_chat_status("0" * 24, "ОПЛАЧЕНО")) is False
         assert asyncio.run(service.assign_manager("", 103)) is False
+
+    def test_a_confirmed_write_is_true_whatever_the_store_says(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The CRM has confirmed it; that nobody could note it is no failure of the write."""
+
+        async def observe(*_: object, **__: object) -> None:
+            raise StoreError("away")
+
+        monkeypatch.setattr(shop.store, "observe", observe)
+        service = shop.service()
+        assert asyncio.run(service.update_chat_status(shop.chat, "ОПЛАЧЕНО")) is True
+        assert asyncio.run(service.assign_manager(shop.chat, 103)) is True
+        shop.shows("ОПЛАЧЕНО", 103)
 
     def test_the_three_handlers(self, shop: Shop) -> None:
         """Names are needed once only; the results work like the original's dicts."""
