@@ -100,16 +100,16 @@ def _parser() -> argparse.ArgumentParser:
     command(
         "worker",
         _worker,
-        "Finish in a process of its own what hosts have left unfinished",
+        "Finish unfinished syncs in a separate process",
         "Runs until SIGTERM or Ctrl+C, then ends within five seconds; a second signal ends it at once.",
     )
 
     sandbox = command("sandbox", _sandbox, "Serve a local Sitniks with a board in the browser", "Ctrl+C ends it.")
     sandbox.add_argument("--port", type=_port, default=8765, help="default: 8765; 0: a free one")
-    sandbox.add_argument("--speed", type=_speed, default=1.0, help="how much faster its limits pass (default: 1)")
-    sandbox.add_argument("--key", type=_key, default="sandbox-key", help="the key it lets in (default: sandbox-key)")
+    sandbox.add_argument("--speed", type=_speed, default=1.0, help="how many times faster its clock runs (default: 1)")
+    sandbox.add_argument("--key", type=_key, default="sandbox-key", help="the key it accepts (default: sandbox-key)")
 
-    migrations = command("migrations", _migrations, "Hand out the SQL that makes the Supabase tables")
+    migrations = command("migrations", _migrations, "Print or copy the SQL that creates the Supabase tables")
     what = migrations.add_mutually_exclusive_group(required=True)
     what.add_argument("--print", action="store_true", help="all of it, for the SQL editor")
     what.add_argument("--copy", type=Path, metavar="DIR", help="as files for the Supabase CLI (supabase/migrations)")
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     prune = command(
         "prune",
         _prune,
-        "Delete what is finished and old from the store",
+        "Delete old ledger entries, and old records that are finished",
         "An old stage that is replayed after its ledger entry is gone acts again: keep more than a replay can reach.",
     )
     prune.add_argument("--older-than", type=_age, required=True, metavar="AGE", help="like 30d, 12h or 8w")
@@ -140,13 +140,13 @@ def _version() -> str:
 
 def _port(text: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535, 0 for a free one")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535, 0 for a free one")
     return int(text)
 
 
 def _speed(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or float(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no speed: give a number above 0, like 10")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a speed: give a number above 0, like 10")
     return float(text)
 
 
@@ -165,7 +165,7 @@ def _session(text: str) -> str:
 def _age(text: str) -> float:
     found = re.fullmatch("([0-9]{1,5})([hdw])", text)
     if not found or int(found[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no age: give hours, days or weeks, like 12h, 30d or 8w")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age: give hours, days or weeks, like 12h, 30d or 8w")
     return int(found[1]) * AGES[found[2]]
 
 
@@ -227,7 +227,7 @@ def _migrations(arguments: argparse.Namespace) -> int:
 
 def _forget(arguments: argparse.Namespace) -> int:
     rows = _with_store(lambda store: store.forget(arguments.session))
-    print(f"Erased rows: {rows}" if rows else "Nothing is known of this session.")
+    print(f"Erased rows: {rows}" if rows else "Nothing is known about this session.")
     return 0
 
 

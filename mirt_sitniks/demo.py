@@ -115,7 +115,9 @@ class Demo:
         state = self.says(IRYNA, "Беру блакитну на 104! Надішліть, будь ласка, реквізити")
         if not state.get("__interrupt__"):
             self.missed.append("the graph did not stop at its interrupt")
-        self.view.note("The graph waits in interrupt(). Олена sees the money and sets ОПЛАЧЕНО in the CRM by hand.")
+        self.view.note(
+            "The graph waits in interrupt(). Олена, a manager, sees the payment and sets ОПЛАЧЕНО in the CRM by hand."
+        )
         self.sandbox.person_sets(self.chats[IRYNA], status="ОПЛАЧЕНО")
         self.resumes(IRYNA, True, "Command(resume=True): the payment has come")
         self.arrived(IRYNA)
@@ -249,7 +251,7 @@ def run(*, keep: bool = False, port: int = 0, view: View | None = None) -> int:
     ):
         service = TimedService(_settings(sandbox, Path(folder, "sitniks.sqlite3")))
         try:
-            view.begin(sandbox.url, ANSWERS_AFTER)
+            view.begin(sandbox.url, ANSWERS_AFTER, keep=keep)
             # A host's service has been open for long when a customer writes.
             asyncio.run(service.reconcile(0))
             began = time.perf_counter()

@@ -60,15 +60,16 @@ class View:
         self.chapters = 0
         self._before: dict[str, Row] = {}
 
-    def begin(self, url: str, answers_after: float) -> None:
-        """Say what is going to happen, and where to look."""
+    def begin(self, url: str, answers_after: float, *, keep: bool = False) -> None:
+        """Say what is going to happen, and where to look; with `keep` the board outlives the demo."""
         self._print()
         self._print(Text("mirt-sitniks demo", "bold"))
         self._print(
             "A shop's LangGraph graph talks to customers; the plugin keeps the CRM in step. Everything runs on this "
             f"machine: a local Sitniks that answers after {answers_after * 1000:.0f} ms, an SQLite store, no key."
         )
-        self._print(Text.assemble("Board in the browser: ", (url, "bold cyan")))
+        ends = "" if keep else " (closes at the end, unless --keep)"
+        self._print(Text.assemble("Board in the browser: ", (url, "bold cyan"), ends))
 
     def chapter(self, title: str, about: str) -> None:
         """Begin a conversation."""
@@ -126,7 +127,7 @@ class View:
         facts.add_column(no_wrap=True)
         facts.add_row("CRM calls", f"{sum(calls.values())}: {kinds}")
         facts.add_row("Busiest 10 s", f"{busiest} calls, the CRM allows 10")
-        facts.add_row("Longest hold", f"{longest * 1000:.0f} ms, while the CRM hung; the reply budget is {budget:g} s")
+        facts.add_row("Longest hold", f"{longest:.1f} s, while the CRM hung; the reply budget is {budget:g} s")
         facts.add_row("Everything arrived", Text("no", "bold red") if problems else Text("yes", "bold green"))
         facts.add_row("Took", f"{seconds:.1f} s")
         self._print(facts)

@@ -118,7 +118,7 @@ async def _counted(settings: SitniksSettings, store: Store) -> AsyncIterator[Fin
         yield Finding(
             "Worker",
             False,
-            f"{_many(late, 'session')} should have been synced ten minutes ago or earlier: nobody finishes them",
+            f"{_many(late, 'session')} overdue by ten minutes or more: nothing is finishing them",
             "run `mirt-sitniks worker` beside the host, or keep the host's service with worker=True running",
         )
 
@@ -196,16 +196,16 @@ async def _listed(settings: SitniksSettings, store: Store) -> tuple[Manager, ...
 def _refused(settings: SitniksSettings, error: CrmError) -> Iterable[Finding]:
     """What an answer that is none says of address, key and plan."""
     address = Finding("Address", True, settings.api_url)
-    later = Finding("Managers", None, "not checked: first the above")
+    later = Finding("Managers", None, "not checked: fix the above first")
     if error.code == "unauthorized":
         cure = "copy the key again from Sitniks into SNITKIX_API_KEY"
         return address, Finding("Key", False, "Sitniks refuses it (401)", cure), later
     if error.code == "plan_required":
-        cure = "book a plan that has the Open API, or use the key of an account that has it"
+        cure = "upgrade to a plan that has the Open API, or use the key of an account that has it"
         return address, Finding("Key", True, "accepted"), Finding("Plan", False, "has no Open API (403)", cure), later
     if error.code == "rate_limited":
         cure = "wait a minute; if it comes back, find what else uses this key"
-        return address, Finding("Key", False, "rests, because it was used for too many calls", cure), later
+        return address, Finding("Key", False, "locked for now after too many calls", cure), later
     return _from_message("Address", f"{settings.api_url}: {error.message}"), later
 
 
@@ -216,7 +216,7 @@ def _person(role: Role, settings: SitniksSettings, managers: tuple[Manager, ...]
     person, variable = pick(role, wanted, managers), VARIABLES[field][0]
     ai = pick(Role.AI, wanted, managers)
     if role is Role.HUMAN and isinstance(person, Nobody) and isinstance(ai, Nobody):
-        return Finding(name, False, "nobody, while it is not known who the AI is", f"do the above, or set {variable}")
+        return Finding(name, False, "nobody, while it is not known who the AI is", f"fix the above, or set {variable}")
     if isinstance(person, Nobody):
         return _from_message(name, person.message)
     if person is None or person.name is None:
@@ -235,7 +235,7 @@ def _person(role: Role, settings: SitniksSettings, managers: tuple[Manager, ...]
 
 def _from_message(name: str, message: str) -> Finding:
     """A message of ours as a finding: they all end with the cure."""
-    for mark in (" cannot be right: ", "; ", ": "):
+    for mark in (" cannot be right: ", " is not set: ", "; ", ": "):
         text, found, cure = message.partition(mark) if mark.startswith(" ") else message.rpartition(mark)
         if found:
             return Finding(name, False, text + mark.rstrip(":; "), cure.rstrip("."))
@@ -244,7 +244,7 @@ def _from_message(name: str, message: str) -> Finding:
 
 def _dotenv() -> str:
     path = Path(".env")
-    return str(path.resolve()) if path.is_file() else ".env (there is none here)"
+    return str(path.resolve()) if path.is_file() else ".env (none here)"
 
 
 def _file(database: str) -> str:

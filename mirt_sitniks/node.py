@@ -82,7 +82,7 @@ def chooser(stage: Stage | Callable[[Any], object] | None, view: Callable[[Value
         try:
             return decide(values, stage(view(values)))
         except Exception as exc:
-            logger.error("The stage function raised %s at %s: nothing is synced", *_origin(exc))
+            logger.error("sitniks: the stage function raised %s at %s, nothing is synced", *_origin(exc))
             return None
 
     return choose
@@ -163,12 +163,12 @@ class _Visit:
 
     def skipped(self, service: SyncService) -> SyncResult:
         reason = self.obstacle or ""
-        logger.warning("Nothing is synced: %s", reason, extra={"stage": self.stage, "reason": reason})
+        logger.warning("sitniks: nothing is synced: %s", reason, extra={"stage": self.stage, "reason": reason})
         return service.skip(self.stage, reason, first_touch=self.reading.first_touch)
 
     def failed(self, exc: BaseException) -> SyncResult:
         """The service broke its promise not to raise: the dialogue goes on all the same."""
-        logger.error("The sync raised %s at %s", *_origin(exc), extra={"stage": self.stage})
+        logger.error("sitniks: the sync raised %s at %s", *_origin(exc), extra={"stage": self.stage})
         return SyncResult(
             stage=self.stage,
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

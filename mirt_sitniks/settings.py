@@ -218,17 +218,19 @@ def _problem(settings: SitniksSettings) -> str | None:
     if most > _VENDOR_CALLS and not is_loopback(settings.api_url):
         return _wrong("rate_limit")
     if settings.store_kind == "supabase":
-        if not _is_address(settings.supabase_url, in_network=True):
-            return _wrong("supabase_url")
-        key = settings.supabase_key
-        if not key or not _is_sendable(key) or _is_public(key.get_secret_value()):
+        url, key = settings.supabase_url, settings.supabase_key
+        if not _is_address(url, in_network=True):
+            return _wrong("supabase_url", "cannot be right" if url else "is not set")
+        if not key:
+            return _wrong("supabase_key", "is not set")
+        if not _is_sendable(key) or _is_public(key.get_secret_value()):
             return _wrong("supabase_key")
     return None
 
 
-def _wrong(field: str) -> str:
+def _wrong(field: str, how: str = "cannot be right") -> str:
     variable = VARIABLES[field][0] if field in VARIABLES else field
-    return f"{variable} cannot be right: {_CURES.get(field, 'correct it or remove it')}."
+    return f"{variable} {how}: {_CURES.get(field, 'correct it or remove it')}."
 
 
 def _is_address(url: str, *, in_network: bool = False) -> bool:

@@ -221,10 +221,15 @@ def format_time(moment: datetime) -> str:
 
 
 def normalise_username(value: object) -> str | None:
-    """A user name in the one form that is compared: no outer spaces, no leading `@`, letter case folded; else None."""
+    """A user name in the one form that is compared: no outer spaces, no leading `@`, letter case folded; else None.
+
+    The address of a profile (`https://instagram.com/anna`, `t.me/anna`) is the name in it.
+    """
     if not isinstance(value, str):
         return None
-    return re.sub(r"^[\s@]+|\s+$", "", _clean(value)).casefold() or None
+    name = re.sub(r"^[\s@]+|\s+$", "", _clean(value)).casefold()
+    profile = re.match(r"(?:https?://)?(?:www\.)?(?:instagram\.com|t\.me)/@*([^/?#\s@]+)", name)
+    return (profile[1] if profile else name) or None
 
 
 def _chat_path(chat_id: str, rest: str = "") -> str:
@@ -432,8 +437,11 @@ def _bad_response(call: object, status: int, what: str, *, unsure: bool = False)
 
 _MEANINGS: Mapping[int, tuple[type[CrmError], str]] = {
     401: (Unauthorized, "the key is refused; put a valid one into SNITKIX_API_KEY."),
-    403: (PlanRequired, "the account's plan has no Open API; book one that has it, or check SNITKIX_API_KEY."),
-    404: (NotFound, "the chat is not there (deleted, or SNITKIX_API_URL and SNITKIX_API_KEY are another account's)."),
+    403: (PlanRequired, "the account's plan has no Open API; upgrade to a plan that has it, or check SNITKIX_API_KEY."),
+    404: (
+        NotFound,
+        "the chat is not there (deleted, or SNITKIX_API_URL and SNITKIX_API_KEY belong to another account).",
+    ),
     408: (CallTimeout, "the request took too long; raise SITNIKS_TIMEOUT if this lasts."),
 }
 

@@ -155,7 +155,7 @@ def _log(record: Record) -> None:
         seen = record.observed
         log.info("sitniks: arrived", extra={**ids, "status": seen.status.value, "manager": seen.manager.value})
     elif record.observed.error:
-        log.warning("sitniks: not yet", extra={**ids, "code": record.observed.error.code})
+        log.warning("sitniks: not synced yet", extra={**ids, "code": record.observed.error.code})
 
 
 def _code(error: Exception) -> str:

@@ -327,8 +327,21 @@ def test_a_sandbox_may_be_asked_faster() -> None:
     ("values", "variable"),
     [
         ({}, "SUPABASE_URL"),
-        ({"supabase_key": "sb_secret_x"}, "SUPABASE_URL"),
+        ({"supabase_url": " ", "supabase_key": "sb_secret_x"}, "SUPABASE_URL"),
         ({"supabase_url": SUPABASE}, "SUPABASE_KEY"),
+        ({"supabase_url": SUPABASE, "supabase_key": "\n"}, "SUPABASE_KEY"),
+    ],
+)
+def test_a_supabase_that_lacks_a_part_says_which(values: dict[str, Any], variable: str) -> None:
+    """What is not there is not called wrong."""
+    message = refusal(store="supabase", **values)
+    assert message.startswith(f"{variable} is not set: ")
+    assert message.endswith("or set SITNIKS_STORE=sqlite.")
+
+
+@pytest.mark.parametrize(
+    ("values", "variable"),
+    [
         ({"supabase_url": "abc.supabase.co", "supabase_key": "sb_secret_x"}, "SUPABASE_URL"),
         ({"supabase_url": "http://abc.supabase.co", "supabase_key": "sb_secret_x"}, "SUPABASE_URL"),
         ({"supabase_url": SUPABASE, "supabase_key": "sb_secret x"}, "SUPABASE_KEY"),

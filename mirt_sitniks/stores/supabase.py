@@ -234,4 +234,4 @@ _FULL = ("25006", "53100")
 _MIGRATE = "run the SQL of `mirt-sitniks migrations --print` in the project's SQL editor"
 _KEY = "set SUPABASE_KEY to the project's service_role key or to one that begins with sb_secret_"
 _REACH = "check SUPABASE_URL, the network and that the project is not paused"
-_FINDINGS = {"missing": "missing are", "denied": "this key may not use", "open": "strangers may use"}
+_FINDINGS = {"missing": "missing:", "denied": "this key has no right to:", "open": "open to anon or authenticated:"}

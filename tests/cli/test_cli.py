@@ -53,20 +53,20 @@ def amounts(path: Path) -> dict[str, int]:
     [
         ([], "name a command: demo, doctor"),
         (["dem"], "'dem'"),
-        (["demo", "--port", "eighty"], "'eighty' is no port: give a number from 0 to 65535"),
-        (["demo", "--port", "70000"], "'70000' is no port"),
+        (["demo", "--port", "eighty"], "'eighty' is not a port: give a number from 0 to 65535"),
+        (["demo", "--port", "70000"], "'70000' is not a port"),
         (["demo", "--port"], "--port"),
         (["demo", "--loud"], "--loud"),
         (["demo", "--kee"], "--kee"),
-        (["sandbox", "--speed", "0"], "'0' is no speed: give a number above 0"),
-        (["sandbox", "--speed", "nan"], "'nan' is no speed"),
+        (["sandbox", "--speed", "0"], "'0' is not a speed: give a number above 0"),
+        (["sandbox", "--speed", "nan"], "'nan' is not a speed"),
         (["sandbox", "--key", "with space"], "a key is made of ASCII letters"),
         (["forget"], "session"),
         (["forget", " "], "the session id is empty"),
         (["prune"], "--older-than"),
-        (["prune", "--older-than", "30m"], "'30m' is no age: give hours, days or weeks, like 12h"),
-        (["prune", "--older-than", "0d"], "'0d' is no age"),
-        (["prune", "--older-than=-1d"], "'-1d' is no age"),
+        (["prune", "--older-than", "30m"], "'30m' is not an age: give hours, days or weeks, like 12h"),
+        (["prune", "--older-than", "0d"], "'0d' is not an age"),
+        (["prune", "--older-than=-1d"], "'-1d' is not an age"),
         (["migrations"], "--print --copy"),
         (["migrations", "--print", "--copy", "x"], "not allowed with argument"),
     ],
@@ -113,7 +113,7 @@ def test_forget_erases_one_customer(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("forget", "one")
     assert (code, out) == (0, "Erased rows: 2\n")
     assert amounts(path)["records"] == amounts(path)["ledger"] == 1
-    assert run("forget", "one") == (0, "Nothing is known of this session.\n", "")
+    assert run("forget", "one") == (0, "Nothing is known about this session.\n", "")
 
 
 def test_prune_deletes_what_is_old(run: Run, tmp_path: Path) -> None:

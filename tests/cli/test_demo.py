@@ -101,7 +101,7 @@ def test_the_board_stays_open(shown: Shown) -> None:
     """With `--keep` the page is served until Ctrl+C, and its address stands at the top too."""
     assert "<html" in shown.board
     assert len(set(re.findall(r"http://127\.0\.0\.1:\d+", shown.text))) == 1
-    assert "Board in the browser: http://127.0.0.1:" in shown.text
+    assert re.search(r"^Board in the browser: http://127\.0\.0\.1:\d+ *$", shown.text, re.MULTILINE)
 
 
 def test_its_transcript(shown: Shown) -> None:
@@ -133,6 +133,7 @@ def test_its_transcript(shown: Shown) -> None:
     assert "! The CRM hangs" in text
     assert re.search(r"queued, arrives later.*\n +chat .*\n.*\n +oksana.example +Instagram +Взято в роботу", text)
     assert re.search(r"CRM  ✓ arrived by itself after \d+\.\d s", text)
+    assert re.search(r"^Longest hold +1\.\d s, while the CRM hung; the reply budget is 1\.5 s$", text, re.MULTILINE)
     assert "3× list chats" in text
     assert "1× list managers" in text
 
@@ -246,6 +247,7 @@ def test_a_wrong_end_is_exit_code_1(run: Run, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Demo, "run", fail)
     code, out, err = run("demo")
     assert (code, err) == (1, "")
+    assert "(closes at the end, unless --keep)" in out
     assert "! Something did not arrive within 20 s." in out
     assert re.search(r"^Everything arrived +no *$", out, re.MULTILINE)
     assert "✗ iryna.example never wrote" in out

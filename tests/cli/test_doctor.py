@@ -50,7 +50,7 @@ def test_all_is_well(doctor: Doctor, tmp_path: Path) -> None:
     assert code == 0
     assert re.search(CHECKED, out)
     for said in (
-        "✓ Settings      from the environment and .env (there is none here)",
+        "✓ Settings      from the environment and .env (none here)",
         f"✓ Store         0 sessions, 0 unfinished (sqlite, {tmp_path / 'sitniks.sqlite3'})",
         f"✓ Address       {doctor.sandbox.url}",
         "✓ Key           accepted",
@@ -109,7 +109,7 @@ def test_a_wrong_key(doctor: Doctor) -> None:
     assert "✓ Store" in out
     assert "✗ Key           Sitniks refuses it (401)" in out
     assert "→ copy the key again from Sitniks into SNITKIX_API_KEY" in out
-    assert "· Managers      not checked: first the above" in out
+    assert "· Managers      not checked: fix the above first" in out
     assert doctor.sandbox.count() == 1
 
 
@@ -120,7 +120,7 @@ def test_a_trial_plan(doctor: Doctor) -> None:
     assert code == 1
     assert "✓ Key           accepted" in out
     assert "✗ Plan          has no Open API (403)" in out
-    assert "→ book a plan" in out
+    assert "→ upgrade to a plan that has the Open API" in out
 
 
 def test_a_refused_key_is_asked_again_and_ends_its_rest(doctor: Doctor, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_resting_key(doctor: Doctor) -> None:
     code, out = doctor.ask()
     assert code == 1
     assert "✓ Address" in out
-    assert "✗ Key           rests, because it was used for too many calls" in out
+    assert "✗ Key           locked for now after too many calls" in out
     assert "→ wait a minute" in out
 
 
@@ -169,7 +169,7 @@ def test_no_ai_manager(doctor: Doctor) -> None:
     assert "✗ AI manager    Sitniks has no manager named “Павло” (ids there: 102, 103)" in out
     assert "→ set SITNIKS_AI_MANAGER_NAME or SITNIKS_AI_MANAGER_ID" in out
     assert "✗ Live manager  nobody, while it is not known who the AI is" in out
-    assert "→ do the above, or set SITNIKS_HUMAN_MANAGER_ID" in out
+    assert "→ fix the above, or set SITNIKS_HUMAN_MANAGER_ID" in out
 
 
 def test_two_of_one_name(doctor: Doctor) -> None:
@@ -250,6 +250,18 @@ def test_supabase_settings_are_checked(doctor: Doctor, monkeypatch: pytest.Monke
     assert "✓ AI manager" in out
 
 
+def test_a_supabase_that_is_only_half_set(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is said to be missing, each with its own cure."""
+    monkeypatch.setenv("SITNIKS_STORE", "supabase")
+    code, out = doctor.ask()
+    assert code == 1
+    assert "✗ Settings      SUPABASE_URL is not set\n                  → give the address of the project" in out
+    monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:9")
+    _, out = doctor.ask()
+    assert "✗ Settings      SUPABASE_KEY is not set\n                  → use the service_role key" in out
+    assert "· Store         not checked" in out
+
+
 def test_supabase_that_is_away(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, planted) -> None:
     """The store has its cross, and the CRM is checked without it."""
     monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:9")
@@ -309,7 +321,7 @@ def test_late_records_hint_at_a_missing_worker(doctor: Doctor, tmp_path: Path) -
     database.close()
     code, out = doctor.ask()
     assert code == 1
-    assert "✗ Worker        2 sessions should have been synced ten minutes ago or earlier: nobody finishes them" in out
+    assert "✗ Worker        2 sessions overdue by ten minutes or more: nothing is finishing them" in out
     assert "→ run `mirt-sitniks worker`" in out
 
 

@@ -98,7 +98,7 @@ def test_it_finishes_what_others_left_and_drains(shop: Shop) -> None:
     arrived = f'session="iryna session" stage=first_touch chat={shop.chat} status="Взято в роботу" manager=101'
     assert events[1:] == [
         f"sitniks: arrived {arrived}",
-        "sitniks: worker stops, what is under way may end seconds=5.0",
+        f"sitniks: worker stops, what is under way may end seconds={DRAIN}",
         "sitniks: worker stopped",
     ]
 

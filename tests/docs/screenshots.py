@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.docs.notebook import ROOT
 from tests.sandbox.test_board import BROWSERS, Browser
 
-SIZE = 1440, 520
+SIZE = 1440, 516
 LARGEST = 150_000
 
 
@@ -28,7 +28,7 @@ def main() -> None:
         line = next(line for line in demo.stdout if line.startswith("The board stays open at"))
         url = re.search(r"http:[^ ]+", line)[0]  # type: ignore[index]
         with tempfile.TemporaryDirectory() as profile, Browser(chromium, chromedriver, Path(profile)) as browser:
-            browser._post("/window/rect", width=SIZE[0], height=SIZE[1] + 140)
+            browser.resize(*SIZE)
             for scheme in ("light", "dark"):
                 browser.open(url, prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
                 browser.until("document.querySelectorAll('[data-chat]').length >= 5")

@@ -207,11 +207,14 @@ def test_a_missing_table_or_function_is_told_with_the_command(broken: Stack, run
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("drop function public.sitniks_settle(jsonb)", ("missing are sitniks_settle",)),
-        ("drop table public.sitniks_directory", ("missing are sitniks_directory",)),
-        ("revoke update on public.sitniks_keys from service_role", ("may not use sitniks_keys",)),
-        ("grant select on public.sitniks_ledger to anon", ("strangers may use sitniks_ledger",)),
-        ("grant execute on function public.sitniks_forget to public", ("strangers may use sitniks_forget",)),
+        ("drop function public.sitniks_settle(jsonb)", ("missing: sitniks_settle",)),
+        ("drop table public.sitniks_directory", ("missing: sitniks_directory",)),
+        ("revoke update on public.sitniks_keys from service_role", ("no right to: sitniks_keys",)),
+        ("grant select on public.sitniks_ledger to anon", ("open to anon or authenticated: sitniks_ledger",)),
+        (
+            "grant execute on function public.sitniks_forget to public",
+            ("open to anon or authenticated: sitniks_forget",),
+        ),
     ],
 )
 def test_check_names_what_is_not_as_it_must_be(

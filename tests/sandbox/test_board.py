@@ -1,5 +1,6 @@
 """The board in a real browser (headless Chromium, driven over the WebDriver protocol)."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -72,6 +73,11 @@ class Browser:
         self._post("/url", url=url)
         self.until("document.querySelectorAll('.column').length > 0")
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the page a screen of this size; 0 times 0 is the window's own again."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._post("/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=size)
+
     def js(self, script: str) -> Any:
         """What the script returns."""
         return self._post("/execute/sync", script=script, args=[])
@@ -97,6 +103,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         pytest.skip("no Chromium")
     with Browser(chromium, chromedriver, tmp_path_factory.mktemp("profile")) as running:
         yield running
+
+
+@pytest.fixture
+def screen(browser: Browser) -> Iterator[Callable[[int, int], None]]:
+    """Changes the screen's size until the end of the test."""
+    yield browser.resize
+    browser.resize(0, 0)
 
 
 def in_column(status: str, chat: str) -> str:
@@ -129,6 +142,18 @@ def test_columns_are_the_statuses_in_order_and_empty_ones_say_so(browser: Browse
     empty = "[node.dataset.status, node.innerText.includes('порожньо')]"
     shown = f"return [...document.querySelectorAll('.column')].map(node => {empty})"
     assert browser.js(shown) == [[status, status != "ОПЛАЧЕНО"] for status in sandbox.statuses]
+
+
+def test_a_board_without_chats_says_how_to_add_one(browser: Browser, sandbox: Sandbox) -> None:
+    """The first column names the call, which adds a chat as it stands there; with a chat the hint is gone."""
+    browser.open(sandbox.url)
+    hint = browser.js("return document.querySelector('.empty').innerText")
+    assert browser.js("return document.querySelector('main').textContent.split('POST').length") == 2
+    found = re.search(r"POST (\S+)\s+(\{.*\})$", hint)
+    assert found, hint
+    assert httpx.post(sandbox.url + found[1], json=json.loads(found[2]), trust_env=False).is_success
+    browser.until("document.querySelector('.card .nick')?.textContent === '@iryna.example'")
+    assert "POST" not in browser.js("return document.querySelector('main').textContent")
 
 
 def test_names_of_strangers_are_text(browser: Browser, sandbox: Sandbox) -> None:
@@ -174,6 +199,67 @@ def test_the_page_finds_its_server_again(browser: Browser, sandbox: Sandbox) -> 
     browser.until(in_column("ОПЛАЧЕНО", chat))
     assert browser.js("return window.samePage && !document.querySelector('#link.off')")
     browser.complaints()
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(320, 568), (390, 844), (760, 900), (844, 390), (1000, 700), (1001, 700), (1440, 900)]
+)
+@pytest.mark.parametrize("crowded", [False, True], ids=["alone", "with other news"])
+def test_the_list_of_faults_is_on_screen(
+    browser: Browser, screen: Callable[[int, int], None], sandbox: Sandbox, width: int, height: int, crowded: bool
+) -> None:
+    """On phones and desktops every line of the open list lies inside the screen, with nothing above it."""
+    sandbox.fault("applied_late", method="PATCH", path="status$", times=None)
+    sandbox.fault("reset_body", times=2)
+    sandbox.trial = crowded
+    screen(width, height)
+    browser.open(sandbox.url, prefers_reduced_motion="reduce")
+    browser.js("faults.open = true")
+    lines = browser.js("""return [...document.querySelectorAll('.sheet li')].map(line => {
+      const {left, right, top, bottom} = line.getBoundingClientRect();
+      const shown = [[left + 1, top + 1], [right - 1, bottom - 1]].map(([x, y]) => document.elementFromPoint(x, y));
+      return [left, innerWidth - right, top, innerHeight - bottom].every(room => room >= 0)
+        && shown.every(node => node && line.contains(node));
+    })""")
+    assert lines == [True, True]
+    assert browser.js("return document.documentElement.scrollWidth") <= width
+
+
+def test_the_list_of_faults_closes(browser: Browser, sandbox: Sandbox) -> None:
+    """Escape closes it and leaves the focus on its button; a click elsewhere closes it, one inside does not."""
+    sandbox.fault("hang", times=None)
+    browser.open(sandbox.url)
+    browser.js("faults.open = true; document.querySelector('.sheet li').click()")
+    assert browser.js("return faults.open")
+    browser.js("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
+    assert browser.js("return [faults.open, document.activeElement.id]") == [False, "faults-title"]
+    browser.js("faults.open = true; board.click()")
+    assert not browser.js("return faults.open")
+    # With the list closed Escape takes the focus from nobody.
+    browser.js("board.focus(); document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
+    assert browser.js("return document.activeElement.id") == "board"
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(844, 390), (720, 450), (568, 320), (390, 844), (320, 481), (1280, 480), (1280, 481)]
+)
+def test_a_card_can_be_seen_on_any_screen(
+    browser: Browser, screen: Callable[[int, int], None], sandbox: Sandbox, width: int, height: int
+) -> None:
+    """Also on a phone that lies, and on a page that is zoomed in, a whole card is there without any scrolling."""
+    sandbox.add_chat("iryna.example", name="Ірина", manager="Павло")
+    screen(width, height)
+    browser.open(sandbox.url, prefers_reduced_motion="reduce")
+    room = browser.js("""const card = document.querySelector('.card').getBoundingClientRect();
+      const list = document.querySelector('.cards').getBoundingClientRect();
+      return [card.top - list.top, list.bottom - card.bottom, innerHeight - card.bottom, card.left,
+        innerWidth - card.right]""")
+    assert min(room) >= 0, room
+    # What does not fit is reached by scrolling the page.
+    assert (
+        browser.js("scrollTo(0, 9999); return document.querySelector('footer').getBoundingClientRect().bottom")
+        < height + 1
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
