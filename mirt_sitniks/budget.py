@@ -5,6 +5,7 @@ let 11 arrive in a window when several processes share it, so the default is 9 i
 `GRACE` of the window after it was given, and the padding covers that.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -15,15 +16,30 @@ GRACE = 0.4 / 10.5
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`calls` in any `seconds`."""
+    """At most `calls` in any `seconds`; written `calls/seconds`, as in `9/10.5`."""
 
     calls: int = 9
     seconds: float = 10.5
+
+    @classmethod
+    def parse(cls, value: object) -> "Limit":
+        """Read `9/10.5`; raises `ValueError` for what is not 1 to 10 calls in 0 to 3600 seconds."""
+        match = re.fullmatch(r"\s*([0-9]{1,2})\s*/\s*([0-9]{1,6}(?:\.[0-9]{1,9})?)\s*", str(value))
+        if not match or not 1 <= int(match[1]) <= VENDOR.calls or not 0 < float(match[2]) <= 3600:
+            raise ValueError("not a rate limit")
+        return cls(int(match[1]), float(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.calls}/{self.seconds:.9f}".rstrip("0").rstrip(".")
 
     @property
     def grace(self) -> float:
         """How long a grant may be used: 0.4 s for the default window."""
         return self.seconds * GRACE
+
+
+# What the vendor allows a key, and locks it for a minute when it is asked for more.
+VENDOR = Limit(10, 10.0)
 
 
 @dataclass(frozen=True, slots=True)

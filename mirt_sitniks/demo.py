@@ -23,17 +23,18 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from langsmith import tracing_context
 
+from mirt_sitniks.budget import Limit
 from mirt_sitniks.demo_view import Row, Turn, View
 from mirt_sitniks.errors import SitniksError
 from mirt_sitniks.result import Outcome, SyncResult
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.service import SitniksChatService
-from mirt_sitniks.settings import RateLimit, SitniksSettings
+from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stages import Stage
 
 # The sandbox's seconds pass ten times as fast, so that its limit of ten calls in ten seconds holds nobody up.
 SPEED = 10.0
-LIMIT = RateLimit(9, 1.05)
+LIMIT = Limit(9, 1.05)
 ANSWERS_AFTER = 0.08
 PATIENCE = 20.0
 # Beyond the reply budget; a busy machine's scheduling is not the plugin's.

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from mirt_sitniks.backoff import KEY_CODES
+from mirt_sitniks.budget import Budget, rest, take, wait
 from mirt_sitniks.drive import Driver, news_of
-from mirt_sitniks.errors import CrmError, RateLimited
+from mirt_sitniks.errors import CrmError, RateLimited, StoreError
+from mirt_sitniks.finding import finished
 from mirt_sitniks.people import Nobody
 from mirt_sitniks.stages import EFFECTS, Role, Stage
 from mirt_sitniks.stores.protocol import KeyNews, Report
-from mirt_sitniks.wire import Call, Manager, SetStatus, UpdateChat
+from mirt_sitniks.wire import Call, Page, SetStatus, UpdateChat
 
 PATIENCE = 30.0
 
@@ -44,34 +47,68 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
         news = news_of([error])
         raise
     finally:
-        await driver.store.settle(driver.terms, Report(news=news))
+        # The answer stands, whether or not the store can be told of it.
+        with suppress(StoreError):
+            await driver.store.settle(driver.terms, Report(news=news))
 
 
-async def write_once(driver: Driver, chat_id: str, stage: Stage) -> tuple[str | None, int | None]:
-    """Write a stage to a chat, status and manager side by side, without store and budget.
+async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]:
+    """The items of all pages of a list; `request` makes the call for the page that begins at an item's number."""
+    found: list[Any] = []
+    skip = 0
+    while True:
+        page: Page[Any] = await call(driver, request(skip))
+        found += page.items
+        skip += page.raw
+        if finished(skip, page.raw, page.total):
+            return found
 
-    Returns the status and the manager's id that the CRM confirmed; raises `CrmError` when the status was not.
-    """
-    status = driver.rules.statuses[stage]
 
-    async def assign(role: Role) -> int | None:
-        async with driver.people.lock:
-            if driver.people.pick(role) is None:
-                request = driver.people.call()
-                driver.people.learn(request, await driver.client.send(request))
-        person = driver.people.pick(role)
+class Alone:
+    """Writes of a process that cannot ask its store: a budget of its own, for the shared one is out of reach."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver, self._budget = driver, Budget()
+
+    async def write_once(self, chat_id: str, stage: Stage) -> tuple[str | None, int | None]:
+        """Write a stage to a chat, status and manager side by side.
+
+        Returns the status and the manager's id that the CRM confirmed; raises `CrmError` when the status was not.
+        """
+        status, role = self._driver.rules.statuses[stage], EFFECTS[stage].role
+        assigning = asyncio.ensure_future(self._assign(chat_id, role)) if role else None
+        try:
+            await self._send(SetStatus(chat_id, status))
+        finally:
+            manager = await _settled(assigning) if assigning else None
+        return status, manager
+
+    async def _assign(self, chat_id: str, role: Role) -> int | None:
+        people = self._driver.people
+        async with people.lock:
+            if people.pick(role) is None:
+                request = people.call()
+                people.learn(request, await self._send(request))
+        person = people.pick(role)
         if person is None or isinstance(person, Nobody):
             return None
-        await driver.client.send(UpdateChat(chat_id, manager_id=person.id))
+        await self._send(UpdateChat(chat_id, manager_id=person.id))
         return person.id
 
-    role = EFFECTS[stage].role
-    assigning = asyncio.ensure_future(assign(role)) if role else None
-    try:
-        await driver.client.send(SetStatus(chat_id, status))
-    finally:
-        manager = await _settled(assigning) if assigning else None
-    return status, manager
+    async def _send(self, request: Call) -> Any:
+        limit, now = self._driver.terms.limit, self._driver.clock()
+        self._budget, grants = take(self._budget, limit, now, 1)
+        if not grants:
+            raise RateLimited(
+                "the call budget is used up, and the store is away", retry_after=wait(self._budget, limit, now)
+            )
+        try:
+            return await self._driver.client.send(request)
+        except CrmError as error:
+            news = news_of([error])
+            if news and news.code:
+                self._budget = rest(self._budget, self._driver.clock(), news.code, news.seconds)
+            raise
 
 
 async def _settled(assigning: "asyncio.Future[int | None]") -> int | None:
@@ -80,8 +117,3 @@ async def _settled(assigning: "asyncio.Future[int | None]") -> int | None:
         return await assigning
     except CrmError:
         return None
-
-
-def raw(manager: Manager) -> dict[str, Any]:
-    """A manager in the shape of the API."""
-    return {"id": manager.id, "user": {"fullname": manager.name}}

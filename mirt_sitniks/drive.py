@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Protocol
 
 from mirt_sitniks.backoff import KEY_CODES, PROBE, retry_delay
-from mirt_sitniks.errors import BadResponse, CrmError, NotFound, StoreError
+from mirt_sitniks.errors import CrmError, StoreError
 from mirt_sitniks.finding import PAGE, Contact
 from mirt_sitniks.fold import Answer, Rules, fold
 from mirt_sitniks.people import Nobody, People, Person
@@ -20,7 +20,7 @@ from mirt_sitniks.stages import Role
 from mirt_sitniks.stores.protocol import KeyNews, Report, ScanPage, Settled, Settlement, SyncStore, Terms
 from mirt_sitniks.wire import Call, Chat, GetChat, ListChats, Page, SetStatus, UpdateChat
 
-AT_ONCE = 2
+SIDE_BY_SIDE = 2
 SETTLE_AGAIN = (0.2, 1.0)
 # How far two clocks go apart in a second, at most.
 DRIFT = 0.001
@@ -98,20 +98,22 @@ class Driver:
         # Nothing to compare with yet, or a clock that was set back: no answer is later than what it took in all.
         return min(offset - self._offset[0], received - asked) if best < math.inf else received - asked
 
-    async def _round(self, claim: Claim, received: float) -> Report:
+    async def _round(self, claim: Claim, granted: float) -> Report:
         record, scan = claim.record, claim.scan
         steps = plan(record, claim.now) if record else ()
-        jobs: list[Coroutine[Any, Any, Sent]] = [self._page(scan, claim, received)] if scan else []
+        jobs: list[Coroutine[Any, Any, Sent]] = [self._page(scan, claim, granted)] if scan else []
         ready: list[Answer] = []
         for step in steps:
-            who = self._who(record, step)
-            if isinstance(who, Nobody) and isinstance(step, WriteManager):
+            role = record.role if record and not isinstance(step, WriteStatus) else None
+            who = self.people.pick(role) if role else None
+            person = who if isinstance(who, Person) else None
+            if role and who is None:
+                jobs.append(self._managers(step, role, claim, granted))
+            elif isinstance(step, WriteManager) and isinstance(who, Nobody):
                 error = CrmError(who.message, code="manager_not_found")
                 ready.append(Answer(step, None, error, claim.now))
-            elif who is None and record and record.role and not isinstance(step, WriteStatus):
-                jobs.append(self._managers(step, record.role, claim, received))
-            elif not isinstance(step, Find):
-                jobs.append(self._step(step, who if isinstance(who, Person) else None, claim, received))
+            elif call := self._call(step, person):
+                jobs.append(self._step(step, call, person, claim, granted))
         kept, left = jobs[: len(claim.grants)], jobs[len(claim.grants) :]
         for job in left:
             job.close()
@@ -121,11 +123,11 @@ class Driver:
         unread = next((one.error for one in sent if one.page and one.error), None)
         listed = any(one.used and not (one.answer or one.page or one.error) for one in sent)
         return Report(
-            record=self._settlement(record, steps, answers, unread, listed, claim, received) if record else None,
+            record=self._settlement(record, steps, answers, unread, listed, claim, granted) if record else None,
             page=next((one.page for one in sent if one.page), ScanPage(scan, unsent=True) if scan else None),
             news=news_of([one.error for one in sent if one.used]),
             unused=claim.grants[used:],
-            want=AT_ONCE,
+            want=SIDE_BY_SIDE,
         )
 
     def _settlement(
@@ -136,9 +138,9 @@ class Driver:
         unread: CrmError | None,
         listed: bool,
         claim: Claim,
-        received: float,
+        granted: float,
     ) -> Settlement:
-        now = claim.now + self.clock() - received
+        now = claim.now + self.clock() - granted
         observed, gone = record.observed, False
         if unread:
             # The scan paces itself; the record only tells why its chat is not found yet.
@@ -166,51 +168,49 @@ class Driver:
             keep=True,
         )
 
-    def _who(self, record: Record | None, step: Step) -> Person | Nobody | None:
-        role = step.role if isinstance(step, WriteManager) else record.role if record else None
-        return self.people.pick(role) if role and not isinstance(step, WriteStatus) else None
+    def _call(self, step: Step, person: Person | None) -> Call | None:
+        """The call that takes a step; None for a chat that is looked for, which is the scan's work."""
+        match step:
+            case WriteStatus(chat_id, stage):
+                return SetStatus(chat_id, self.rules.statuses[stage])
+            case WriteManager(chat_id) if person:
+                return UpdateChat(chat_id, person.id)
+            case Read(chat_id):
+                return GetChat(chat_id)
+        return None
 
-    def _void(self, received: float) -> bool:
+    def _void(self, granted: float) -> bool:
         """Whether the grant is too old to be used.
 
         The same check guards the lease: it is many times longer than a grant's grace and a call's timeout together.
         """
-        return self.clock() - received > self.terms.limit.grace
+        return self.clock() - granted > self.terms.limit.grace
 
-    async def _step(self, step: Step, person: Person | None, claim: Claim, received: float) -> Sent:
-        if self._void(received):
+    async def _step(self, step: Step, call: Call, person: Person | None, claim: Claim, granted: float) -> Sent:
+        if self._void(granted):
             return Sent()
-        call: Call
-        if isinstance(step, WriteStatus):
-            call = SetStatus(step.chat_id, self.rules.statuses[step.stage])
-        elif isinstance(step, WriteManager):
-            call = UpdateChat(step.chat_id, manager_id=person.id if person else None)
-        else:
-            assert isinstance(step, Read)
-            call = GetChat(step.chat_id)
-        sent_at = claim.now + self.clock() - received
+        sent_at = claim.now + self.clock() - granted
         try:
             value = await self.client.send(call)
         except CrmError as error:
             return Sent(True, Answer(step, None, error, sent_at, person), error=error)
         return Sent(True, Answer(step, value, None, sent_at, person))
 
-    async def _managers(self, step: Step, role: Role, claim: Claim, received: float) -> Sent:
+    async def _managers(self, step: Step, role: Role, claim: Claim, granted: float) -> Sent:
         """Read a page of managers, unless another drive does it meanwhile; a failure counts as the step's."""
         async with self.people.lock:
-            if self._void(received) or self.people.pick(role) is not None:
+            if self._void(granted) or self.people.pick(role) is not None:
                 return Sent()
             call = self.people.call()
             try:
                 self.people.learn(call, await self.client.send(call))
             except CrmError as error:
-                error = BadResponse(error.message, status=404) if isinstance(error, NotFound) else error
                 answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now)
                 return Sent(True, answer, error=error)
         return Sent(True)
 
-    async def _page(self, scan: Scan, claim: Claim, received: float) -> Sent:
-        if self._void(received):
+    async def _page(self, scan: Scan, claim: Claim, granted: float) -> Sent:
+        if self._void(granted):
             return Sent()
         call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=PAGE)
         try:

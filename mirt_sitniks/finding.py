@@ -1,6 +1,6 @@
 """Which chat belongs to a customer: pure matching over what the shared scan has read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mirt_sitniks.record import Scan
@@ -83,7 +83,7 @@ def reach_of(attempt: int) -> int:
 
 
 def next_scan(
-    waiting: Iterable[tuple[float, int]],
+    waiting: Sequence[tuple[float, int]],
     *,
     token: int,
     wide: tuple[float, float],
@@ -96,16 +96,15 @@ def next_scan(
     `wide` holds the store's times at which a day and 30 days were last read whole: for ten minutes the directory
     answers in their place. The end lies a day ahead, so that a slow clock here hides no chat.
     """
-    since, widest, any_waiting = wall, 0, False
+    if not waiting:
+        return None
+    since, widest = wall, 0
     for asked, attempt in waiting:
-        any_waiting = True
         reach = reach_of(attempt)
         if reach and wide[reach - 1] > now - FRESH:
             reach = 0
         widest = max(widest, reach)
         since = min(since, asked - max(lookback, REACHES[reach]))
-    if not any_waiting:
-        return None
     return Scan(token=token, since=since, until=wall + CLOCK_SLACK, reach=widest, started=now)
 
 

@@ -124,13 +124,13 @@ def _overwritten(record: Record, observed: Observed, answers: tuple[Answer, ...]
 
 
 def _explain(answer: Answer, rules: Rules) -> Error:
-    """The error as the public list names it; a refused status names the status and its setting."""
+    """The error as the public list names it; a status that is not there is named with its setting."""
     error, step = answer.error, answer.step
     assert error is not None
-    if isinstance(error, Refused) and isinstance(step, WriteStatus):
+    if error.code == "unknown_status" and isinstance(step, WriteStatus):
         name, setting = rules.statuses[step.stage], f"SITNIKS_STATUS_{step.stage.upper()}"
         return Error("unknown_status", f"Sitniks has no status “{name}”: create it there or set {setting}")
-    if isinstance(error, Refused) and isinstance(step, WriteManager):
+    if error.code == "manager_not_found" and isinstance(step, WriteManager) and isinstance(error, Refused):
         who = f"manager {answer.person.id}" if answer.person else "the manager"
         cure = "check SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID"
         return Error("manager_not_found", f"Sitniks refused {who}: {cure}")

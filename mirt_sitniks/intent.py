@@ -7,15 +7,12 @@ from mirt_sitniks.stages import Stage
 _LONGEST = 200
 
 
-def intent_key(stage: Stage, turn: str | None) -> str | None:
+def intent_key(stage: Stage, turn: str) -> str:
     """The key of one event within a session; the session itself is no part of it.
 
-    A first touch happens once in a session and needs no turn. Without a turn, any other stage has no key: None, and the
-    service takes the sync for a new event.
+    A first touch happens once in a session, whatever the turn. Any other stage happens once a turn.
     """
-    if stage is Stage.FIRST_TOUCH:
-        return stage.value
-    return f"{stage.value}:{turn}" if turn else None
+    return stage.value if stage is Stage.FIRST_TOUCH else f"{stage.value}:{turn}"
 
 
 def turn_of(

@@ -1,6 +1,7 @@
 """One daemon thread with one event loop, where all of a service's I/O happens, whoever calls from wherever."""
 
 import asyncio
+import contextvars
 import os
 import threading
 import weakref
@@ -10,9 +11,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+OVER = "the I/O thread was stopped"
+
 
 class IoThread:
-    """Started by the first `submit`, and again in a process that was forked.
+    """Started by the first `submit`, and again in a process that was forked; once stopped it takes nothing more.
 
     `invoke`, `ainvoke`, many `asyncio.run` and plain threads all hand their work over here and wait as long as they
     like; what they stop waiting for goes on.
@@ -26,47 +29,54 @@ class IoThread:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: list[Callable[[], None]] = []
-        self._pid = os.getpid()
-
-    @property
-    def pid(self) -> int:
-        """The process that the thread belongs to."""
-        return self._pid
+        self._waiting: list[tuple[Callable[[], Coroutine[Any, Any, Any]], Future[Any]]] = []
+        self._stopped = False
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
-        """Run `work()` on the thread's loop; the coroutine is made there."""
+        """Run `work()` on the thread's loop; the coroutine is made there. RuntimeError when that is over."""
         future: Future[T] = Future()
         with self._lock:
-            loop, waiting = self._running(), self._waiting
-            waiting.append(lambda: self._start(work, future))
-            first = len(waiting) == 1
+            loop = self._running()
+            self._waiting.append((work, future))
+            first = len(self._waiting) == 1
         if first:
             # One wake-up for all that is handed over until then: each would let the thread run in between, and a
             # hundred syncs at once would keep the caller's own loop waiting.
-            loop.call_soon_threadsafe(self._begin, waiting)
+            # In a context of its own: what a worker begins outlives the request that was the first to come.
+            loop.call_soon_threadsafe(self._begin, context=contextvars.Context())
         return future
 
     def stop(self) -> None:
-        """End the loop and with it the thread; the next `submit` starts another."""
+        """End the loop and with it the thread; who still waits is told so."""
         with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            self._stopped = True
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop = None
+            left, self._waiting = self._waiting, []
+        for _, future in left:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(RuntimeError(OVER))
 
     def _running(self) -> asyncio.AbstractEventLoop:
+        if self._stopped:
+            raise RuntimeError(OVER)
         if self._loop is None:
-            # What still waits for a loop that was stopped is that loop's.
-            self._loop, self._waiting = asyncio.new_event_loop(), []
-            threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True).start()
+            loop = asyncio.new_event_loop()
+            try:
+                threading.Thread(target=_run, args=(loop,), name=self._name, daemon=True).start()
+            except RuntimeError:
+                # No more threads for now: the next one tries again.
+                loop.close()
+                raise
+            self._loop = loop
         return self._loop
 
-    def _begin(self, waiting: list[Callable[[], None]]) -> None:
+    def _begin(self) -> None:
         with self._lock:
-            work = waiting.copy()
-            waiting.clear()
-        for start in work:
-            start()
+            begun, self._waiting = self._waiting, []
+        for work, future in begun:
+            self._start(work, future)
 
     @staticmethod
     def _start(work: Callable[[], Coroutine[Any, Any, T]], future: "Future[T]") -> None:
@@ -78,7 +88,7 @@ class IoThread:
             if future.cancelled() or not future.set_running_or_notify_cancel():
                 return
             if done.cancelled():
-                future.set_exception(RuntimeError("the I/O thread was stopped"))
+                future.set_exception(RuntimeError(OVER))
             elif error := done.exception():
                 future.set_exception(error)
             else:
@@ -92,9 +102,11 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
-        for task in asyncio.all_tasks(loop):
+        left = asyncio.all_tasks(loop)
+        for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=1.0))
         loop.close()
 
 

@@ -2,23 +2,21 @@
 
 import asyncio
 import contextlib
-import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from logging import ERROR, WARNING
 from typing import Annotated, Any, Protocol
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
 from typing_extensions import TypedDict
 
-from mirt_sitniks.intent import intent_key
+from mirt_sitniks.events import tell
 from mirt_sitniks.reading import Decision, Reading, decide, read, stage_in
 from mirt_sitniks.result import Outcome, SyncResult
 from mirt_sitniks.stages import Stage
-
-logger = logging.getLogger(__name__)
 
 Values = Mapping[str, Any]
 Choose = Callable[[Values], Decision]
@@ -82,7 +80,7 @@ def chooser(stage: Stage | Callable[[Any], object] | None, view: Callable[[Value
         try:
             return decide(values, stage(view(values)))
         except Exception as exc:
-            logger.error("sitniks: the stage function raised %s at %s, nothing is synced", *_origin(exc))
+            tell(ERROR, "the stage function raised %s at %s, nothing is synced", *_origin(exc))
             return None
 
     return choose
@@ -103,10 +101,10 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
             return {"sitniks": {}}
         try:
             if visit.obstacle:
-                return _tell(visit.skipped(self._service))
-            return _tell(self._service.sync_blocking(**visit.arguments))
+                return visit.tell(visit.skipped(self._service))
+            return visit.tell(self._service.sync_blocking(**visit.arguments))
         except (Exception, asyncio.CancelledError) as exc:
-            return _tell(visit.failed(exc))
+            return visit.tell(visit.failed(exc))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Sync for `graph.ainvoke`, on whatever event loop runs; a cancellation of the reply passes through."""
@@ -115,12 +113,12 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
             return {"sitniks": {}}
         try:
             if visit.obstacle:
-                return _tell(visit.skipped(self._service))
-            return _tell(await self._service.sync(**visit.arguments))
+                return visit.tell(visit.skipped(self._service))
+            return visit.tell(await self._service.sync(**visit.arguments))
         except (Exception, asyncio.CancelledError) as exc:
             if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
                 raise
-            return _tell(visit.failed(exc))
+            return visit.tell(visit.failed(exc))
 
     def _enter(self, values: Values, config: RunnableConfig | None) -> "_Visit | None":
         decision = self._choose(values)
@@ -157,35 +155,33 @@ class _Visit:
             # A reason stays in state after its escalation; later stages have nothing to do with it.
             "reason": reading.reason if stage is Stage.ESCALATION else None,
             "chat_id": reading.chat_id,
-            "intent": intent_key(stage, reading.turn) if stage else None,
-            "first_touch": reading.first_touch,
+            "intent": reading.turn,
         }
 
     def skipped(self, service: SyncService) -> SyncResult:
         reason = self.obstacle or ""
-        logger.warning("sitniks: nothing is synced: %s", reason, extra={"stage": self.stage, "reason": reason})
-        return service.skip(self.stage, reason, first_touch=self.reading.first_touch)
+        tell(WARNING, "nothing is synced: %s", reason, stage=self.stage, reason=reason)
+        return service.skip(self.stage, reason)
 
     def failed(self, exc: BaseException) -> SyncResult:
         """The service broke its promise not to raise: the dialogue goes on all the same."""
-        logger.error("sitniks: the sync raised %s at %s", *_origin(exc), extra={"stage": self.stage})
+        tell(ERROR, "the sync raised %s at %s", *_origin(exc), stage=self.stage)
         return SyncResult(
             stage=self.stage,
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             outcome=Outcome.FAILED,
             chat_id=self.reading.chat_id,
-            first_touch=self.reading.first_touch,
             error={"code": "unavailable", "message": f"The sync raised {type(exc).__name__}; see the log."},
         )
 
-
-def _tell(result: SyncResult) -> dict[str, Any]:
-    """The update of the state, told to whoever streams `custom` events as well."""
-    state = result.to_state()
-    # Outside a run there is no writer, and a host's own writer may raise: neither concerns the dialogue.
-    with contextlib.suppress(Exception):
-        get_stream_writer()({"sitniks": dict(state)})
-    return {"sitniks": state}
+    def tell(self, result: SyncResult) -> dict[str, Any]:
+        """The update of the state, told to whoever streams `custom` events as well."""
+        state = result.to_state()
+        state["first_touch"] |= self.reading.first_touch
+        # Outside a run there is no writer, and a host's own writer may raise: neither concerns the dialogue.
+        with contextlib.suppress(Exception):
+            get_stream_writer()({"sitniks": dict(state)})
+        return {"sitniks": state}
 
 
 def _is_cancelled() -> bool:

@@ -16,7 +16,6 @@ class Read:
     """A write's fate is unknown: see what the CRM shows."""
 
     chat_id: str
-    gen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,9 @@ def plan(record: Record, now: float) -> tuple[Step, ...]:
         return (Find(),)
     fields = stale(record)
     if not fields and unsettled(record) and seen.doubt is not None:
-        return (Read(record.chat_id, want.generation),) if now >= seen.doubt.until else ()
+        return (Read(record.chat_id),) if now >= seen.doubt.until else ()
     if seen.doubt and not seen.doubt.looked and seen.doubt.gen == want.generation:
-        return (Read(record.chat_id, want.generation),)
+        return (Read(record.chat_id),)
     steps: list[Step] = []
     if "status" in fields:
         steps.append(WriteStatus(record.chat_id, Stage(want.status.value or ""), want.status.gen))

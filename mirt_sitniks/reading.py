@@ -144,7 +144,8 @@ def _role(message: object) -> str | None:
     if isinstance(message, list | tuple):
         kind = message[0] if len(message) == 2 else None
     else:
-        kind = _value(message, "type") or _value(message, "role")
+        kinds = _value(message, "type"), _value(message, "role")
+        kind = next((one for one in kinds if isinstance(one, str) and one), None)
     name = kind.lower() if isinstance(kind, str) else None
     return "human" if name in _HUMAN else "assistant" if name in _ASSISTANT else None
 
@@ -159,7 +160,8 @@ def _content(message: object) -> str:
         return content
     try:
         return json.dumps(content, sort_keys=True, default=str)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:
+        # Whatever a host puts into a message may do anything when it is asked for its text.
         return ""
 
 

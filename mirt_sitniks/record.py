@@ -139,16 +139,13 @@ class Scan:
 class Claim:
     """The right to work: a record whose lease is ours, or the scan, or both, with the calls that may be sent now.
 
-    `now` is the store's clock at the moment of the grant, `wait` how long until the budget has a slot again.
-    `lock` is the state of the key when no call is granted: a code and the store's time it ends.
+    `now` is the store's clock at the moment of the grant.
     """
 
     record: Record | None
     scan: Scan | None = None
     grants: tuple[float, ...] = ()
     now: float = 0.0
-    wait: float = 0.0
-    lock: tuple[str, float] | None = None
 
 
 def pending(record: Record) -> bool:

@@ -26,21 +26,18 @@ def iso(seconds: float) -> str:
 
 
 def result_of(
-    record: Record | None,
+    record: Record,
     *,
     stage: Stage,
     at: float,
     statuses: Mapping[Stage, str],
     lock: tuple[str, float] | None = None,
-    first_touch: bool = False,
 ) -> SyncResult:
-    """The outcome of a stage whose record is `record`; None is a record nobody has seen yet: `queued`.
+    """The outcome of a stage whose record is `record`.
 
     `lock` is the key's: it explains why nothing is sent. A converged record whose status is not the desired one was
     changed by a person: `held`.
     """
-    if record is None:
-        return SyncResult(stage, iso(at), Outcome.QUEUED, first_touch=first_touch)
     outcome, reason, error = _outcome(record, statuses, lock)
     seen = record.observed
     return SyncResult(
@@ -51,7 +48,7 @@ def result_of(
         chat_id=record.chat_id,
         status=str(seen.status.value) if seen.status.gen else None,
         manager_id=int(seen.manager.value) if seen.manager.gen and seen.manager.value is not None else None,
-        first_touch=first_touch or record.first_touch_at is not None,
+        first_touch=record.first_touch_at is not None,
         error={"code": error.code, "message": error.message} if error else None,
     )
 

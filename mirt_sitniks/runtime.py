@@ -2,20 +2,20 @@
 
 import asyncio
 import hashlib
-import logging
 import os
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from logging import ERROR, WARNING
 
 import httpx
 
 from mirt_sitniks import direct
-from mirt_sitniks.budget import Limit
 from mirt_sitniks.client import SitniksClient
-from mirt_sitniks.drive import AT_ONCE, Driver
+from mirt_sitniks.drive import SIDE_BY_SIDE, Driver
 from mirt_sitniks.errors import CrmError, StoreError
+from mirt_sitniks.events import tell
 from mirt_sitniks.fold import Rules
 from mirt_sitniks.people import People, Wanted
 from mirt_sitniks.record import Intent, pending
@@ -26,13 +26,11 @@ from mirt_sitniks.stages import EFFECTS
 from mirt_sitniks.stores.protocol import Recorded, Settled, Store, Terms, Verdict
 from mirt_sitniks.worker import SWEEP, Worker
 
-log = logging.getLogger("mirt_sitniks")
-
 LOOKED = "set instagram_username, telegram_username or user_nickname in the state or its metadata"
 
 # Less than the five seconds that closing may take in all.
 DRAIN, CLOSING = 4.5, 0.25
-RECORD_AGAIN = (0.2, 1.0)
+RECORD_AGAIN = (0.2, 1.0, 5.0, 20.0, 60.0)
 
 
 class Runtime:
@@ -54,7 +52,7 @@ class Runtime:
     ) -> None:
         self.settings, self.store, self._own_store = settings, store, own_store
         key = settings.api_key.get_secret_value()
-        limit = Limit(settings.rate_limit.calls, settings.rate_limit.seconds)
+        limit = settings.rate_limit
         self.client = SitniksClient(settings.api_url, key, timeout=settings.timeout, client_factory=client_factory)
         wanted = Wanted(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
         terms = Terms(
@@ -67,20 +65,21 @@ class Runtime:
         rules = Rules(settings.statuses, late=2 * settings.timeout)
         self.driver = Driver(store, terms, self.client, People(wanted, time.monotonic), rules)
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._tell)
+        self._alone = direct.Alone(self.driver)
         self._polls = worker
-        self._want = AT_ONCE if worker or settings.reply_budget > 0 else 0
+        self._want = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self._waiting: dict[str, set[asyncio.Future[Settled]]] = {}
         if worker:
             self.worker.start()
 
-    async def sync(self, intent: Intent, *, first_touch: bool) -> SyncResult:
+    async def sync(self, intent: Intent) -> SyncResult:
         """Record, drive or leave to who drives, report: what is known when the reply budget ends."""
         asked = self.driver.clock()
         told = {"session": intent.session, "stage": intent.stage.value}
         try:
             recorded = await self._record(intent, asked)
         except StoreError as error:
-            return await self._without_store(intent, error, first_touch)
+            return await self._without_store(intent, error)
         settled = Settled(recorded.record, wait=recorded.wait, lock=recorded.lock, now=recorded.now)
         skipped = recorded.verdict not in (Verdict.NEW, Verdict.KNOWN)
         if not skipped and self._worth_waiting(recorded):
@@ -89,15 +88,14 @@ class Runtime:
             self.worker.mine.add(intent.session)
             self.worker.kick()
         result = result_of(
-            settled.record,
+            settled.record or recorded.record,
             stage=intent.stage,
             at=time.time(),
             statuses=self.settings.statuses,
             lock=settled.lock,
-            first_touch=first_touch,
         )
         if recorded.verdict is Verdict.NO_USERNAME:
-            log.warning("sitniks: nothing is synced, no user name of the customer is known: %s", LOOKED, extra=told)
+            tell(WARNING, "nothing is synced, no user name of the customer is known: %s", LOOKED, **told)
         if skipped:
             return replace(result, outcome=Outcome.SKIPPED, reason=recorded.verdict.value, error=None)
         return result
@@ -153,21 +151,20 @@ class Runtime:
             if not done.done():
                 done.set_result(settled)
 
-    async def _without_store(self, intent: Intent, error: StoreError, first_touch: bool) -> SyncResult:
+    async def _without_store(self, intent: Intent, error: StoreError) -> SyncResult:
         """The store is away: with a known chat the stage is written once, without it nothing can be done."""
-        log.error("sitniks: the store is away", extra={"session": intent.session, "stage": intent.stage.value})
+        tell(ERROR, "the store is away: %s", error.message, session=intent.session, stage=intent.stage.value)
         result = SyncResult(
             intent.stage,
             iso(time.time()),
             Outcome.FAILED,
             chat_id=intent.chat_id,
-            first_touch=first_touch,
             error={"code": error.code, "message": error.message},
         )
         if not intent.chat_id:
             return result
         try:
-            status, manager = await direct.write_once(self.driver, intent.chat_id, intent.stage)
+            status, manager = await self._alone.write_once(intent.chat_id, intent.stage)
         except CrmError:
             return result
         written = replace(result, status=status, manager_id=manager)
@@ -183,7 +180,7 @@ class Runtime:
                 await self.client.aclose()
         except Exception as error:
             # A host's own client may do anything; what is to be kept is in the store.
-            log.warning("sitniks: the HTTP client did not close: %s", type(error).__name__)
+            tell(WARNING, "the HTTP client did not close: %s", type(error).__name__)
         finally:
             if self._own_store:
                 await self.store.aclose()

@@ -1,7 +1,6 @@
 """The service that the nodes call: hands a stage to the I/O thread and waits no longer than the reply budget."""
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -9,7 +8,9 @@ import uuid
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from logging import ERROR, INFO, WARNING
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,7 +19,8 @@ import httpx
 from mirt_sitniks import direct
 from mirt_sitniks.drive import contact
 from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
-from mirt_sitniks.finding import CLOCK_SLACK, Contact, choose, finished
+from mirt_sitniks.events import tell
+from mirt_sitniks.finding import CLOCK_SLACK, Contact, choose
 from mirt_sitniks.intent import intent_key
 from mirt_sitniks.io_thread import IoThread
 from mirt_sitniks.record import Intent
@@ -29,15 +31,29 @@ from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stages import EFFECTS, Stage, parse_stage
 from mirt_sitniks.stores import open_store
 from mirt_sitniks.stores.protocol import Store
+from mirt_sitniks.stores.text import clean
 from mirt_sitniks.wire import ListChats, ListManagers, SetStatus, UpdateChat, normalise_username
 from mirt_sitniks.worker import SWEEP
 
-log = logging.getLogger("mirt_sitniks")
 T = TypeVar("T")
 
 # What the runtime answers when the budget ends knows more than a caller who stops at the same moment.
 SHORTEST_HOLD, HEARING = 0.1, 0.05
 REASON_LENGTH = 200
+CLOSING = 5.0
+SLOW_STORE = {
+    "code": "store_unavailable",
+    "message": "the store has not answered yet: the stage is recorded as soon as it does",
+}
+
+
+@dataclass
+class _Life:
+    """From the first use to `aclose()`: the thread, and the runtime that lives on it in process `pid`."""
+
+    io: IoThread = field(default_factory=IoThread)
+    runtime: Runtime | None = None
+    pid: int = 0
 
 
 class SitniksChatService:
@@ -48,7 +64,7 @@ class SitniksChatService:
     `worker=False` leaves unfinished work to `mirt-sitniks worker` processes; with a worker, `sweep` is how many seconds
     apart it looks for what dead processes left. Nothing is opened before the first use.
 
-    No verb raises for what the CRM or the store does. As an async context manager it closes on exit.
+    No verb raises for what the CRM or the store does. As a context manager, of either kind, it closes on exit.
     """
 
     def __init__(
@@ -64,11 +80,10 @@ class SitniksChatService:
         self._store, self._own_store = store, store is None
         self._client_factory = client_factory
         self._worker, self._sweep = worker, sweep
-        self._io = IoThread()
-        self._runtime: tuple[int, Runtime] | None = None
+        self._life = _Life()
         if not self.settings.enabled and (self.settings.api_url or self.settings.api_key.get_secret_value()):
             missing = "SNITKIX_API_KEY" if self.settings.api_url else "SNITKIX_API_URL"
-            log.warning("sitniks: disabled, nothing will reach the CRM: %s is not set", missing)
+            tell(WARNING, "disabled, nothing will reach the CRM: %s is not set", missing)
 
     @property
     def enabled(self) -> bool:
@@ -85,25 +100,22 @@ class SitniksChatService:
         reason: str | None = None,
         chat_id: str | None = None,
         intent: str | None = None,
-        first_touch: bool = False,
     ) -> SyncResult:
         """Record that the session has come to `stage`, and bring the CRM there.
 
-        `intent` makes repeated calls of one stage one event: by default a fresh one each call, for a first touch one a
-        session.
-        `chat_id` is a hint from an earlier result, used while the store does not know the chat; `first_touch` is kept
-        in the result. Waits at most `reply_budget` seconds; what is not done by then is `queued` and goes on by itself.
+        `intent` names the event, such as a message's id: repeated calls of a stage with it are one. By default each
+        call is an event of its own; a first touch is one a session. `chat_id` is a hint from an earlier result, used
+        while the store does not know the chat. Waits at most `reply_budget` seconds; what is not done by then is
+        `queued` and goes on by itself.
         """
         asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
         if isinstance(asked, SyncResult):
             return asked
         try:
             # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
-            return await asyncio.wait_for(asyncio.wrap_future(self._begin(asked, first_touch)), self._hold)
-        except TimeoutError:
-            return self._queued(asked, first_touch)
+            return await asyncio.wait_for(asyncio.wrap_future(self._begin(asked)), self._hold)
         except Exception as error:
-            return self._broken(asked, first_touch, error)
+            return self._unanswered(asked, error)
 
     def sync_blocking(
         self,
@@ -115,22 +127,19 @@ class SitniksChatService:
         reason: str | None = None,
         chat_id: str | None = None,
         intent: str | None = None,
-        first_touch: bool = False,
     ) -> SyncResult:
         """The same for code without an event loop: the calling thread waits, at most for the reply budget."""
         asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
         if isinstance(asked, SyncResult):
             return asked
         try:
-            return self._begin(asked, first_touch).result(self._hold)
-        except TimeoutError:
-            return self._queued(asked, first_touch)
+            return self._begin(asked).result(self._hold)
         except Exception as error:
-            return self._broken(asked, first_touch, error)
+            return self._unanswered(asked, error)
 
-    def skip(self, stage: Stage | None, reason: str, *, first_touch: bool = False) -> SyncResult:
+    def skip(self, stage: Stage | None, reason: str) -> SyncResult:
         """A result that says that nothing was to be done, and why."""
-        return SyncResult(stage, iso(time.time()), Outcome.SKIPPED, reason=reason, first_touch=first_touch)
+        return SyncResult(stage, iso(time.time()), Outcome.SKIPPED, reason=reason)
 
     async def handle_first_touch(
         self, user_id: str, instagram_username: str | None = None, telegram_username: str | None = None
@@ -152,17 +161,12 @@ class SitniksChatService:
         return await self.sync(Stage.ESCALATION, session=user_id, reason=reason)
 
     async def get_managers(self) -> list[dict[str, Any]]:
-        """All managers as the API shows them (`{"id", "user": {"fullname"}}`); empty when disabled or on an error."""
+        """Each manager's id and name, in the API's shape `{"id", "user": {"fullname"}}`; empty when disabled or on an
+        error."""
 
         async def read(runtime: Runtime) -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = []
-            skip = 0
-            while True:
-                page = await direct.call(runtime.driver, ListManagers(skip=skip))
-                found += [direct.raw(one) for one in page.items]
-                skip += page.raw
-                if finished(skip, page.raw, page.total):
-                    return found
+            found = await direct.all_pages(runtime.driver, lambda skip: ListManagers(skip=skip))
+            return [{"id": one.id, "user": {"fullname": one.name}} for one in found]
 
         return await self._verb("get_managers", read, [])
 
@@ -181,15 +185,8 @@ class SitniksChatService:
         async def read(runtime: Runtime) -> str | None:
             now = datetime.now(UTC)
             since, until = now - timedelta(minutes=lookback_minutes), now + timedelta(seconds=CLOCK_SLACK)
-            contacts: list[Contact] = []
-            skip = 0
-            while True:
-                page = await direct.call(runtime.driver, ListChats(since, until, skip=skip))
-                contacts += [contact(chat) for chat in page.items]
-                skip += page.raw
-                if finished(skip, page.raw, page.total):
-                    break
-            found = choose(contacts, **names)
+            chats = await direct.all_pages(runtime.driver, lambda skip: ListChats(since, until, skip=skip))
+            found = choose(map(contact, chats), **names)
             return found.chat_id if isinstance(found, Contact) else None
 
         return await self._verb("find_chat_by_username", read, None) if any(names.values()) else None
@@ -222,13 +219,21 @@ class SitniksChatService:
 
     async def aclose(self) -> None:
         """End within five seconds; what is unfinished stays in the store and is picked up by the next process."""
-        made, self._runtime = self._runtime, None
+        # Whoever comes while this life drains begins another one.
+        life, self._life = self._life, _Life()
+        _forget_default(self)
         try:
-            if made and made[0] == os.getpid():
-                await asyncio.shield(asyncio.wrap_future(self._io.submit(made[1].aclose)))
+            if life.runtime and life.pid == os.getpid():
+                async with asyncio.timeout(CLOSING):
+                    await asyncio.shield(asyncio.wrap_future(life.io.submit(life.runtime.aclose)))
+        except TimeoutError:
+            tell(WARNING, "five seconds were not enough to close everything; nothing recorded is lost")
         finally:
-            self._io.stop()
-            _forget_default(self)
+            life.io.stop()
+
+    def close(self) -> None:
+        """The same for code without an event loop."""
+        asyncio.run(self.aclose())
 
     async def __aenter__(self) -> Self:
         return self
@@ -237,6 +242,14 @@ class SitniksChatService:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def _hold(self) -> float:
@@ -256,37 +269,42 @@ class SitniksChatService:
         known = parse_stage(stage)
         if known is None:
             return self.skip(None, "unknown_stage")
-        if not str(session or "").strip():
+        name = "" if session is None else clean(str(session))
+        if not name.strip():
             return self.skip(known, "no_session")
         if not self.enabled:
             status, role = self.settings.statuses[known], EFFECTS[known].role
-            log.info(
-                "sitniks: disabled, would set status “%s”%s",
+            tell(
+                INFO,
+                "disabled, would set status “%s”%s",
                 status,
                 f" and assign the {role} manager" if role else "",
-                extra={"session": session, "stage": known.value},
+                session=session,
+                stage=known.value,
             )
             return SyncResult(known, iso(time.time()), Outcome.DISABLED)
         return Intent(
-            session=str(session),
+            session=name,
             stage=known,
-            key=intent_key(known, None) or _event(known, str(key) if key else uuid.uuid4().hex),
+            key=intent_key(known, str(key) if key else uuid.uuid4().hex),
             instagram=normalise_username(instagram),
             telegram=normalise_username(telegram),
             chat_id=chat_id,
             reason=str(reason)[:REASON_LENGTH] if reason else None,
         )
 
-    def _begin(self, intent: Intent, first_touch: bool) -> "Future[SyncResult]":
-        return self._run(lambda runtime: runtime.sync(intent, first_touch=first_touch))
+    def _begin(self, intent: Intent) -> "Future[SyncResult]":
+        return self._run(lambda runtime: runtime.sync(intent))
 
     def _run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> "Future[T]":
         """Run `work` on the I/O thread with the runtime of this process, made there on first use."""
 
+        life = self._life
+
         async def on_thread() -> T:
-            if self._runtime is None or self._runtime[0] != os.getpid():
+            if life.runtime is None or life.pid != os.getpid():
                 store = self._store or open_store(self.settings)
-                runtime = Runtime(
+                life.runtime = Runtime(
                     self.settings,
                     store,
                     own_store=self._own_store,
@@ -294,39 +312,34 @@ class SitniksChatService:
                     worker=self._worker,
                     sweep=self._sweep,
                 )
-                self._runtime = os.getpid(), runtime
-            return await work(self._runtime[1])
+                life.pid = os.getpid()
+            return await work(life.runtime)
 
-        return self._io.submit(on_thread)
+        return life.io.submit(on_thread)
 
     async def _verb(self, name: str, work: Callable[[Runtime], Coroutine[Any, Any, T]], otherwise: T) -> T:
         if not self.enabled:
-            log.info("sitniks: disabled, %s does nothing", name)
+            tell(INFO, "disabled, %s does nothing", name)
             return otherwise
         try:
             return await asyncio.shield(asyncio.wrap_future(self._run(work)))
         except SitniksError as error:
-            log.warning("sitniks: %s failed: %s", name, error.message, extra={"code": error.code})
+            tell(WARNING, "%s failed: %s", name, error.message, code=error.code)
         except Exception as error:
-            log.error("sitniks: %s failed: %s", name, type(error).__name__)
+            tell(ERROR, "%s failed: %s", name, type(error).__name__)
         return otherwise
 
-    def _queued(self, intent: Intent, first_touch: bool) -> SyncResult:
-        """Not even the store has answered yet: what the caller knew is all that is known."""
-        return SyncResult(
-            intent.stage, iso(time.time()), Outcome.QUEUED, chat_id=intent.chat_id, first_touch=first_touch
-        )
+    def _unanswered(self, intent: Intent, error: Exception) -> SyncResult:
+        """Not even the store has answered within the budget: what the caller knew is all that is known.
 
-    def _broken(self, intent: Intent, first_touch: bool, error: Exception) -> SyncResult:
-        """A bug of ours must not reach the dialogue."""
-        log.error("sitniks: a sync failed: %s", type(error).__name__, extra={"session": intent.session})
-        state = {"code": "unavailable", "message": f"the sync failed with {type(error).__name__}: see the log"}
-        return SyncResult(intent.stage, iso(time.time()), Outcome.FAILED, first_touch=first_touch, error=state)
-
-
-def _event(stage: Stage, key: str) -> str:
-    """An intent's key with its stage in front, as our own node already writes it."""
-    return key if key.startswith(f"{stage.value}:") else f"{stage.value}:{key}"
+        Anything but that is a bug of ours, and must not reach the dialogue either.
+        """
+        outcome, told = Outcome.QUEUED, SLOW_STORE
+        if not isinstance(error, TimeoutError):
+            tell(ERROR, "a sync failed: %s", type(error).__name__, session=intent.session)
+            message = f"the sync failed with {type(error).__name__}: see the log"
+            outcome, told = Outcome.FAILED, {"code": "unavailable", "message": message}
+        return SyncResult(intent.stage, iso(time.time()), outcome, chat_id=intent.chat_id, error=told)
 
 
 _default: SitniksChatService | None = None
@@ -344,9 +357,18 @@ def get_sitniks_chat_service() -> SitniksChatService:
             try:
                 _default = SitniksChatService()
             except ConfigError as error:
-                log.error("sitniks: disabled, nothing will reach the CRM: %s", error.message)
+                tell(ERROR, "disabled, nothing will reach the CRM: %s", error.message)
                 _default = SitniksChatService(SitniksSettings.model_construct(api_url=""))
         return _default
+
+
+def _after_fork() -> None:
+    """A thread that is no more may have held the lock when the process was forked."""
+    global _default_lock
+    _default_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _forget_default(service: SitniksChatService) -> None:

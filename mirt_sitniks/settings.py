@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, Validat
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mirt_sitniks.budget import VENDOR, Limit
 from mirt_sitniks.client import is_loopback
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.stages import EFFECTS, Stage
@@ -61,32 +61,7 @@ _CURES: Mapping[str, str] = {
     "supabase_key": "use the service_role key or an sb_secret_ key of the project, or set SITNIKS_STORE=sqlite",
 }
 
-# What the vendor allows a key, and locks it for a minute when it is asked for more.
-_VENDOR_CALLS, _VENDOR_SECONDS = 10, 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """At most `calls` in any `seconds`; written `calls/seconds`, as in `9/10.5`."""
-
-    calls: int
-    seconds: float
-
-    @classmethod
-    def parse(cls, value: object) -> "RateLimit":
-        """Read `9/10.5`; raises `ValueError` for what is not 1 to 10 calls in 0 to 3600 seconds."""
-        if isinstance(value, cls):
-            value = str(value)
-        match = re.fullmatch(r"\s*([0-9]{1,2})\s*/\s*([0-9]{1,6}(?:\.[0-9]{1,9})?)\s*", str(value))
-        if not match or not 1 <= int(match[1]) <= _VENDOR_CALLS or not 0 < float(match[2]) <= 3600:
-            raise ValueError("not a rate limit")
-        return cls(int(match[1]), float(match[2]))
-
-    def __str__(self) -> str:
-        return f"{self.calls}/{self.seconds:.9f}".rstrip("0").rstrip(".")
-
-
-_Rate = Annotated[RateLimit, BeforeValidator(RateLimit.parse), PlainSerializer(str, return_type=str)]
+_Rate = Annotated[Limit, BeforeValidator(Limit.parse), PlainSerializer(str, return_type=str)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Id = Annotated[int, Field(ge=1, lt=2**63)]
 
@@ -114,7 +89,7 @@ class SitniksSettings(BaseSettings):
     status_escalation: _Name = EFFECTS[Stage.ESCALATION].status
     reply_budget: float = Field(1.5, ge=0, le=60)
     timeout: float = Field(10.0, ge=0.1, le=25)
-    rate_limit: _Rate = RateLimit(9, 10.5)
+    rate_limit: _Rate = Limit()
     lookback_minutes: int = Field(5, ge=1, le=1440)
     store: Literal["sqlite", "supabase"] | None = None
     database: Annotated[str, Field(min_length=1)] = "sitniks.sqlite3"
@@ -152,10 +127,6 @@ class SitniksSettings(BaseSettings):
     def statuses(self) -> Mapping[Stage, str]:
         """The name of the status that each stage shows in the CRM."""
         return MappingProxyType({stage: str(getattr(self, f"status_{stage.value}")) for stage in Stage})
-
-    def status_setting(self, stage: Stage) -> str:
-        """The variable that names the status of `stage`, for messages."""
-        return VARIABLES[f"status_{stage.value}"][0]
 
     @field_validator("*", mode="before")
     @classmethod
@@ -214,8 +185,8 @@ def _problem(settings: SitniksSettings) -> str | None:
     if not _is_sendable(settings.api_key):
         return _wrong("api_key")
     limit = settings.rate_limit
-    most = limit.calls * math.ceil(_VENDOR_SECONDS / limit.seconds)
-    if most > _VENDOR_CALLS and not is_loopback(settings.api_url):
+    most = limit.calls * math.ceil(VENDOR.seconds / limit.seconds)
+    if most > VENDOR.calls and not is_loopback(settings.api_url):
         return _wrong("rate_limit")
     if settings.store_kind == "supabase":
         url, key = settings.supabase_url, settings.supabase_key

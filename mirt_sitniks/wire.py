@@ -29,6 +29,7 @@ from mirt_sitniks.errors import (
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+LONGEST_NAME = 200
 DEFAULT_REST = 60.0
 MIN_REST, MAX_REST = 1.0, 600.0
 
@@ -47,13 +48,10 @@ class Chat:
     nickname: str | None = None
     source: str | None = None
     user_id: str | None = None
-    user_name: str | None = None
     status: str | None = None
     manager_id: int | None = None
     manager_name: str | None = None
     last_message_at: str | None = None
-    created_at: str | None = None
-    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +60,6 @@ class Manager:
 
     id: int
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message in a chat. `sent_by` is the customer's `user_id` or the account's own id."""
-
-    id: str
-    sent_by: str | None = None
-    manager_name: str | None = None
-    text: str | None = None
-    kind: str | None = None
-    attachment_url: str | None = None
-    comment_id: str | None = None
-    created_at: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A note that only staff see."""
-
-    text: str | None = None
-    manager_name: str | None = None
-    created_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +107,10 @@ class SetStatus(Expects[Done]):
 
 @dataclass(frozen=True, slots=True)
 class UpdateChat(Expects[Done]):
-    """Assign a manager, or replace the whole list of tags; None leaves a field alone."""
+    """Make a manager responsible for a chat."""
 
     chat_id: str
-    manager_id: int | None = None
-    tags: tuple[str, ...] | None = None
+    manager_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +121,7 @@ class ListManagers(Expects[Page[Manager]]):
     limit: int = 50
 
 
-@dataclass(frozen=True, slots=True)
-class ListMessages(Expects[Page[Message]]):
-    """A page of a chat's messages, newest first. `is_comment`: only public comments, or only direct messages."""
-
-    chat_id: str
-    skip: int = 0
-    limit: int = 10
-    is_comment: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AddNote(Expects[Note | None]):
-    """Leave a note for the staff. Not idempotent: sent twice, there are two notes."""
-
-    chat_id: str
-    text: str
-
-
-Call: TypeAlias = ListChats | GetChat | SetStatus | UpdateChat | ListManagers | ListMessages | AddNote
+Call: TypeAlias = ListChats | GetChat | SetStatus | UpdateChat | ListManagers
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +136,7 @@ class Request:
 
 def is_write(call: object) -> bool:
     """Whether `call` changes something in the CRM."""
-    return isinstance(call, SetStatus | UpdateChat | AddNote)
+    return isinstance(call, SetStatus | UpdateChat)
 
 
 def request(call: object) -> Request:
@@ -197,20 +153,10 @@ def request(call: object) -> Request:
             return Request("GET", _chat_path(chat_id))
         case SetStatus(chat_id, status):
             return Request("PATCH", _chat_path(chat_id, "/status"), body=_json({"status": _clean(status)}))
-        case UpdateChat(chat_id, manager_id, tags):
-            fields: dict[str, object] = {}
-            if manager_id is not None:
-                fields["assignedManagerId"] = manager_id
-            if tags is not None:
-                fields["tags"] = [_clean(tag) for tag in tags]
-            return Request("PUT", _chat_path(chat_id), body=_json(fields))
+        case UpdateChat(chat_id, manager_id):
+            return Request("PUT", _chat_path(chat_id), body=_json({"assignedManagerId": manager_id}))
         case ListManagers(skip, limit):
             return Request("GET", "/managers", _paging(skip, limit))
-        case ListMessages(chat_id, skip, limit, is_comment):
-            kind = () if is_comment is None else (("isComment", "true" if is_comment else "false"),)
-            return Request("GET", _chat_path(chat_id, "/messages"), (*_paging(skip, limit), *kind))
-        case AddNote(chat_id, text):
-            return Request("POST", _chat_path(chat_id, "/notes"), body=_json({"text": _clean(text)}))
     raise TypeError(f"{type(call).__name__} is not a call to Sitniks; the calls are the classes in mirt_sitniks.wire")
 
 
@@ -223,11 +169,12 @@ def format_time(moment: datetime) -> str:
 def normalise_username(value: object) -> str | None:
     """A user name in the one form that is compared: no outer spaces, no leading `@`, letter case folded; else None.
 
-    The address of a profile (`https://instagram.com/anna`, `t.me/anna`) is the name in it.
+    The address of a profile (`https://instagram.com/anna`, `t.me/anna`) is the name in it. What is longer than any name
+    can be is none.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > LONGEST_NAME:
         return None
-    name = re.sub(r"^[\s@]+|\s+$", "", _clean(value)).casefold()
+    name = re.sub(r"^[\s@]+", "", _clean(value)).rstrip().casefold()
     profile = re.match(r"(?:https?://)?(?:www\.)?(?:instagram\.com|t\.me)/@*([^/?#\s@]+)", name)
     return (profile[1] if profile else name) or None
 
@@ -274,10 +221,6 @@ def _read(call: object, document: object) -> object:
             return _page(document, _chat)
         case ListManagers():
             return _page(document, _manager)
-        case ListMessages():
-            return _page(document, _message)
-        case AddNote():
-            return _note(document)
         case GetChat(chat_id):
             return _own_chat(document, chat_id) or _UNREADABLE
         case SetStatus(chat_id) | UpdateChat(chat_id):
@@ -304,20 +247,17 @@ def _page(document: object, read: Callable[[object], T | None]) -> object:
 def _chat(value: object) -> Chat | None:
     if not isinstance(value, dict) or (chat_id := _id(value.get("id"))) is None:
         return None
-    status, tags = value.get("status"), value.get("tags")
+    status = value.get("status")
     named = _text(status.get("title")) or _text(status.get("name")) if isinstance(status, dict) else _text(status)
     return Chat(
         id=chat_id,
         nickname=normalise_username(value.get("userNickName")),
         source=_text(value.get("initialSource")),
         user_id=_id(value.get("userId")),
-        user_name=_text(value.get("userName")),
         status=named,
         manager_id=_int(value.get("assignedManagerId"), least=1),
         manager_name=_text(value.get("assignedManagerName")),
         last_message_at=_time(value.get("lastMessageCreatedAt")),
-        created_at=_time(value.get("createdAt")),
-        tags=tuple(tag for tag in map(_tag, tags) if tag) if isinstance(tags, list) else (),
     )
 
 
@@ -327,28 +267,6 @@ def _manager(value: object) -> Manager | None:
     user = value.get("user")
     name = _text(user.get("fullname")) if isinstance(user, dict) else _text(user)
     return Manager(manager_id, name or _text(value.get("fullname")) or _text(value.get("name")) or "")
-
-
-def _message(value: object) -> Message | None:
-    if not isinstance(value, dict) or (message_id := _id(value.get("id"))) is None:
-        return None
-    return Message(
-        id=message_id,
-        sent_by=_id(value.get("sentBy")),
-        manager_name=_text(value.get("managerName")),
-        text=_text(value.get("text")),
-        kind=_text(value.get("messageType")),
-        attachment_url=_text(value.get("attachmentUrl")),
-        comment_id=_id(value.get("commentId")),
-        created_at=_time(value.get("createdAt")),
-    )
-
-
-def _note(document: object) -> Note | None:
-    inner = document.get("data", document) if isinstance(document, dict) else None
-    if not isinstance(inner, dict):
-        return None
-    return Note(_text(inner.get("text")), _text(inner.get("managerName")), _time(inner.get("createdAt")))
 
 
 def _parse(body: bytes) -> object:
@@ -366,11 +284,6 @@ def _clean(text: str) -> str:
 
 def _text(value: object) -> str | None:
     return _clean(value).strip() or None if isinstance(value, str) else None
-
-
-def _tag(value: object) -> str | None:
-    # Kept letter for letter: writing tags replaces the whole list, so a tag changed or lost here would be lost there.
-    return _clean(value) if isinstance(value, str) else _id(value)
 
 
 def _id(value: object) -> str | None:
@@ -459,9 +372,7 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
         )
     if status == 404 and isinstance(call, ListChats | ListManagers):
         # A list always exists: this is a wrong address, and must not read as "the chat is gone".
-        return NotFound(
-            f"{said}: no such page; check SNITKIX_API_URL.", status=404, code="bad_response", retryable=True
-        )
+        return _bad_response(call, status, "no such page")
     if status in _MEANINGS:
         kind, meaning = _MEANINGS[status]
         return kind(f"{said}: {meaning}", status=status, retry_after=rest, unsure=write and status == 408)
@@ -483,7 +394,7 @@ def _refused(call: object, status: int, said: str) -> Refused:
     if status in (400, 422) and isinstance(call, SetStatus):
         cure = f"the account has no status {call.status[:80]!r}; add it in Sitniks or correct SITNIKS_STATUS_*."
         return Refused(f"{said}: {cure}", status=status, code="unknown_status")
-    if status in (400, 422) and isinstance(call, UpdateChat) and call.manager_id is not None:
+    if status in (400, 422) and isinstance(call, UpdateChat):
         cure = f"no manager {call.manager_id}; correct SITNIKS_AI_MANAGER_ID or SITNIKS_HUMAN_MANAGER_ID."
         return Refused(f"{said}: {cure}", status=status, code="manager_not_found")
     return Refused(f"{said}: check SNITKIX_API_URL, and update this package if the API has changed.", status=status)

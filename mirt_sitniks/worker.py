@@ -1,19 +1,18 @@
 """The worker: claims due work, drives it, and sleeps until there can be more."""
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from logging import INFO, WARNING
 from typing import Any
 
 from mirt_sitniks.backoff import retry_delay
 from mirt_sitniks.drive import Driver
 from mirt_sitniks.errors import StoreError
+from mirt_sitniks.events import tell
 from mirt_sitniks.record import Claim, Record, pending
 from mirt_sitniks.stores.protocol import Settled
-
-log = logging.getLogger("mirt_sitniks")
 
 SWEEP = 60.0
 SHORTEST, IDLE = 0.01, 5.0
@@ -93,7 +92,7 @@ class Worker:
             settled = await self.driver.drive(claim, asked)
         except Exception as error:
             # Not only a `StoreError`: a bug of ours must not end in silence either.
-            log.warning("sitniks: a drive failed; it is taken up again after its lease", extra={"code": _code(error)})
+            tell(WARNING, "a drive failed; it is taken up again after its lease", code=_code(error))
             if claim.record:
                 self.mine.add(claim.record.session)
             self.kick()
@@ -126,19 +125,20 @@ class Worker:
         room = AT_ONCE - len(self._drives)
         if room <= 0:
             return IDLE
-        asked = self.driver.clock()
+        asked, before = self.driver.clock(), set(self.mine)
         try:
             claimed = await self.driver.store.claim(self.driver.terms, limit=room)
         except Exception as error:
             self._failures += 1
             if self._failures == 1:
-                log.warning("sitniks: nothing can be claimed; the worker tries again", extra={"code": _code(error)})
+                tell(WARNING, "nothing can be claimed; the worker tries again", code=_code(error))
             return max(1.0, retry_delay(self._failures, self.driver.random()))
         self._failures = 0
         for claim in claimed.claims:
             self.spawn(claim, asked)
         if claimed.wait is None:
-            self.mine.clear()
+            # What was recorded while the answer was on its way is not meant.
+            self.mine -= before
             return self.sweep
         if not (self.mine or claimed.claims):
             return self.sweep
@@ -150,12 +150,12 @@ def _log(record: Record) -> None:
     """How a drive ended, as an event."""
     ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id}
     if record.closed:
-        log.info("sitniks: closed", extra={**ids, "reason": record.closed})
+        tell(INFO, "closed, %s", record.closed, **ids, reason=record.closed)
     elif not pending(record):
         seen = record.observed
-        log.info("sitniks: arrived", extra={**ids, "status": seen.status.value, "manager": seen.manager.value})
-    elif record.observed.error:
-        log.warning("sitniks: not synced yet", extra={**ids, "code": record.observed.error.code})
+        tell(INFO, "arrived", **ids, status=seen.status.value, manager=seen.manager.value)
+    elif error := record.observed.error:
+        tell(WARNING, "not synced yet (%s): %s", error.code, error.message, **ids, code=error.code)
 
 
 def _code(error: Exception) -> str:

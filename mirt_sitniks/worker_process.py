@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.events import PREFIX, log, tell
 from mirt_sitniks.runtime import DRAIN
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores import open_store
 
-log = logging.getLogger("mirt_sitniks")
-
 SWEEP = 2.0
 # Closing sockets and files takes moments; whatever takes longer than this is stuck and is left behind.
-CLOSING = 0.5
+CLOSING = 0.4
 
 
 def run(settings: SitniksSettings) -> int:
@@ -56,17 +55,17 @@ async def _work(settings: SitniksSettings) -> int:
     service = SitniksChatService(settings, sweep=SWEEP)
     # The service opens nothing before it is used, and this is a use that drives nothing.
     await service.reconcile(0)
-    log.info("sitniks: worker started", extra={"pid": os.getpid(), "store": settings.store_kind})
+    tell(logging.INFO, "worker started", pid=os.getpid(), store=settings.store_kind)
     await told.wait()
-    log.info("sitniks: worker stops, what is under way may end", extra={"seconds": DRAIN})
+    tell(logging.INFO, "worker stops, what is under way may end", seconds=DRAIN)
     try:
         async with asyncio.timeout(DRAIN + CLOSING):
             await service.aclose()
     except TimeoutError:
-        log.warning("sitniks: worker stopped without closing everything")
+        tell(logging.WARNING, "worker stopped without closing everything")
         sys.stderr.flush()
         os._exit(0)
-    log.info("sitniks: worker stopped")
+    tell(logging.INFO, "worker stopped")
     return 0
 
 
@@ -84,14 +83,13 @@ def _logging_to(handler: logging.Handler) -> Iterator[None]:
 
 
 class EventFormatter(logging.Formatter):
-    """The message, then what came in `extra` as `key=value`; values with anything odd in them are quoted."""
-
-    _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+    """The message, then its facts as `key=value`; values with anything odd in them are quoted."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the values hold."""
-        more = {key: value for key, value in vars(record).items() if key not in self._own and value is not None}
-        return " ".join([super().format(record), *(f"{key}={_plain(str(value))}" for key, value in more.items())])
+        facts = {key: value for key, value in vars(record).items() if key.startswith(PREFIX) and value is not None}
+        told = (f"{key.removeprefix(PREFIX)}={_plain(str(value))}" for key, value in facts.items())
+        return " ".join([super().format(record), *told])
 
 
 def _plain(text: str) -> str:

@@ -30,7 +30,7 @@ from mirt_sitniks.errors import (
     Unauthorized,
     Unavailable,
 )
-from mirt_sitniks.wire import AddNote, Chat, GetChat, ListChats, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.wire import Chat, GetChat, ListChats, ListManagers, SetStatus, UpdateChat
 
 KEY = "planted-key-7f3a9c"
 ID = "6a22cc8ee056c3833dba0c2e"
@@ -758,14 +758,3 @@ def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records
     assert KEY not in caplog.text
     assert not any(KEY in text for record in caplog.records for text in shown(record, 3))
-
-
-def test_a_note_is_posted_once() -> None:
-    """A call that is not idempotent goes out once and its 201 is read."""
-
-    async def use(client: SitniksClient, server: Server) -> None:
-        note = await client.send(AddNote(ID, "Розмір 98"))
-        assert note is not None
-        assert [line for line, _, _ in server.requests] == [f"POST /open-api/chats/{ID}/notes HTTP/1.1"]
-
-    with_client(answer(b'{"text": "x"}', "201 Created"), use)

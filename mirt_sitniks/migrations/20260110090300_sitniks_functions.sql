@@ -262,17 +262,14 @@ begin
 end $$;
 
 -- The right to work, as JSON.
-create or replace function public.sitniks_claim_json(
-    k public.sitniks_keys, terms jsonb, tick timestamptz, granted integer, record jsonb, scan jsonb
-) returns jsonb
+create or replace function public.sitniks_claim_json(tick timestamptz, granted integer, record jsonb, scan jsonb)
+returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
         'record', record,
         'scan', scan,
         'grants', to_jsonb(array_fill(public.sitniks_seconds(tick), array[granted])),
-        'now', public.sitniks_seconds(tick),
-        'wait', public.sitniks_wait(k, terms, tick),
-        'lock', public.sitniks_lock(k, tick)
+        'now', public.sitniks_seconds(tick)
     );
 $$;
 
@@ -603,7 +600,7 @@ begin
                 if scan is not null then
                     k := public.sitniks_hold_scan(k, terms, scan, tick);
                 end if;
-                claim := public.sitniks_claim_json(k, terms, tick, granted, public.sitniks_json(m), scan);
+                claim := public.sitniks_claim_json(tick, granted, public.sitniks_json(m), scan);
                 perform public.sitniks_put_key(k);
             end if;
         end if;
@@ -713,10 +710,10 @@ begin
         end if;
         if m.sitniks_chat_id is null then
             k := public.sitniks_hold_scan(k, terms, scan, tick);
-            claims := claims || public.sitniks_claim_json(k, terms, tick, granted, null, scan);
+            claims := claims || public.sitniks_claim_json(tick, granted, null, scan);
         else
             m := public.sitniks_hold(m, terms, tick);
-            claims := claims || public.sitniks_claim_json(k, terms, tick, granted, public.sitniks_json(m), null);
+            claims := claims || public.sitniks_claim_json(tick, granted, public.sitniks_json(m), null);
         end if;
     end loop;
     if claims <> '[]' then
@@ -931,9 +928,7 @@ begin
         m := public.sitniks_put(m, tick);
     end if;
     if granted > 0 then
-        claim := public.sitniks_claim_json(
-            k, terms, tick, granted, case when going then public.sitniks_json(m) end, scan
-        );
+        claim := public.sitniks_claim_json(tick, granted, case when going then public.sitniks_json(m) end, scan);
     end if;
     perform public.sitniks_put_key(k);
     select * into m from public.sitniks_chat_mappings where user_id = news ->> 'session' and is_current;

@@ -2,16 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from mirt_sitniks.finding import Contact
 from mirt_sitniks.record import Intent, Record, pending
 from mirt_sitniks.stores import rules
-from mirt_sitniks.stores.protocol import Claimed, Entry, Key, Recorded, Report, Settled, Terms
-
-OVERDUE = 600.0
-
+from mirt_sitniks.stores.protocol import OVERDUE, Claimed, Entry, Key, Recorded, Report, Settled, Terms
 
 Index = dict[str | None, dict[str, None]]
 
@@ -55,7 +52,8 @@ class MemoryRows:
             self.left.pop(session, None)
 
     def remove(self, session: str) -> None:
-        self._unlink(self.records.pop(session))
+        if old := self.records.pop(session, None):
+            self._unlink(old)
         self.left.pop(session, None)
 
     def _unlink(self, record: Record) -> None:
@@ -94,19 +92,11 @@ class MemoryRows:
     def intent(self, session: str, key: str) -> int | None:
         return self.intents.get((session, key))
 
-    def log_intent(self, intent: Intent, generation: int, who: str, at: float) -> int:
-        self.intents[intent.session, intent.key] = generation
-        after = {"reason": intent.reason} if intent.reason else {}
-        return self._log(intent.session, "intent", intent.key, intent.stage.value, generation, who, at, {}, after)
-
-    def log_outcome(self, before: Record, after: Record, who: str, at: float) -> None:
-        stage = after.desired.stage.value if after.desired.stage else None
-        lines = rules.line(before), rules.line(after)
-        self._log(after.session, "outcome", None, stage, after.desired.generation, who, at, *lines)
-
-    def _log(self, *fields: object) -> int:
+    def log(self, line: Entry) -> int:
         self.orders += 1
-        self.entries.append(Entry(self.orders, *fields))  # type: ignore[arg-type]
+        self.entries.append(replace(line, id=self.orders))
+        if line.kind == "intent":
+            self.intents[line.session, line.key] = line.generation
         return self.orders
 
     def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]:
@@ -188,9 +178,8 @@ class MemoryStore:
 
     async def forget(self, session: str) -> int:
         """Erase one customer."""
-        rows, record = self.rows, self.rows.get(session)
-        if record is None:
-            return 0
+        # What it did is in the ledger also when the record itself is gone.
+        rows, record = self.rows, self.rows.get(session) or Record(session)
         names = {record.instagram, record.telegram} - {None}
         chats = {one.chat_id for one in rows.directory.values() if one.nickname in names} | {record.chat_id}
         before = self._size()

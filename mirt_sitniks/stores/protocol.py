@@ -8,6 +8,9 @@ from mirt_sitniks.budget import Budget, Limit
 from mirt_sitniks.finding import Contact
 from mirt_sitniks.record import Claim, Doubt, Intent, Observed, Record, Scan
 
+# How late due work is when `counts` calls it so.
+OVERDUE = 600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:

@@ -14,7 +14,18 @@ from mirt_sitniks.backoff import search_delay
 from mirt_sitniks.finding import AMBIGUOUS, FRESH, Contact, choose, finished, next_scan
 from mirt_sitniks.record import Claim, Doubt, Error, Intent, Observed, Record, Scan, Seen, Want, pending, stale
 from mirt_sitniks.stages import EFFECTS, FIRST_OF_ALL, Stage
-from mirt_sitniks.stores.protocol import Claimed, Key, Recorded, Report, ScanPage, Settled, Settlement, Terms, Verdict
+from mirt_sitniks.stores.protocol import (
+    Claimed,
+    Entry,
+    Key,
+    Recorded,
+    Report,
+    ScanPage,
+    Settled,
+    Settlement,
+    Terms,
+    Verdict,
+)
 
 AGED = 540.0
 
@@ -23,7 +34,7 @@ SEVERAL = Error("chat_ambiguous", "several people in Sitniks have this user name
 
 
 class Rows(Protocol):
-    """The rows of one store inside one transaction."""
+    """The rows of one store inside one transaction; `log` numbers a line and returns its number."""
 
     def get(self, session: str) -> Record | None: ...
     def put(self, record: Record) -> None: ...
@@ -32,8 +43,7 @@ class Rows(Protocol):
     def add_contacts(self, contacts: Iterable[Contact]) -> None: ...
     def drop_contact(self, chat_id: str) -> None: ...
     def intent(self, session: str, key: str) -> int | None: ...
-    def log_intent(self, intent: Intent, generation: int, who: str, at: float) -> int: ...
-    def log_outcome(self, before: Record, after: Record, who: str, at: float) -> None: ...
+    def log(self, line: Entry) -> int: ...
     def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]: ...
     def searching(self, now: float) -> Iterable[Record]: ...
     def unfound(self) -> Iterable[Record]: ...
@@ -83,7 +93,8 @@ def _verdict(old: Record, intent: Intent, known: int | None) -> Verdict:
 def _renew(m: Moment, old: Record, intent: Intent) -> Record:
     """The record after a new intent: a later generation, coalesced wishes, due at once, and its chat if it is known."""
     generation = old.desired.generation + 1
-    order = m.rows.log_intent(intent, generation, m.terms.who, m.wall)
+    told = {"reason": intent.reason} if intent.reason else {}
+    line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, m.terms.who, m.wall, {}, told)
     effect = EFFECTS[intent.stage]
     # A session that lost its chat and gets it back must not repeat what it wanted before others had it.
     kept = Want() if old.closed else old.desired.manager
@@ -92,7 +103,7 @@ def _renew(m: Moment, old: Record, intent: Intent) -> Record:
         generation=generation,
         stage=intent.stage,
         intent=intent.key,
-        order=order,
+        order=m.rows.log(line),
         asked_at=m.wall,
         status=Want(intent.stage.value, generation),
         manager=Want(effect.role.value, generation) if effect.role else kept,
@@ -187,11 +198,6 @@ def _hold(m: Moment, record: Record) -> Record:
     return replace(record, token=record.token + 1, lease_until=m.now + m.terms.lease)
 
 
-def _claim(m: Moment, key: Key, grants: tuple[float, ...], record: Record | None, scan: Scan | None = None) -> Claim:
-    wait = calls.wait(key.budget, m.terms.limit, m.now)
-    return Claim(record, scan, grants, m.now, wait, calls.locked(key.budget, m.now))
-
-
 def _try_claim(m: Moment, record: Record, key: Key, want: int) -> tuple[Record, Key, Claim | None]:
     """Take the lease of a due record if it is free and there is a call for it."""
     if not pending(record) or record.observed.due_at > m.now or record.lease_until > m.now:
@@ -209,7 +215,7 @@ def _try_claim(m: Moment, record: Record, key: Key, want: int) -> tuple[Record, 
     record = _hold(m, record)
     if scan:
         key = _hold_scan(m, key, scan)
-    return record, key, _claim(m, key, grants, record, scan)
+    return record, key, Claim(record, scan, grants, m.now)
 
 
 def claim(m: Moment, limit: int) -> Claimed:
@@ -233,11 +239,11 @@ def claim(m: Moment, limit: int) -> Claimed:
         key = replace(key, budget=budget, aged_at=m.now if record is aged else key.aged_at)
         if record.chat_id is None and scan:
             key = _hold_scan(m, key, scan)
-            claims.append(_claim(m, key, grants, None, scan))
+            claims.append(Claim(None, scan, grants, m.now))
         else:
             held = _hold(m, record)
             m.rows.put(held)
-            claims.append(_claim(m, key, grants, held))
+            claims.append(Claim(held, None, grants, m.now))
     m.rows.put_key(m.terms.key, key)
     return Claimed(tuple(claims), _wait(m, key))
 
@@ -290,7 +296,7 @@ def settle(m: Moment, report: Report) -> Settled:
     m.rows.put_key(m.terms.key, key)
     newest = m.rows.get(report.record.session) if report.record else None
     wait, lock = calls.wait(key.budget, m.terms.limit, m.now), calls.locked(key.budget, m.now)
-    return Settled(newest, _claim(m, key, grants, record, scan) if grants else None, wait, _wait(m, key), lock, m.now)
+    return Settled(newest, Claim(record, scan, grants, m.now) if grants else None, wait, _wait(m, key), lock, m.now)
 
 
 def _is_due(m: Moment, record: Record) -> bool:
@@ -346,7 +352,8 @@ def _fold_record(m: Moment, news: Settlement) -> Record | None:
 def _tell(m: Moment, before: Record, after: Record) -> None:
     """Give the ledger a line of what came out, if anything did."""
     if _story(before) != _story(after):
-        m.rows.log_outcome(before, after, m.terms.who, m.wall)
+        want, told = after.desired, (_line(before), _line(after))
+        m.rows.log(Entry(0, after.session, "outcome", None, want.stage, want.generation, m.terms.who, m.wall, *told))
 
 
 def _story(record: Record) -> tuple[object, ...]:
@@ -355,7 +362,7 @@ def _story(record: Record) -> tuple[object, ...]:
     return record.chat_id, seen.status, seen.manager, seen.doubt is None, seen.parked, seen.error, record.closed
 
 
-def line(record: Record) -> dict[str, object]:
+def _line(record: Record) -> dict[str, object]:
     """What the ledger says of a record before and after an outcome."""
     seen = record.observed
     return {

@@ -9,16 +9,17 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
 from typing import TypeVar
 
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.record import Intent, Record
 from mirt_sitniks.stores import rules
-from mirt_sitniks.stores.protocol import Claimed, Entry, Recorded, Report, Settled, Terms
-from mirt_sitniks.stores.sqlite_rows import OVERDUE, SqliteRows
+from mirt_sitniks.stores.protocol import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
+from mirt_sitniks.stores.sqlite_rows import SqliteRows
 from mirt_sitniks.stores.text import clean
 
 T = TypeVar("T")
@@ -39,7 +40,8 @@ class _Hand:
             connection.close()
 
 
-_PARENTS: list[_Hand | None] = []
+_ALL: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
+_FORKING: "list[SqliteStore]" = []
 
 
 class SqliteStore:
@@ -57,11 +59,13 @@ class SqliteStore:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._path = os.fspath(path)
+        given = os.fspath(path)
+        # A process may change its folder, and must not begin another file there.
+        self._path = given if given == ":memory:" else os.path.abspath(given)
         self._clock, self._wall = clock, wall
         self._lock = threading.Lock()
-        self._pid = os.getpid()
         self._hand: _Hand | None = None
+        _ALL.add(self)
 
     async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
         """Log an intent."""
@@ -110,7 +114,7 @@ class SqliteStore:
         """Close the connection; the next call opens it again."""
         with self._lock:
             hand, self._hand = self._hand, None
-        if hand and self._pid == os.getpid():
+        if hand:
             await asyncio.wrap_future(hand.thread.submit(hand.disconnect))
             hand.thread.shutdown(wait=False)
 
@@ -119,8 +123,7 @@ class SqliteStore:
 
     async def _write(self, work: Callable[[SqliteRows, float], T]) -> T:
         try:
-            hand = self._at_work()
-            return await asyncio.wrap_future(hand.thread.submit(self._transaction, hand, work))
+            return await asyncio.wrap_future(self._begin(work))
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {_cure(error)}") from None
         except OverflowError:
@@ -129,17 +132,28 @@ class SqliteStore:
             # The interpreter is shutting down and takes no new work.
             raise StoreError(f"{self._path}: {error}") from None
 
-    def _at_work(self) -> _Hand:
-        if self._pid != os.getpid():
-            # A fork: the parent's thread and connection are not ours to use, nor to close by letting go of them.
-            _PARENTS.append(self._hand)
-            self._pid, self._lock, self._hand = os.getpid(), threading.Lock(), None
+    def _begin(self, work: Callable[[SqliteRows, float], T]) -> "Future[T]":
         with self._lock:
-            if self._hand is None:
-                self._hand = _Hand()
-            return self._hand
+            hand = self._hand = self._hand or _Hand()
+            return hand.thread.submit(self._transaction, hand, work, time.monotonic())
 
-    def _transaction(self, hand: _Hand, work: Callable[[SqliteRows, float], T]) -> T:
+    def _hold(self) -> None:
+        """No connection may be open in a fork: to SQLite the child's locks would be the parent's, and hold nobody."""
+        self._lock.acquire()
+        if self._hand and self._path != ":memory:":
+            with contextlib.suppress(RuntimeError):
+                self._hand.thread.submit(self._hand.disconnect).result()
+
+    def _go_on(self, in_child: bool) -> None:
+        """In the child the parent's thread is not there, and a database in memory was the parent's alone."""
+        if in_child:
+            self._hand = None
+        self._lock.release()
+
+    def _transaction(self, hand: _Hand, work: Callable[[SqliteRows, float], T], since: float) -> T:
+        if time.monotonic() - since > BUSY:
+            # The one before has waited for a locked file as long as a call may; with all of them a process never ends.
+            raise StoreError(f"{self._path}: {_CURES['SQLITE_BUSY']}")
         connection = self._connect(hand)
         try:
             with _immediate(connection):
@@ -173,6 +187,25 @@ class SqliteStore:
             connection.close()
             raise
         return connection
+
+
+def _before_fork() -> None:
+    _FORKING.extend(_ALL)
+    for store in _FORKING:
+        store._hold()
+
+
+def _after_fork(in_child: bool) -> None:
+    for store in _FORKING:
+        store._go_on(in_child)
+    _FORKING.clear()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=lambda: _after_fork(False),
+    after_in_child=lambda: _after_fork(True),
+)
 
 
 @contextlib.contextmanager

@@ -1,38 +1,17 @@
-"""The rows of the embedded store: SQL in and out of the frozen values."""
+"""The rows of the embedded store: its SQL."""
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import inf
 from typing import Any
 
 from mirt_sitniks.budget import Budget
 from mirt_sitniks.finding import Contact
-from mirt_sitniks.record import (
-    Desired,
-    Doubt,
-    Error,
-    Intent,
-    Observed,
-    Record,
-    Scan,
-    Seen,
-    Want,
-    pending,
-)
-from mirt_sitniks.stages import Stage
-from mirt_sitniks.stores import rules
+from mirt_sitniks.record import Record, Scan
+from mirt_sitniks.stores.columns import COLUMNS, from_row, to_row
 from mirt_sitniks.stores.protocol import Entry, Key
 
-OVERDUE = 600.0
-
-COLUMNS = (
-    "user_id", "instagram_username", "telegram_username", "sitniks_chat_id", "sitniks_manager_id", "current_status",
-    "first_touch_at", "generation", "stage", "intent", "intent_order", "asked_at", "want_status", "want_status_gen",
-    "want_manager", "want_manager_gen", "status_gen", "manager_gen", "doubt_gen", "doubt_until", "doubt_looked",
-    "parked", "attempt", "due_at", "error_code", "error_message", "search_since", "search_attempt", "urgent_at",
-    "lease_token", "lease_until", "closed", "pending", "updated_at",
-)  # fmt: skip
 _PUT = (
     f"insert into sitniks_chat_mappings ({', '.join(COLUMNS)}, created_at) "
     f"values ({', '.join(f':{name}' for name in COLUMNS)}, :updated_at) on conflict (user_id) do update set "
@@ -42,6 +21,7 @@ _GET = f"select {', '.join(COLUMNS)} from sitniks_chat_mappings where "
 _DUE = "pending = 1 and due_at <= :now and lease_until <= :now and sitniks_chat_id is not null "
 # Written so that no plan reads all sessions that ever were without a chat, but only those with something left to do.
 _UNFOUND = "pending = 1 and (sitniks_chat_id is null) = 1 "
+_ENTRY = "session, kind, key, stage, generation, who, at, before, after"
 _CONTACT = ("chat_id", "nickname", "source", "user_id", "last_message_at", "status", "manager_id")
 
 
@@ -107,22 +87,10 @@ class SqliteRows:
         row = self.sql.execute(query, (session, key)).fetchone()
         return int(row[0]) if row else None
 
-    def log_intent(self, intent: Intent, generation: int, who: str, at: float) -> int:
-        after = {"reason": intent.reason} if intent.reason else {}
-        return self._log(intent.session, "intent", intent.key, intent.stage.value, generation, who, at, {}, after)
-
-    def log_outcome(self, before: Record, after: Record, who: str, at: float) -> None:
-        stage = after.desired.stage.value if after.desired.stage else None
-        lines = rules.line(before), rules.line(after)
-        self._log(after.session, "outcome", None, stage, after.desired.generation, who, at, *lines)
-
-    def _log(self, *fields: object) -> int:
-        *plain, before, after = fields
-        query = (
-            "insert into sitniks_ledger (session, kind, key, stage, generation, who, at, before, after) "
-            "values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        )
-        values = (*plain, json.dumps(before, ensure_ascii=False), json.dumps(after, ensure_ascii=False))
+    def log(self, line: Entry) -> int:
+        told = (json.dumps(one, ensure_ascii=False) for one in (line.before, line.after))
+        values = (line.session, line.kind, line.key, line.stage, line.generation, line.who, line.at, *told)
+        query = f"insert into sitniks_ledger ({_ENTRY}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         return int(self.sql.execute(query, values).lastrowid or 0)
 
     def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]:
@@ -166,18 +134,14 @@ class SqliteRows:
 
     def ledger(self, session: str, limit: int) -> tuple[Entry, ...]:
         """The newest entries of a session, oldest first."""
-        query = (
-            "select id, session, kind, key, stage, generation, who, at, before, after from sitniks_ledger "
-            "where session = ? order by id desc limit ?"
-        )
+        query = f"select id, {_ENTRY} from sitniks_ledger where session = ? order by id desc limit ?"
         rows = self.sql.execute(query, (session, limit)).fetchall()
-        return tuple(_entry(row) for row in reversed(rows))
+        return tuple(Entry(*row[:-2], *map(json.loads, row[-2:])) for row in reversed(rows))
 
     def forget(self, session: str) -> int:
         """Erase one customer; returns the rows erased."""
-        record = self.get(session)
-        if record is None:
-            return 0
+        # What it did is in the ledger also when the record itself is gone.
+        record = self.get(session) or Record(session)
         names = (record.instagram, record.telegram, record.chat_id)
         return sum(
             self.sql.execute(query, values).rowcount
@@ -214,60 +178,3 @@ class SqliteRows:
 def _fields(value: Any) -> dict[str, Any]:
     """A frozen value for JSON; `asdict` would copy every number in it."""
     return {name: getattr(value, name) for name in value.__slots__}
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    number, session, kind, key, stage, generation, who, at, before, after = row
-    return Entry(number, session, kind, key, stage, generation, who, at, json.loads(before), json.loads(after))
-
-
-def to_row(record: Record) -> dict[str, object]:
-    """A record as column values."""
-    want, seen = record.desired, record.observed
-    values = (
-        record.session, record.instagram, record.telegram, record.chat_id, seen.manager.value, seen.status.value,
-        record.first_touch_at, want.generation, want.stage, want.intent, want.order, want.asked_at, want.status.value,
-        want.status.gen, want.manager.value, want.manager.gen, seen.status.gen, seen.manager.gen,
-        seen.doubt.gen if seen.doubt else None, seen.doubt.until if seen.doubt else None,
-        seen.doubt.looked if seen.doubt else None, seen.parked, seen.attempt, seen.due_at,
-        seen.error.code if seen.error else None, seen.error.message if seen.error else None, record.search_since,
-        record.search_attempt, record.urgent_at, record.token, record.lease_until, record.closed, pending(record), 0.0,
-    )  # fmt: skip
-    return dict(zip(COLUMNS, values, strict=True))
-
-
-def from_row(row: Mapping[str, Any]) -> Record:
-    """Column values as a record; `row` has the names of `COLUMNS`."""
-    looked = bool(row["doubt_looked"])
-    doubt = None if row["doubt_gen"] is None else Doubt(row["doubt_gen"], row["doubt_until"], looked)
-    return Record(
-        session=row["user_id"],
-        instagram=row["instagram_username"],
-        telegram=row["telegram_username"],
-        chat_id=row["sitniks_chat_id"],
-        desired=Desired(
-            generation=row["generation"],
-            stage=Stage(row["stage"]) if row["stage"] else None,
-            intent=row["intent"],
-            order=row["intent_order"],
-            asked_at=row["asked_at"],
-            status=Want(row["want_status"], row["want_status_gen"]),
-            manager=Want(row["want_manager"], row["want_manager_gen"]),
-        ),
-        observed=Observed(
-            status=Seen(row["current_status"], row["status_gen"]),
-            manager=Seen(row["sitniks_manager_id"], row["manager_gen"]),
-            doubt=doubt,
-            parked=row["parked"],
-            attempt=row["attempt"],
-            due_at=row["due_at"],
-            error=Error(row["error_code"], row["error_message"] or "") if row["error_code"] else None,
-        ),
-        first_touch_at=row["first_touch_at"],
-        search_since=row["search_since"],
-        search_attempt=row["search_attempt"],
-        urgent_at=row["urgent_at"],
-        token=row["lease_token"],
-        lease_until=row["lease_until"],
-        closed=row["closed"],
-    )

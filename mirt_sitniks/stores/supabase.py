@@ -14,8 +14,7 @@ from mirt_sitniks.client import is_loopback
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.record import Intent, Record
 from mirt_sitniks.stores import supabase_rows as rows
-from mirt_sitniks.stores.memory import OVERDUE
-from mirt_sitniks.stores.protocol import Claimed, Entry, Recorded, Report, Settled, Terms
+from mirt_sitniks.stores.protocol import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
 from mirt_sitniks.stores.text import clean
 
 T = TypeVar("T")

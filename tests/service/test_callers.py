@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -155,18 +157,91 @@ assert third.outcome == "synced", third
         closed: list[object] = []
         service = SitniksChatService(shop.settings(database=":memory:"), client_factory=Stuck)
         synced(touch(service))
-        made = service._runtime
-        assert made
-        close = made[1].store.aclose
+        runtime = service._life.runtime
+        assert runtime
+        close = runtime.store.aclose
 
         async def aclose() -> None:
             closed.append(None)
             await close()
 
-        made[1].store.aclose = aclose  # type: ignore[method-assign]
+        runtime.store.aclose = aclose  # type: ignore[method-assign]
         asyncio.run(service.aclose())
         assert closed == [None]
         assert "the HTTP client did not close: ReadError" in caplog.text
+
+    def test_row23_who_comes_while_it_closes_is_served(self, shop: Shop) -> None:
+        """A sync during `aclose` begins a new life, whose worker goes on; the old one ends as it would have."""
+        service = shop.service(reply_budget=0.1)
+        other = shop.sandbox.add_chat("olha")
+        shop.sandbox.fault("hang", path=f"{shop.chat}/status$")
+        touch(service)
+        shop.sandbox.wait(lambda: shop.sandbox.count("PATCH") == 1)
+        closing = threading.Thread(target=service.close)
+        closing.start()
+        wait_until(lambda: service._life.runtime is None)
+        shop.sandbox.fault("status", status=500, path=f"{other}/status$")
+        touch(service, session="o", instagram_username="olha")
+        shop.sandbox.clear_faults()
+        closing.join()
+        shop.shows("Взято в роботу", 101, other)
+        assert service._life.runtime
+
+    def test_row23_closing_twice_at_once(self, shop: Shop) -> None:
+        """The second one finds nothing to close, and neither raises."""
+        service = shop.service(reply_budget=0.1)
+        shop.sandbox.fault("slow", seconds=0.3)
+        touch(service)
+
+        async def both() -> None:
+            await asyncio.gather(service.aclose(), service.aclose())
+
+        asyncio.run(both())
+
+    def test_row23_closing_does_not_wait_for_a_locked_file(
+        self, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ten syncs that wait for a file are let go, not waited for one after the other."""
+        monkeypatch.setattr("mirt_sitniks.service.CLOSING", 0.3)
+        path = tmp_path / "s.sqlite3"
+        service = shop.service(store=None, database=str(path), reply_budget=0.1)
+        service._store, service._own_store = None, True
+        touch(service)
+        shop.shows("Взято в роботу", 101)
+        lock = sqlite3.connect(path, isolation_level=None)
+        lock.execute("begin immediate")
+        for number in range(10):
+            assert touch(service, "escalation", intent=f"{number}").outcome is Outcome.QUEUED
+        began = time.monotonic()
+        service.close()
+        assert time.monotonic() - began < 4
+        lock.execute("rollback")
+        lock.close()
+
+    def test_row23_the_work_is_in_no_callers_context(self, shop: Shop) -> None:
+        """What the first caller keeps in context variables, a tracing span or a run's config, is not kept for ever."""
+        seen: list[object] = []
+        variable: ContextVar[object] = ContextVar("request", default=None)
+
+        class Watching(httpx.AsyncClient):
+            def build_request(self, *args: Any, **more: Any) -> httpx.Request:
+                seen.append(variable.get())
+                return super().build_request(*args, **more)
+
+        service = SitniksChatService(
+            shop.settings(database=":memory:"), client_factory=lambda: Watching(trust_env=False)
+        )
+        variable.set("the first request")
+        synced(touch(service))
+        service.close()
+        assert seen
+        assert set(seen) == {None}
+
+    def test_row23_as_a_plain_context_manager(self, shop: Shop) -> None:
+        """Code without an event loop closes it in the same words."""
+        with shop.service() as service:
+            synced(touch(service))
+        assert service._life.runtime is None
 
     def test_row23_as_a_context_manager(self, shop: Shop) -> None:
         """Opened by the first use, closed at the end; an own store is closed, a borrowed one is not."""
@@ -283,6 +358,27 @@ class TestRow24:
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert warnings == [f"sitniks: disabled, nothing will reach the CRM: {name} is not set" for name in named]
 
+    def test_row24_a_hosts_logging_breaks_nothing(self, shop: Shop) -> None:
+        """A record factory that writes `stage` and `session` itself, and a filter that raises: synced all the same."""
+        before, logger = logging.getLogRecordFactory(), logging.getLogger("mirt_sitniks")
+
+        def factory(*args: Any, **more: Any) -> logging.LogRecord:
+            record = before(*args, **more)
+            record.stage = record.session = record.code = "the host's own"
+            return record
+
+        def refuse(record: logging.LogRecord) -> bool:
+            raise RuntimeError("a filter of the host")
+
+        logging.setLogRecordFactory(factory)
+        logger.addFilter(refuse)
+        try:
+            synced(touch(shop.service()))
+            assert touch(shop.service(api_key="", rate_limit="9/10.5")).outcome is Outcome.DISABLED
+        finally:
+            logging.setLogRecordFactory(before)
+            logger.removeFilter(refuse)
+
     def test_row24_a_missing_user_name_is_said_with_where_to_put_it(
         self, shop: Shop, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -331,6 +427,11 @@ class TestRow24:
         assert result.outcome in Outcome
         assert shop.sandbox.count(None, r"/\.\./|chats/.*/.*/") == 0
         asyncio.run(store.aclose())
+
+    @pytest.mark.parametrize("session", [0, "сесія\ud800\x00"])
+    def test_row24_odd_sessions_are_answered_at_once(self, shop: Shop, session: Any) -> None:
+        """A number, zero too, and text that no database holds: the caller hears of what became of it."""
+        synced(touch(shop.service(), session=session))
 
     @pytest.mark.parametrize("stage", ["First-Touch", "GIVE_REQUISITS", " escalation ", Stage.ESCALATION])
     def test_row24_stages_as_people_write_them(self, shop: Shop, stage: Any) -> None:

@@ -75,8 +75,8 @@ def test_the_key_is_in_no_repr_and_no_attribute(guarded: Shop, planted: Any) -> 
     """Services, settings, clients, drivers, stores: `repr()` and `vars()`, down to what they hold."""
     service = guarded.service()
     touch(service)
-    assert service._runtime
-    runtime = service._runtime[1]
+    runtime = service._life.runtime
+    assert runtime
     things: list[Any] = [
         service,
         service.settings,
@@ -98,10 +98,11 @@ def test_the_key_is_in_no_frame_of_a_traceback(guarded: Shop, planted: Any, kind
 
     async def fail() -> None:
         touch(service)
-        assert service._runtime
+        runtime = service._life.runtime
+        assert runtime
         guarded.sandbox.fault(kind)
         await asyncio.wrap_future(
-            service._io.submit(lambda: direct.call(service._runtime[1].driver, SetStatus(guarded.chat, "AI Увага")))  # type: ignore[index]
+            service._life.io.submit(lambda: direct.call(runtime.driver, SetStatus(guarded.chat, "AI Увага")))
         )
 
     caught: BaseException | None = None

@@ -82,7 +82,7 @@ class Contract:
         assert (mine.instagram, mine.telegram, mine.chat_id) == ("olena", "lena", "c1")
         assert (mine.observed.due_at, mine.desired.asked_at, mine.first_touch_at, answer.now) == (START,) * 4
         assert (mine.token, mine.lease_until) == (1, START + TERMS.lease)
-        assert answer.claim == Claim(mine, None, (START, START), START, 0.0, None)
+        assert answer.claim == Claim(mine, None, (START, START), START)
         assert get(world, "s") == mine
 
     def test_a_known_intent_is_recorded_once(self, world: World) -> None:
@@ -204,7 +204,7 @@ class Contract:
         world.clock.now += 600
         (probe,) = claim(world).claims
         assert len(probe.grants) == 1
-        assert probe.lock == ("unauthorized", START + 1200)
+        assert world.run(world.store.settle(TERMS, Report())).lock == ("unauthorized", START + 1200)
         assert claim(world).claims == ()
         assert probe.record is not None
         settled = world.run(
@@ -643,6 +643,19 @@ class Contract:
         assert world.run(world.store.ledger("a")) == ()
         left = world.run(world.store.counts())
         assert (left["records"], left["ledger"], left["directory"]) == (1, 1, 1)
+        assert world.run(world.store.forget("a")) == 0
+
+    def test_forget_erases_what_outlived_the_record(self, world: World) -> None:
+        """Where the wall's clock was set back, a record is pruned before its ledger lines: they are erased as well."""
+        held = claimed(record(world, "a", FIRST, chat_id="c1"))
+        world.clock.now -= 100
+        settle(world, held)
+        world.clock.now += 80
+        world.run(world.store.prune(50))
+        assert world.run(world.store.get("a")) is None
+        assert len(world.run(world.store.ledger("a"))) == 1
+        assert world.run(world.store.forget("a")) == 1
+        assert world.run(world.store.ledger("a")) == ()
         assert world.run(world.store.forget("a")) == 0
 
     def test_prune_keeps_what_is_unfinished_or_young(self, world: World) -> None:

@@ -1,14 +1,19 @@
 """Row 21: what goes wrong with the file is told in one line with its cure, and nothing is half written."""
 
 import asyncio
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mirt_sitniks
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.record import Intent
 from mirt_sitniks.stages import Stage
@@ -57,6 +62,90 @@ def test_a_file_that_another_holds_is_waited_for_and_told(
     other.execute("rollback")
     other.close()
     assert run(record(store)).verdict is Verdict.NEW
+
+
+def test_row23_a_fork_of_an_open_store_loses_nothing(tmp_path: Path) -> None:
+    """Parent and children of a store in use: whoever closes, and whoever was forked in a transaction, all is there."""
+    code = f"""
+import asyncio, os, threading
+from mirt_sitniks.stores.sqlite import SqliteStore
+from tests.stores.test_sqlite_faults import record
+
+store = SqliteStore({str(tmp_path / "store.sqlite3")!r})
+asyncio.run(record(store, "parent"))
+stop = threading.Event()
+
+def busy():
+    number = 0
+    while not stop.is_set():
+        asyncio.run(record(store, f"busy {{number}}"))
+        number += 1
+
+thread = threading.Thread(target=busy)
+thread.start()
+ends = []
+for child in range(5):
+    mine, yours = os.pipe()
+    if os.fork() == 0:
+        asyncio.run(record(store, f"child {{child}} early"))
+        os.read(mine, 1)
+        asyncio.run(record(store, f"child {{child}} late"))
+        os._exit(0)
+    ends.append(yours)
+stop.set()
+thread.join()
+asyncio.run(store.aclose())
+for yours in ends:
+    os.write(yours, b"x")
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(mirt_sitniks.__file__).parents[1]), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with sqlite3.connect(tmp_path / "store.sqlite3") as file:
+        sessions = {row[0] for row in file.execute("select distinct session from sitniks_ledger")}
+    file.close()
+    assert {f"child {child} {when}" for child in range(5) for when in ("early", "late")} <= sessions
+
+
+def test_a_store_stays_where_it_is(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative file is the one of the folder that the process began in, whatever folder it goes to."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    store = SqliteStore("store.sqlite3")
+    run(record(store))
+    run(store.aclose())
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run(store.get("s")) is not None
+    run(store.aclose())
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_who_waits_behind_a_locked_file_waits_no_longer_than_it(
+    store: SqliteStore, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty calls at once fail together, not one after the other: a process must be able to end."""
+    monkeypatch.setattr(sqlite, "BUSY", 0.3)
+    run(store.check())
+    other = sqlite3.connect(tmp_path / "store.sqlite3", isolation_level=None)
+    other.execute("begin immediate")
+    run(store.aclose())
+
+    async def crowd() -> list[object]:
+        return await asyncio.gather(*(record(store, f"{number}") for number in range(20)), return_exceptions=True)
+
+    began = time.monotonic()
+    assert {type(one) for one in run(crowd())} == {StoreError}
+    assert time.monotonic() - began < 3
+    other.execute("rollback")
+    other.close()
 
 
 def test_a_locked_file_does_not_hold_up_the_loop(

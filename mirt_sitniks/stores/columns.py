@@ -1,0 +1,67 @@
+"""A record as the columns of `sitniks_chat_mappings`, which both databases have, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mirt_sitniks.record import Desired, Doubt, Error, Observed, Record, Seen, Want, pending
+from mirt_sitniks.stages import Stage
+
+COLUMNS = (
+    "user_id", "instagram_username", "telegram_username", "sitniks_chat_id", "sitniks_manager_id", "current_status",
+    "first_touch_at", "generation", "stage", "intent", "intent_order", "asked_at", "want_status", "want_status_gen",
+    "want_manager", "want_manager_gen", "status_gen", "manager_gen", "doubt_gen", "doubt_until", "doubt_looked",
+    "parked", "attempt", "due_at", "error_code", "error_message", "search_since", "search_attempt", "urgent_at",
+    "lease_token", "lease_until", "closed", "pending", "updated_at",
+)  # fmt: skip
+
+
+def to_row(record: Record) -> dict[str, object]:
+    """A record as column values."""
+    want, seen = record.desired, record.observed
+    values = (
+        record.session, record.instagram, record.telegram, record.chat_id, seen.manager.value, seen.status.value,
+        record.first_touch_at, want.generation, want.stage, want.intent, want.order, want.asked_at, want.status.value,
+        want.status.gen, want.manager.value, want.manager.gen, seen.status.gen, seen.manager.gen,
+        seen.doubt.gen if seen.doubt else None, seen.doubt.until if seen.doubt else None,
+        seen.doubt.looked if seen.doubt else None, seen.parked, seen.attempt, seen.due_at,
+        seen.error.code if seen.error else None, seen.error.message if seen.error else None, record.search_since,
+        record.search_attempt, record.urgent_at, record.token, record.lease_until, record.closed, pending(record), 0.0,
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def from_row(row: Mapping[str, Any]) -> Record:
+    """Column values as a record; `row` has the names of `COLUMNS`."""
+    looked = bool(row["doubt_looked"])
+    doubt = None if row["doubt_gen"] is None else Doubt(row["doubt_gen"], row["doubt_until"], looked)
+    return Record(
+        session=row["user_id"],
+        instagram=row["instagram_username"],
+        telegram=row["telegram_username"],
+        chat_id=row["sitniks_chat_id"],
+        desired=Desired(
+            generation=row["generation"],
+            stage=Stage(row["stage"]) if row["stage"] else None,
+            intent=row["intent"],
+            order=row["intent_order"],
+            asked_at=row["asked_at"],
+            status=Want(row["want_status"], row["want_status_gen"]),
+            manager=Want(row["want_manager"], row["want_manager_gen"]),
+        ),
+        observed=Observed(
+            status=Seen(row["current_status"], row["status_gen"]),
+            manager=Seen(row["sitniks_manager_id"], row["manager_gen"]),
+            doubt=doubt,
+            parked=row["parked"],
+            attempt=row["attempt"],
+            due_at=row["due_at"],
+            error=Error(row["error_code"], row["error_message"] or "") if row["error_code"] else None,
+        ),
+        first_touch_at=row["first_touch_at"],
+        search_since=row["search_since"],
+        search_attempt=row["search_attempt"],
+        urgent_at=row["urgent_at"],
+        token=row["lease_token"],
+        lease_until=row["lease_until"],
+        closed=row["closed"],
+    )
