@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mirt_sitniks.errors import SitniksError
+from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.result import SyncResult
 from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
 from mirt_sitniks.settings import SitniksSettings
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mirt_sitniks.graph import SitniksState, add_subgraph, build_subgraph
 
 __all__ = [
+    "ConfigError",
     "SitniksChatService",
     "SitniksError",
     "SitniksSettings",

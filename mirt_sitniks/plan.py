@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mirt_sitniks.record import Record, pending, stale, unsettled
-from mirt_sitniks.stages import Role, Stage
+from mirt_sitniks.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,9 @@ class WriteStatus:
 
 @dataclass(frozen=True, slots=True)
 class WriteManager:
-    """`role` shall become responsible, for generation `gen`."""
+    """The record's role shall become responsible, for generation `gen`."""
 
     chat_id: str
-    role: Role
     gen: int
 
 
@@ -59,5 +58,5 @@ def plan(record: Record, now: float) -> tuple[Step, ...]:
     if "status" in fields:
         steps.append(WriteStatus(record.chat_id, Stage(want.status.value or ""), want.status.gen))
     if "manager" in fields:
-        steps.append(WriteManager(record.chat_id, Role(want.manager.value or ""), want.manager.gen))
+        steps.append(WriteManager(record.chat_id, want.manager.gen))
     return tuple(steps)

@@ -1,3 +1,11 @@
+-- The verbs lock a key before a mapping: so does a migration that runs beside them, or both would wait for ever.
+do $$
+begin
+    if to_regclass('public.sitniks_keys') is not null then
+        lock table public.sitniks_keys in access exclusive mode;
+    end if;
+end $$;
+
 -- The table as it was first made. Where it is there already it is left as it is; the later files upgrade it.
 create table if not exists public.sitniks_chat_mappings (
     id uuid primary key default gen_random_uuid(),

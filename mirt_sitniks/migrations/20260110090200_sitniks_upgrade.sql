@@ -1,3 +1,11 @@
+-- The verbs lock a key before a mapping: so does a migration that runs beside them, or both would wait for ever.
+do $$
+begin
+    if to_regclass('public.sitniks_keys') is not null then
+        lock table public.sitniks_keys in access exclusive mode;
+    end if;
+end $$;
+
 -- Brings the mappings to what the functions need, whichever way the original's SQL made them. No row is deleted.
 
 -- Column types. Times without a zone are UTC.
@@ -133,7 +141,7 @@ begin
 
     insert into public.sitniks_ledger (session, kind, generation, who, at, before, after)
     select
-        m.user_id, 'outcome', m.generation, 'migration', now(),
+        coalesce(m.user_id, m.id::text), 'outcome', m.generation, 'migration', now(),
         jsonb_build_object(
             'chat_id', m.sitniks_chat_id, 'status', m.current_status, 'manager_id', m.sitniks_manager_id, 'error', null
         ),

@@ -483,7 +483,9 @@ begin
         end if;
     end if;
     perform public.sitniks_tell(old, m, terms, tick);
-    perform public.sitniks_put(m, tick);
+    if m is distinct from old then
+        perform public.sitniks_put(m, tick);
+    end if;
 end $$;
 
 -- ---------------------------------------------------------------------------------------------------------- record
@@ -1008,28 +1010,27 @@ end $$;
 
 -- Deletes what is converged and was not touched for `older_than` seconds; rows that are in use stay for the next time.
 create or replace function public.sitniks_prune(request jsonb) returns jsonb
-language sql volatile security invoker set search_path = '' as $$
-    with mappings as (
-        delete from public.sitniks_chat_mappings where id in (
-            select id from public.sitniks_chat_mappings
-            where not pending and updated_at < public.sitniks_now() - public.sitniks_span(request -> 'older_than')
-            for update skip locked
-        ) returning 1
-    ), contacts as (
-        delete from public.sitniks_directory where chat_id in (
-            select chat_id from public.sitniks_directory
-            where seen_at < public.sitniks_now() - public.sitniks_span(request -> 'older_than')
-            for update skip locked
-        ) returning 1
-    ), entries as (
-        delete from public.sitniks_ledger l
-        where l.at < public.sitniks_now() - public.sitniks_span(request -> 'older_than')
-        returning 1
-    )
-    select to_jsonb(
-        (select count(*) from mappings) + (select count(*) from contacts) + (select count(*) from entries)
+-- Planned anew each time: what is older than the cutoff is nearly nothing once, and nearly all another time.
+language plpgsql volatile security invoker set search_path = '' set plan_cache_mode = force_custom_plan as $$
+declare
+    cutoff timestamptz := public.sitniks_now() - public.sitniks_span(request -> 'older_than');
+    gone bigint;
+    erased bigint := 0;
+begin
+    delete from public.sitniks_chat_mappings where id in (
+        select id from public.sitniks_chat_mappings where not pending and updated_at < cutoff for update skip locked
     );
-$$;
+    get diagnostics gone = row_count;
+    erased := erased + gone;
+    delete from public.sitniks_directory where chat_id in (
+        select chat_id from public.sitniks_directory where seen_at < cutoff for update skip locked
+    );
+    get diagnostics gone = row_count;
+    erased := erased + gone;
+    delete from public.sitniks_ledger where at < cutoff;
+    get diagnostics gone = row_count;
+    return to_jsonb(erased + gone);
+end $$;
 
 -- How much is there; `overdue` is how many seconds late work is.
 create or replace function public.sitniks_counts(request jsonb) returns jsonb
@@ -1039,7 +1040,7 @@ language sql stable security invoker set search_path = '' as $$
         'pending', (select count(*) from public.sitniks_chat_mappings where pending),
         'overdue', (
             select count(*) from public.sitniks_chat_mappings
-            where pending and due_at < public.sitniks_now() - public.sitniks_span(request -> 'overdue')
+            where pending and due_at < (select public.sitniks_now() - public.sitniks_span(request -> 'overdue'))
         ),
         'ledger', (select count(*) from public.sitniks_ledger),
         'directory', (select count(*) from public.sitniks_directory)

@@ -71,8 +71,12 @@ def record(m: Moment, intent: Intent, want: int) -> Recorded:
     answer = _verdict(old, intent, known)
     if answer in (Verdict.NEW, Verdict.KNOWN):
         current = _renew(m, old, intent) if answer is Verdict.NEW else old
+        if answer is Verdict.NEW:
+            # Before the claim: the scan's window and the urgency of others must see it.
+            rows.put(current)
         current, key, claim = _try_claim(m, current, key, want)
-        rows.put(current)
+        if claim:
+            rows.put(current)
         rows.put_key(m.terms.key, key)
     else:
         current, claim = old, None
@@ -202,8 +206,6 @@ def _try_claim(m: Moment, record: Record, key: Key, want: int) -> tuple[Record, 
     """Take the lease of a due record if it is free and there is a call for it."""
     if not pending(record) or record.observed.due_at > m.now or record.lease_until > m.now:
         return record, key, None
-    # The record's row is not written yet: the scan's window and the urgency of others must see it.
-    m.rows.put(record)
     scan = None
     if record.chat_id is None:
         scan = _open_scan(m, key)
@@ -406,7 +408,8 @@ def _fold_page(m: Moment, key: Key, page: ScanPage) -> tuple[Key, Scan | None]:
     for record in list(m.rows.unfound()):
         after = _look_up(m, record, page.scan)
         _tell(m, record, after)
-        m.rows.put(after)
+        if after != record:
+            m.rows.put(after)
     return replace(key, scan=None, scan_until=0.0, scan_due=0.0, wide=(wide[0], wide[1])), None
 
 

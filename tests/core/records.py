@@ -44,7 +44,7 @@ def status_step(record: Record) -> WriteStatus:
 
 def manager_step(record: Record) -> WriteManager:
     """The assignment that is desired."""
-    return WriteManager("chat", Role(record.desired.manager.value or ""), record.desired.manager.gen)
+    return WriteManager("chat", record.desired.manager.gen)
 
 
 def read_step() -> Read:

@@ -6,7 +6,7 @@ import pytest
 
 from mirt_sitniks.plan import Find, Read, WriteManager, WriteStatus, plan
 from mirt_sitniks.record import Doubt, Seen
-from mirt_sitniks.stages import Role, Stage
+from mirt_sitniks.stages import Stage
 from tests.core.records import record_at
 
 FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
@@ -14,7 +14,7 @@ FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATI
 
 def test_status_and_manager_go_out_side_by_side() -> None:
     """A first touch needs two writes, and neither waits for the other."""
-    assert plan(record_at(FIRST), 0.0) == (WriteStatus("chat", FIRST, 1), WriteManager("chat", Role.AI, 1))
+    assert plan(record_at(FIRST), 0.0) == (WriteStatus("chat", FIRST, 1), WriteManager("chat", 1))
 
 
 def test_an_invoice_leaves_the_manager_alone() -> None:
@@ -24,7 +24,7 @@ def test_an_invoice_leaves_the_manager_alone() -> None:
 
 def test_an_invoice_does_not_forget_a_manager_who_is_still_to_come() -> None:
     """Wishes are coalesced field by field: the newest status, and the manager of the stage before."""
-    assert plan(record_at(FIRST, INVOICE), 0.0) == (WriteStatus("chat", INVOICE, 2), WriteManager("chat", Role.AI, 1))
+    assert plan(record_at(FIRST, INVOICE), 0.0) == (WriteStatus("chat", INVOICE, 2), WriteManager("chat", 1))
 
 
 def test_equal_values_do_not_count_when_they_were_only_seen() -> None:
@@ -71,7 +71,7 @@ def test_row04_a_doubt_about_an_older_write_holds_nothing_up() -> None:
     """The new stage is written at once; the look comes when the old write can no longer land."""
     assert plan(record_at(INVOICE, ALARM, confirmed=1, doubt=Doubt(1, 20.0)), 1.0) == (
         WriteStatus("chat", ALARM, 2),
-        WriteManager("chat", Role.HUMAN, 2),
+        WriteManager("chat", 2),
     )
 
 

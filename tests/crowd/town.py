@@ -115,7 +115,7 @@ class Town:
             self.fled += 1
             return
         intent = Intent(event.session, event.stage, f"{event.stage}", instagram=event.session)
-        turn = process.run(runtime.sync(intent, first_touch=False))
+        turn = process.run(runtime.sync(intent))
         await asyncio.wait({turn})
         if not turn.cancelled():
             self.trace.note("turn", event.session, turn.result().outcome)

@@ -29,7 +29,7 @@ where relname in ('sitniks_chat_mappings', 'sitniks_ledger', 'sitniks_directory'
 
 
 def test_no_verb_reads_a_whole_table(supabase_stack: Stack) -> None:
-    """Counted by Postgres itself: recording, claiming, settling, looking up and forgetting make no sequential scan."""
+    """Counted by Postgres itself: recording, claiming, settling, looking up, forgetting and pruning make no scan."""
     migrate(supabase_stack)
     supabase_stack.sql(MANY)
     before = supabase_stack.sql(f"select pg_stat_force_next_flush(); {SCANS}")[1:]
@@ -48,6 +48,7 @@ def test_no_verb_reads_a_whole_table(supabase_stack: Stack) -> None:
         ("get", {"session": "s5"}),
         ("story_of", {"session": "s5", "limit": 100}),
         ("forget", {"session": "s6"}),
+        ("prune", {"older_than": 90 * 86_400.0}),
     ]
     text = "set role service_role; "
     for verb, what in calls:

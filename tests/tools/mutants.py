@@ -166,8 +166,8 @@ MUTANTS = (
     Mutant(
         "the channel need not fit",
         "finding.py",
-        "mine = [contact for contact in listed if fits(contact, channel)]",
-        "mine = list(listed)",
+        'return 0 if (contact.source or "").strip() else 2',
+        "return 2",
         CORE + "test_finding.py",
     ),
     Mutant(
