@@ -27,6 +27,9 @@ VERBS = ("record", "claim", "settle", "observe", "get", "story_of", "forget", "p
 _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 # Two keys met in one row and Postgres undid the second: deadlock, serialisation, a chat that both gave away.
 _UNDONE = ("40P01", "40001", "23505")
+UNDONE_TRIES = 5
+# The database, or PostgREST's way to it, went away in between.
+_CUT = ("57P01", "PGRST001")
 _status: ContextVar[list[int]] = ContextVar("_status")
 
 
@@ -133,16 +136,18 @@ class SupabaseStore:
 
     async def _send(self, verb: str, request: Json, again: Json | None) -> Any:
         client = await self._open()
-        try:
-            return await _rpc(client, verb, request)
-        except _DEAD:
-            if again is None:
-                raise
-            return await _rpc(client, verb, again)
-        except Exception as exc:
-            if getattr(exc, "code", None) not in _UNDONE:
-                raise
-            return await _rpc(client, verb, request)
+        for _ in range(UNDONE_TRIES):
+            try:
+                return await _rpc(client, verb, request)
+            except Exception as exc:
+                code = getattr(exc, "code", None)
+                if code in _UNDONE:
+                    continue
+                if again is None or not (isinstance(exc, _DEAD) or code in _CUT):
+                    raise
+                request = again
+                break
+        return await _rpc(client, verb, request)
 
     async def _open(self) -> Any:
         loop = asyncio.get_running_loop()

@@ -284,12 +284,28 @@ def test_a_round_settled_twice_gives_its_calls_back_once(project: Stack, store: 
     assert project.sql("select cardinality(grants) from public.sitniks_keys") == [("1",)]
 
 
-def test_a_deadlock_is_tried_again(project: Stack, store: SupabaseStore, run: Run) -> None:
-    """Postgres undid all of it, so any verb may be tried again."""
-    body = b'{"code": "40P01", "message": "deadlock detected"}'
-    with project.gateway.fault("sitniks_claim", status=500, body=body, times=1) as fault:
+@pytest.mark.parametrize("code", ["40P01", "40001", "23505"])
+def test_what_postgres_undid_is_tried_again(project: Stack, store: SupabaseStore, run: Run, code: str) -> None:
+    """All of it was undone, so any verb may be tried again, several times: a crowd meets in one row more than once."""
+    body = json.dumps({"code": code, "message": "undone"}).encode()
+    with project.gateway.fault("sitniks_claim", status=409, body=body, times=5) as fault:
         assert run(store.claim(TERMS)).claims == ()
-    assert fault.hits == 1
+    assert fault.hits == 5
+    with project.gateway.fault("sitniks_claim", status=409, body=body) as fault, pytest.raises(StoreError):
+        run(store.claim(TERMS))
+    assert fault.hits == 6
+
+
+@pytest.mark.parametrize("code", ["57P01", "PGRST001"])
+def test_a_database_that_went_away_is_asked_again_where_that_is_safe(
+    project: Stack, store: SupabaseStore, run: Run, code: str
+) -> None:
+    """A restart cuts connections: recording twice is recording once, claiming twice would hold two claims."""
+    body = json.dumps({"code": code, "message": "terminating connection"}).encode()
+    with project.gateway.fault("sitniks_record", status=500, body=body, times=1):
+        assert run(record(store)).verdict is Verdict.NEW
+    with project.gateway.fault("sitniks_claim", status=500, body=body, times=1), pytest.raises(StoreError):
+        run(store.claim(TERMS))
 
 
 def test_one_store_serves_many_loops(project: Stack) -> None:
