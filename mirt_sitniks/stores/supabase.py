@@ -220,6 +220,8 @@ def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
         return StoreError(f"{said}: a table or function is missing; {_MIGRATE}", status=status)
     if code in _FULL:
         return StoreError(f"{said}: the database takes no writes; make room or end its read-only mode", status=status)
+    if code in _CURES:
+        return StoreError(f"{said}: {_CURES[code]}", status=status)
     if code == "42501" or code in _REFUSED or (status in (401, 403) and code == str(status)):
         return StoreError(f"{said}: {_KEY}; with such a key {_MIGRATE}", status=status)
     if isinstance(exc, TimeoutError | httpx.TimeoutException):
@@ -235,6 +237,10 @@ def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
 _MISSING = ("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42P01", "42703", "42704", "42883", "42P10", "404")
 _REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 _FULL = ("25006", "53100")
+_CURES = {
+    "54000": "a session's id is longer than an index holds; give sessions ids of at most 200 characters",
+    "57014": "the statement took longer than the project allows; raise service_role's statement_timeout, or prune",
+}
 _MIGRATE = "run the SQL of `mirt-sitniks migrations --print` in the project's SQL editor"
 _KEY = "set SUPABASE_KEY to the project's service_role key or to one that begins with sb_secret_"
 _REACH = "check SUPABASE_URL, the network and that the project is not paused"

@@ -235,6 +235,8 @@ def test_check_names_what_is_not_as_it_must_be(
         ({"status": 504, "body": b""}, ("504", REACH)),
         ({"status": 540, "body": b'{"message": "project paused"}'}, ("540", "not paused")),
         ({"status": 405, "body": b'{"code": "25006", "message": "read-only transaction"}'}, ("25006", "make room")),
+        ({"status": 500, "body": b'{"code": "54000", "message": "index row too large"}'}, ("54000", "at most 200")),
+        ({"status": 500, "body": b'{"code": "57014", "message": "canceling"}'}, ("57014", "statement_timeout")),
         ({"status": 404, "body": b'{"code": "PGRST202", "message": "no function"}'}, ("PGRST202", MIGRATE)),
         ({"status": 403, "body": b'{"code": "42501", "message": "permission denied"}'}, ("42501", KEY, MIGRATE)),
         ({"status": 200, "body": b"<html>log in to the hotel's network</html>"}, ("no answer", REACH)),
