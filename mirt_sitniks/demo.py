@@ -274,7 +274,7 @@ def run(*, keep: bool = False, port: int = 0, view: View | None = None) -> int:
         finally:
             # Whoever interrupts an outage shall not wait for it.
             sandbox.clear_faults()
-            asyncio.run(service.aclose())
+            service.close()
         if keep:
             view.keep(sandbox.url)
             _until_told()

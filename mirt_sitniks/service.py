@@ -5,9 +5,9 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from logging import ERROR, INFO, WARNING
@@ -219,21 +219,16 @@ class SitniksChatService:
 
     async def aclose(self) -> None:
         """End within five seconds; what is unfinished stays in the store and is picked up by the next process."""
-        # Whoever comes while this life drains begins another one.
-        life, self._life = self._life, _Life()
-        _forget_default(self)
-        try:
-            if life.runtime and life.pid == os.getpid():
+        with self._ending() as ended:
+            if ended:
                 async with asyncio.timeout(CLOSING):
-                    await asyncio.shield(asyncio.wrap_future(life.io.submit(life.runtime.aclose)))
-        except TimeoutError:
-            tell(WARNING, "five seconds were not enough to close everything; nothing recorded is lost")
-        finally:
-            life.io.stop()
+                    await asyncio.shield(asyncio.wrap_future(ended))
 
     def close(self) -> None:
         """The same for code without an event loop."""
-        asyncio.run(self.aclose())
+        with self._ending() as ended:
+            if ended:
+                ended.result(CLOSING)
 
     async def __aenter__(self) -> Self:
         return self
@@ -250,6 +245,20 @@ class SitniksChatService:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextmanager
+    def _ending(self) -> "Iterator[Future[None] | None]":
+        """What ends when all is closed, if anything was opened in this process; afterwards the thread is stopped."""
+        # Whoever comes while this life drains begins another one.
+        life, self._life = self._life, _Life()
+        _forget_default(self)
+        try:
+            opened = life.runtime if life.pid == os.getpid() else None
+            yield life.io.submit(opened.aclose) if opened else None
+        except TimeoutError:
+            tell(WARNING, "five seconds were not enough to close everything; nothing recorded is lost")
+        finally:
+            life.io.stop()
 
     @property
     def _hold(self) -> float:

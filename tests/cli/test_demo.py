@@ -278,12 +278,12 @@ def test_an_interrupt_does_not_wait_for_the_crm(run: Run, monkeypatch: pytest.Mo
         sandboxes.append(self.sandbox)
         raise KeyboardInterrupt
 
-    async def aclose(self: TimedService) -> None:
+    def close(self: TimedService) -> None:
         armed.append(sandboxes[0].account.faults.armed)
 
     sandboxes: list[Sandbox] = []
     monkeypatch.setattr(Demo, "run", interrupted)
-    monkeypatch.setattr(TimedService, "aclose", aclose)
+    monkeypatch.setattr(TimedService, "close", close)
     assert run("demo")[0] == 130
     assert armed == [()]
 

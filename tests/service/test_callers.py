@@ -243,6 +243,12 @@ assert third.outcome == "synced", third
             synced(touch(service))
         assert service._life.runtime is None
 
+        async def within_a_loop() -> None:
+            with shop.service() as other:
+                assert await other.handle_invoice_sent("s")
+
+        asyncio.run(within_a_loop())
+
     def test_row23_as_a_context_manager(self, shop: Shop) -> None:
         """Opened by the first use, closed at the end; an own store is closed, a borrowed one is not."""
 
