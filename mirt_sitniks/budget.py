@@ -87,6 +87,16 @@ def give_back(budget: Budget, grants: Iterable[float]) -> Budget:
     return replace(budget, grants=tuple(left), locked_until=until)
 
 
+def move(budget: Budget, grants: Iterable[float], at: float) -> Budget:
+    """Count grants from a later time on: the calls were on their way for so long that the vendor counts them then."""
+    left, moved = list(budget.grants), 0
+    for one in grants:
+        if one in left:
+            left.remove(one)
+            moved += 1
+    return replace(budget, grants=(*left, *(at,) * moved))
+
+
 def rest(budget: Budget, now: float, code: str, seconds: float) -> Budget:
     """Lock the key for `seconds`; a longer lock of the same kind stands."""
     until = now + seconds

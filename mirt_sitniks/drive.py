@@ -24,6 +24,8 @@ SIDE_BY_SIDE = 2
 SETTLE_AGAIN = (0.2, 1.0)
 # How far two clocks go apart in a second, at most.
 DRIFT = 0.001
+# How much of the time that passes the CRM's usual way of answering may have become slower by.
+SLOWER = 0.01
 
 
 class Sender(Protocol):
@@ -56,6 +58,7 @@ class Driver:
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = field(default_factory=lambda: Random().random)
     _offset: tuple[float, float] = (math.inf, 0.0)
+    _usual: tuple[float, float] = (0.0, math.inf)
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
         """Work until the claim ends; returns how it was settled last. Raises `StoreError` only.
@@ -83,7 +86,7 @@ class Driver:
                 return asked, await self.store.settle(self.terms, report)
             except StoreError:
                 await asyncio.sleep(pause)
-                report = replace(report, unused=())
+                report = replace(report, unused=(), late=())
         return self.clock(), await self.store.settle(self.terms, report)
 
     def late(self, claim: Claim, received: float, asked: float) -> float:
@@ -117,9 +120,12 @@ class Driver:
         kept, left = jobs[: len(claim.grants)], jobs[len(claim.grants) :]
         for job in left:
             job.close()
+        began = self.clock()
         sent = await asyncio.gather(*kept)
-        answers = ready + [one.answer for one in sent if one.answer]
         used = sum(1 for one in sent if one.used)
+        way = self._way(self.clock() - began) if used else 0.0
+        late = claim.grants[:used] if way > self.terms.limit.grace else ()
+        answers = ready + [one.answer for one in sent if one.answer]
         unread = next((one.error for one in sent if one.page and one.error), None)
         listed = any(one.used and not (one.answer or one.page or one.error) for one in sent)
         return Report(
@@ -128,7 +134,19 @@ class Driver:
             news=news_of([one.error for one in sent if one.used]),
             unused=claim.grants[used:],
             want=SIDE_BY_SIDE,
+            late=late,
+            arrived=claim.now + began - granted + way if late else 0.0,
         )
+
+    def _way(self, took: float) -> float:
+        """How much longer than usual a round took: so late its calls may have reached the CRM.
+
+        A network that stalls keeps calls back and delivers them together, long after their grants. A CRM that is always
+        slow must not count twice.
+        """
+        now, (usual, at) = self.clock(), self._usual
+        self._usual = min(took, usual + SLOWER * max(0.0, now - at)), now
+        return took - self._usual[0]
 
     def _settlement(
         self,

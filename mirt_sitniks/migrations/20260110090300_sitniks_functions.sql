@@ -199,6 +199,23 @@ begin
     return k;
 end $$;
 
+-- Counts grants from a later time on: their calls were on their way for so long.
+create or replace function public.sitniks_move(k public.sitniks_keys, late jsonb, arrived timestamptz)
+returns public.sitniks_keys
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+    value jsonb;
+    place integer;
+begin
+    for value in select * from jsonb_array_elements(late) loop
+        place := array_position(k.grants, public.sitniks_time(value));
+        if place is not null then
+            k.grants := k.grants[:place - 1] || k.grants[place + 1:] || arrived;
+        end if;
+    end loop;
+    return k;
+end $$;
+
 -- What an answer said of the key. A good one ends the lock of a refused key, but no rest after too many calls.
 create or replace function public.sitniks_heed(k public.sitniks_keys, terms jsonb, news jsonb, tick timestamptz)
 returns public.sitniks_keys
@@ -886,6 +903,7 @@ declare
     claim jsonb;
 begin
     k := public.sitniks_give_back(k, terms, request -> 'unused');
+    k := public.sitniks_move(k, request -> 'late', public.sitniks_time(request -> 'arrived'));
     k := public.sitniks_heed(k, terms, nullif(request -> 'news', 'null'), tick);
     if news is not null then
         select * into m from public.sitniks_chat_mappings where user_id = news ->> 'session' and is_current for update;

@@ -97,13 +97,18 @@ class KeyNews:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything one round of calls brought, settled in one transaction; `want` asks for the next calls."""
+    """Everything one round of calls brought, settled in one transaction; `want` asks for the next calls.
+
+    `late` are grants whose calls may have reached the CRM as late as `arrived`, on the store's clock.
+    """
 
     record: Settlement | None = None
     page: ScanPage | None = None
     news: KeyNews | None = None
     unused: tuple[float, ...] = ()
     want: int = 0
+    late: tuple[float, ...] = ()
+    arrived: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

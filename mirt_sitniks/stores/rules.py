@@ -273,7 +273,7 @@ def _wait(m: Moment, key: Key) -> float | None:
 def settle(m: Moment, report: Report) -> Settled:
     """Fold a round in, and go on with what may be sent next."""
     key = m.rows.key(m.terms.key)
-    budget = calls.give_back(key.budget, report.unused)
+    budget = calls.move(calls.give_back(key.budget, report.unused), report.late, report.arrived)
     if report.news:
         news = report.news
         budget = calls.rest(budget, m.now, news.code, news.seconds) if news.code else calls.welcome(budget)

@@ -69,8 +69,8 @@ class SupabaseStore:
     async def settle(self, terms: Terms, report: Report) -> Settled:
         """Fold a round in."""
         request = {"terms": rows.terms_json(terms), **rows.report_json(report)}
-        # Folded twice a round says the same, but a call may be given back only once.
-        return await self._ask("settle", request, rows.settled_of, again={**request, "unused": []})
+        # Folded twice a round says the same, but a call may be given back, or counted later, only once.
+        return await self._ask("settle", request, rows.settled_of, again={**request, "unused": [], "late": []})
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""

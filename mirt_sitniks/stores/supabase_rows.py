@@ -51,6 +51,8 @@ def report_json(report: Report) -> Json:
         "page": _page(report.page) if report.page else None,
         "news": asdict(report.news) if report.news else None,
         "unused": list(report.unused),
+        "late": list(report.late),
+        "arrived": report.arrived,
         "want": report.want,
     }
 

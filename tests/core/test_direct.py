@@ -11,10 +11,12 @@ from mirt_sitniks import direct
 from mirt_sitniks.drive import Driver
 from mirt_sitniks.errors import CrmError, RateLimited, Unavailable
 from mirt_sitniks.people import People, Wanted
+from mirt_sitniks.record import Intent
 from mirt_sitniks.stages import Stage
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.stores.protocol import Report, Settled, Terms
+from mirt_sitniks.stores.protocol import Claimed, Report, Settled, Terms
 from mirt_sitniks.wire import GetChat, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.worker import Worker
 from tests.core.crm import ModelCrm, Trouble
 from tests.core.virtual import VirtualLoop
 from tests.core.world import RULES, TERMS, WALL
@@ -38,6 +40,10 @@ class Desk:
         store: Any = self
         self.driver = Driver(store, TERMS, self.crm, People(Wanted("Павло"), clock), RULES, clock=clock)
         self.alone = direct.Alone(self.driver)
+
+    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+        """The store's verb."""
+        return await self.memory.claim(terms, limit=limit)
 
     async def settle(self, terms: Terms, report: Report) -> Settled:
         """The store's verb, and its way back."""
@@ -114,6 +120,42 @@ def test_a_refused_key_is_told_without_a_call(desk: Desk) -> None:
         desk.run(direct.call(desk.driver, READ))
     assert told.value.code == "unauthorized"
     assert (desk.loop.time(), len(desk.crm.calls)) == (began, 1)
+
+
+class Stalled(ModelCrm):
+    """What is sent before `until` is kept by the network, and arrives then all at once."""
+
+    until = 0.0
+
+    async def send(self, call: Any) -> Any:
+        """As the CRM's, after the network's pause."""
+        await asyncio.sleep(max(0.0, self.until - self.clock()))
+        return await super().send(call)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.6, 1.0, 2.0, 5.0, 9.0])
+def test_a_network_that_stalls_breaks_no_limit(desk: Desk, seconds: float) -> None:
+    """Nine calls that arrive together, late, and nine of the next window: never eleven in ten seconds."""
+    stalled = Stalled(desk.loop.time)
+    stalled.until = desk.loop.time() + seconds
+    for number in range(40):
+        stalled.add(f"chat {number}", None)
+    desk.driver.client = stalled
+    worker = Worker(desk.driver)
+
+    async def crowd() -> None:
+        for number in range(40):
+            intent = Intent(f"s{number}", Stage.GIVE_REQUISITES, "k", chat_id=f"chat {number}")
+            await desk.memory.record(TERMS, intent, want=0)
+            worker.mine.add(intent.session)
+        worker.start()
+        await asyncio.sleep(90.0)
+        await worker.drain(0.0)
+
+    desk.run(crowd())
+    assert stalled.limited == 0
+    assert stalled.most_in_window() <= 10
+    assert {chat.status for chat in stalled.chats.values()} == {"Виставлено рахунок"}
 
 
 def test_without_a_store_status_and_manager_are_written_side_by_side(desk: Desk) -> None:

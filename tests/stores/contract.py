@@ -179,6 +179,16 @@ class Contract:
         assert settled.wait == 0.0
         assert len(claimed(record(world, "c", INVOICE, chat_id="c3")).grants) == 1
 
+    def test_calls_that_were_long_on_their_way_count_from_when_they_arrived(self, world: World) -> None:
+        """Rule 7: the vendor's window begins with their arrival; grants of another window are left alone."""
+        held = [claimed(record(world, f"s{number}", FIRST, chat_id=f"c{number}", want=1)) for number in range(3)]
+        grants = tuple(one.grants[0] for one in held)
+        assert grants == (START,) * 3
+        world.clock.now += 4.0
+        world.run(world.store.settle(TERMS, Report(late=(*grants[:2], START - 60.0), arrived=START + 3.0)))
+        world.clock.now = START + TERMS.limit.seconds
+        assert len(world.run(world.store.settle(TERMS, Report(want=3))).claim.grants) == TERMS.limit.calls - 2
+
     def test_a_key_that_asked_too_often_rests_for_everyone(self, world: World) -> None:
         """Row 7: a 429 rests the key for all; a good answer that was under way does not end that."""
         first, second = record(world, "a", FIRST, chat_id="c1"), record(world, "b", INVOICE, chat_id="c2")
