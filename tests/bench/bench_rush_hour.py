@@ -149,7 +149,8 @@ def _day(book: Book, title: str, name: str, shape: dict[str, Any]) -> None:
     peak_use = peak_calls / (PEAK[1] - PEAK[0]) / (LIMIT.calls / LIMIT.seconds)
     day_use = len(crm.calls) / (outcome.span - crm.calls[0][0]) / (LIMIT.calls / LIMIT.seconds)
     note = (
-        f"calls {len(crm.calls):,} = {day_use:.0%} of the budget, {peak_use:.0%} at the peak (15 minutes); "
+        f"calls {len(crm.calls):,} = {day_use:.0%} of the budget until the last call, "
+        f"{peak_use:.0%} at the peak (15 minutes); "
         f"{dict(crm.by_kind())}; 429s {crm.refused}; busiest 10 s: {most} calls; unfinished {outcome.unfinished}; "
         f"done {outcome.span / 3600:.1f} h after midnight"
     )
