@@ -174,13 +174,18 @@ class Runtime:
 
     async def aclose(self) -> None:
         """End within five seconds: claim no more, let running drives finish, close what was opened here."""
-        await self.worker.drain(DRAIN)
+        try:
+            await self.worker.drain(DRAIN)
+        finally:
+            # Also when the time is up: what is open is closed all the same.
+            await self._close_client()
+            if self._own_store:
+                await self.store.aclose()
+
+    async def _close_client(self) -> None:
         try:
             async with asyncio.timeout(CLOSING):
                 await self.client.aclose()
         except Exception as error:
             # A host's own client may do anything; what is to be kept is in the store.
             tell(WARNING, "the HTTP client did not close: %s", type(error).__name__)
-        finally:
-            if self._own_store:
-                await self.store.aclose()

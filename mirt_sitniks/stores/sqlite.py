@@ -115,8 +115,10 @@ class SqliteStore:
         with self._lock:
             hand, self._hand = self._hand, None
         if hand:
-            await asyncio.wrap_future(hand.thread.submit(hand.disconnect))
+            closed = hand.thread.submit(hand.disconnect)
             hand.thread.shutdown(wait=False)
+            # Whoever has no time to wait for a file that is locked does not keep it from being closed.
+            await asyncio.shield(asyncio.wrap_future(closed))
 
     def _moment(self, rows: SqliteRows, terms: Terms, now: float) -> rules.Moment:
         return rules.Moment(rows, terms, now, rows.wall)

@@ -315,7 +315,8 @@ def test_row17_two_services_sync_one_session(shop: Shop, tmp_path: Path) -> None
     entries = asyncio.run(stores[0].ledger("s"))
     keys = [entry.key for entry in entries if entry.kind == "intent"]
     assert len(keys) == len(set(keys)) == 4
-    for store in stores:
+    for service, store in zip(services, stores, strict=True):
+        service.close()
         asyncio.run(store.aclose())
 
 
@@ -429,9 +430,11 @@ class TestRow24:
     def test_row24_odd_values_never_raise(self, shop: Shop, tmp_path: Path, odd: dict[str, Any]) -> None:
         """Any outcome but an exception; an id from outside never becomes part of a path unencoded."""
         store = SqliteStore(tmp_path / "s.sqlite3")
-        result = touch(shop.service(store=store, worker=False, reply_budget=0.3), "escalation", **odd)
+        service = shop.service(store=store, worker=False, reply_budget=0.3)
+        result = touch(service, "escalation", **odd)
         assert result.outcome in Outcome
         assert shop.sandbox.count(None, r"/\.\./|chats/.*/.*/") == 0
+        service.close()
         asyncio.run(store.aclose())
 
     @pytest.mark.parametrize("session", [0, "сесія\ud800\x00"])

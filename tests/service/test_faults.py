@@ -114,6 +114,7 @@ class TestRow05:
         other.execute("rollback")
         other.close()
         shop.shows("Взято в роботу", 101)
+        service.close()
         asyncio.run(store.aclose())
 
 
