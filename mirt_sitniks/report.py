@@ -16,7 +16,7 @@ LOCKS: Mapping[str, str] = {
 
 SEARCHING = Error(
     "chat_not_found",
-    "no chat has this user name yet: it is looked for again, for half an hour; is it spelled so there?",
+    "no chat has this user name yet: it is looked for again for half an hour; check how Sitniks spells it",
 )
 
 

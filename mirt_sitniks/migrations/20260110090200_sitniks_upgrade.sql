@@ -1,10 +1,5 @@
--- The verbs lock a key before a mapping: so does a migration that runs beside them, or both would wait for ever.
-do $$
-begin
-    if to_regclass('public.sitniks_keys') is not null then
-        lock table public.sitniks_keys in access exclusive mode;
-    end if;
-end $$;
+-- Keys before mappings, in the order of the verbs that may run beside this.
+do $$ begin lock table public.sitniks_keys in access exclusive mode; end $$;
 
 -- Brings the mappings to what the functions need, whichever way the original's SQL made them. No row is deleted.
 

@@ -1,10 +1,5 @@
--- The verbs lock a key before a mapping: so does a migration that runs beside them, or both would wait for ever.
-do $$
-begin
-    if to_regclass('public.sitniks_keys') is not null then
-        lock table public.sitniks_keys in access exclusive mode;
-    end if;
-end $$;
+-- Keys before mappings, in the order of the verbs that may run beside this.
+do $$ begin lock table public.sitniks_keys in access exclusive mode; end $$;
 
 -- Least privilege: the service role may work, nobody else may do anything. Nothing is taken for granted, because old
 -- projects grant every right to everybody on what is made in `public`, and new ones nothing to nobody.
