@@ -1,4 +1,4 @@
-"""The door into a host's graph: one subgraph, put behind a node, that keeps the CRM in step with the conversation."""
+"""The door into a host's graph: one node, put behind another, that keeps the CRM in step with the conversation."""
 
 import inspect
 import uuid
@@ -56,8 +56,18 @@ def build_subgraph(
     """
     check_service(service)
     choose = chooser(checked_stage(stage), dict)
+
+    def due(values: Values) -> str:
+        return END if choose(values) is None else "sync"
+
     reads = _typed_dict("SitniksReads", {**dict.fromkeys(READ_KEYS, Any), "sitniks": SitniksValue}, total=False)
-    return _compile(service, choose, name, reads, reads)
+    # A subgraph returns every key of its output schema, also those that it only read, and a host's reducer would count
+    # them twice: ours names our own key alone.
+    graph = StateGraph[Any, Any, Any, Any](reads, output_schema=SitniksState)
+    graph.add_node("sync", SyncNode(service, choose))
+    graph.add_conditional_edges(START, due, ["sync", END])
+    graph.add_edge("sync", END)
+    return graph.compile(checkpointer=False, name=name)
 
 
 def add_subgraph(
@@ -69,7 +79,7 @@ def add_subgraph(
     then: str | Route | None = None,
     name: str | None = None,
 ) -> BuilderT:
-    """Put a sync behind the node `after` of a host's graph, and return the builder.
+    """Put a sync, one node, behind the node `after` of a host's graph, and return the builder.
 
     `after` is a node's name, several names, or None for a host that routes to `name` itself. `stage` is a stage, a
     function of the host's state that returns one (None: go past), or None: the state's own `stage` or `metadata.stage`.
@@ -89,8 +99,8 @@ def add_subgraph(
     check_then(then, name)
     choose = chooser(checked_stage(stage), host.view)
 
-    subgraph = _compile(service, choose, name, host.reads, host.plain_reads)
-    builder.add_node(name, subgraph, input_schema=host.reads, cache_policy=_NoCache())
+    # The node itself: a graph in its place would cost three times as much, and hide its events from most listeners.
+    builder.add_node(name, SyncNode(service, choose), input_schema=host.reads, cache_policy=_NoCache())
     past, onward = _routes(name, choose, then, host)
     goals = _goals(then)
     for source in sources:
@@ -105,30 +115,10 @@ def add_subgraph(
     return builder
 
 
-def _compile(
-    service: SyncService, choose: Choose, name: str, reads: type[Any], plain_reads: type[Any]
-) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """One node, and an edge that goes past it.
-
-    Its output is our own key alone: a subgraph returns every key of its output schema, also those that it only read,
-    and a host's reducer would count them twice.
-    """
-
-    def due(values: Values) -> str:
-        return END if choose(values) is None else "sync"
-
-    graph = StateGraph[Any, Any, Any, Any](reads, input_schema=plain_reads, output_schema=SitniksState)
-    graph.add_node("sync", SyncNode(service, choose), input_schema=reads)
-    graph.add_conditional_edges(START, due, ["sync", END])
-    graph.add_edge("sync", END)
-    return graph.compile(checkpointer=False, name=name)
-
-
 class _Host:
     """What the wiring needs to know of a host's state.
 
-    `reads` names every key that the builder knows, typed Any so that no reducer differs, and `sitniks`; `plain_reads`
-    is the same without managed values, which no graph takes as input.
+    `reads` names every key that the builder knows, typed Any so that no reducer differs, and `sitniks`.
     """
 
     def __init__(self, builder: StateGraph[Any, Any, Any, Any]) -> None:
@@ -136,8 +126,7 @@ class _Host:
         declared = get_type_hints(builder.state_schema, include_extras=True)
         plain = {**dict.fromkeys(builder.channels, Any), "sitniks": SitniksValue}
         managed = {key: declared[key] for key in builder.managed if key in declared}
-        self.plain_reads = _typed_dict("SitniksReads", plain, total=False)
-        self.reads = _typed_dict("SitniksReads", plain | managed, total=False) if managed else self.plain_reads
+        self.reads = _typed_dict("SitniksReads", plain | managed, total=False)
         self._schema: Any = builder.state_schema
         self._fields = None if issubclass(builder.state_schema, dict) else frozenset(declared)
 

@@ -1,4 +1,4 @@
-"""The one node of the subgraph: reads the state, hands the stage to the service, writes one key, never raises."""
+"""The node: reads the state, hands the stage to the service, writes one key, never raises."""
 
 import asyncio
 import contextlib
@@ -66,7 +66,7 @@ class SitniksState(TypedDict, total=False):
 
 
 def chooser(stage: Stage | Callable[[Any], object] | None, view: Callable[[Values], Any]) -> Choose:
-    """The one function of state that both edges and the node ask: which stage is to be synced, if any.
+    """The one function of state that the edges and the node ask: which stage is to be synced, if any.
 
     `stage` is fixed, or a function of `view(values)`, or None: the state names it. A function that raises is logged,
     and nothing is synced.

@@ -185,7 +185,7 @@ def test_functions_see_managed_values(run: Run) -> None:
         return "after"
 
     run(host(Managed, FakeService(), stage, then).compile(), dict(VALUE))
-    assert len(seen) == 4
+    assert len(seen) == 3
     assert all(steps > 0 for steps in seen)
 
 

@@ -132,7 +132,7 @@ class TestThen:
         assert seen == ["synced"]
 
     def test_none_leaves_it_to_the_host(self, value: dict[str, Any], run: Run) -> None:
-        """The node's own inside does the going past; a past turn leaves what the last sync told."""
+        """The node itself does the going past; a past turn leaves what the last sync told."""
         service = FakeService()
         builder = nodes("one", "two")
         add_subgraph(builder, service=service, after="one", stage=wanted)
