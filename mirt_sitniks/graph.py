@@ -2,9 +2,10 @@
 
 import inspect
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from langchain_core.runnables import RunnableConfig, ensure_config
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import CachePolicy
@@ -52,7 +53,8 @@ def build_subgraph(
 
     It reads the keys that a sync knows (`session_id`, `metadata`, `messages` ...) and writes `sitniks` alone. A `stage`
     function gets those keys as a dict. In a host whose state does not declare `sitniks` (see `SitniksState`) what it
-    writes is dropped: `add_subgraph` has no such condition.
+    writes is dropped: `add_subgraph` has no such condition. It keeps no checkpoints of its own, alone or embedded, and
+    runs under every `durability`.
     """
     check_service(service)
     choose = chooser(checked_stage(stage), dict)
@@ -67,7 +69,37 @@ def build_subgraph(
     graph.add_node("sync", SyncNode(service, choose))
     graph.add_conditional_edges(START, due, ["sync", END])
     graph.add_edge("sync", END)
-    return graph.compile(checkpointer=False, name=name)
+    compiled = graph.compile(checkpointer=False, name=name)
+    compiled.__class__ = _Unsaved
+    return compiled
+
+
+class _Unsaved(CompiledStateGraph[Any, Any, Any, Any]):
+    """A graph without checkpoints that runs under every `durability`; all doors of a graph lead through these two.
+
+    Under "sync" LangGraph waits for a checkpoint, which here is none, and fails; said to the graph itself, any mode is
+    warned about. Neither means anything to it.
+    """
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
+        more.pop("durability", None)
+        return super().stream(input, _not_waiting(config), **more)
+
+    def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
+        more.pop("durability", None)
+        return super().astream(input, _not_waiting(config), **more)
+
+
+def _not_waiting(config: RunnableConfig | None) -> RunnableConfig | None:
+    """The config of a run with its host's durability set to "async"; all else is as it was.
+
+    The host's own reaches it in the config, or, when a node calls it without one, in the context; under a key of
+    LangGraph's, known by how it ends.
+    """
+    inherited = ensure_config()["configurable"]
+    given = (config or {}).get("configurable") or inherited
+    modes = {key: "async" for key in (*inherited, *given) if key.endswith("durability")}
+    return {**(config or {}), "configurable": {**given, **modes}} if modes else config
 
 
 def add_subgraph(
