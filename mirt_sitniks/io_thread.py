@@ -2,12 +2,13 @@
 
 import asyncio
 import contextvars
-import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
+
+from mirt_sitniks.forks import at_fork
 
 T = TypeVar("T")
 
@@ -121,4 +122,4 @@ def _after_fork() -> None:
         thread._reset()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+at_fork(in_child=_after_fork)

@@ -6,8 +6,10 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from logging import ERROR, WARNING
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -69,17 +71,24 @@ class Runtime:
         self._polls = worker
         self._want = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self._waiting: dict[str, set[asyncio.Future[Settled]]] = {}
+        # A session's lock is given in the order of asking, and gone when nobody holds it or waits for it.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         if worker:
             self.worker.start()
 
     async def sync(self, intent: Intent) -> SyncResult:
-        """Record, drive or leave to who drives, report: what is known when the reply budget ends."""
+        """Record, drive or leave to who drives, report: what is known when the reply budget ends.
+
+        A session's intents are recorded one after another, in the order of the calls, however long one of them takes.
+        """
         asked = self.driver.clock()
         told = {"session": intent.session, "stage": intent.stage.value}
-        try:
-            recorded = await self._record(intent, asked)
-        except StoreError as error:
-            return await self._without_store(intent, error)
+        # Nothing is awaited before: tasks begin in the order of asking, and so they must queue.
+        async with self._turns.setdefault(intent.session, asyncio.Lock()):
+            try:
+                recorded = await self._record(intent, asked)
+            except StoreError as error:
+                return await self._without_store(intent, error)
         settled = Settled(recorded.record, wait=recorded.wait, lock=recorded.lock, now=recorded.now)
         skipped = recorded.verdict not in (Verdict.NEW, Verdict.KNOWN)
         if not skipped and self._worth_waiting(recorded):
@@ -173,9 +182,16 @@ class Runtime:
         return replace(written, outcome=Outcome.SYNCED)
 
     async def aclose(self) -> None:
-        """End within five seconds: claim no more, let running drives finish, close what was opened here."""
+        """End within five seconds: let records and drives under way finish, close what was opened here."""
+        end = self.driver.clock() + DRAIN
         try:
-            await self.worker.drain(DRAIN)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN):
+                    for turn in list(self._turns.values()):
+                        # It comes after all who wait for it.
+                        await turn.acquire()
+                        turn.release()
+            await self.worker.drain(max(0.0, end - self.driver.clock()))
         finally:
             # Also when the time is up: what is open is closed all the same.
             await self._close_client()

@@ -21,6 +21,7 @@ from mirt_sitniks.drive import contact
 from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
 from mirt_sitniks.events import tell
 from mirt_sitniks.finding import CLOCK_SLACK, Contact, choose
+from mirt_sitniks.forks import at_fork, held_off
 from mirt_sitniks.intent import intent_key
 from mirt_sitniks.io_thread import IoThread
 from mirt_sitniks.record import Intent
@@ -312,7 +313,9 @@ class SitniksChatService:
 
         async def on_thread() -> T:
             if life.runtime is None or life.pid != os.getpid():
-                store = self._store or open_store(self.settings)
+                # A child that is forked while a module is loaded waits for that module for ever.
+                with held_off():
+                    store = self._store or open_store(self.settings)
                 life.runtime = Runtime(
                     self.settings,
                     store,
@@ -377,7 +380,7 @@ def _after_fork() -> None:
     _default_lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+at_fork(in_child=_after_fork)
 
 
 def _forget_default(service: SitniksChatService) -> None:

@@ -16,6 +16,7 @@ from importlib.resources import files
 from typing import TypeVar
 
 from mirt_sitniks.errors import StoreError
+from mirt_sitniks.forks import at_fork, held_off
 from mirt_sitniks.record import Intent, Record
 from mirt_sitniks.stores import rules
 from mirt_sitniks.stores.protocol import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
@@ -23,25 +24,30 @@ from mirt_sitniks.stores.sqlite_rows import SqliteRows
 from mirt_sitniks.stores.text import clean
 
 T = TypeVar("T")
+# How long a call waits for a locked file, and how long it sleeps between two tries.
 BUSY = 5.0
+SHORTEST, LONGEST = 0.001, 0.05
 
 
 class _Hand:
-    """One thread and the connection that only it uses: whoever closes one never meets a call on another."""
+    """One thread and the connection that it uses, within `held_off()`: whoever closes one never meets a call."""
 
     def __init__(self) -> None:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="sitniks-store")
         self.connection: sqlite3.Connection | None = None
 
     def disconnect(self) -> None:
-        """Close the connection; on this thread only."""
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.close()
+        """Close the connection."""
+        with held_off():
+            _OPEN.discard(self)
+            connection, self.connection = self.connection, None
+            if connection is not None:
+                connection.close()
 
 
 _ALL: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
-_FORKING: "list[SqliteStore]" = []
+# Whose connection to a file is open; changed only where no fork is.
+_OPEN: "weakref.WeakSet[_Hand]" = weakref.WeakSet()
 
 
 class SqliteStore:
@@ -49,7 +55,8 @@ class SqliteStore:
 
     `path` is the database file; its folder must exist. `clock` is a monotonic clock that all processes of the machine
     share, `wall` gives Unix time. The store's own clock never goes back: neither a changed wall clock nor a reboot
-    harms leases and budget. All SQL runs on one thread; a process that was forked opens a connection of its own.
+    harms leases and budget. All SQL runs on one thread. No connection is open in a fork: it waits for a transaction
+    under way, which takes milliseconds, but not for a locked file; then parent and child open connections of their own.
     """
 
     def __init__(
@@ -63,9 +70,12 @@ class SqliteStore:
         # A process may change its folder, and must not begin another file there.
         self._path = given if given == ":memory:" else os.path.abspath(given)
         self._clock, self._wall = clock, wall
+        self._reset()
+        _ALL.add(self)
+
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._hand: _Hand | None = None
-        _ALL.add(self)
 
     async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
         """Log an intent."""
@@ -139,48 +149,43 @@ class SqliteStore:
             hand = self._hand = self._hand or _Hand()
             return hand.thread.submit(self._transaction, hand, work, time.monotonic())
 
-    def _hold(self) -> None:
-        """No connection may be open in a fork: to SQLite the child's locks would be the parent's, and hold nobody."""
-        self._lock.acquire()
-        if self._hand and self._path != ":memory:":
-            with contextlib.suppress(RuntimeError):
-                self._hand.thread.submit(self._hand.disconnect).result()
-
-    def _go_on(self, in_child: bool) -> None:
-        """In the child the parent's thread is not there, and a database in memory was the parent's alone."""
-        if in_child:
-            self._hand = None
-        self._lock.release()
-
     def _transaction(self, hand: _Hand, work: Callable[[SqliteRows, float], T], since: float) -> T:
-        if time.monotonic() - since > BUSY:
+        began, pause = time.monotonic(), SHORTEST
+        if began - since > BUSY:
             # The one before has waited for a locked file as long as a call may; with all of them a process never ends.
             raise StoreError(f"{self._path}: {_CURES['SQLITE_BUSY']}")
+        while True:
+            try:
+                with held_off():
+                    return self._attempt(hand, work)
+            except sqlite3.DatabaseError as error:
+                if not _held(error) or time.monotonic() - began > BUSY:
+                    raise
+            # Not by SQLite's own waiting, during which nobody could fork, and which it leaves out for a new file.
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST)
+
+    def _attempt(self, hand: _Hand, work: Callable[[SqliteRows, float], T]) -> T:
         connection = self._connect(hand)
         try:
             with _immediate(connection):
                 rows = SqliteRows(connection, self._wall())
                 return work(rows, rows.tick(self._clock()))
         except sqlite3.DatabaseError as error:
-            if self._path != ":memory:" and not _name(error).startswith(_HELD):
+            if self._path != ":memory:" and not _held(error):
                 # Once the file was mended or moved away, it is opened anew.
                 hand.disconnect()
             raise
 
     def _connect(self, hand: _Hand) -> sqlite3.Connection:
-        end = time.monotonic() + BUSY
-        while hand.connection is None:
-            try:
-                hand.connection = self._open()
-            except sqlite3.DatabaseError as error:
-                # Processes that open a new file at once are told that it is locked without having been let wait.
-                if not _name(error).startswith(_HELD) or time.monotonic() > end:
-                    raise
-                time.sleep(0.01)
+        if hand.connection is None:
+            hand.connection = self._open()
+            if self._path != ":memory:":
+                _OPEN.add(hand)
         return hand.connection
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = normal")
@@ -192,22 +197,18 @@ class SqliteStore:
 
 
 def _before_fork() -> None:
-    _FORKING.extend(_ALL)
-    for store in _FORKING:
-        store._hold()
+    """No connection may be open in a fork: to SQLite the child's locks would be the parent's, and hold nobody."""
+    for hand in list(_OPEN):
+        hand.disconnect()
 
 
-def _after_fork(in_child: bool) -> None:
-    for store in _FORKING:
-        store._go_on(in_child)
-    _FORKING.clear()
+def _in_child() -> None:
+    """The parent's threads are not there, and a database in memory was the parent's alone."""
+    for store in _ALL:
+        store._reset()
 
 
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=lambda: _after_fork(False),
-    after_in_child=lambda: _after_fork(True),
-)
+at_fork(before=_before_fork, in_child=_in_child)
 
 
 @contextlib.contextmanager
@@ -231,11 +232,14 @@ def _cure(error: sqlite3.Error) -> str:
     return f"{error}: set SITNIKS_DATABASE to a file that this process may write"
 
 
+def _held(error: sqlite3.Error) -> bool:
+    return _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
 def _name(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", "") or ""
 
 
-_HELD = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _CURES = {
     "SQLITE_BUSY": "another process has held the file locked for 5 s: end that process",
     "SQLITE_LOCKED": "another process has held the file locked for 5 s: end that process",

@@ -150,7 +150,8 @@ def test_who_waits_behind_a_locked_file_waits_no_longer_than_it(
     monkeypatch.setattr(SqliteStore, "_connect", counting)
 
     async def crowd() -> list[object]:
-        return await asyncio.gather(*(record(store, f"{number}") for number in range(20)), return_exceptions=True)
+        calls = (record(store, f"{number}") for number in range(20))
+        return list(await asyncio.gather(*calls, return_exceptions=True))
 
     with held(tmp_path):
         run(store.aclose())
