@@ -23,6 +23,7 @@ from mirt_sitniks.events import tell
 from mirt_sitniks.finding import CLOCK_SLACK, Contact, choose
 from mirt_sitniks.intent import intent_key
 from mirt_sitniks.io_thread import IoThread
+from mirt_sitniks.off_loop import off_loop
 from mirt_sitniks.record import Intent
 from mirt_sitniks.report import iso
 from mirt_sitniks.result import Outcome, SyncResult
@@ -60,9 +61,9 @@ class SitniksChatService:
     """Keeps Sitniks CRM in step with conversations; usable from nodes, from plain async code and from threads.
 
     `settings` default to the environment's; without address and key the service is disabled and only logs. `store`
-    defaults to the one the settings name and is closed by `aclose` only then. `client_factory` makes the httpx client.
-    `worker=False` leaves unfinished work to `mirt-sitniks worker` processes; with a worker, `sweep` is how many seconds
-    apart it looks for what dead processes left. Nothing is opened before the first use.
+    defaults to the one the settings name and is closed by `aclose` only then. `client_factory` makes the httpx client,
+    where no event loop runs. `worker=False` leaves unfinished work to `mirt-sitniks worker` processes; with a worker,
+    `sweep` is how many seconds apart it looks for what dead processes left. Nothing is opened before the first use.
 
     No verb raises for what the CRM or the store does. As a context manager, of either kind, it closes on exit.
     """
@@ -312,7 +313,8 @@ class SitniksChatService:
 
         async def on_thread() -> T:
             if life.runtime is None or life.pid != os.getpid():
-                store = self._store or open_store(self.settings)
+                # It reads files; the loop waits for nothing else yet.
+                store = self._store or off_loop(lambda: open_store(self.settings))
                 life.runtime = Runtime(
                     self.settings,
                     store,
