@@ -39,7 +39,7 @@ class World:
     store: Store
     run: Callable[[Coroutine[Any, Any, T]], T]
     clock: Clock = field(default_factory=Clock)
-    clear: Callable[[], None] = lambda: None
+    clear: Callable[[], object] = lambda: None
 
 
 @contextmanager
@@ -107,13 +107,13 @@ def supabase_world(stack: Stack) -> Iterator[World]:
         async def tell(request: Any) -> None:
             request.headers["x-test-now"] = repr(clock.now)
 
-        session = client.postgrest.session
+        session = client.session
         session.event_hooks = {**session.event_hooks, "request": [tell]}
         return client
 
     with asyncio.Runner() as runner:
         store = SupabaseStore(stack.url, "unused", timeout=30.0, client_factory=factory)
         try:
-            yield World(store, runner.run, clock, lambda: stack.sql(EMPTY) and None)
+            yield World(store, runner.run, clock, lambda: stack.sql(EMPTY))
         finally:
             runner.run(store.aclose())
