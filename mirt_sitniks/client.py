@@ -17,6 +17,8 @@ from pydantic import SecretStr
 
 from mirt_sitniks import wire
 from mirt_sitniks.errors import BadResponse, CallTimeout, CrmError, Unauthorized, Unavailable
+from mirt_sitniks.forks import held_off
+from mirt_sitniks.off_loop import off_loop
 
 T = TypeVar("T")
 
@@ -38,9 +40,9 @@ class SitniksClient:
     """Sends one call at a time over a connection that stays open; safe for many tasks of one event loop.
 
     `base_url` with or without `/open-api` at its end. `key` stays out of every attribute, message and traceback.
-    `timeout` seconds bound a whole call, an answer that drips in included. The httpx client is made on first use, on
-    the loop that uses it, and anew on another loop: by `client_factory`, if there is one. Either way we opened it, so
-    `aclose()` closes it; a closed client opens again when it is used.
+    `timeout` seconds bound a whole call, an answer that drips in included. The httpx client is made on first use, and
+    anew on another loop: by `client_factory`, if there is one, and in a thread, because making one reads files. Either
+    way we opened it, so `aclose()` closes it; a closed client opens again when it is used.
 
     Nothing is ever sent twice: each request was granted by the rate limit, and a hidden second one was not. Redirects
     are not followed. Loopback addresses never go through a proxy.
@@ -60,6 +62,7 @@ class SitniksClient:
         self._authorize = _bearer(key)
         self._http: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening = asyncio.Lock()
 
     async def send(self, call: wire.Expects[T]) -> T:
         """The value that `call` brings (see `wire`), else a `CrmError`, and nothing foreign but a cancellation.
@@ -101,7 +104,8 @@ class SitniksClient:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": _USER_AGENT}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        async with self._client().stream(
+        http = await self._client()
+        async with http.stream(
             request.method,
             self._root + request.path,
             params=request.params or None,
@@ -121,12 +125,21 @@ class SitniksClient:
                 if len(answer.body) > MAX_ANSWER:
                     break
 
-    def _client(self) -> httpx.AsyncClient:
+    async def _client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
-        if self._http is None or self._loop is not loop:
+        if self._loop is not loop:
             # Another loop's client (an earlier `asyncio.run`, the parent of a fork) cannot be closed from here.
-            self._http, self._loop = self._factory(), loop
-        return self._http
+            self._loop, self._http, self._opening = loop, None, asyncio.Lock()
+        async with self._opening:
+            if self._http is None:
+                self._http = await loop.run_in_executor(None, self._make)
+            return self._http
+
+    def _make(self) -> httpx.AsyncClient:
+        # A child that is forked while a module is loaded waits for that module for ever.
+        with held_off():
+            load_http()
+            return self._factory()
 
     def _default_client(self) -> httpx.AsyncClient:
         # Chats come in bursts with minutes between them: keep the connection, a TLS handshake costs half the budget.
@@ -207,6 +220,14 @@ def _names(exc: BaseException) -> Iterator[str]:
         return
 
 
+def load_http() -> None:
+    """Load what httpx would load with its first request, for a tenth of a second: never where an event loop runs."""
+    import anyio
+
+    # It loads its part for asyncio with its first run.
+    anyio.run(anyio.sleep, 0)
+
+
 def is_loopback(url: str) -> bool:
     """Whether `url` leads to this very machine."""
     with suppress(httpx.InvalidURL, ValueError):
@@ -222,4 +243,4 @@ def _installed_version() -> str:
         return "0"
 
 
-_USER_AGENT = f"mirt-sitniks/{_installed_version()}"
+_USER_AGENT = f"mirt-sitniks/{off_loop(_installed_version)}"

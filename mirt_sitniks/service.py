@@ -24,6 +24,7 @@ from mirt_sitniks.finding import CLOCK_SLACK, Contact, choose
 from mirt_sitniks.forks import at_fork, held_off
 from mirt_sitniks.intent import intent_key
 from mirt_sitniks.io_thread import IoThread
+from mirt_sitniks.off_loop import off_loop
 from mirt_sitniks.record import Intent
 from mirt_sitniks.report import iso
 from mirt_sitniks.result import Outcome, SyncResult
@@ -61,9 +62,9 @@ class SitniksChatService:
     """Keeps Sitniks CRM in step with conversations; usable from nodes, from plain async code and from threads.
 
     `settings` default to the environment's; without address and key the service is disabled and only logs. `store`
-    defaults to the one the settings name and is closed by `aclose` only then. `client_factory` makes the httpx client.
-    `worker=False` leaves unfinished work to `mirt-sitniks worker` processes; with a worker, `sweep` is how many seconds
-    apart it looks for what dead processes left. Nothing is opened before the first use.
+    defaults to the one the settings name and is closed by `aclose` only then. `client_factory` makes the httpx client,
+    where no event loop runs. `worker=False` leaves unfinished work to `mirt-sitniks worker` processes; with a worker,
+    `sweep` is how many seconds apart it looks for what dead processes left. Nothing is opened before the first use.
 
     No verb raises for what the CRM or the store does. As a context manager, of either kind, it closes on exit.
     """
@@ -313,9 +314,8 @@ class SitniksChatService:
 
         async def on_thread() -> T:
             if life.runtime is None or life.pid != os.getpid():
-                # A child that is forked while a module is loaded waits for that module for ever.
-                with held_off():
-                    store = self._store or open_store(self.settings)
+                # It reads files; the loop waits for nothing else yet.
+                store = self._store or off_loop(self._open_store)
                 life.runtime = Runtime(
                     self.settings,
                     store,
@@ -328,6 +328,11 @@ class SitniksChatService:
             return await work(life.runtime)
 
         return life.io.submit(on_thread)
+
+    def _open_store(self) -> Store:
+        # A child that is forked while a module is loaded waits for that module for ever.
+        with held_off():
+            return open_store(self.settings)
 
     async def _verb(self, name: str, work: Callable[[Runtime], Coroutine[Any, Any, T]], otherwise: T) -> T:
         if not self.enabled:

@@ -3,9 +3,11 @@
 import base64
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from mirt_sitniks.budget import VENDOR, Limit
 from mirt_sitniks.client import is_loopback
 from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.off_loop import off_loop
 from mirt_sitniks.stages import EFFECTS, Stage
 
 VARIABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -92,14 +95,14 @@ class SitniksSettings(BaseSettings):
     rate_limit: _Rate = Limit()
     lookback_minutes: int = Field(5, ge=1, le=1440)
     store: Literal["sqlite", "supabase"] | None = None
-    database: Annotated[str, Field(min_length=1)] = "sitniks.sqlite3"
+    database: Annotated[str, Field(min_length=1, validate_default=True)] = "sitniks.sqlite3"
     supabase_url: str = ""
     supabase_key: SecretStr = SecretStr("")
 
     def __init__(self, **values: Any) -> None:
         problem: str | None
         try:
-            super().__init__(**values)
+            off_loop(partial(super().__init__, **values))
         except ValidationError as exc:
             field = str(exc.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0])
             problem = _wrong(field)
@@ -139,6 +142,14 @@ class SitniksSettings(BaseSettings):
     @classmethod
     def _absent(cls, value: object) -> object:
         return "" if value is None else value
+
+    @field_validator("database")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        # A process may change its folder, and must not begin another file there.
+        with suppress(OSError):
+            return value if value == ":memory:" else os.path.abspath(value)
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -7,6 +7,8 @@ import os
 import re
 import socket
 import sys
+import threading
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from blockbuster import BlockBuster, BlockingError
 from packaging.requirements import Requirement
 
 from tests.postgres import stack as supabase
@@ -150,6 +153,46 @@ def _no_strangers() -> Iterator[list[str]]:
     _strangers.clear()
     yield _strangers
     assert not _strangers, f"tried to reach {_strangers}; tests use loopback only"
+
+
+ARMED = ("service", "graph", "stores", "postgres")
+"""The folders whose tests run with a guard on every event loop, as everything does under LangGraph's dev server."""
+
+_refused: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def _guard(_loopback_only: None) -> BlockBuster:
+    """blockbuster, stricter than the dev server arms it: that one lets files be read and locks be waited for."""
+
+    def noted(self: BlockingError, function: str) -> None:
+        frames = [frame for frame in traceback.extract_stack()[:-1] if "blockbuster" not in frame.filename]
+        places = (f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames[-12:]))
+        _refused.append(f"{function} in {threading.current_thread().name}, called by\n  " + "\n  ".join(places))
+        init(self, function)
+
+    init, BlockingError.__init__ = BlockingError.__init__, noted  # type: ignore[assignment, method-assign]
+    guard = BlockBuster()
+    for function in ("io.TextIOWrapper.write", "io.BufferedWriter.write"):
+        # Where log lines go is the host's affair; pytest's go to a file.
+        guard.functions[function].can_block_in("logging/__init__.py", ("emit", "flush"))
+    # LangGraph 1.0.4 reads the source of a host's nodes when a graph is built.
+    guard.functions["os.stat"].can_block_in("langgraph/pregel/_utils.py", "get_function_nonlocals")
+    return guard
+
+
+@pytest.fixture(autouse=True)
+def _unblocked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails the test in which something would have blocked an event loop, even if the code swallowed the refusal."""
+    if request.path.parent.name not in ARMED or request.node.get_closest_marker("blocks"):
+        yield
+        return
+    guard = request.getfixturevalue("_guard")
+    _refused.clear()
+    guard.activate()
+    yield
+    guard.deactivate()
+    assert not _refused, "\n".join(_refused[:3])
 
 
 def _guarded(connect: Any) -> Any:

@@ -568,6 +568,24 @@ def test_each_event_loop_gets_its_own_connection() -> None:
         assert len(made) == runs
 
 
+def test_calls_side_by_side_make_one_client_where_no_loop_runs() -> None:
+    """Making one reads certificates and loads modules: a thread does it, once, and all who call meanwhile wait."""
+    made: list[httpx.AsyncClient] = []
+
+    def factory() -> httpx.AsyncClient:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        made.append(httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, content=BODY))))
+        return made[-1]
+
+    async def scenario() -> None:
+        client = SitniksClient("http://127.0.0.1:9", KEY, client_factory=factory)
+        assert {chat.id for chat in await asyncio.gather(*[client.send(READ) for _ in range(3)])} == {ID}
+
+    asyncio.run(scenario())
+    assert len(made) == 1
+
+
 def test_closing_closes_what_the_factory_made_and_using_opens_again() -> None:
     """We opened it through the factory, so we close it; closing twice or unused is fine."""
     made: list[httpx.AsyncClient] = []

@@ -1,5 +1,6 @@
 """Settings are read from the places promised, wrong ones are refused with a cure, and no secret is ever shown."""
 
+import asyncio
 import base64
 import copy
 import json
@@ -41,6 +42,11 @@ def refusal(**values: Any) -> str:
     return str(caught.value)
 
 
+def defaults() -> SitniksSettings:
+    """What nothing set gives."""
+    return SitniksSettings.model_construct(rate_limit=Limit(9, 10.5), database=str(Path("sitniks.sqlite3").absolute()))
+
+
 def jwt(role: object) -> str:
     """A key of Supabase's older kind, for a role."""
     claims = base64.urlsafe_b64encode(json.dumps({"iss": "supabase", "role": role}).encode()).decode().rstrip("=")
@@ -68,7 +74,7 @@ def test_defaults_are_those_of_the_design() -> None:
         "rate_limit": "9/10.5",
         "lookback_minutes": 5,
         "store": None,
-        "database": "sitniks.sqlite3",
+        "database": str(Path("sitniks.sqlite3").absolute()),
         "supabase_url": "",
         "supabase_key": SecretStr(""),
     }
@@ -109,6 +115,19 @@ def test_every_field_is_read_from_every_place(source: str, monkeypatch: pytest.M
     assert {field: getattr(got, field) for field in SAMPLES} == {field: value for field, (_, value) in SAMPLES.items()}
 
 
+def test_the_database_stays_where_it_was_when_the_settings_were_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that changes its folder later begins no other file; in a folder that is gone the name stays a name."""
+    got = SitniksSettings(database="kept/s.sqlite3")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert got.database == str(tmp_path / "kept" / "s.sqlite3")
+    assert SitniksSettings().database == "sitniks.sqlite3"
+
+
 def test_a_secret_handed_over_wrapped_is_stripped_too() -> None:
     """A host that keeps its key as `SecretStr` gets the same forgiveness."""
     assert SitniksSettings(api_key=SecretStr(f" {KEY}\n")).api_key == SecretStr(KEY)
@@ -135,7 +154,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     for names in VARIABLES.values():
         for name in names:
             monkeypatch.setenv(name, "  ")
-    assert SitniksSettings() == SitniksSettings.model_construct(rate_limit=Limit(9, 10.5))
+    assert SitniksSettings() == defaults()
 
 
 def test_an_empty_variable_hides_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +180,7 @@ def test_strangers_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE", "TIMEOUT", "STORE", "API_URL", "api_key", "RATE_LIMIT", "SITNIKS_UNKNOWN"):
         monkeypatch.setenv(name, "stranger")
     Path(".env").write_text("OPENAI_API_KEY=x\nTIMEOUT=99\nSITNIKS_OTHER=1\nnonsense\n")
-    assert SitniksSettings(unknown=1) == SitniksSettings.model_construct(rate_limit=Limit(9, 10.5))
+    assert SitniksSettings(unknown=1) == defaults()
 
 
 @pytest.mark.parametrize("name", VARIABLES["supabase_key"])
@@ -444,7 +463,7 @@ FLAWS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("place", ["keyword", "environment"])
+@pytest.mark.parametrize("place", ["keyword", "environment", "event loop"])
 @pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: next(iter(flaw)))
 def test_a_refusal_never_shows_a_secret(flaw: dict[str, Any], place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in the message, the chain or a local of any frame, whichever variable the key was pasted into."""
@@ -452,9 +471,16 @@ def test_a_refusal_never_shows_a_secret(flaw: dict[str, Any], place: str, monkey
     if place == "environment":
         for field in [field for field, value in values.items() if isinstance(value, str)]:
             monkeypatch.setenv(VARIABLES[field][0], values.pop(field))
-    with pytest.raises(ConfigError) as caught:
-        SitniksSettings(**values)
-    exc = caught.value
+
+    def refused() -> ConfigError:
+        with pytest.raises(ConfigError) as caught:
+            SitniksSettings(**values)
+        return caught.value
+
+    async def refused_on_a_loop() -> ConfigError:
+        return refused()
+
+    exc = asyncio.run(refused_on_a_loop()) if place == "event loop" else refused()
     assert (exc.__cause__, exc.__context__) == (None, None)
     assert KEY not in f"{exc!r}{vars(exc)}{''.join(traceback.format_exception_only(exc))}"
     for frame in frames(exc.__traceback__):

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.forks import at_fork, held_off
+from mirt_sitniks.off_loop import off_loop
 from mirt_sitniks.record import Intent, Record
 from mirt_sitniks.stores import rules
 from mirt_sitniks.stores.protocol import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
@@ -68,7 +69,7 @@ class SqliteStore:
     ) -> None:
         given = os.fspath(path)
         # A process may change its folder, and must not begin another file there.
-        self._path = given if given == ":memory:" else os.path.abspath(given)
+        self._path = given if given == ":memory:" else off_loop(lambda: os.path.abspath(given))
         self._clock, self._wall = clock, wall
         self._reset()
         _ALL.add(self)

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import SecretStr
 
-from mirt_sitniks.client import is_loopback
+from mirt_sitniks.client import is_loopback, load_http
 from mirt_sitniks.errors import StoreError
+from mirt_sitniks.forks import held_off
 from mirt_sitniks.record import Intent, Record
 from mirt_sitniks.stores import supabase_rows as rows
 from mirt_sitniks.stores.protocol import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
@@ -38,8 +38,8 @@ class SupabaseStore:
 
     `key` is the service_role key or one that begins with `sb_secret_`; it stays out of every attribute, message and
     traceback. `timeout` seconds bound a whole verb. The client is made on first use, on the loop that uses it, and
-    anew on another loop: by `client_factory`, if there is one, else of the `supabase` package. Either way we opened
-    it, so `aclose()` closes it; a closed store opens again when it is used.
+    anew on another loop: by `client_factory`, if there is one, else of the `postgrest` package, which comes with
+    `supabase`. Either way we opened it, so `aclose()` closes it; a closed store opens again when it is used.
     """
 
     def __init__(
@@ -110,7 +110,8 @@ class SupabaseStore:
         client, self._client = self._client, None
         if client is not None and self._loop is asyncio.get_running_loop():
             with suppress(Exception):
-                await client.postgrest.aclose()
+                # A client of `supabase` has one for PostgREST in it.
+                await getattr(client, "postgrest", client).aclose()
 
     async def _ask(self, verb: str, request: Json, read: Callable[[Any], T], *, again: Json | None = None) -> T:
         """The answer of a function. `again` is sent in place of `request` when a dead connection kept the answer."""
@@ -169,47 +170,48 @@ def opener(url: str, key: str | SecretStr, timeout: float) -> Callable[[], Await
     address = url.strip().rstrip("/")
     secret = (key.get_secret_value() if isinstance(key, SecretStr) else key).strip()
 
-    async def opened() -> Any:
-        # Loading it takes a second; whoever uses SQLite never pays for it.
-        from supabase import AsyncClientOptions, acreate_client
+    def make() -> tuple[Any, httpx.AsyncClient]:
+        # Whoever uses SQLite never pays for it; this part of `supabase` loads in a fraction of the time of the whole.
+        from postgrest import AsyncPostgrestClient
 
-        if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
-            raise StoreError(f"SUPABASE_KEY holds characters that no key has; {_KEY}")
-        if secret.startswith("sb_") and not _knows_new_keys():
-            raise StoreError(
-                f"supabase {version('supabase')} does not know keys that begin with sb_: "
-                "install supabase>=2.16, or set SUPABASE_KEY to the service_role key"
-            )
-        patience = httpx.Timeout(timeout)
-        options = AsyncClientOptions(auto_refresh_token=False, persist_session=False, postgrest_client_timeout=patience)
-        client = await acreate_client(address, secret, options)
+        load_http()
+        headers = {"apikey": secret, "Authorization": f"Bearer {secret}"}
+        client = AsyncPostgrestClient(f"{address}/rest/v1", headers=headers)
         # Their session follows redirects with the key, and keeps an idle HTTP/2 connection that may have died; over
         # HTTP/1.1 a closed connection is noticed before it is used. It stays open from one sweep to the next.
-        made = client.postgrest.session
-        client.postgrest.session = httpx.AsyncClient(
-            base_url=made.base_url,
-            headers=made.headers,
-            timeout=patience,
+        theirs = client.session
+        client.session = httpx.AsyncClient(
+            base_url=theirs.base_url,
+            headers=theirs.headers,
+            timeout=timeout,
             limits=httpx.Limits(keepalive_expiry=120.0),
             follow_redirects=False,
             trust_env=not is_loopback(address),
             event_hooks={"response": [_note]},
         )
-        await made.aclose()
+        return client, theirs
+
+    async def opened() -> Any:
+        if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
+            raise StoreError(f"SUPABASE_KEY holds characters that no key has; {_KEY}")
+        # In a thread: it loads modules and reads files.
+        client, theirs = await asyncio.get_running_loop().run_in_executor(None, _held_off, make)
+        await theirs.aclose()
         return client
 
     return opened
+
+
+def _held_off(work: Callable[[], T]) -> T:
+    # A child that is forked while a module is loaded waits for that module for ever.
+    with held_off():
+        return work()
 
 
 async def _note(response: httpx.Response) -> None:
     # The package's error does not tell the status of an answer.
     with suppress(LookupError):
         _status.get().append(response.status_code)
-
-
-def _knows_new_keys() -> bool:
-    major, minor = (int(part) for part in version("supabase").split(".")[:2])
-    return (major, minor) >= (2, 16)
 
 
 def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:

@@ -183,6 +183,7 @@ class TestAgain:
         run(graph, said("х", 1), THREAD)
         assert graph.get_state(THREAD).values["sitniks"]["outcome"] == "failed"
 
+    @pytest.mark.blocks
     def test_one_graph_on_many_event_loops(self) -> None:
         """The node keeps nothing of an event loop: `asyncio.run` again and again, `invoke` inside a running loop."""
         service = FakeService()

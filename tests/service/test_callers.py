@@ -63,6 +63,7 @@ class TestRow23:
         shop.sandbox.clear_faults()
         shop.shows("Взято в роботу", 101)
 
+    @pytest.mark.blocks
     def test_row23_blocking_inside_a_running_loop(self, shop: Shop) -> None:
         """A synchronous node that a running loop calls: the work is on another thread, so nothing locks up."""
 
@@ -237,6 +238,7 @@ assert third.outcome == "synced", third
         assert seen
         assert set(seen) == {None}
 
+    @pytest.mark.blocks
     def test_row23_as_a_plain_context_manager(self, shop: Shop) -> None:
         """Code without an event loop closes it in the same words."""
         with shop.service() as service:

@@ -97,7 +97,7 @@ def test_the_key_is_in_no_frame_of_a_traceback(guarded: Shop, planted: Any, kind
     service = guarded.service(timeout=0.2)
 
     async def fail() -> None:
-        touch(service)
+        await service.handle_first_touch("s", instagram_username="anna.shop")
         runtime = service._life.runtime
         assert runtime
         guarded.sandbox.fault(kind)

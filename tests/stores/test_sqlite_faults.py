@@ -170,7 +170,7 @@ def test_a_locked_file_does_not_hold_up_the_loop(
         for _ in range(10):
             await asyncio.sleep(0)
         assert not waiting.done()
-        other.execute("rollback")
+        await asyncio.to_thread(other.execute, "rollback")
         return await waiting
 
     with held(tmp_path) as other:

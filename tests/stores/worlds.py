@@ -107,7 +107,7 @@ def supabase_world(stack: Stack) -> Iterator[World]:
         async def tell(request: Any) -> None:
             request.headers["x-test-now"] = repr(clock.now)
 
-        session = client.postgrest.session
+        session = client.session
         session.event_hooks = {**session.event_hooks, "request": [tell]}
         return client
 
