@@ -75,7 +75,7 @@ class CallTimeout(CrmError):
 
 
 class Unavailable(CrmError):
-    """No connection, a broken one, or a 5xx."""
+    """No connection, a broken one, a 5xx, or a page (HTML) that something in between answered with."""
 
     code = "unavailable"
     retryable = True
