@@ -60,6 +60,12 @@ class PlanRequired(CrmError):
     code = "plan_required"
 
 
+class Forbidden(CrmError):
+    """401 or 403 of one kind of call, while the key is accepted for others."""
+
+    code = "forbidden"
+
+
 class RateLimited(CrmError):
     """429, or a 503 that says "too fast": the key must rest. Not a failed attempt."""
 

@@ -18,6 +18,7 @@ from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
     CrmError,
+    Forbidden,
     NotFound,
     PlanRequired,
     RateLimited,
@@ -399,6 +400,25 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
     if 300 <= status <= 399:
         return _bad_response(call, status, "a redirect, and redirects are not followed")
     return _bad_response(call, status, "a status that means nothing here", unsure=write)
+
+
+_RIGHTS: Mapping[type, str] = {
+    GetChat: "read this chat",
+    SetStatus: "set the status of this chat",
+    UpdateChat: "assign a manager to this chat",
+    ListManagers: "list the managers",
+}
+
+
+def forbidden(call: object, status: int | None) -> Forbidden:
+    """What a 401 or 403 of `call` means while the key is accepted for other calls."""
+    cure = "give it this right in Sitniks, or put one that has it into SNITKIX_API_KEY."
+    if isinstance(call, ListManagers):
+        cure = f"set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID, or {cure}"
+    what = _RIGHTS.get(type(call), f"make the call {type(call).__name__}")
+    return Forbidden(
+        f"Sitniks answered {status} to {type(call).__name__}: this key may not {what}; {cure}", status=status
+    )
 
 
 def _refused(call: object, status: int, said: str) -> Refused:

@@ -431,6 +431,24 @@ def test_a_page_with_a_status_that_says_enough_is_what_it_says(status: int, kind
     assert type(failure(GetChat(ID), HTML, status)) is kind
 
 
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (GetChat(ID), "read this chat"),
+        (SetStatus(ID, "x"), "set the status of this chat"),
+        (UpdateChat(ID, manager_id=7), "assign a manager to this chat"),
+        (ListManagers(), "list the managers; set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID"),
+    ],
+    ids=named,
+)
+def test_a_right_that_the_key_lacks_is_named_with_the_cure(call: Any, what: str) -> None:
+    """What it may not do, and what to do about it."""
+    error = wire.forbidden(call, 403)
+    assert (error.code, error.status, error.retryable) == ("forbidden", 403, False)
+    assert f"403 to {named(call)}: this key may not {what}" in error.message
+    assert "give it this right in Sitniks" in error.message
+
+
 @pytest.mark.parametrize("call", [LIST, ListManagers()], ids=named)
 def test_a_list_that_is_not_there_is_a_wrong_address(call: Any) -> None:
     """404 for a list must not read as "the chat is gone"."""
