@@ -8,7 +8,7 @@ SEARCH_FIRST, SEARCH_LIMIT = 5.0, 1800.0
 PROBE = 600.0
 
 # Trying these again soon cannot help: a person has to change a setting or the CRM first.
-SETTINGS_CODES = frozenset({"unknown_status", "manager_not_found"})
+SETTINGS_CODES = frozenset({"unknown_status", "manager_not_found", "forbidden"})
 KEY_CODES = frozenset({"unauthorized", "plan_required"})
 
 

@@ -13,6 +13,7 @@ from mirt_sitniks.result import Outcome, SyncResult
 BADGES: Mapping[Outcome, tuple[str, str]] = {
     Outcome.SYNCED: ("✓ synced", "bold green"),
     Outcome.QUEUED: ("… queued, arrives later", "bold magenta"),
+    Outcome.PARTIAL: ("~ partial: the manager is missing", "bold yellow"),
     Outcome.HELD: ("= held: a person changed the chat", "bold cyan"),
     Outcome.SKIPPED: ("– skipped", "dim"),
     Outcome.DISABLED: ("– disabled", "dim"),

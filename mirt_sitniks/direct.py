@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from mirt_sitniks.backoff import KEY_CODES
@@ -12,7 +13,7 @@ from mirt_sitniks.errors import CrmError, RateLimited, StoreError
 from mirt_sitniks.finding import finished
 from mirt_sitniks.people import Nobody
 from mirt_sitniks.stages import EFFECTS, Role, Stage
-from mirt_sitniks.stores.protocol import KeyNews, Report
+from mirt_sitniks.stores.protocol import Report
 from mirt_sitniks.wire import Call, Page, SetStatus, UpdateChat
 
 PATIENCE = 30.0
@@ -21,7 +22,8 @@ PATIENCE = 30.0
 async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] = asyncio.sleep) -> Any:
     """Send one call when the shared budget has a slot for it; its answer, or a `CrmError`.
 
-    Gives up with `RateLimited` when the budget would make it wait longer than half a minute.
+    Gives up with `RateLimited` when the budget would make it wait longer than half a minute. A refusal of any call but
+    a list of chats makes one more call, which tells whether it is the key's affair.
     """
     waited = 0.0
     while True:
@@ -38,18 +40,20 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
         await sleep(pause)
         waited += pause
-    news: KeyNews | None = None
+    sent_at, answer = driver.clock(), None
+    error: CrmError | None = None
     try:
-        answer = await driver.client.send(request)
-        news = KeyNews()
-        return answer
-    except CrmError as error:
-        news = news_of([error])
-        raise
-    finally:
-        # The answer stands, whether or not the store can be told of it.
-        with suppress(StoreError):
-            await driver.store.settle(driver.terms, Report(news=news))
+        answer = await driver.send(request)
+    except CrmError as failed:
+        error = failed
+    again = partial(call, driver, sleep=sleep)
+    meant = error and await driver.refusals.explained(request, error, sent_at, again)
+    # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
+    with suppress(StoreError):
+        await driver.store.settle(driver.terms, Report(news=news_of([error]) if meant is error else None))
+    if meant:
+        raise meant
+    return answer
 
 
 async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]:
@@ -103,12 +107,14 @@ class Alone:
                 "the call budget is used up, and the store is away", retry_after=wait(self._budget, limit, now)
             )
         try:
-            return await self._driver.client.send(request)
-        except CrmError as error:
-            news = news_of([error])
-            if news and news.code:
-                self._budget = rest(self._budget, self._driver.clock(), news.code, news.seconds)
-            raise
+            return await self._driver.send(request)
+        except CrmError as failed:
+            error = failed
+        meant = await self._driver.refusals.explained(request, error, now, self._send)
+        news = news_of([error])
+        if meant is error and news and news.code:
+            self._budget = rest(self._budget, self._driver.clock(), news.code, news.seconds)
+        raise meant
 
 
 async def _settled(assigning: "asyncio.Future[int | None]") -> int | None:

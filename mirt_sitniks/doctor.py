@@ -203,6 +203,13 @@ def _refused(settings: SitniksSettings, error: CrmError) -> Iterable[Finding]:
     if error.code == "plan_required":
         cure = "upgrade to a plan that has the Open API, or use the key of an account that has it"
         return address, Finding("Key", True, "accepted"), Finding("Plan", False, "has no Open API (403)", cure), later
+    if error.code == "forbidden":
+        text = f"this key may not list them ({error.status})"
+        cure = "set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID, or give the key this right in Sitniks"
+        later = Finding("Managers", False, text, cure)
+        if settings.ai_manager_id and settings.human_manager_id:
+            later = Finding("Managers", None, f"not checked: {text}")
+        return address, Finding("Key", True, "accepted"), Finding("Plan", True, "has the Open API"), later
     if error.code == "rate_limited":
         cure = "wait a minute; if it comes back, find what else uses this key"
         return address, Finding("Key", False, "locked for now after too many calls", cure), later

@@ -10,15 +10,16 @@ from random import Random
 from typing import Any, Protocol
 
 from mirt_sitniks.backoff import KEY_CODES, PROBE, retry_delay
-from mirt_sitniks.errors import CrmError, StoreError
+from mirt_sitniks.errors import CrmError, Forbidden, StoreError
 from mirt_sitniks.finding import PAGE, Contact
 from mirt_sitniks.fold import Answer, Rules, fold
 from mirt_sitniks.people import Nobody, People, Person
 from mirt_sitniks.plan import Find, Read, Step, WriteManager, WriteStatus, plan
 from mirt_sitniks.record import Claim, Error, Record, Scan
+from mirt_sitniks.refusals import ASK, Refusals, is_unexplained
 from mirt_sitniks.stages import Role
 from mirt_sitniks.stores.protocol import KeyNews, Report, ScanPage, Settled, Settlement, SyncStore, Terms
-from mirt_sitniks.wire import Call, Chat, GetChat, ListChats, Page, SetStatus, UpdateChat
+from mirt_sitniks.wire import Call, Chat, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
 
 SIDE_BY_SIDE = 2
 SETTLE_AGAIN = (0.2, 1.0)
@@ -38,12 +39,13 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of one job: `used` says whether a call went out."""
+    """What became of one job: `used` says whether a call went out, `unexplained` that it was refused and kept."""
 
     used: bool = False
     answer: Answer | None = None
     page: ScanPage | None = None
     error: CrmError | None = None
+    unexplained: bool = False
 
 
 @dataclass
@@ -59,6 +61,10 @@ class Driver:
     random: Callable[[], float] = field(default_factory=lambda: Random().random)
     _offset: tuple[float, float] = (math.inf, 0.0)
     _usual: tuple[float, float] = (0.0, math.inf)
+    refusals: Refusals = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.refusals = Refusals(self.clock)
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
         """Work until the claim ends; returns how it was settled last. Raises `StoreError` only.
@@ -71,6 +77,10 @@ class Driver:
             granted = received - self.late(claim, received, asked)
             report = await self._round(claim, granted)
             asked, settled = await self._settle(report)
+            if settled.claim is None and settled.lock and settled.lock[0] in KEY_CODES and self.refusals.waiting:
+                # Ours may be the one call that a resting key is let try, and it told nothing: another may be sent.
+                _, after = await self._settle(Report(unused=claim.grants))
+                return replace(after, record=settled.record)
             if settled.claim is None:
                 return settled
             claim = settled.claim
@@ -104,19 +114,8 @@ class Driver:
     async def _round(self, claim: Claim, granted: float) -> Report:
         record, scan = claim.record, claim.scan
         steps = plan(record, claim.now) if record else ()
-        jobs: list[Coroutine[Any, Any, Sent]] = [self._page(scan, claim, granted)] if scan else []
-        ready: list[Answer] = []
-        for step in steps:
-            role = record.role if record and not isinstance(step, WriteStatus) else None
-            who = self.people.pick(role) if role else None
-            person = who if isinstance(who, Person) else None
-            if role and who is None:
-                jobs.append(self._managers(step, role, claim, granted))
-            elif isinstance(step, WriteManager) and isinstance(who, Nobody):
-                error = CrmError(who.message, code="manager_not_found")
-                ready.append(Answer(step, None, error, claim.now))
-            elif call := self._call(step, person):
-                jobs.append(self._step(step, call, person, claim, granted))
+        asking = self.refusals.open
+        jobs, ready = self._jobs(claim, steps, granted, asking)
         kept, left = jobs[: len(claim.grants)], jobs[len(claim.grants) :]
         for job in left:
             job.close()
@@ -125,18 +124,54 @@ class Driver:
         used = sum(1 for one in sent if one.used)
         way = self._way(self.clock() - began) if used else 0.0
         late = claim.grants[:used] if way > self.terms.limit.grace else ()
-        answers = ready + [one.answer for one in sent if one.answer]
+        answers = [*ready, *(one.answer for one in sent if one.answer), *self._meant(steps, claim)]
         unread = next((one.error for one in sent if one.page and one.error), None)
-        listed = any(one.used and not (one.answer or one.page or one.error) for one in sent)
+        silent = any(one.used and not (one.answer or one.page or one.error) for one in sent)
+        more = (asking or silent) and len({one.step for one in answers}) < len(steps)
         return Report(
-            record=self._settlement(record, steps, answers, unread, listed, claim, granted) if record else None,
+            record=self._settlement(record, steps, answers, unread, more, claim, granted) if record else None,
             page=next((one.page for one in sent if one.page), ScanPage(scan, unsent=True) if scan else None),
-            news=news_of([one.error for one in sent if one.used]),
+            news=news_of([one.error for one in sent if one.used and not one.unexplained]),
             unused=claim.grants[used:],
             want=SIDE_BY_SIDE,
             late=late,
             arrived=claim.now + began - granted + way if late else 0.0,
         )
+
+    def _jobs(
+        self, claim: Claim, steps: Sequence[Step], granted: float, asking: bool
+    ) -> tuple[list[Coroutine[Any, Any, Sent]], list[Answer]]:
+        """What to send for a claim, and the answers that need no call."""
+        jobs: list[Coroutine[Any, Any, Sent]] = [self._page(claim.scan, claim, granted)] if claim.scan else []
+        if asking:
+            # Whether it is the key has to be known before anything else; a page of the scan tells as well.
+            return jobs or [self._ask(granted)], []
+        ready = self._meant(steps, claim)
+        met = [answer.step for answer in ready]
+        for step in (one for one in steps if one not in met):
+            role = claim.record.role if claim.record and not isinstance(step, WriteStatus) else None
+            who = self.people.pick(role) if role else None
+            person = who if isinstance(who, Person) else None
+            if role and who is None:
+                jobs.append(self._managers(step, role, claim, granted))
+            elif isinstance(step, WriteManager) and isinstance(who, Nobody):
+                ready.append(Answer(step, None, CrmError(who.message, code=who.code), claim.now))
+            elif call := self._call(step, person):
+                jobs.append(self._step(step, call, person, claim, granted))
+        return jobs, ready
+
+    def _meant(self, steps: Sequence[Step], claim: Claim) -> list[Answer]:
+        """The answers of steps that were refused, now or in an earlier round, once it is known what that meant."""
+        answers = []
+        for step in steps:
+            call, error = self.refusals.meaning(step) or (None, None)
+            if isinstance(call, ListManagers) and isinstance(error, Forbidden):
+                # Whoever only wanted to know whom the chat shows goes on without.
+                self.people.refuse(error.message)
+                error = error if isinstance(step, WriteManager) else None
+            if error and not isinstance(step, Find):
+                answers.append(Answer(step, None, error, claim.now))
+        return answers
 
     def _way(self, took: float) -> float:
         """How much longer than usual a round took: so late its calls may have reached the CRM.
@@ -154,7 +189,7 @@ class Driver:
         steps: tuple[Step, ...],
         answers: list[Answer],
         unread: CrmError | None,
-        listed: bool,
+        more: bool,
         claim: Claim,
         granted: float,
     ) -> Settlement:
@@ -166,8 +201,8 @@ class Driver:
         if answers or not steps:
             folded = fold(record, answers, self.rules, now=now, random=self.random())
             observed, gone = folded.observed, folded.gone
-        if listed and not gone:
-            # The list of managers was read for a field that goes on at once, whatever the other one has met.
+        if more and not gone:
+            # Managers were listed, or the key was asked for: what that was for goes on, whatever the rest has met.
             observed = replace(observed, due_at=min(observed.due_at, now))
         if not steps and observed.due_at <= now:
             # Nothing to do although it is due: never spin on it.
@@ -209,8 +244,11 @@ class Driver:
             return Sent()
         sent_at = claim.now + self.clock() - granted
         try:
-            value = await self.client.send(call)
+            value = await self.send(call)
         except CrmError as error:
+            if is_unexplained(call, error):
+                self.refusals.keep(step, call, error, granted)
+                return Sent(True, unexplained=True)
             return Sent(True, Answer(step, None, error, sent_at, person), error=error)
         return Sent(True, Answer(step, value, None, sent_at, person))
 
@@ -221,18 +259,43 @@ class Driver:
                 return Sent()
             call = self.people.call()
             try:
-                self.people.learn(call, await self.client.send(call))
+                self.people.learn(call, await self.send(call))
             except CrmError as error:
+                if is_unexplained(call, error):
+                    self.refusals.keep(step, call, error, granted)
+                    return Sent(True, unexplained=True)
                 answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now)
                 return Sent(True, answer, error=error)
         return Sent(True)
+
+    async def _ask(self, granted: float) -> Sent:
+        """Ask for the key alone, unless another drive has done it meanwhile."""
+        async with self.refusals.lock:
+            if self._void(granted) or not self.refusals.open or self.refusals.refused_since(granted):
+                return Sent()
+            try:
+                await self.send(ASK)
+            except CrmError as error:
+                return Sent(True, error=error)
+        return Sent(True)
+
+    async def send(self, call: Call) -> Any:
+        """Send a call that was granted, and take in what its answer says of the key."""
+        sent_at = self.clock()
+        try:
+            answer = await self.client.send(call)
+        except CrmError as error:
+            self.refusals.heard(call, error, sent_at)
+            raise
+        self.refusals.heard(call, None, sent_at)
+        return answer
 
     async def _page(self, scan: Scan, claim: Claim, granted: float) -> Sent:
         if self._void(granted):
             return Sent()
         call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=PAGE)
         try:
-            page: Page[Chat] = await self.client.send(call)
+            page: Page[Chat] = await self.send(call)
         except CrmError as error:
             resting = error.code == "rate_limited" or error.code in KEY_CODES
             rest = 0.0 if resting else max(0.5, retry_delay(scan.failures + 1, self.random()))

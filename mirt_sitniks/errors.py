@@ -60,6 +60,12 @@ class PlanRequired(CrmError):
     code = "plan_required"
 
 
+class Forbidden(CrmError):
+    """401 or 403 of one kind of call, while the key is accepted for others."""
+
+    code = "forbidden"
+
+
 class RateLimited(CrmError):
     """429, or a 503 that says "too fast": the key must rest. Not a failed attempt."""
 
@@ -75,7 +81,7 @@ class CallTimeout(CrmError):
 
 
 class Unavailable(CrmError):
-    """No connection, a broken one, or a 5xx."""
+    """No connection, a broken one, a 5xx, or a page (HTML) that something in between answered with."""
 
     code = "unavailable"
     retryable = True

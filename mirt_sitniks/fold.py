@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mirt_sitniks.backoff import SETTINGS_CODES, next_try
-from mirt_sitniks.errors import CrmError, NotFound, Refused
+from mirt_sitniks.errors import CrmError, Forbidden, NotFound, Refused
 from mirt_sitniks.people import Person
 from mirt_sitniks.plan import Read, Step, WriteManager, WriteStatus
 from mirt_sitniks.record import Doubt, Error, Observed, Record, Seen, stale, unsettled
@@ -50,6 +50,8 @@ def fold(record: Record, answers: Iterable[Answer], rules: Rules, *, now: float,
     """
     observed, errors, gone = record.observed, [], False
     answers = tuple(answers)
+    if any(isinstance(one.step, Read) and isinstance(one.error, Forbidden) for one in answers):
+        return Folded(replace(_unread(record, rules), due_at=now))
     for answer in answers:
         if answer.error is None:
             observed = _success(record, observed, answer, rules)
@@ -100,6 +102,19 @@ def _read(record: Record, observed: Observed, answer: Answer, rules: Rules) -> O
     return replace(observed, doubt=replace(doubt, looked=True))
 
 
+def _unread(record: Record, rules: Rules) -> Observed:
+    """The chat may not be read: what an older write may have spoiled is written again unseen, but for what a person
+    set; with nothing to write the doubt ends."""
+    observed, doubt, want = record.observed, record.observed.doubt, record.desired
+    status, manager = observed.status, observed.manager
+    if doubt and want.status.gen > doubt.gen and status.value == rules.statuses[Stage(want.status.value or "")]:
+        status = replace(status, gen=min(status.gen, want.status.gen - 1))
+    if doubt and want.manager.gen > doubt.gen:
+        manager = replace(manager, gen=min(manager.gen, want.manager.gen - 1))
+    observed = replace(observed, status=status, manager=manager, doubt=replace(doubt, looked=True) if doubt else None)
+    return observed if stale(replace(record, observed=observed)) else replace(observed, doubt=None)
+
+
 def _doubt(record: Record, observed: Observed, answer: Answer, rules: Rules) -> Observed:
     step, error, before = answer.step, answer.error, record.observed.doubt
     if error is None or not error.unsure or not isinstance(step, WriteStatus | WriteManager):
@@ -140,6 +155,7 @@ def _explain(answer: Answer, rules: Rules) -> Error:
 def _schedule(record: Record, errors: list[Error], gone: bool, now: float, random: float) -> Observed:
     observed = record.observed
     failures = [error for error in errors if error.code not in ("rate_limited", "unauthorized", "plan_required")]
+    rests = [error for error in errors if error not in failures]
     if not errors:
         rest = observed.doubt.until if observed.doubt and not stale(record) and unsettled(record) else now
         return replace(observed, attempt=0, error=None, due_at=max(now, rest))
@@ -148,9 +164,9 @@ def _schedule(record: Record, errors: list[Error], gone: bool, now: float, rando
         again = observed.error is not None and observed.error.code == "chat_not_found"
         parked = record.desired.generation if again else observed.parked
         return replace(observed, error=failures[0] if failures else errors[0], parked=parked, due_at=now, attempt=0)
-    if not failures:
-        return replace(observed, error=errors[0], due_at=now)
     # What may heal by itself decides the pace; a setting that is wrong must not slow the other field down.
+    if rests and all(error.code in SETTINGS_CODES for error in failures):
+        return replace(observed, error=rests[0], due_at=now)
     error = min(failures, key=lambda one: one.code in SETTINGS_CODES)
     before = observed.error is not None and observed.error.code in SETTINGS_CODES
     attempt = observed.attempt + 1 if before is (error.code in SETTINGS_CODES) else 1

@@ -38,9 +38,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Nobody:
-    """No one can be assigned, and why, with the cure."""
+    """No one can be assigned, and why, with the cure; `code` is of the public list."""
 
     message: str
+    code: str = "manager_not_found"
 
 
 def fold_name(name: str) -> str:
@@ -91,7 +92,8 @@ def _ai(wanted: Wanted, listed: tuple[Manager, ...]) -> Person | Nobody:
 class People:
     """The managers' list of one process: read once for all sessions, kept ten minutes.
 
-    A name that was not on the list is not asked for again for one minute. `clock` is monotonic.
+    A name that was not on the list is not asked for again for one minute, nor is a list that may not be read. `clock`
+    is monotonic.
     """
 
     wanted: Wanted
@@ -99,6 +101,7 @@ class People:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _listed: tuple[Manager, ...] | None = None
     _read_at: float = 0.0
+    _refused: tuple[float, Nobody] | None = None
     _pages: list[Manager] = field(default_factory=list)
     _skip: int = 0
 
@@ -106,11 +109,18 @@ class People:
         """The person for `role`, or None when `call()` has to be sent first."""
         age = self.clock() - self._read_at
         person = pick(role, self.wanted, self._listed if age < LISTED_FOR else None)
-        return None if isinstance(person, Nobody) and age >= MISSED_FOR else person
+        if person is None or (isinstance(person, Nobody) and age >= MISSED_FOR):
+            until, nobody = self._refused or (0.0, None)
+            return nobody if self.clock() < until else None
+        return person
 
     def call(self) -> ListManagers:
         """The next page of the list."""
         return ListManagers(skip=self._skip)
+
+    def refuse(self, message: str) -> None:
+        """The list may not be read: for a minute there is nobody, unless the settings name him by id."""
+        self._refused = self.clock() + MISSED_FOR, Nobody(message, "forbidden")
 
     def learn(self, call: ListManagers, page: Page[Manager]) -> None:
         """Take in the answer to `call`; the list counts once its last page is in (at most ten pages)."""

@@ -29,7 +29,7 @@ Decision = Stage | Literal["unknown_stage"] | None
 
 _HUMAN = frozenset({"human", "user", "humanmessage", "humanmessagechunk"})
 _ASSISTANT = frozenset({"ai", "assistant", "aimessage", "aimessagechunk"})
-_RECORDED = frozenset({"synced", "queued", "held", "failed"})
+_RECORDED = frozenset({"synced", "queued", "partial", "held", "failed"})
 
 
 @dataclass(frozen=True, slots=True)

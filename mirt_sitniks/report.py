@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from mirt_sitniks.backoff import KEY_CODES, SETTINGS_CODES
-from mirt_sitniks.record import Error, Record, pending
+from mirt_sitniks.record import Error, Record, pending, stale
 from mirt_sitniks.result import Outcome, SyncResult
 from mirt_sitniks.stages import Stage
 
@@ -36,7 +36,8 @@ def result_of(
     """The outcome of a stage whose record is `record`.
 
     `lock` is the key's: it explains why nothing is sent. A converged record whose status is not the desired one was
-    changed by a person: `held`.
+    changed by a person: `held`. What a person has to put right is `failed`, or `partial` when the CRM shows the status
+    and only the manager is missing.
     """
     outcome, reason, error = _outcome(record, statuses, lock)
     seen = record.observed
@@ -56,14 +57,15 @@ def result_of(
 def _outcome(
     record: Record, statuses: Mapping[Stage, str], lock: tuple[str, float] | None
 ) -> tuple[Outcome, str | None, Error | None]:
-    error = record.observed.error
+    error, wanted = record.observed.error, record.desired.status.value
     if record.closed:
         return Outcome.SKIPPED, "superseded", None
+    shown = wanted is not None and record.observed.status.value == statuses[Stage(wanted)]
+    short = Outcome.PARTIAL if shown and stale(record) == ("manager",) else Outcome.FAILED
     if not pending(record):
         if error and record.desired.generation <= record.observed.parked:
-            return Outcome.FAILED, None, error
-        wanted = record.desired.status.value
-        if wanted and record.observed.status.value != statuses[Stage(wanted)]:
+            return short, None, error
+        if wanted and not shown:
             return Outcome.HELD, None, None
         return Outcome.SYNCED, None, None
     if lock and (not error or error.code not in SETTINGS_CODES):
@@ -71,5 +73,5 @@ def _outcome(
     if not error and record.chat_id is None and record.search_attempt:
         error = SEARCHING
     if error and (error.code in KEY_CODES or error.code in SETTINGS_CODES):
-        return Outcome.FAILED, None, error
+        return short, None, error
     return Outcome.QUEUED, None, error

@@ -13,6 +13,7 @@ class Outcome(StrEnum):
 
     SYNCED = "synced"
     QUEUED = "queued"
+    PARTIAL = "partial"
     HELD = "held"
     SKIPPED = "skipped"
     DISABLED = "disabled"

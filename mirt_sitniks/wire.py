@@ -18,6 +18,7 @@ from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
     CrmError,
+    Forbidden,
     NotFound,
     PlanRequired,
     RateLimited,
@@ -198,12 +199,14 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
 
     `headers` are found in any letter case. `now` is what a `Retry-After` date is measured against. A write is confirmed
     by 2xx alone, also with no body; only HTML there (a login or error page of something in between) is `BadResponse`
-    with `unsure`. A read must bring JSON of its shape.
+    with `unsure`. A read must bring JSON of its shape. A page that refuses (4xx) is no word of the CRM's, so it is
+    `Unavailable`; only of a 408, a 429 and a list's 404 the status says enough.
     """
     write = is_write(call)
     if not 200 <= status <= 299:
         raise _error(call, status, headers, body, now)
-    html = _looks_like_html(headers, body)
+    # Servers label an empty answer text/html by default: that is no page.
+    html = bool(body.strip()) and _is_page(headers, body)
     if write and html:
         raise _bad_response(call, status, "a page (HTML) instead of data", unsure=True)
     document = _parse(body)
@@ -338,9 +341,10 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
     return next((value for key, value in headers.items() if key.lower() == name), None)
 
 
-def _looks_like_html(headers: Mapping[str, str], body: bytes) -> bool:
+def _is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether this is HTML, by its beginning or by its name."""
     start = body.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return bool(start) and (start.startswith(b"<") or "html" in (_header(headers, "content-type") or "").lower())
+    return start.startswith(b"<") or "html" in (_header(headers, "content-type") or "").lower()
 
 
 def _bad_response(call: object, status: int, what: str, *, unsure: bool = False) -> BadResponse:
@@ -373,6 +377,14 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
     if status == 404 and isinstance(call, ListChats | ListManagers):
         # A list always exists: this is a wrong address, and must not read as "the chat is gone".
         return _bad_response(call, status, "no such page")
+    # Also by its name alone: a page may break off, or come packed in a way that was not asked for.
+    if 400 <= status <= 499 and status != 408 and _is_page(headers, body):
+        return Unavailable(
+            f"{said} with a page (HTML), which is not the CRM's own answer: something in between is in the way; it is "
+            "tried again, check SNITKIX_API_URL, proxy and firewall if this lasts.",
+            status=status,
+            retry_after=rest,
+        )
     if status in _MEANINGS:
         kind, meaning = _MEANINGS[status]
         return kind(f"{said}: {meaning}", status=status, retry_after=rest, unsure=write and status == 408)
@@ -388,6 +400,25 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
     if 300 <= status <= 399:
         return _bad_response(call, status, "a redirect, and redirects are not followed")
     return _bad_response(call, status, "a status that means nothing here", unsure=write)
+
+
+_RIGHTS: Mapping[type, str] = {
+    GetChat: "read this chat",
+    SetStatus: "set the status of this chat",
+    UpdateChat: "assign a manager to this chat",
+    ListManagers: "list the managers",
+}
+
+
+def forbidden(call: object, status: int | None) -> Forbidden:
+    """What a 401 or 403 of `call` means while the key is accepted for other calls."""
+    cure = "give it this right in Sitniks, or put one that has it into SNITKIX_API_KEY."
+    if isinstance(call, ListManagers):
+        cure = f"set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID, or {cure}"
+    what = _RIGHTS.get(type(call), f"make the call {type(call).__name__}")
+    return Forbidden(
+        f"Sitniks answered {status} to {type(call).__name__}: this key may not {what}; {cure}", status=status
+    )
 
 
 def _refused(call: object, status: int, said: str) -> Refused:

@@ -395,10 +395,58 @@ def test_an_empty_body_is_no_page_whatever_its_type_says() -> None:
 )
 def test_every_status_has_one_meaning(status: int, kind: type[CrmError], code: str, retryable: bool) -> None:
     """A status becomes one of our errors with its code, however the body looks."""
-    for body in (b"", HTML, json.dumps(CAPTURED).encode()):
+    for body in (b"", b"Forbidden", json.dumps(CAPTURED).encode()):
         error = failure(GetChat(ID), body, status)
         assert (type(error), error.code, error.retryable, error.status) == (kind, code, retryable, status)
         assert not error.unsure
+
+
+@pytest.mark.parametrize("call", CALLS, ids=named)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 422, 451])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (HTML, {}),
+        (b"\xef\xbb\xbf\n" + HTML, {"content-type": "application/json"}),
+        (b"Just a moment", {"Content-Type": "text/html; charset=UTF-8"}),
+        (b"", {"content-type": "text/html"}),
+    ],
+    ids=["a page", "a page that is called JSON", "a page by name", "a page that broke off"],
+)
+def test_a_page_is_never_the_crms_own_refusal(call: Any, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    """A challenge of something in between says nothing of key, plan, chat or status: trouble that passes."""
+    error = failure(call, body, status, headers)
+    if status == 404 and isinstance(call, ListChats | ListManagers):
+        assert isinstance(error, BadResponse)
+    else:
+        assert isinstance(error, Unavailable)
+        assert "SNITKIX_API_URL" in error.message
+    assert error.retryable
+    assert (error.status, error.unsure) == (status, False)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(408, CallTimeout), (429, RateLimited), (503, Unavailable)])
+def test_a_page_with_a_status_that_says_enough_is_what_it_says(status: int, kind: type[CrmError]) -> None:
+    """Too many calls are too many, whoever counted them."""
+    assert type(failure(GetChat(ID), HTML, status)) is kind
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (GetChat(ID), "read this chat"),
+        (SetStatus(ID, "x"), "set the status of this chat"),
+        (UpdateChat(ID, manager_id=7), "assign a manager to this chat"),
+        (ListManagers(), "list the managers; set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID"),
+    ],
+    ids=named,
+)
+def test_a_right_that_the_key_lacks_is_named_with_the_cure(call: Any, what: str) -> None:
+    """What it may not do, and what to do about it."""
+    error = wire.forbidden(call, 403)
+    assert (error.code, error.status, error.retryable) == ("forbidden", 403, False)
+    assert f"403 to {named(call)}: this key may not {what}" in error.message
+    assert "give it this right in Sitniks" in error.message
 
 
 @pytest.mark.parametrize("call", [LIST, ListManagers()], ids=named)

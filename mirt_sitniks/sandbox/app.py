@@ -124,6 +124,9 @@ class _Visit:
     async def _redirect(self, fault: Fault) -> None:
         await self._answer(Answer(302, headers={"location": fault.options["location"]}))
 
+    async def _forbidden(self, fault: Fault) -> None:
+        await self._answer(refusal(403, "forbidden_resource"))
+
     async def _slow(self, fault: Fault) -> None:
         await self._line.pause(fault.options["seconds"], heed_client=False)
         await self._answer(self._apply())
@@ -242,4 +245,5 @@ _PERFORM = {
     "applied_late": _Visit._applied_late,
     "too_fast_503": _Visit._too_fast,
     "redirect": _Visit._redirect,
+    "forbidden": _Visit._forbidden,
 }

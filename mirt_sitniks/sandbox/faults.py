@@ -25,6 +25,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "rate_limited": {"retry_after": None},
         "refuse_key": {},
         "trial": {},
+        "forbidden": {},
         "redirect": {"location": "/elsewhere"},
     }
 )

@@ -101,7 +101,7 @@ def test_disabled_says_which_variable_to_set(
 
 
 def test_a_wrong_key(doctor: Doctor) -> None:
-    """401: the address is right, the key is not; one call tells."""
+    """401: the address is right, the key is not; a second call tells that it is not only the managers' list."""
     doctor.sandbox.key = "another"
     code, out = doctor.ask()
     assert code == 1
@@ -110,7 +110,7 @@ def test_a_wrong_key(doctor: Doctor) -> None:
     assert "✗ Key           Sitniks refuses it (401)" in out
     assert "→ copy the key again from Sitniks into SNITKIX_API_KEY" in out
     assert "· Managers      not checked: fix the above first" in out
-    assert doctor.sandbox.count() == 1
+    assert doctor.sandbox.count() == 2
 
 
 def test_a_trial_plan(doctor: Doctor) -> None:
@@ -123,13 +123,30 @@ def test_a_trial_plan(doctor: Doctor) -> None:
     assert "→ upgrade to a plan that has the Open API" in out
 
 
+def test_a_key_that_may_not_list_managers(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """403 of that list alone: key and plan are good, and the ids do without it."""
+    doctor.sandbox.fault("forbidden", path="/managers", times=None)
+    code, out = doctor.ask()
+    assert code == 1
+    assert "✓ Key           accepted" in out
+    assert "✓ Plan          has the Open API" in out
+    assert "✗ Managers      this key may not list them (403)" in out
+    assert "→ set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID" in out
+    monkeypatch.setenv("SITNIKS_AI_MANAGER_ID", "101")
+    monkeypatch.setenv("SITNIKS_HUMAN_MANAGER_ID", "102")
+    code, out = doctor.ask()
+    assert code == 0
+    assert "· Managers      not checked: this key may not list them (403)" in out
+
+
 def test_a_refused_key_is_asked_again_and_ends_its_rest(doctor: Doctor, tmp_path: Path) -> None:
     """After a 403 the key rests for ten minutes; who asks the doctor has changed something, and a yes frees the key."""
     doctor.sandbox.trial = True
     assert doctor.ask()[0] == 1
     doctor.sandbox.trial = False
+    calls = doctor.sandbox.count()
     assert doctor.ask()[0] == 0
-    assert doctor.sandbox.count() == 2
+    assert doctor.sandbox.count() == calls + 1
 
     async def sync() -> bool:
         settings = SitniksSettings(database=str(tmp_path / "sitniks.sqlite3"))

@@ -58,7 +58,8 @@ class Trouble:
 class ModelCrm:
     """Chats and managers, one limit of ten calls in ten seconds with a minute's lock, and `trouble` to come.
 
-    It goes on with what was sent to it when the sender is gone. `clock` is the loop's.
+    `refuses`: kinds of call, and ids of chats, that are answered 403. It goes on with what was sent to it when the
+    sender is gone. `clock` is the loop's.
     """
 
     clock: Callable[[], float]
@@ -71,6 +72,7 @@ class ModelCrm:
     limited: int = 0
     pending: int = 0
     key_ok: bool = True
+    refuses: set[type | str] = field(default_factory=set)
     locked_until: float = 0.0
     latency: float = 0.05
     _admitted: list[float] = field(default_factory=list)
@@ -97,6 +99,9 @@ class ModelCrm:
             raise RateLimited("too many", status=429, retry_after=60.0)
         if not self.key_ok:
             raise Unauthorized("wrong key", status=401)
+        if type(call) in self.refuses or getattr(call, "chat_id", None) in self.refuses:
+            await asyncio.sleep(min(trouble.after, TIMEOUT))
+            raise PlanRequired("403", status=403)
         write = is_write(call)
         if trouble.kind in ERRORS:
             await asyncio.sleep(min(trouble.after, TIMEOUT))

@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
+from mirt_sitniks.budget import rest
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.record import Record, pending
+from mirt_sitniks.refusals import ASK
 from mirt_sitniks.report import result_of
 from mirt_sitniks.result import Outcome
 from mirt_sitniks.stages import Stage
-from mirt_sitniks.stores.protocol import Verdict
+from mirt_sitniks.stores.protocol import KeyNews, Report, Settled, Verdict
 from mirt_sitniks.wire import GetChat, ListChats, ListManagers, Manager, SetStatus, UpdateChat
 from tests.core.crm import Trouble
 from tests.core.virtual import Busy, Stalled, VirtualLoop, run
-from tests.core.world import STATUSES, World, intent
+from tests.core.world import STATUSES, TERMS, World, intent
 
 FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
 
@@ -215,11 +217,167 @@ def test_row15_a_missing_manager_is_assigned_once_he_is_there(world: World) -> N
     world.loop.run_for(30.0)
     assert world.crm.chats["chat"].status == "Взято в роботу"
     assert world.crm.chats["chat"].manager_id is None
-    assert outcome(world) is Outcome.FAILED
+    assert outcome(world) is Outcome.PARTIAL
     world.crm.managers = (Manager(102, "Олена"), Manager(101, "Павло"))
     world.loop.run_for(700.0)
     assert world.crm.chats["chat"].manager_id == 101
     assert sent(world, SetStatus) == 1
+
+
+def test_a_right_that_the_key_lacks_stops_one_field_only(world: World) -> None:
+    """Twelve customers at once, and the key may not assign: all statuses come as fast as the limit allows, the
+    assignments are tried again in ten minutes, and are made once the right is there."""
+    world.crm.refuses = {UpdateChat}
+    names = [f"n{number:02}" for number in range(12)]
+    for name in names:
+        world.crm.add(name, name)
+        world.loop.call_soon(world.team[0].begin, intent(name, FIRST, "k", name=name))
+    world.loop.run_for(35.0)
+    assert {world.crm.chats[name].status for name in names} == {"Взято в роботу"}
+    assert {outcome(world, name) for name in names} == {Outcome.PARTIAL}
+    assert [sent(world, kind) for kind in (SetStatus, UpdateChat)] == [12, 12]
+    world.loop.run_for(500.0)
+    assert sent(world, UpdateChat) == 12
+    world.crm.refuses.clear()
+    world.settle(hours=1.0)
+    assert {world.crm.chats[name].manager_id for name in names} == {101}
+
+
+@pytest.mark.parametrize("refused", [{SetStatus}, {"ira"}], ids=["a kind of call", "a chat"])
+def test_a_chat_that_is_refused_takes_one_call_more_and_stops_nobody(world: World, refused: set[type | str]) -> None:
+    """One list tells that the key is good; a refusal of that kind in the next minute needs none."""
+    for name in ("ira", "olena"):
+        world.crm.add(name, name)
+        say(world, FIRST, session=name, name=name)
+    world.loop.run_for(11.0)
+    world.crm.refuses = refused
+    lists = sent(world, ListChats)
+    for name in ("ira", "olena"):
+        say(world, INVOICE, session=name, name=name)
+        world.loop.run_for(2.0)
+    assert sent(world, ListChats) == lists + 1
+    assert outcome(world, "ira") is Outcome.FAILED
+    error = record(world, "ira").observed.error
+    assert error
+    assert error.code == "forbidden"
+    assert outcome(world, "olena") is (Outcome.FAILED if SetStatus in refused else Outcome.SYNCED)
+    assert world.store.rows.keys["key"].budget.lock is None
+
+
+def test_a_list_of_managers_that_is_refused_is_asked_for_once_a_minute(world: World) -> None:
+    """It stops no status, and the doubt about a lost write is looked at without the manager's name."""
+    world.crm.refuses = {ListManagers}
+    for number in range(10):
+        world.crm.add(f"c{number}", f"n{number}")
+        say(world, FIRST, session=f"s{number}", name=f"n{number}")
+    world.loop.run_for(30.0)
+    assert {world.crm.chats[f"c{number}"].status for number in range(10)} == {"Взято в роботу"}
+    assert sent(world, ListManagers) <= 2
+    world.loop.run_for(60.0)
+    world.crm.trouble = [Trouble("reset", 0.5)]
+    say(world, INVOICE, session="s0", name="n0")
+    world.loop.run_for(60.0)
+    assert world.crm.chats["c0"].status == "Виставлено рахунок"
+    assert sent(world, GetChat) == 1
+    assert outcome(world, "s0") is Outcome.PARTIAL
+
+
+def test_a_chat_that_may_not_be_read_is_written_again_unseen(world: World) -> None:
+    """The first touch is lost and lands on top of the escalation; nobody may look, so the escalation is repeated."""
+    world.crm.refuses = {GetChat}
+    world.crm.trouble = [Trouble(), Trouble(), Trouble("reset", 12.0), Trouble("reset", 12.0)]
+    say(world, FIRST)
+    world.loop.run_for(1.0)
+    say(world, ALARM)
+    world.loop.run_for(120.0)
+    assert (world.crm.chats["chat"].status, world.crm.chats["chat"].manager_id) == ("AI Увага", 102)
+    assert outcome(world) is Outcome.SYNCED
+
+
+def test_a_question_about_the_key_that_gets_no_answer_is_asked_again_with_patience(world: World) -> None:
+    """The write is refused, and the list of chats is in trouble: no storm, no lock, and the stage comes in the end."""
+    say(world, FIRST)
+    world.loop.run_for(11.0)
+    world.crm.trouble = [Trouble("403", 0.01), Trouble("500", 0.01)] * 500
+    calls = len(world.crm.calls)
+    say(world, INVOICE)
+    world.loop.run_for(300.0)
+    assert len(world.crm.calls) - calls < 60
+    assert outcome(world) is Outcome.QUEUED
+    world.settle(hours=1.0)
+    assert world.crm.chats["chat"].status == "Виставлено рахунок"
+
+
+def test_row08_a_plan_that_ends_under_a_backlog_costs_few_calls(world: World) -> None:
+    """Forty invoices for known chats, from two processes: at most two rounds of them are refused, then all rest."""
+    for number in range(40):
+        world.crm.add(f"c{number:02}", f"n{number}")
+        say(world, INVOICE, session=f"s{number}", name=f"n{number}")
+    world.loop.run_for(200.0)
+    world.crm.key_ok = False
+    calls = len(world.crm.calls)
+    for number in range(40):
+        asked = intent(f"s{number}", INVOICE, "again", name=f"n{number}")
+        world.loop.call_soon(world.team[number % 2].begin, asked)
+    world.loop.run_for(60.0)
+    told = len(world.crm.calls)
+    assert told - calls <= 18
+    assert {outcome(world, f"s{number}") for number in range(40)} == {Outcome.FAILED}
+    world.loop.run_for(3600.0)
+    assert len(world.crm.calls) - told <= 8
+    world.crm.key_ok = True
+    world.settle(hours=1.0)
+    assert not world.pending()
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_row08_the_one_call_that_a_resting_key_is_let_try_may_be_one_that_it_has_no_right_to(
+    world: World, monkeypatch: pytest.MonkeyPatch, good: bool
+) -> None:
+    """All that is left to do is an assignment: refused, it says nothing of the key, which is asked for with the next
+    call, so that it neither rests for ever nor is let in by mistake."""
+    world.crm.refuses = {UpdateChat}
+    say(world, ALARM)
+    world.loop.run_for(30.0)
+    world.crm.key_ok = good
+    for place in (0, 1):
+        world.loop.run(world.replace(place))
+        world.loop.run(world.team[place].worker.drain(0.0))
+    key, calls = world.store.rows.keys["key"], len(world.crm.calls)
+    resting = rest(key.budget, world.loop.time(), "plan_required", 700.0)
+    world.store.rows.keys["key"] = replace(key, budget=resting)
+    world.loop.run_for(700.0)
+    driver, settle, news = world.team[0].driver, world.store.settle, []
+    driver.people.wanted = replace(driver.people.wanted, human_id=102)
+
+    async def listen(terms: Any, report: Report) -> Settled:
+        news.append(report.news)
+        return await settle(terms, report)
+
+    async def drive() -> Settled:
+        (claim,) = (await world.store.claim(TERMS)).claims
+        return await driver.drive(claim)
+
+    monkeypatch.setattr(world.store, "settle", listen)
+    settled = [world.loop.run(drive()) for _ in range(2)]
+    assert [one.record.session for one in settled if one.record] == ["s", "s"]
+    assert [type(call) for _, call in world.crm.calls[calls:]][:2] == [UpdateChat, ListChats]
+    assert news[:3] == [None, None, KeyNews() if good else KeyNews("unauthorized", 600.0)]
+    assert (world.store.rows.keys["key"].budget.lock is None) is good
+
+
+def test_a_field_that_waits_for_the_word_on_another_is_not_put_off(world: World) -> None:
+    """The assignment is refused, the status meets a 500; another drive asks for the key meanwhile, and it is good."""
+    world.crm.refuses, world.crm.trouble = {UpdateChat}, [Trouble(), Trouble(), Trouble("500", 0.01)]
+    refusals = world.team[0].driver.refusals
+    world.loop.run(refusals.lock.acquire())
+    say(world, ALARM)
+    world.loop.run_for(1.0)
+    refusals.heard(ASK, None, world.loop.time())
+    refusals.lock.release()
+    world.loop.run_for(10.0)
+    assert world.crm.chats["chat"].status == "AI Увага"
+    assert outcome(world) is Outcome.PARTIAL
 
 
 @pytest.mark.parametrize("kind", ["late", "reset", "lost", "hang"])

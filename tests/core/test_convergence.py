@@ -11,7 +11,7 @@ from mirt_sitniks.people import fold_name
 from mirt_sitniks.plan import plan
 from mirt_sitniks.record import pending
 from mirt_sitniks.stages import Role, Stage
-from mirt_sitniks.wire import Manager
+from mirt_sitniks.wire import GetChat, ListManagers, Manager, SetStatus, UpdateChat
 from tests.core.crm import ERRORS, Trouble
 from tests.core.world import STATUSES, World, intent
 
@@ -101,6 +101,11 @@ class Convergence(RuleBasedStateMachine):
     def key(self, ok: bool) -> None:
         """The key is refused from now on, or accepted again."""
         self.crm.key_ok = ok
+
+    @rule(kinds=st.sets(st.sampled_from((SetStatus, UpdateChat, GetChat, ListManagers, "chat-a", "chat-b"))))
+    def rights(self, kinds: set[type | str]) -> None:
+        """From now on the key may not make these calls, nor any for these chats; or it may again."""
+        self.crm.refuses = set(kinds)
 
     @invariant()
     def holds(self) -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from mirt_sitniks import direct
 from mirt_sitniks.drive import Driver
-from mirt_sitniks.errors import CrmError, RateLimited, Unavailable
+from mirt_sitniks.errors import CrmError, Forbidden, RateLimited, Unavailable
 from mirt_sitniks.people import People, Wanted
 from mirt_sitniks.record import Intent
 from mirt_sitniks.stages import Stage
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.stores.protocol import Claimed, Report, Settled, Terms
-from mirt_sitniks.wire import GetChat, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.wire import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
 from mirt_sitniks.worker import Worker
 from tests.core.crm import ModelCrm, Trouble
 from tests.core.virtual import VirtualLoop
@@ -115,11 +115,24 @@ def test_a_refused_key_is_told_without_a_call(desk: Desk) -> None:
     desk.crm.key_ok = False
     with pytest.raises(CrmError):
         desk.run(direct.call(desk.driver, READ))
-    began = desk.loop.time()
+    began, calls = desk.loop.time(), len(desk.crm.calls)
     with pytest.raises(CrmError, match="SNITKIX_API_KEY") as told:
         desk.run(direct.call(desk.driver, READ))
     assert told.value.code == "unauthorized"
-    assert (desk.loop.time(), len(desk.crm.calls)) == (began, 1)
+    assert (desk.loop.time(), len(desk.crm.calls)) == (began, calls)
+
+
+def test_one_kind_of_call_that_is_refused_is_asked_about_once(desk: Desk) -> None:
+    """Five calls of a kind that the key may not make: told as that, for one list of chats; then anything else goes."""
+    desk.crm.refuses = {GetChat}
+
+    async def five() -> list[Any]:
+        return await asyncio.gather(*(direct.call(desk.driver, READ) for _ in range(5)), return_exceptions=True)
+
+    assert {type(one) for one in desk.run(five())} == {Forbidden}
+    assert desk.kinds().count(ListChats) == 1
+    desk.run(direct.call(desk.driver, SetStatus("chat", "AI Увага")))
+    assert desk.crm.chats["chat"].status == "AI Увага"
 
 
 class Stalled(ModelCrm):
@@ -185,6 +198,14 @@ def test_without_a_store_the_status_alone_decides(desk: Desk) -> None:
     with pytest.raises(Unavailable):
         desk.run(desk.alone.write_once("chat", Stage.ESCALATION))
     assert desk.kinds()[-1] is UpdateChat
+
+
+def test_without_a_store_a_refused_assignment_does_not_stop_the_statuses(desk: Desk) -> None:
+    """The key may not assign: each stage's status is written all the same, and the key is asked for once."""
+    desk.crm.refuses = {UpdateChat}
+    for stage in (Stage.FIRST_TOUCH, Stage.ESCALATION):
+        assert desk.run(desk.alone.write_once("chat", stage)) == (RULES.statuses[stage], None)
+    assert desk.kinds().count(ListChats) <= 1
 
 
 def test_without_a_store_a_process_keeps_the_limit_for_itself(desk: Desk) -> None:

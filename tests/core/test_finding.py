@@ -179,6 +179,16 @@ class TestRow15:
         now[0] += 2.0
         assert people.pick(Role.AI) is None
 
+    def test_row15_a_list_that_may_not_be_read_is_left_alone_for_a_minute(self) -> None:
+        """There is nobody meanwhile, and the reason is told; who is named by id needs no list."""
+        now = [1000.0]
+        people = People(Wanted("Павло", human_id=7), lambda: now[0])
+        people.refuse("give the key this right")
+        assert people.pick(Role.AI) == Nobody("give the key this right", "forbidden")
+        assert people.pick(Role.HUMAN) == Person(7)
+        now[0] += 61.0
+        assert people.pick(Role.AI) is None
+
     def test_row15_a_list_of_two_pages_counts_once_both_are_in(self) -> None:
         """The AI may stand on the second page; an answer that comes twice is taken once."""
         people = People(Wanted("Павло"), lambda: 1000.0)

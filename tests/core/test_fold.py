@@ -10,6 +10,7 @@ from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
     CrmError,
+    Forbidden,
     NotFound,
     PlanRequired,
     RateLimited,
@@ -236,6 +237,55 @@ class TestRow15:
         assert after(record, trouble, bad(record, manager_step(record), nobody)).observed.due_at <= 3.0
 
 
+class TestForbidden:
+    """What the key may not do, although it is good for other calls."""
+
+    NO = Forbidden("give the key this right")
+
+    def test_only_the_refused_field_waits(self) -> None:
+        """The status is confirmed beside it; the assignment is made again in ten minutes, and given up as a setting."""
+        record = record_at(FIRST)
+        done = after(record, ok(record, status_step(record)), bad(record, manager_step(record), self.NO), now=0.0)
+        assert done.observed.status.gen == 1
+        assert done.observed.error == Error("forbidden", "give the key this right")
+        assert done.observed.due_at == pytest.approx(630.0)
+        for _ in range(5):
+            done = after(done, bad(done, manager_step(done), self.NO), now=0.0)
+        assert done.observed.parked == 1
+
+    @pytest.mark.parametrize("error", [Unavailable("500", status=500), RateLimited("429"), PlanRequired("403")])
+    def test_it_does_not_put_the_other_field_off(self, error: CrmError) -> None:
+        """Trouble, and a rest of the key, end sooner than in ten minutes."""
+        record = record_at(FIRST)
+        trouble = bad(record, status_step(record), error)
+        done = after(record, trouble, bad(record, manager_step(record), self.NO)).observed
+        assert done.due_at <= 3.0
+        assert done.error
+        assert done.error.code == error.code
+
+    def test_a_chat_that_may_not_be_read_is_written_again(self) -> None:
+        """A write of what is desired now was lost: it is made once more, as if the look had shown nothing of it."""
+        record = record_at(FIRST, INVOICE, confirmed=1, doubt=Doubt(2, 20.0), attempt=2)
+        unread = after(record, bad(record, read_step(), self.NO))
+        assert plan(unread, 1.0) == (status_step(record),)
+        assert unread.observed.attempt == 2
+
+    def test_what_an_older_write_may_have_spoiled_is_written_again_unseen(self) -> None:
+        """Both fields of the escalation; the invoice's manager was not touched by what came before it."""
+        record = record_at(FIRST, ALARM, confirmed=2, doubt=Doubt(1, 20.0))
+        unread = after(record, bad(record, read_step(), self.NO, at=20.0), now=20.0)
+        assert plan(unread, 20.0) == (status_step(record), manager_step(record))
+        record = record_at(FIRST, INVOICE, confirmed=2, doubt=Doubt(1, 20.0))
+        unread = after(record, bad(record, read_step(), self.NO, at=20.0), now=20.0)
+        assert plan(unread, 20.0) == (status_step(record),)
+        assert not pending(after(unread, ok(unread, status_step(record), at=21.0)))
+
+    def test_row28_what_a_person_set_is_not_written_over_unseen(self) -> None:
+        """Then there is nothing to write, and the doubt ends."""
+        record = record_at(FIRST, INVOICE, status=Seen("ОПЛАЧЕНО", 2), manager=Seen(101, 1), doubt=Doubt(1, 20.0))
+        assert not pending(after(record, bad(record, read_step(), self.NO, at=20.0), now=20.0))
+
+
 def test_row16_a_late_first_touch_is_found_and_corrected() -> None:
     """The escalation was confirmed, then the first touch landed: the look shows it, and both fields are written."""
     record = record_at(FIRST, ALARM, confirmed=2, doubt=Doubt(1, 20.0))
@@ -272,6 +322,7 @@ _ERRORS = st.sampled_from(
         RateLimited("r"),
         Unauthorized("k"),
         NotFound("n"),
+        Forbidden("x"),
         Refused("f"),
     ]
 )
@@ -285,6 +336,15 @@ _ERRORS = st.sampled_from(
     shown=st.sampled_from(["Нові заявки", "ОПЛАЧЕНО", *NAMES.values()]),
     manager=st.sampled_from([None, 101, 102, 103]),
     random=st.floats(0, 0.999),
+)
+@example(
+    stages=[Stage.FIRST_TOUCH],
+    confirmed=1,
+    doubt=Doubt(0, 0.0),
+    errors=[Forbidden("x"), None],
+    shown="Нові заявки",
+    manager=None,
+    random=0.0,
 )
 @example(
     stages=[Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES],
@@ -317,5 +377,8 @@ def test_folding_never_goes_back_and_never_ahead(
     assert seen.manager.gen <= want.manager.gen
     assert seen.due_at >= 10.0
     if answers and all(answer.error for answer in answers):
-        assert (seen.status, seen.manager) == (record.observed.status, record.observed.manager)
-        assert pending(replace(record, observed=seen)) or seen.parked == want.generation
+        for now_seen, before in ((seen.status, record.observed.status), (seen.manager, record.observed.manager)):
+            assert now_seen.value == before.value
+            assert now_seen.gen <= before.gen
+        done = seen.parked == want.generation or (doubt is not None and seen.doubt is None)
+        assert pending(replace(record, observed=seen)) or done

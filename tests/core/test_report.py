@@ -1,6 +1,7 @@
 """What a record means to the caller of a sync."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -46,10 +47,42 @@ def test_a_seen_value_is_not_reported_as_confirmed() -> None:
     assert (waiting.outcome, waiting.status, waiting.manager_id) == (Outcome.QUEUED, None, None)
 
 
-@pytest.mark.parametrize("code", ["unauthorized", "plan_required", "unknown_status", "manager_not_found"])
+@pytest.mark.parametrize("code", ["unauthorized", "plan_required", "forbidden", "unknown_status", "manager_not_found"])
 def test_row08_row09_what_a_person_must_put_right_is_failed(code: str) -> None:
     """It heals by nobody but a person, although it is tried again."""
     assert result(failing(code)).outcome is Outcome.FAILED
+
+
+STATUS_SET: dict[str, Any] = {"status": Seen("AI Увага", 1)}
+MANAGER_SET: dict[str, Any] = {"manager": Seen(102, 1)}
+
+
+@pytest.mark.parametrize("parked", [0, 1])
+@pytest.mark.parametrize("code", ["forbidden", "manager_not_found", "plan_required"])
+def test_row15_a_status_without_its_manager_is_partial(code: str, parked: int) -> None:
+    """The CRM shows the stage and a person has to put the rest right; that is no success, also once it is given up."""
+    done = result(record_at(ALARM, error=Error(code, "the cure"), parked=parked, **STATUS_SET))
+    assert (done.outcome, done.status, done.manager_id, bool(done)) == (Outcome.PARTIAL, "AI Увага", None, False)
+    assert done.error == {"code": code, "message": "the cure"}
+    assert done.status_set
+
+
+@pytest.mark.parametrize(
+    ("seen", "code", "outcome"),
+    [
+        (STATUS_SET, "timeout", Outcome.QUEUED),
+        (STATUS_SET, "rate_limited", Outcome.QUEUED),
+        (MANAGER_SET, "forbidden", Outcome.FAILED),
+        ({}, "forbidden", Outcome.FAILED),
+        ({"status": Seen("ОПЛАЧЕНО", 1)}, "forbidden", Outcome.FAILED),
+    ],
+    ids=["late", "resting", "manager only", "neither", "a person's status"],
+)
+def test_row15_what_is_late_or_lacks_the_status_is_not_partial(
+    seen: dict[str, Any], code: str, outcome: Outcome
+) -> None:
+    """Late is queued, and without the stage's own status it has failed."""
+    assert result(record_at(ALARM, error=Error(code, "the cure"), **seen)).outcome is outcome
 
 
 @pytest.mark.parametrize("code", ["timeout", "unavailable", "bad_response", "rate_limited", "chat_not_found"])

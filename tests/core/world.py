@@ -189,6 +189,7 @@ class World:
     def settle(self, hours: float = 12.0) -> None:
         """No more trouble; let time pass until nothing is left to do."""
         self.crm.trouble.clear()
+        self.crm.refuses.clear()
         self.crm.key_ok = True
         for process in self.team:
             process.wake()

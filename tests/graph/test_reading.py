@@ -179,6 +179,7 @@ class TestFirstTouch:
             ({"sitniks": {"first_touch": False}}, False),
             ({"sitniks": {"stage": "escalation", "outcome": "synced"}, "messages": [HUMAN, HUMAN]}, True),
             ({"sitniks": {"stage": "give_requisites", "outcome": "queued"}}, True),
+            ({"sitniks": {"stage": "escalation", "outcome": "partial"}}, True),
             ({"sitniks": {"stage": "escalation", "outcome": "skipped", "reason": "no_username"}}, False),
             ({"sitniks": {"stage": "escalation", "outcome": "disabled"}}, False),
             ({"sitniks": NAMELESS, "messages": [HUMAN, AI, HUMAN]}, True),

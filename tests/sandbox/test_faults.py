@@ -262,6 +262,7 @@ def test_huge_streams_fifty_megabytes(api: httpx.Client, sandbox: Sandbox) -> No
         ("redirect", {"location": "https://other.example/"}, 302, b"", False),
         ("refuse_key", {}, 401, None, False),
         ("trial", {}, 403, None, False),
+        ("forbidden", {}, 403, None, False),
         ("rate_limited", {"retry_after": "-5"}, 429, None, False),
     ],
 )
@@ -293,6 +294,20 @@ def test_html_is_a_page_with_200(api: httpx.Client, sandbox: Sandbox, chat: str)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert answer.text.startswith("<!DOCTYPE html>")
     assert not applied(sandbox, chat)
+
+
+def test_one_kind_of_call_or_one_chat_can_be_refused(api: httpx.Client, sandbox: Sandbox, chat: str) -> None:
+    """403 for these alone, in the service's words; a page can refuse as well."""
+    other = sandbox.add_chat("bohdan")
+    sandbox.fault("forbidden", method="GET", path="/managers", times=None)
+    sandbox.fault("forbidden", path=chat, times=None)
+    assert api.get("/managers").json()["message"] == "forbidden_resource"
+    assert [write(api, one).status_code for one in (chat, other)] == [403, 200]
+    assert api.get("/chats").status_code == 200
+    sandbox.clear_faults()
+    sandbox.fault("html", status=403)
+    page = write(api, chat)
+    assert (page.status_code, page.headers["content-type"]) == (403, "text/html; charset=utf-8")
 
 
 def test_too_fast_can_be_a_503(api: httpx.Client, sandbox: Sandbox, chat: str) -> None:

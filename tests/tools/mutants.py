@@ -138,7 +138,7 @@ MUTANTS = (
     Mutant(
         "a wrong status puts the manager off",
         "drive.py",
-        "if listed and not gone:",
+        "if more and not gone:",
         "if False:",
         CORE + "test_bad_days.py -k row09",
     ),
@@ -148,6 +148,20 @@ MUTANTS = (
         "1 if budget.lock in KEY_CODES else limit.calls",
         "limit.calls",
         CORE + "test_budget.py -k row08",
+    ),
+    Mutant(
+        "one refused call is the whole key's affair",
+        "refusals.py",
+        "return error.code in KEY_CODES and not isinstance(call, ListChats)",
+        "return False",
+        CORE + "test_bad_days.py -k right",
+    ),
+    Mutant(
+        "what was let in before a refusal explains it",
+        "refusals.py",
+        "if self._accepted >= sent_at:",
+        "if self._accepted > -math.inf:",
+        SERVICE + "test_refusals.py -k row08",
     ),
     Mutant(
         "the window is half as long",
