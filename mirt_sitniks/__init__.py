@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mirt_sitniks.core.result import SyncResult
+from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import ConfigError, SitniksError
-from mirt_sitniks.result import SyncResult
 from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
 from mirt_sitniks.settings import SitniksSettings
-from mirt_sitniks.stages import Stage
 
 if TYPE_CHECKING:
     from mirt_sitniks.graph import SitniksState, add_subgraph, build_subgraph

@@ -2,7 +2,7 @@
 
 import sys
 
-from mirt_sitniks.cli import main
+from mirt_sitniks.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

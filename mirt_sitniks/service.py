@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from logging import ERROR, INFO, WARNING
 from types import TracebackType
@@ -16,26 +15,23 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from mirt_sitniks import direct
-from mirt_sitniks.drive import contact
+from mirt_sitniks.core.chats import CLOCK_SLACK, Contact, choose, normalise_username
+from mirt_sitniks.core.record import Intent, intent_key
+from mirt_sitniks.core.result import Outcome, SyncResult, iso
+from mirt_sitniks.core.stages import EFFECTS, Stage, parse_stage
+from mirt_sitniks.core.store import Store
+from mirt_sitniks.core.text import clean
+from mirt_sitniks.crm.calls import ListChats, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.engine import direct
+from mirt_sitniks.engine.driver import contact
+from mirt_sitniks.engine.life import Life
+from mirt_sitniks.engine.runtime import Runtime, open_store
+from mirt_sitniks.engine.worker import SWEEP
 from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
-from mirt_sitniks.events import tell
-from mirt_sitniks.finding import CLOCK_SLACK, Contact, choose
-from mirt_sitniks.forks import at_fork, held_off
-from mirt_sitniks.intent import intent_key
-from mirt_sitniks.io_thread import IoThread
-from mirt_sitniks.off_loop import off_loop
-from mirt_sitniks.record import Intent
-from mirt_sitniks.report import iso
-from mirt_sitniks.result import Outcome, SyncResult
-from mirt_sitniks.runtime import Runtime
+from mirt_sitniks.log import tell
+from mirt_sitniks.process.forks import at_fork, held_off
+from mirt_sitniks.process.off_loop import off_loop
 from mirt_sitniks.settings import SitniksSettings
-from mirt_sitniks.stages import EFFECTS, Stage, parse_stage
-from mirt_sitniks.stores import open_store
-from mirt_sitniks.stores.protocol import Store
-from mirt_sitniks.stores.text import clean
-from mirt_sitniks.wire import ListChats, ListManagers, SetStatus, UpdateChat, normalise_username
-from mirt_sitniks.worker import SWEEP
 
 T = TypeVar("T")
 
@@ -47,15 +43,6 @@ SLOW_STORE = {
     "code": "store_unavailable",
     "message": "the store has not answered yet: the stage is recorded as soon as it does",
 }
-
-
-@dataclass
-class _Life:
-    """From the first use to `aclose()`: the thread, and the runtime that lives on it in process `pid`."""
-
-    io: IoThread = field(default_factory=IoThread)
-    runtime: Runtime | None = None
-    pid: int = 0
 
 
 class SitniksChatService:
@@ -82,7 +69,7 @@ class SitniksChatService:
         self._store, self._own_store = store, store is None
         self._client_factory = client_factory
         self._worker, self._sweep = worker, sweep
-        self._life = _Life()
+        self._life = Life()
         if not self.settings.enabled and (self.settings.api_url or self.settings.api_key.get_secret_value()):
             missing = "SNITKIX_API_KEY" if self.settings.api_url else "SNITKIX_API_URL"
             tell(WARNING, "disabled, nothing will reach the CRM: %s is not set", missing)
@@ -252,7 +239,7 @@ class SitniksChatService:
     def _ending(self) -> "Iterator[Future[None] | None]":
         """What ends when all is closed, if anything was opened in this process; afterwards the thread is stopped."""
         # Whoever comes while this life drains begins another one.
-        life, self._life = self._life, _Life()
+        life, self._life = self._life, Life()
         _forget_default(self)
         try:
             opened = life.runtime if life.pid == os.getpid() else None

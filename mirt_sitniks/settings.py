@@ -1,27 +1,22 @@
 """What the host decides, read from keywords, the environment and `.env`, and checked once."""
 
-import base64
-import json
 import math
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-import httpx
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from mirt_sitniks.budget import VENDOR, Limit
-from mirt_sitniks.client import is_loopback
+from mirt_sitniks.core.addresses import is_address, is_loopback, is_public, is_sendable
+from mirt_sitniks.core.budget import VENDOR, Limit
+from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.errors import ConfigError
-from mirt_sitniks.off_loop import off_loop
-from mirt_sitniks.stages import EFFECTS, Stage
+from mirt_sitniks.process.off_loop import off_loop
 
 VARIABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -178,7 +173,7 @@ class _Variables(PydanticBaseSettingsSource):
         """The value of one field, or None."""
         values = [value for name in VARIABLES.get(field_name, ()) if (value := self._found.get(name))]
         # A host may keep its browser key in SUPABASE_KEY beside the service key in one of the others.
-        usable = [value for value in values if not (field_name == "supabase_key" and _is_public(value))]
+        usable = [value for value in values if not (field_name == "supabase_key" and is_public(value))]
         return next(iter(usable + values), None), field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -191,9 +186,9 @@ def _problem(settings: SitniksSettings) -> str | None:
     for name in ("ai_manager_name", *(f"status_{stage.value}" for stage in Stage)):
         if not getattr(settings, name).isprintable():
             return _wrong(name)
-    if settings.api_url and not _is_address(settings.api_url):
+    if settings.api_url and not is_address(settings.api_url):
         return _wrong("api_url")
-    if not _is_sendable(settings.api_key):
+    if not is_sendable(settings.api_key.get_secret_value()):
         return _wrong("api_key")
     limit = settings.rate_limit
     most = limit.calls * math.ceil(VENDOR.seconds / limit.seconds)
@@ -201,11 +196,11 @@ def _problem(settings: SitniksSettings) -> str | None:
         return _wrong("rate_limit")
     if settings.store_kind == "supabase":
         url, key = settings.supabase_url, settings.supabase_key
-        if not _is_address(url, in_network=True):
+        if not is_address(url, in_network=True):
             return _wrong("supabase_url", "cannot be right" if url else "is not set")
         if not key:
             return _wrong("supabase_key", "is not set")
-        if not _is_sendable(key) or _is_public(key.get_secret_value()):
+        if not is_sendable(key.get_secret_value()) or is_public(key.get_secret_value()):
             return _wrong("supabase_key")
     return None
 
@@ -213,32 +208,3 @@ def _problem(settings: SitniksSettings) -> str | None:
 def _wrong(field: str, how: str = "cannot be right") -> str:
     variable = VARIABLES[field][0] if field in VARIABLES else field
     return f"{variable} {how}: {_CURES.get(field, 'correct it or remove it')}."
-
-
-def _is_address(url: str, *, in_network: bool = False) -> bool:
-    """Whether a key may be sent to `url`; `in_network` also takes http to a bare name, as self-hosted Supabase has."""
-    try:
-        parts, parsed = urlsplit(url), httpx.URL(url)
-        # A key over plain http can be read on the way, and one in the address ends up in logs.
-        near = is_loopback(url) or (in_network and "." not in parsed.host and ":" not in parsed.host)
-        safe = parts.scheme == "https" or (parts.scheme == "http" and near)
-        bare = not parts.query and not parts.fragment and parts.username is None and parts.password is None
-        return safe and bare and bool(parsed.host) and parts.port != 0 and url.isprintable() and " " not in url
-    except (ValueError, httpx.InvalidURL):
-        return False
-
-
-def _is_sendable(key: SecretStr) -> bool:
-    """Whether the key can stand in a header; "Illegal header value" messages have leaked keys that cannot."""
-    return re.fullmatch(r"[!-~]*", key.get_secret_value()) is not None
-
-
-def _is_public(key: str) -> bool:
-    """Whether this is a Supabase key for browsers, which may read and write nothing here."""
-    if key.startswith("sb_publishable_"):
-        return True
-    with suppress(ValueError, RecursionError, AttributeError):
-        payload = f"{key}.".split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return claims.get("role") in ("anon", "authenticated")
-    return False

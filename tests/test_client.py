@@ -18,7 +18,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from mirt_sitniks.client import SitniksClient, is_loopback
+from mirt_sitniks.core.addresses import is_loopback
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
@@ -30,7 +33,6 @@ from mirt_sitniks.errors import (
     Unauthorized,
     Unavailable,
 )
-from mirt_sitniks.wire import Chat, GetChat, ListChats, ListManagers, SetStatus, UpdateChat
 
 KEY = "planted-key-7f3a9c"
 ID = "6a22cc8ee056c3833dba0c2e"

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from mirt_sitniks.budget import Limit
+from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.settings import VARIABLES, SitniksSettings
-from mirt_sitniks.stages import EFFECTS, Stage
 
 URL, KEY = "https://crm.sitniks.com", "planted-key-7f3a9c"
 SUPABASE = "https://abc.supabase.co"

@@ -14,7 +14,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mirt_sitniks import wire
+from mirt_sitniks.core import chats
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.managers import Manager
+from mirt_sitniks.crm import answers, calls
+from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
 from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
@@ -25,16 +29,6 @@ from mirt_sitniks.errors import (
     Refused,
     Unauthorized,
     Unavailable,
-)
-from mirt_sitniks.wire import (
-    Chat,
-    GetChat,
-    ListChats,
-    ListManagers,
-    Manager,
-    Page,
-    SetStatus,
-    UpdateChat,
 )
 
 NOW = datetime(2026, 6, 5, 13, 0, tzinfo=UTC)
@@ -75,7 +69,7 @@ HTML = b"<!DOCTYPE html><html><body>Bad gateway</body></html>"
 def decode(call: Any, body: Any = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
     """The answer read at `NOW`; what is not bytes is made JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return wire.decode(call, status, headers or {}, raw, NOW)
+    return answers.decode(call, status, headers or {}, raw, NOW)
 
 
 def failure(call: Any, body: Any = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> CrmError:
@@ -88,7 +82,7 @@ def failure(call: Any, body: Any = b"", status: int = 200, headers: Mapping[str,
 def outcome(call: Any, *answer: Any) -> Any:
     """What reading an answer brings, be it a value or an error of ours."""
     try:
-        return wire.decode(call, *answer)
+        return answers.decode(call, *answer)
     except CrmError as exc:
         return exc
 
@@ -114,7 +108,7 @@ def test_each_call_becomes_the_request_that_the_vendor_documents(
     call: Any, method: str, path: str, params: tuple[tuple[str, str], ...], body: object
 ) -> None:
     """Method, path, parameters and JSON body are those of the contract: status by PATCH, manager by PUT."""
-    built = wire.request(call)
+    built = calls.request(call)
     sent = None if built.body is None else json.loads(built.body)
     assert (built.method, built.path, built.params, sent) == (method, path, params, body)
 
@@ -123,7 +117,7 @@ def test_a_scan_names_its_window_in_utc_milliseconds() -> None:
     """Dates go out as ISO 8601 UTC with milliseconds and `Z`, whatever zone they were made in."""
     kyiv = timezone(timedelta(hours=3))
     call = ListChats(datetime(2026, 6, 5, 16, 0, 0, 123456, kyiv), datetime(2026, 6, 5, 16, 5, tzinfo=kyiv), skip=100)
-    assert wire.request(call).params == (
+    assert calls.request(call).params == (
         ("startDate", "2026-06-05T13:00:00.123Z"),
         ("endDate", "2026-06-05T13:05:00.000Z"),
         ("limit", "50"),
@@ -136,7 +130,7 @@ def test_a_naive_moment_is_read_as_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        assert wire.format_time(datetime(2026, 6, 5)) == "2026-06-05T00:00:00.000Z"
+        assert calls.format_time(datetime(2026, 6, 5)) == "2026-06-05T00:00:00.000Z"
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -150,7 +144,7 @@ def test_a_naive_moment_is_read_as_utc(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_id_is_one_encoded_path_segment_or_refused(chat_id: str) -> None:
     """No id from outside adds a segment, a query or a fragment to the path."""
     try:
-        path = wire.request(GetChat(chat_id)).path
+        path = calls.request(GetChat(chat_id)).path
     except NotFound:
         return
     segment = path.removeprefix("/chats/")
@@ -164,14 +158,14 @@ def test_an_id_is_one_encoded_path_segment_or_refused(chat_id: str) -> None:
 def test_what_cannot_be_an_id_is_not_sent(make: Any, chat_id: str) -> None:
     """An empty id would address the list, dots another endpoint: both are refused before a call is made."""
     with pytest.raises(NotFound, match="not the id of a Sitniks chat") as caught:
-        wire.request(make(chat_id))
+        calls.request(make(chat_id))
     assert caught.value.code == "chat_not_found"
 
 
 @pytest.mark.parametrize("text", ["a\ud800b", "a\x00b"])
 def test_a_body_is_utf8_whatever_the_text(text: str) -> None:
     """Lone surrogates and NUL, which no JSON reader is sure to take, do not go out."""
-    body = wire.request(SetStatus(ID, text)).body
+    body = calls.request(SetStatus(ID, text)).body
     assert body is not None
     assert "\\u0000" not in body.decode()
 
@@ -179,7 +173,7 @@ def test_a_body_is_utf8_whatever_the_text(text: str) -> None:
 def test_what_is_not_a_call_is_a_mistake_of_ours() -> None:
     """A wrong object is a programming error, not a CRM error."""
     with pytest.raises(TypeError, match="str is not a call"):
-        wire.request("GET /chats")
+        calls.request("GET /chats")
 
 
 # Reading
@@ -251,7 +245,7 @@ def test_a_single_object_may_be_wrapped(body: object) -> None:
 def test_another_chats_values_are_never_taken_for_this_one(call: Any) -> None:
     """An answer about another chat is no read of this one, and confirms nothing beyond the 2xx of a write."""
     other = CAPTURED | {"id": "ffffffffffffffffffffffff"}
-    if wire.is_write(call):
+    if calls.is_write(call):
         assert decode(call, other) is None
     else:
         assert isinstance(failure(call, other), BadResponse)
@@ -443,7 +437,7 @@ def test_a_page_with_a_status_that_says_enough_is_what_it_says(status: int, kind
 )
 def test_a_right_that_the_key_lacks_is_named_with_the_cure(call: Any, what: str) -> None:
     """What it may not do, and what to do about it."""
-    error = wire.forbidden(call, 403)
+    error = answers.forbidden(call, 403)
     assert (error.code, error.status, error.retryable) == ("forbidden", 403, False)
     assert f"403 to {named(call)}: this key may not {what}" in error.message
     assert "give it this right in Sitniks" in error.message
@@ -584,7 +578,7 @@ def test_any_answer_is_a_value_or_one_of_our_errors(
         assert value.message.endswith(".")
         assert re.search("SNITKIX_|SITNIKS_", value.message)
         assert value.retry_after is None or 1.0 <= value.retry_after <= 600.0
-        assert value.unsure <= wire.is_write(call)
+        assert value.unsure <= calls.is_write(call)
         assert (value.__cause__, value.__context__) == (None, None)
         return
     assert 200 <= status <= 299
@@ -605,8 +599,8 @@ def test_no_message_carries_what_the_crm_said(call: Any, status: int, frame: str
 @given(st.text())
 def test_a_normalised_name_stays_as_it_is(name: str) -> None:
     """Normalising twice changes nothing, so stored and fresh names compare."""
-    once = wire.normalise_username(name)
-    assert once is None or (once and wire.normalise_username(once) == once and once[0] != "@")
+    once = chats.normalise_username(name)
+    assert once is None or (once and chats.normalise_username(once) == once and once[0] != "@")
 
 
 @pytest.mark.parametrize(
@@ -629,24 +623,24 @@ def test_a_normalised_name_stays_as_it_is(name: str) -> None:
 )
 def test_names_are_compared_without_at_spaces_and_case(value: object, name: str | None) -> None:
     """`@Iryna ` and `iryna` are one user; nothing left is None."""
-    assert wire.normalise_username(value) == name
+    assert chats.normalise_username(value) == name
 
 
 def test_a_hostile_name_costs_no_time() -> None:
     """Blanks within a name, of any number, are read once: whoever may name himself must not stop the process."""
     shown = {"id": ID, "userNickName": "a" + " " * 900_000 + "b"}
-    answer = wire.decode(GetChat(ID), 200, {}, json.dumps(shown).encode(), datetime.now(UTC))
+    answer = answers.decode(GetChat(ID), 200, {}, json.dumps(shown).encode(), datetime.now(UTC))
     assert answer.nickname is None
-    assert wire.normalise_username("a" + " " * 198 + "b") == "a" + " " * 198 + "b"
+    assert chats.normalise_username("a" + " " * 198 + "b") == "a" + " " * 198 + "b"
 
 
 @given(st.datetimes(min_value=datetime(2, 1, 1), timezones=st.one_of(st.none(), st.timezones())))
 def test_times_sort_as_text(moment: datetime) -> None:
     """A time is written so that text order is time order, and is read back unchanged."""
-    text = wire.format_time(moment)
+    text = calls.format_time(moment)
     assert len(text) == 24
     assert text.endswith("Z")
-    assert wire.format_time(datetime.fromisoformat(text)) == text
+    assert calls.format_time(datetime.fromisoformat(text)) == text
 
 
 def test_calls_and_values_are_frozen() -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mirt_sitniks.record import Desired, Doubt, Error, Observed, Record, Seen, Want, pending
-from mirt_sitniks.stages import Stage
+from mirt_sitniks.core.record import Desired, Doubt, Error, Observed, Record, Seen, Want, pending
+from mirt_sitniks.core.stages import Stage
 
 COLUMNS = (
     "user_id", "instagram_username", "telegram_username", "sitniks_chat_id", "sitniks_manager_id", "current_status",

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from mirt_sitniks.finding import Contact
-from mirt_sitniks.record import Intent, Record, pending
-from mirt_sitniks.stores import rules
-from mirt_sitniks.stores.protocol import OVERDUE, Claimed, Entry, Key, Recorded, Report, Settled, Terms
+from mirt_sitniks.core import rules
+from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.record import Intent, Record, pending
+from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Key, Recorded, Report, Settled, Terms
 
 Index = dict[str | None, dict[str, None]]
 

@@ -15,14 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
 from typing import TypeVar
 
+from mirt_sitniks.core import rules
+from mirt_sitniks.core.record import Intent, Record
+from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
+from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.forks import at_fork, held_off
-from mirt_sitniks.off_loop import off_loop
-from mirt_sitniks.record import Intent, Record
-from mirt_sitniks.stores import rules
-from mirt_sitniks.stores.protocol import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
+from mirt_sitniks.process.forks import at_fork, held_off
+from mirt_sitniks.process.off_loop import off_loop
 from mirt_sitniks.stores.sqlite_rows import SqliteRows
-from mirt_sitniks.stores.text import clean
 
 T = TypeVar("T")
 # How long a call waits for a locked file, and how long it sleeps between two tries.

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from math import inf
 from typing import Any
 
-from mirt_sitniks.budget import Budget
-from mirt_sitniks.finding import Contact
-from mirt_sitniks.record import Record, Scan
+from mirt_sitniks.core.budget import Budget
+from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.record import Record, Scan
+from mirt_sitniks.core.store import Entry, Key
 from mirt_sitniks.stores.columns import COLUMNS, from_row, to_row
-from mirt_sitniks.stores.protocol import Entry, Key
 
 _PUT = (
     f"insert into sitniks_chat_mappings ({', '.join(COLUMNS)}, created_at) "

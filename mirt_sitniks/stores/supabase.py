@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import SecretStr
 
-from mirt_sitniks.client import is_loopback, load_http
+from mirt_sitniks.core.addresses import is_loopback
+from mirt_sitniks.core.record import Intent, Record
+from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
+from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.forks import held_off
-from mirt_sitniks.record import Intent, Record
+from mirt_sitniks.process.off_loop import load
 from mirt_sitniks.stores import supabase_rows as rows
-from mirt_sitniks.stores.protocol import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
-from mirt_sitniks.stores.text import clean
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -174,7 +174,6 @@ def opener(url: str, key: str | SecretStr, timeout: float) -> Callable[[], Await
         # Whoever uses SQLite never pays for it; this part of `supabase` loads in a fraction of the time of the whole.
         from postgrest import AsyncPostgrestClient
 
-        load_http()
         headers = {"apikey": secret, "Authorization": f"Bearer {secret}"}
         client = AsyncPostgrestClient(f"{address}/rest/v1", headers=headers)
         # Their session follows redirects with the key, and keeps an idle HTTP/2 connection that may have died; over
@@ -194,18 +193,11 @@ def opener(url: str, key: str | SecretStr, timeout: float) -> Callable[[], Await
     async def opened() -> Any:
         if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
             raise StoreError(f"SUPABASE_KEY holds characters that no key has; {_KEY}")
-        # In a thread: it loads modules and reads files.
-        client, theirs = await asyncio.get_running_loop().run_in_executor(None, _held_off, make)
+        client, theirs = await load(make)
         await theirs.aclose()
         return client
 
     return opened
-
-
-def _held_off(work: Callable[[], T]) -> T:
-    # A child that is forked while a module is loaded waits for that module for ever.
-    with held_off():
-        return work()
 
 
 async def _note(response: httpx.Response) -> None:

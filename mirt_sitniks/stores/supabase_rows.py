@@ -5,13 +5,13 @@ from dataclasses import asdict, replace
 from itertools import count, takewhile
 from typing import Any
 
-from mirt_sitniks.backoff import KEY_CODES, PROBE, search_delay
-from mirt_sitniks.finding import CLOCK_SLACK, FRESH, REACHES, finished
-from mirt_sitniks.record import Claim, Intent, Record, Scan
-from mirt_sitniks.stages import EFFECTS, FIRST_OF_ALL, Stage
+from mirt_sitniks.core.backoff import KEY_CODES, PROBE, search_delay
+from mirt_sitniks.core.chats import CLOCK_SLACK, FRESH, REACHES, finished
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan
+from mirt_sitniks.core.rules import AGED, NOT_FOUND, SEVERAL
+from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
+from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, ScanPage, Settled, Terms, Verdict
 from mirt_sitniks.stores.columns import from_row
-from mirt_sitniks.stores.protocol import Claimed, Entry, Recorded, Report, ScanPage, Settled, Terms, Verdict
-from mirt_sitniks.stores.rules import AGED, NOT_FOUND, SEVERAL
 
 Json = dict[str, Any]
 

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mirt_sitniks.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import EFFECTS, Stage
 from tests.bench.bench_rush_hour import World
 from tests.bench.report import Book
 from tests.bench.shop import Talk

@@ -16,7 +16,7 @@ CONVERSATIONS = 60
 PARTS = (
     ("httpx, httpcore, h11, anyio", ("/httpx/", "/httpcore/", "/h11/", "/anyio/", "/sniffio/")),
     ("asyncio and threads", ("/asyncio/", "/concurrent/", "threading.py", "selectors.py")),
-    ("our client and wire", ("mirt_sitniks/client.py", "mirt_sitniks/wire.py")),
+    ("our client", ("mirt_sitniks/crm/",)),
     ("our store", ("mirt_sitniks/stores/",)),
     ("our core", ("mirt_sitniks/",)),
     ("json, dataclasses, copy", ("/json/", "dataclasses.py", "copy.py")),

@@ -7,15 +7,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from mirt_sitniks.budget import Limit
-from mirt_sitniks.drive import Driver
-from mirt_sitniks.fold import Rules
-from mirt_sitniks.people import People, Wanted
-from mirt_sitniks.record import Intent, pending
-from mirt_sitniks.stages import EFFECTS, Stage
+from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.fold import Rules
+from mirt_sitniks.core.managers import Wanted
+from mirt_sitniks.core.record import Intent, pending
+from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.store import Terms
+from mirt_sitniks.engine.driver import Driver
+from mirt_sitniks.engine.managers import People
+from mirt_sitniks.engine.worker import Worker
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.stores.protocol import Terms
-from mirt_sitniks.worker import Worker
 from tests.bench.report import Book
 from tests.bench.shop import DAY, PEAK_AT, WALL, ModelCrm, Talk, talks
 from tests.core.virtual import run

@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from mirt_sitniks.migrations import migrations
-from mirt_sitniks.stores.protocol import SyncStore
+from mirt_sitniks.core.store import SyncStore
+from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
 from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.bench.filled import POSTGRES, SQLITE, known_sessions, life

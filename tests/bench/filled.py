@@ -5,11 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from mirt_sitniks.budget import Limit
-from mirt_sitniks.finding import Contact
-from mirt_sitniks.record import Claim, Intent, Seen
-from mirt_sitniks.stages import Stage
-from mirt_sitniks.stores.protocol import KeyNews, Report, ScanPage, Settlement, SyncStore, Terms
+from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.record import Claim, Intent, Seen
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import KeyNews, Report, ScanPage, Settlement, SyncStore, Terms
 
 TERMS = Terms("key", limit=Limit(9, 10.5), who="bench")
 CHAT_SHARE, CLOSED_SHARE = 6, 9

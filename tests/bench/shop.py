@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.managers import Manager
+from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
 from mirt_sitniks.errors import RateLimited
-from mirt_sitniks.stages import EFFECTS, Stage
-from mirt_sitniks.wire import Chat, GetChat, ListChats, ListManagers, Manager, Page, SetStatus, UpdateChat
 
 HOUR = 3600.0
 DAY = 24 * HOUR

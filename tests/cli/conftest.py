@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mirt_sitniks.cli import main
+from mirt_sitniks.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
 

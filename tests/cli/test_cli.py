@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from mirt_sitniks import cli, migrations
-from mirt_sitniks.record import Intent
-from mirt_sitniks.stages import Stage
-from mirt_sitniks.stores.protocol import Terms
+from mirt_sitniks.cli import main as cli
+from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Terms
+from mirt_sitniks.stores import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli.conftest import Run
 from tests.cli.process import Command, environment, ours
@@ -225,7 +226,7 @@ def test_no_command_ends_in_a_traceback(
     def fail() -> int:
         raise raised()
 
-    monkeypatch.setattr("mirt_sitniks.doctor.run", fail)
+    monkeypatch.setattr("mirt_sitniks.cli.doctor.run", fail)
     assert run("doctor") == (code, "", said)
 
 
@@ -235,7 +236,7 @@ def test_a_bug_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> int:
         raise ModuleNotFoundError("No module named 'mirt_sitniks.nothing'", name="mirt_sitniks.nothing")
 
-    monkeypatch.setattr("mirt_sitniks.doctor.run", fail)
+    monkeypatch.setattr("mirt_sitniks.cli.doctor.run", fail)
     with pytest.raises(ModuleNotFoundError):
         cli.main(["doctor"])
 
@@ -245,7 +246,7 @@ def test_a_missing_extra_is_named() -> None:
     code = (
         "import sys\n"
         "sys.modules |= {'rich': None, 'starlette': None}\n"
-        "from mirt_sitniks.cli import main\n"
+        "from mirt_sitniks.cli.main import main\n"
         "print([main([name]) for name in ('demo', 'sandbox', 'doctor', 'worker')])\n"
     )
     command = [sys.executable, "-c", code]

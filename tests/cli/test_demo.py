@@ -15,10 +15,11 @@ import pytest
 from langchain_core.messages import AIMessage
 from rich.console import Console
 
-from mirt_sitniks import SitniksError, SitniksSettings, Stage, SyncResult, demo
-from mirt_sitniks.demo import CUSTOMERS, IRYNA, TARAS, Demo, TimedService
-from mirt_sitniks.demo_view import BADGES, Row, Turn, View
-from mirt_sitniks.result import Outcome
+from mirt_sitniks import SitniksError, SitniksSettings, Stage, SyncResult
+from mirt_sitniks.cli import demo
+from mirt_sitniks.cli.demo import CUSTOMERS, IRYNA, TARAS, Demo, TimedService
+from mirt_sitniks.cli.demo_view import BADGES, Row, Turn, View
+from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.sandbox import Sandbox
 from tests.cli.conftest import Run
 from tests.cli.process import Command
@@ -291,7 +292,7 @@ def test_an_interrupt_does_not_wait_for_the_crm(run: Run, monkeypatch: pytest.Mo
 def test_the_example_is_found_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
     """In an installed package within it, in a checkout beside it, the installed one first; else one line says so."""
     package = tmp_path / "mirt_sitniks"
-    monkeypatch.setattr(demo, "__file__", str(package / "demo.py"))
+    monkeypatch.setattr(demo, "__file__", str(package / "cli" / "demo.py"))
     with pytest.raises(SitniksError, match="install mirt-sitniks again"):
         demo._example()
     assert run("demo")[0] == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mirt_sitniks import SitniksChatService, SitniksSettings
-from mirt_sitniks.cli import main
+from mirt_sitniks.cli.main import main
 from mirt_sitniks.sandbox import Sandbox
 from tests.cli.process import environment, ours
 

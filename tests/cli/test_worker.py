@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from mirt_sitniks import SitniksSettings, Stage
-from mirt_sitniks.record import Intent, pending
-from mirt_sitniks.runtime import DRAIN, Runtime
+from mirt_sitniks.cli.worker import EventFormatter
+from mirt_sitniks.core.record import Intent, pending
+from mirt_sitniks.engine.runtime import DRAIN, Runtime
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.stores.sqlite import SqliteStore
-from mirt_sitniks.worker_process import EventFormatter
 from tests.cli.conftest import Run
 from tests.cli.process import Command
 

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.managers import Manager
+from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat, is_write
 from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
@@ -15,18 +18,6 @@ from mirt_sitniks.errors import (
     Refused,
     Unauthorized,
     Unavailable,
-)
-from mirt_sitniks.wire import (
-    Call,
-    Chat,
-    GetChat,
-    ListChats,
-    ListManagers,
-    Manager,
-    Page,
-    SetStatus,
-    UpdateChat,
-    is_write,
 )
 
 TIMEOUT = 10.0

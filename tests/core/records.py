@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.fold import Answer, Folded, Rules, fold
+from mirt_sitniks.core.managers import Person
+from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
+from mirt_sitniks.core.record import Desired, Doubt, Observed, Record, Seen, Want
+from mirt_sitniks.core.stages import EFFECTS, Role, Stage
 from mirt_sitniks.errors import CallTimeout, CrmError
-from mirt_sitniks.fold import Answer, Folded, Rules, fold
-from mirt_sitniks.people import Person
-from mirt_sitniks.plan import Read, Step, WriteManager, WriteStatus
-from mirt_sitniks.record import Desired, Doubt, Observed, Record, Seen, Want
-from mirt_sitniks.stages import EFFECTS, Role, Stage
-from mirt_sitniks.wire import Chat
 
 NAMES = {stage: EFFECTS[stage].status for stage in Stage}
 RULES = Rules(NAMES, late=20.0)

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.budget import rest
+from mirt_sitniks.core.budget import rest
+from mirt_sitniks.core.managers import Manager
+from mirt_sitniks.core.record import Record, pending
+from mirt_sitniks.core.result import Outcome, result_of
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import KeyNews, Report, Settled, Verdict
+from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.engine.refusals import ASK
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.record import Record, pending
-from mirt_sitniks.refusals import ASK
-from mirt_sitniks.report import result_of
-from mirt_sitniks.result import Outcome
-from mirt_sitniks.stages import Stage
-from mirt_sitniks.stores.protocol import KeyNews, Report, Settled, Verdict
-from mirt_sitniks.wire import GetChat, ListChats, ListManagers, Manager, SetStatus, UpdateChat
 from tests.core.crm import Trouble
 from tests.core.virtual import Busy, Stalled, VirtualLoop, run
 from tests.core.world import STATUSES, TERMS, World, intent

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirt_sitniks.backoff import next_try, refused_delay, retry_delay, search_delay
-from mirt_sitniks.budget import Budget, Limit, free, give_back, locked, rest, take, wait, welcome
-from mirt_sitniks.record import Error
+from mirt_sitniks.core.backoff import next_try, refused_delay, retry_delay, search_delay
+from mirt_sitniks.core.budget import Budget, Limit, free, give_back, locked, rest, take, wait, welcome
+from mirt_sitniks.core.record import Error
 
 LIMIT = Limit()
 STEPS = st.lists(

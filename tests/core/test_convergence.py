@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mirt_sitniks.people import fold_name
-from mirt_sitniks.plan import plan
-from mirt_sitniks.record import pending
-from mirt_sitniks.stages import Role, Stage
-from mirt_sitniks.wire import GetChat, ListManagers, Manager, SetStatus, UpdateChat
+from mirt_sitniks.core.managers import Manager, fold_name
+from mirt_sitniks.core.plan import plan
+from mirt_sitniks.core.record import pending
+from mirt_sitniks.core.stages import Role, Stage
+from mirt_sitniks.crm.calls import GetChat, ListManagers, SetStatus, UpdateChat
 from tests.core.crm import ERRORS, Trouble
 from tests.core.world import STATUSES, World, intent
 

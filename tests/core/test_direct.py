@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks import direct
-from mirt_sitniks.drive import Driver
+from mirt_sitniks.core.managers import Wanted
+from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Claimed, Report, Settled, Terms
+from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.engine import direct
+from mirt_sitniks.engine.driver import Driver
+from mirt_sitniks.engine.managers import People
+from mirt_sitniks.engine.worker import Worker
 from mirt_sitniks.errors import CrmError, Forbidden, RateLimited, Unavailable
-from mirt_sitniks.people import People, Wanted
-from mirt_sitniks.record import Intent
-from mirt_sitniks.stages import Stage
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.stores.protocol import Claimed, Report, Settled, Terms
-from mirt_sitniks.wire import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
-from mirt_sitniks.worker import Worker
 from tests.core.crm import ModelCrm, Trouble
 from tests.core.virtual import VirtualLoop
 from tests.core.world import RULES, TERMS, WALL

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirt_sitniks.finding import AMBIGUOUS, Contact, choose, finished, next_scan
-from mirt_sitniks.people import Nobody, People, Person, Wanted, pick
-from mirt_sitniks.stages import Role
-from mirt_sitniks.wire import Chat, Manager, Page
+from mirt_sitniks.core.chats import AMBIGUOUS, Chat, Contact, choose, finished, next_scan
+from mirt_sitniks.core.managers import Manager, Nobody, Person, Wanted, pick
+from mirt_sitniks.core.stages import Role
+from mirt_sitniks.crm.calls import Page
+from mirt_sitniks.engine.managers import People
 
 
 def found(contacts: Iterable[Contact], instagram: str | None = None, telegram: str | None = None) -> str | None:

@@ -6,6 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.fold import Answer
+from mirt_sitniks.core.plan import WriteStatus, plan
+from mirt_sitniks.core.record import Doubt, Error, Observed, Record, Seen, pending
+from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
@@ -18,11 +23,6 @@ from mirt_sitniks.errors import (
     Unauthorized,
     Unavailable,
 )
-from mirt_sitniks.fold import Answer
-from mirt_sitniks.plan import WriteStatus, plan
-from mirt_sitniks.record import Doubt, Error, Observed, Record, Seen, pending
-from mirt_sitniks.stages import Stage
-from mirt_sitniks.wire import Chat
 from tests.core.records import (
     AI,
     HUMAN,

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from mirt_sitniks.plan import Find, Read, WriteManager, WriteStatus, plan
-from mirt_sitniks.record import Doubt, Seen
-from mirt_sitniks.stages import Stage
+from mirt_sitniks.core.plan import Find, Read, WriteManager, WriteStatus, plan
+from mirt_sitniks.core.record import Doubt, Seen
+from mirt_sitniks.core.stages import Stage
 from tests.core.records import record_at
 
 FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION

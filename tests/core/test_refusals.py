@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from mirt_sitniks.core.plan import WriteManager, WriteStatus
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.crm.calls import GetChat, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.engine.refusals import ASK, Refusals
 from mirt_sitniks.errors import CrmError, Forbidden, PlanRequired, Refused, Unauthorized, Unavailable
-from mirt_sitniks.plan import WriteManager, WriteStatus
-from mirt_sitniks.refusals import ASK, Refusals
-from mirt_sitniks.stages import Stage
-from mirt_sitniks.wire import GetChat, ListManagers, SetStatus, UpdateChat
 
 SET, PUT = SetStatus("chat", "AI Увага"), UpdateChat("chat", 102)
 STATUS, MANAGER = WriteStatus("chat", Stage.ESCALATION, 1), WriteManager("chat", 1)

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.record import Error, Record, Seen
-from mirt_sitniks.report import iso, result_of
-from mirt_sitniks.result import Outcome, SyncResult
-from mirt_sitniks.stages import Stage
+from mirt_sitniks.core.record import Error, Record, Seen
+from mirt_sitniks.core.result import Outcome, SyncResult, iso, result_of
+from mirt_sitniks.core.stages import Stage
 from tests.core.records import NAMES, record_at
 
 FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION

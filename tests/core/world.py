@@ -5,16 +5,17 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
-from mirt_sitniks.drive import Driver
+from mirt_sitniks.core.fold import Rules
+from mirt_sitniks.core.managers import Wanted
+from mirt_sitniks.core.record import Claim, Intent, pending
+from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, Terms, Verdict
+from mirt_sitniks.crm.calls import Call
+from mirt_sitniks.engine.driver import Driver
+from mirt_sitniks.engine.managers import People
+from mirt_sitniks.engine.worker import Worker
 from mirt_sitniks.errors import CrmError
-from mirt_sitniks.fold import Rules
-from mirt_sitniks.people import People, Wanted
-from mirt_sitniks.record import Claim, Intent, pending
-from mirt_sitniks.stages import EFFECTS, Stage
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.stores.protocol import Claimed, Recorded, Report, Settled, Terms, Verdict
-from mirt_sitniks.wire import Call
-from mirt_sitniks.worker import Worker
 from tests.core.crm import TIMEOUT, ModelCrm
 from tests.core.virtual import VirtualLoop
 

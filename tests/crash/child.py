@@ -14,13 +14,13 @@ from typing import Any
 
 import httpx
 
-from mirt_sitniks.budget import Limit
-from mirt_sitniks.record import Intent
-from mirt_sitniks.result import SyncResult
+from mirt_sitniks.core import rules
+from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.result import SyncResult
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, Store, Terms
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
-from mirt_sitniks.stores import rules
-from mirt_sitniks.stores.protocol import Claimed, Recorded, Report, Settled, Store, Terms
 from mirt_sitniks.stores.sqlite import SqliteStore
 from mirt_sitniks.stores.supabase import SupabaseStore
 

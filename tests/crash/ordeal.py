@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mirt_sitniks.record import Record, pending
+from mirt_sitniks.core.record import Record, pending
+from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.store import Store
 from mirt_sitniks.sandbox import Sandbox
-from mirt_sitniks.stages import EFFECTS, Role, Stage
-from mirt_sitniks.stores.protocol import Store
 from tests.crash.child import store_of
 from tests.crash.midway import Midway
 from tests.crash.waiting import wait_until

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from mirt_sitniks.record import pending
-from mirt_sitniks.stages import EFFECTS, Stage
+from mirt_sitniks.core.record import pending
+from mirt_sitniks.core.stages import EFFECTS, Stage
 from tests.crash.ordeal import LEASE, PEOPLE, Ordeal
 from tests.crash.waiting import wait_until
 

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeVar
 
-from mirt_sitniks import wire
+from mirt_sitniks.core.record import Intent, Record
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, Terms
+from mirt_sitniks.crm import calls as wire
 from mirt_sitniks.errors import BadResponse, CallTimeout, CrmError, NotFound, RateLimited, StoreError, Unavailable
-from mirt_sitniks.record import Intent, Record
 from mirt_sitniks.sandbox.limits import KeyLimit
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.stores.protocol import Claimed, Recorded, Report, Settled, Terms
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.sandbox import Sandbox
-from mirt_sitniks.stages import EFFECTS, Stage
 from tests.crash.ordeal import Nursery, Ordeal, ordeal
 from tests.crash.waiting import wait_until
 from tests.postgres.stack import Stack

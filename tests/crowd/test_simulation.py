@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from mirt_sitniks.record import pending
-from mirt_sitniks.stages import Stage
+from mirt_sitniks.core.record import pending
+from mirt_sitniks.core.stages import Stage
 from tests.crowd.model import Weather
 from tests.crowd.town import Event, Town, bad_luck, conversations
 

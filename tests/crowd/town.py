@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar
 
-from mirt_sitniks.budget import free
-from mirt_sitniks.record import Intent, Record, pending
-from mirt_sitniks.runtime import Runtime
+from mirt_sitniks.core.budget import free
+from mirt_sitniks.core.record import Intent, Record, pending
+from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
-from mirt_sitniks.stages import EFFECTS, Role, Stage
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.core.virtual import VirtualLoop
 from tests.crowd.model import BASE, Crm, FarCrm, FarStore, Process, Trace, Weather, track_tasks

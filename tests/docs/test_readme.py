@@ -21,12 +21,12 @@ import pytest
 from packaging.requirements import Requirement
 
 import mirt_sitniks
-from mirt_sitniks.migrations import migrations
-from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.core.result import Outcome, SyncResult
+from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.store import Verdict
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.settings import VARIABLES, SitniksSettings
-from mirt_sitniks.stages import EFFECTS, Role, Stage
-from mirt_sitniks.stores.protocol import Verdict
+from mirt_sitniks.stores.migrations import migrations
 from tests.docs import notebook
 from tests.docs.notebook import ROOT
 from tests.docs.pages import ENGLISH, UKRAINIAN, anchors, blocks, links, quoted, rows
@@ -339,9 +339,7 @@ def _names(assign: ast.Assign) -> list[str]:
 
 
 def _nodes() -> Iterator[ast.AST]:
-    for path in PACKAGE.glob("*.py"):
-        yield from ast.walk(ast.parse(path.read_text("utf-8")))
-    for path in (PACKAGE / "stores").glob("*.py"):
+    for path in {*PACKAGE.rglob("*.py")} - {*PACKAGE.glob("sandbox/*.py"), *PACKAGE.glob("examples/*.py")}:
         yield from ast.walk(ast.parse(path.read_text("utf-8")))
 
 

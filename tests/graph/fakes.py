@@ -6,9 +6,9 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from mirt_sitniks.intent import intent_key
-from mirt_sitniks.result import Outcome, SyncResult
-from mirt_sitniks.stages import EFFECTS, Stage
+from mirt_sitniks.core.record import intent_key
+from mirt_sitniks.core.result import Outcome, SyncResult
+from mirt_sitniks.core.stages import EFFECTS, Stage
 
 AT = "2026-11-22T10:00:00.000Z"
 

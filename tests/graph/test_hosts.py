@@ -14,9 +14,9 @@ from langgraph.graph.message import add_messages
 from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict
 
+from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.graph import SitniksState, SitniksValue, add_subgraph, build_subgraph
-from mirt_sitniks.node import keep_last
-from mirt_sitniks.stages import Stage
+from mirt_sitniks.graph.state import keep_last
 from tests.graph.fakes import FakeService, Run, by_ainvoke, by_invoke
 
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
-from mirt_sitniks.intent import intent_key, turn_of
-from mirt_sitniks.reading import READ_KEYS, Reading, decide, is_under_way, read, stage_in
-from mirt_sitniks.stages import Stage
+from mirt_sitniks.core.record import intent_key
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.graph.reading import READ_KEYS, Reading, decide, is_under_way, read, stage_in
+from mirt_sitniks.graph.turn import turn_of
 
 HUMAN, AI = HumanMessage("Привіт", id="h1"), AIMessage("Вітаю", id="a1")
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mirt_sitniks.budget import Limit
-from mirt_sitniks.record import Intent, Seen
-from mirt_sitniks.stages import Stage
-from mirt_sitniks.stores.protocol import Report, Verdict
+from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.record import Intent, Seen
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Report, Verdict
 from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.postgres.stack import Stack
 from tests.stores.contract import settlement

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import KeyNews, Recorded, Report, Verdict
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.record import Intent
-from mirt_sitniks.stages import Stage
-from mirt_sitniks.stores.protocol import KeyNews, Recorded, Report, Verdict
 from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.conftest import Planted
 from tests.postgres.stack import Stack, token

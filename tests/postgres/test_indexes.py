@@ -2,11 +2,11 @@
 
 import json
 
-from mirt_sitniks.finding import Contact
-from mirt_sitniks.record import Doubt, Intent, Observed, Scan, Seen
-from mirt_sitniks.stages import Stage
+from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.record import Doubt, Intent, Observed, Scan, Seen
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Report, ScanPage, Settlement
 from mirt_sitniks.stores import supabase_rows as rows
-from mirt_sitniks.stores.protocol import Report, ScanPage, Settlement
 from tests.postgres.stack import Stack
 from tests.stores.worlds import TERMS, migrate
 

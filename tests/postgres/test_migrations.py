@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mirt_sitniks.migrations import copy, migrations, script
+from mirt_sitniks.stores.migrations import copy, migrations, script
 from tests.postgres.stack import Stack
 from tests.stores.worlds import migrate
 

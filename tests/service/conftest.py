@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mirt_sitniks import backoff, fold
-from mirt_sitniks.record import Error
+from mirt_sitniks.core import backoff, fold, rules
+from mirt_sitniks.core.record import Error
 from mirt_sitniks.sandbox import Sandbox
-from mirt_sitniks.stores import rules
 from tests.service.shop import Shop
 
 
@@ -31,7 +30,7 @@ def shop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
     monkeypatch.setattr(fold, "next_try", hasty)
     monkeypatch.setattr(rules, "search_delay", search)
-    monkeypatch.setattr("mirt_sitniks.drive.retry_delay", lambda attempt, random: 0.03)
+    monkeypatch.setattr("mirt_sitniks.engine.driver.retry_delay", lambda attempt, random: 0.03)
     made = Shop(sandbox)
     yield made
     made.close()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mirt_sitniks.record import Record
-from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.core.record import Record
+from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings

@@ -16,13 +16,13 @@ import httpx
 import pytest
 
 import mirt_sitniks
+from mirt_sitniks.core.result import Outcome
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Terms
+from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import ConfigError, StoreError
-from mirt_sitniks.result import Outcome
-from mirt_sitniks.runtime import Runtime
 from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
-from mirt_sitniks.stages import Stage
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.stores.protocol import Terms
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.service.shop import Shop, synced, touch, wait_until
 
@@ -117,7 +117,7 @@ assert third.outcome == "synced", third
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It gives running work its time, here a twentieth of a second, and goes while the call still hangs."""
-        monkeypatch.setattr("mirt_sitniks.runtime.DRAIN", 0.05)
+        monkeypatch.setattr("mirt_sitniks.engine.runtime.DRAIN", 0.05)
         service = shop.service(reply_budget=0.1, timeout=20.0)
         shop.sandbox.fault("hang")
         touch(service)
@@ -129,7 +129,7 @@ assert third.outcome == "synced", third
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The lease of the one that is gone runs out, and a sweep finds the work."""
-        monkeypatch.setattr("mirt_sitniks.runtime.DRAIN", 0.05)
+        monkeypatch.setattr("mirt_sitniks.engine.runtime.DRAIN", 0.05)
         service = shop.service(reply_budget=0.1, timeout=0.2)
         shop.sandbox.fault("hang", method="PATCH")
         touch(service)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import mirt_sitniks
-from mirt_sitniks.off_loop import off_loop
+from mirt_sitniks.process.off_loop import off_loop
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.service import get_sitniks_chat_service
 from mirt_sitniks.stores.sqlite import SqliteStore

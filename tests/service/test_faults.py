@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.result import Outcome
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.service.shop import Shop, synced, touch, wait_until

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.result import Outcome
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Recorded, Terms
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.record import Intent
-from mirt_sitniks.result import Outcome
 from mirt_sitniks.service import SitniksChatService
-from mirt_sitniks.stages import Stage
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.stores.protocol import Recorded, Terms
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.service.shop import Shop, synced, touch, wait_until
 from tests.stores.test_sqlite_faults import held
@@ -104,7 +104,7 @@ def test_closing_waits_for_who_has_not_had_his_turn(shop: Shop) -> None:
 
 def test_a_later_stage_waits_until_an_earlier_one_is_given_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not only for the first try; and when all tries have failed it is recorded without the earlier one."""
-    monkeypatch.setattr("mirt_sitniks.runtime.RECORD_AGAIN", (0.0, 0.0))
+    monkeypatch.setattr("mirt_sitniks.engine.runtime.RECORD_AGAIN", (0.0, 0.0))
     go = threading.Event()
 
     async def refused(intent: Intent) -> None:
@@ -143,7 +143,7 @@ def test_writes_without_a_store_come_one_after_another(shop: Shop) -> None:
 def test_a_locked_file_changes_no_order(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody locks the SQLite file for longer than a call waits: first touch is tried until it is recorded."""
     monkeypatch.setattr("mirt_sitniks.stores.sqlite.BUSY", 0.01)
-    monkeypatch.setattr("mirt_sitniks.runtime.RECORD_AGAIN", (0.0,) * 100_000)
+    monkeypatch.setattr("mirt_sitniks.engine.runtime.RECORD_AGAIN", (0.0,) * 100_000)
     tried: list[str] = []
 
     class Watched(SqliteStore):
@@ -193,7 +193,7 @@ def test_a_store_that_answers_in_any_order_changes_none(shop: Shop) -> None:
 
 def test_a_store_that_cannot_keep_up_changes_no_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand syncs from four threads, every other one refused and tried again: each session in its order."""
-    monkeypatch.setattr("mirt_sitniks.runtime.RECORD_AGAIN", (0.0,) * 100)
+    monkeypatch.setattr("mirt_sitniks.engine.runtime.RECORD_AGAIN", (0.0,) * 100)
     random, turns = Random(7), range(25)
 
     async def refuse(intent: Intent) -> None:

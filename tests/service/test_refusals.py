@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.result import Outcome, SyncResult
+from mirt_sitniks.core.result import Outcome, SyncResult
 from tests.service.shop import Shop, synced, touch, wait_until
 
 

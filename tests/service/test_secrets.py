@@ -15,12 +15,13 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 
-from mirt_sitniks import SitniksState, direct
+from mirt_sitniks import SitniksState
+from mirt_sitniks.crm.calls import SetStatus
+from mirt_sitniks.engine import direct
 from mirt_sitniks.errors import CrmError, SitniksError
 from mirt_sitniks.graph import build_subgraph
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.stores.sqlite import SqliteStore
-from mirt_sitniks.wire import SetStatus
 from tests.service.shop import Shop, touch
 
 TROUBLES = ("hang", "reset", "answer_lost", "html", "empty", "huge", "refuse_key", "trial", "rate_limited", "redirect")
@@ -147,7 +148,7 @@ def test_nothing_that_python_can_reach_prints_it_when_a_service_breaks(
     async def broken(*args: Any, **more: Any) -> None:
         raise RuntimeError(f"key is {planted.crm_key}")
 
-    monkeypatch.setattr("mirt_sitniks.runtime.Runtime.sync", broken)
+    monkeypatch.setattr("mirt_sitniks.engine.runtime.Runtime.sync", broken)
     service: SitniksChatService = guarded.service()
     result = touch(service)
     assert result.error

@@ -6,10 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mirt_sitniks.finding import Contact
-from mirt_sitniks.record import Claim, Doubt, Error, Intent, Observed, Seen
-from mirt_sitniks.stages import Stage
-from mirt_sitniks.stores.protocol import KeyNews, Report, ScanPage, Settlement, Store, Terms
+from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.record import Claim, Doubt, Error, Intent, Observed, Seen
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import KeyNews, Report, ScanPage, Settlement, Store, Terms
 from tests.stores.worlds import TERMS, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")

@@ -2,20 +2,11 @@
 
 from dataclasses import replace
 
-from mirt_sitniks.finding import CLOCK_SLACK, DAY, Contact
-from mirt_sitniks.record import Claim, Doubt, Error, Intent, Observed, Record, Seen, Want, pending
-from mirt_sitniks.stages import EFFECTS, FIRST_OF_ALL, Stage
-from mirt_sitniks.stores.protocol import (
-    Claimed,
-    KeyNews,
-    Recorded,
-    Report,
-    ScanPage,
-    Settled,
-    Settlement,
-    Verdict,
-)
-from mirt_sitniks.stores.rules import AGED
+from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, Contact
+from mirt_sitniks.core.record import Claim, Doubt, Error, Intent, Observed, Record, Seen, Want, pending
+from mirt_sitniks.core.rules import AGED
+from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
+from mirt_sitniks.core.store import Claimed, KeyNews, Recorded, Report, ScanPage, Settled, Settlement, Verdict
 from tests.stores.worlds import START, TERMS, World
 
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION

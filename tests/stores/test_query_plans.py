@@ -6,7 +6,7 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
-from mirt_sitniks.stores.protocol import Report, Terms
+from mirt_sitniks.core.store import Report, Terms
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.bench.filled import SQLITE, TERMS, known_sessions, life
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 import mirt_sitniks
+from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Recorded, Verdict
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.record import Intent
-from mirt_sitniks.stages import Stage
 from mirt_sitniks.stores import sqlite
-from mirt_sitniks.stores.protocol import Recorded, Verdict
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.stores.worlds import TERMS
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mirt_sitniks.budget import Limit
-from mirt_sitniks.migrations import migrations
+from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.store import Store, Terms
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.stores.protocol import Store, Terms
+from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
 from mirt_sitniks.stores.supabase import SupabaseStore, opener
 from tests.postgres.stack import Stack

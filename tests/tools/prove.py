@@ -102,6 +102,7 @@ class Proof:
         self.stage("ruff check", lambda: run(python, "-m", "ruff", "check", "."))
         self.stage("ruff format", lambda: run(python, "-m", "ruff", "format", "--check", "."))
         self.stage("mypy --strict", lambda: run(python, "-m", "mypy"))
+        self.stage("import rules", lambda: run(python.parent / "lint-imports", "--no-cache"))
 
     def pytest(self, python: Path, *options: str, cwd: Path = ROOT, **env: str) -> None:
         """Runs the tests and adds what they report to the summary."""

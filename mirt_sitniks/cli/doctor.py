@@ -1,0 +1,285 @@
+"""`mirt-sitniks doctor`: checks what a sync needs, one line and one cure each, and shows no secret."""
+
+import asyncio
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mirt_sitniks.core.backoff import KEY_CODES
+from mirt_sitniks.core.chats import finished
+from mirt_sitniks.core.managers import Manager, Nobody, Person, Wanted, pick
+from mirt_sitniks.core.stages import Role, Stage
+from mirt_sitniks.core.store import KeyNews, Report, Store
+from mirt_sitniks.crm.calls import ListManagers
+from mirt_sitniks.engine import direct
+from mirt_sitniks.engine.runtime import Runtime, open_store
+from mirt_sitniks.errors import ConfigError, CrmError, StoreError
+from mirt_sitniks.settings import VARIABLES, SitniksSettings
+from mirt_sitniks.stores.memory import MemoryStore
+
+WIDEST = 100
+STORE_FIELDS = frozenset({"store", "database", "supabase_url", "supabase_key"})
+MARKS = {True: ("✓", "32"), False: ("✗", "31"), None: ("·", "2")}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found: `ok` is None when nothing could be checked, `cure` what to do about it."""
+
+    name: str
+    ok: bool | None
+    text: str
+    cure: str | None = None
+
+
+def run() -> int:
+    """Check the settings of the environment and `.env`; prints each finding as it comes, returns 0 or 1."""
+    return asyncio.run(_run())
+
+
+async def _run() -> int:
+    failed = checked = 0
+    async for finding in examine():
+        _print(finding)
+        checked += finding.ok is not None
+        failed += finding.ok is False
+    print(f"\n{failed} of {checked} checks failed." if failed else f"\nAll {checked} checks passed.")
+    return 1 if failed else 0
+
+
+async def examine() -> AsyncIterator[Finding]:
+    """All checks; one that fails hides none of the others."""
+    settings, wrong = _read()
+    for message in wrong.values():
+        yield _from_message("Settings", message)
+    if not wrong:
+        yield Finding("Settings", True, f"from the environment and {_dotenv()}")
+    store: Store | None = None
+    usable = False
+    try:
+        if STORE_FIELDS & wrong.keys():
+            yield Finding("Store", None, "not checked: its settings come first")
+        else:
+            try:
+                store = open_store(settings)
+                await store.check()
+            except StoreError as error:
+                yield _from_message("Store", error.message)
+            else:
+                usable = True
+                async for finding in _counted(settings, store):
+                    yield finding
+        async for finding in _crm(settings, wrong.keys(), store if usable else None):
+            yield finding
+    finally:
+        if store:
+            with suppress(StoreError):
+                await store.aclose()
+    names = ", ".join(f"“{settings.statuses[stage]}” ({stage})" for stage in Stage)
+    yield Finding("Statuses", None, f"the API cannot list them; compare with Sitniks, letter by letter: {names}")
+
+
+def _read() -> tuple[SitniksSettings, dict[str, str]]:
+    """The settings, and what is wrong with them by field: a value that cannot be right is replaced by its default."""
+    instead: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    while True:
+        try:
+            return SitniksSettings(**instead), wrong
+        except ConfigError as error:
+            name = error.message.partition(" ")[0]
+            field = next((field for field, names in VARIABLES.items() if name in names), "_env_file")
+            if field in wrong:
+                raise
+            wrong[field] = error.message
+            instead[field] = SitniksSettings.model_fields[field].default if field in VARIABLES else None
+            if field.startswith("supabase"):
+                # Without these a Supabase store cannot even be named.
+                instead["store"] = "sqlite"
+
+
+async def _counted(settings: SitniksSettings, store: Store) -> AsyncIterator[Finding]:
+    where = settings.supabase_url if settings.store_kind == "supabase" else _file(settings.database)
+    try:
+        counts = await store.counts()
+    except StoreError as error:
+        yield _from_message("Store", error.message)
+        return
+    amount = f"{_many(counts['records'], 'session')}, {counts['pending']} unfinished"
+    yield Finding("Store", True, f"{amount} ({settings.store_kind}, {where})")
+    if late := counts["overdue"]:
+        yield Finding(
+            "Worker",
+            False,
+            f"{_many(late, 'session')} overdue by ten minutes or more: nothing is finishing them",
+            "run `mirt-sitniks worker` beside the host, or keep the host's service with worker=True running",
+        )
+
+
+async def _crm(settings: SitniksSettings, wrong: Iterable[str], store: Store | None) -> AsyncIterator[Finding]:
+    known = [field for field in ("api_url", "api_key") if field in wrong]
+    missing = [field for field in ("api_url", "api_key") if field not in known and not getattr(settings, field)]
+    if missing:
+        names = " and ".join(VARIABLES[field][0] for field in missing)
+        yield Finding(
+            "Address" if "api_url" in missing else "Key",
+            False,
+            "not set: the plugin is disabled, it only logs what it would do",
+            f"set {names} in the environment or in .env",
+        )
+    # A password may stand in a wrong variable, so nothing of a wrong address is shown.
+    if known or missing:
+        yield Finding("Managers", None, "not checked: address and key come first")
+        return
+    try:
+        managers = await _managers(settings, store)
+    except CrmError as error:
+        for finding in _refused(settings, error):
+            yield finding
+        return
+    yield Finding("Address", True, settings.api_url)
+    yield Finding("Key", True, "accepted")
+    yield Finding("Plan", True, "has the Open API")
+    yield _person(Role.AI, settings, managers)
+    yield _person(Role.HUMAN, settings, managers)
+
+
+async def _managers(settings: SitniksSettings, store: Store | None) -> tuple[Manager, ...]:
+    """The whole list, read within the shared budget; without a store to share it, within one of its own.
+
+    A key that was refused before rests for ten minutes. Whoever asks the doctor has just changed something: it is
+    asked once all the same, and when it is let in, the rest ends for all.
+    """
+    if store is not None:
+        try:
+            return await _listed(settings, store)
+        except StoreError:
+            pass
+        except CrmError as error:
+            if error.code not in KEY_CODES or error.status is not None:
+                raise
+            managers = await _listed(settings, _memory())
+            terms = Runtime(settings, store, own_store=False, worker=False).driver.terms
+            with suppress(StoreError):
+                await store.settle(terms, Report(news=KeyNews()))
+            return managers
+    return await _listed(settings, _memory())
+
+
+def _memory() -> Store:
+    clock = asyncio.get_running_loop().time
+    return MemoryStore(clock, clock)
+
+
+async def _listed(settings: SitniksSettings, store: Store) -> tuple[Manager, ...]:
+    runtime = Runtime(settings, store, own_store=False, worker=False)
+    found: list[Manager] = []
+    skip = 0
+    try:
+        while True:
+            page = await direct.call(runtime.driver, ListManagers(skip=skip))
+            found += page.items
+            skip += page.raw
+            if finished(skip, page.raw, page.total):
+                return tuple(found)
+    finally:
+        await runtime.aclose()
+
+
+def _refused(settings: SitniksSettings, error: CrmError) -> Iterable[Finding]:
+    """What an answer that is none says of address, key and plan."""
+    address = Finding("Address", True, settings.api_url)
+    later = Finding("Managers", None, "not checked: fix the above first")
+    if error.code == "unauthorized":
+        cure = "copy the key again from Sitniks into SNITKIX_API_KEY"
+        return address, Finding("Key", False, "Sitniks refuses it (401)", cure), later
+    if error.code == "plan_required":
+        cure = "upgrade to a plan that has the Open API, or use the key of an account that has it"
+        return address, Finding("Key", True, "accepted"), Finding("Plan", False, "has no Open API (403)", cure), later
+    if error.code == "forbidden":
+        text = f"this key may not list them ({error.status})"
+        cure = "set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID, or give the key this right in Sitniks"
+        later = Finding("Managers", False, text, cure)
+        if settings.ai_manager_id and settings.human_manager_id:
+            later = Finding("Managers", None, f"not checked: {text}")
+        return address, Finding("Key", True, "accepted"), Finding("Plan", True, "has the Open API"), later
+    if error.code == "rate_limited":
+        cure = "wait a minute; if it comes back, find what else uses this key"
+        return address, Finding("Key", False, "locked for now after too many calls", cure), later
+    return _from_message("Address", f"{settings.api_url}: {error.message}"), later
+
+
+def _person(role: Role, settings: SitniksSettings, managers: tuple[Manager, ...]) -> Finding:
+    """Whether the AI or a live manager is known, and who it is."""
+    wanted = Wanted(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
+    name, field = ("AI manager", "ai_manager_id") if role is Role.AI else ("Live manager", "human_manager_id")
+    person, variable = pick(role, wanted, managers), VARIABLES[field][0]
+    ai = pick(Role.AI, wanted, managers)
+    if role is Role.HUMAN and isinstance(person, Nobody) and isinstance(ai, Nobody):
+        return Finding(name, False, "nobody, while it is not known who the AI is", f"fix the above, or set {variable}")
+    if isinstance(person, Nobody):
+        return _from_message(name, person.message)
+    if person is None or person.name is None:
+        ids = ", ".join(str(one.id) for one in managers[:20]) or "none"
+        text = f"Sitniks has no manager with the id in {variable} (ids there: {ids})"
+        return Finding(name, False, text, f"correct {variable} or remove it")
+    if role is Role.HUMAN and isinstance(ai, Person) and ai.id == person.id:
+        text = f"{person.name} ({person.id}) is the AI manager, so nobody would see an escalation"
+        return Finding(name, False, text, f"set {variable} to a person's id")
+    if getattr(settings, field):
+        how = f"by {variable}"
+    else:
+        how = "by name" if role is Role.AI else f"the first who is not the AI; {variable} names another"
+    return Finding(name, True, f"{person.name} ({person.id}), {how}")
+
+
+def _from_message(name: str, message: str) -> Finding:
+    """A message of ours as a finding: they all end with the cure."""
+    for mark in (" cannot be right: ", " is not set: ", "; ", ": "):
+        text, found, cure = message.partition(mark) if mark.startswith(" ") else message.rpartition(mark)
+        if found:
+            return Finding(name, False, text + mark.rstrip(":; "), cure.rstrip("."))
+    return Finding(name, False, message)
+
+
+def _dotenv() -> str:
+    path = Path(".env")
+    return str(path.resolve()) if path.is_file() else ".env (none here)"
+
+
+def _file(database: str) -> str:
+    return database if database == ":memory:" else str(Path(database).resolve())
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _print(finding: Finding) -> None:
+    """One finding; its cure in a line of its own."""
+    width = min(shutil.get_terminal_size().columns, WIDEST)
+    mark, colour = MARKS[finding.ok]
+    lines = _wrapped(finding.text, f"  {mark} {finding.name:<13} ", width)
+    if finding.cure:
+        lines += _wrapped(finding.cure, f"{'':<18}→ ", width)
+    lines[0] = lines[0].replace(mark, _paint(mark, colour), 1)
+    print("\n".join(lines), flush=True)
+
+
+def _wrapped(text: str, head: str, width: int) -> list[str]:
+    # Addresses and paths stay whole, so that they can be copied.
+    indent = " " * len(head)
+    return textwrap.wrap(
+        text, width, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _paint(text: str, colour: str) -> str:
+    plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain else f"\x1b[{colour}m{text}\x1b[0m"

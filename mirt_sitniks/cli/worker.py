@@ -1,0 +1,95 @@
+"""`mirt-sitniks worker`: a process that finishes what hosts have left unfinished, until it is told to stop."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mirt_sitniks.engine.runtime import DRAIN, open_store
+from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.log import PREFIX, log, tell
+from mirt_sitniks.service import SitniksChatService
+from mirt_sitniks.settings import SitniksSettings
+
+SWEEP = 2.0
+# Closing sockets and files takes moments; whatever takes longer than this is stuck and is left behind.
+CLOSING = 0.4
+
+
+def run(settings: SitniksSettings) -> int:
+    """Work until SIGTERM or SIGINT, then end within five seconds; a second signal ends the process at once.
+
+    Raises `ConfigError` for settings with which a worker is of no use, `StoreError` when the store is away now.
+    """
+    if not settings.enabled:
+        missing = "SNITKIX_API_KEY" if settings.api_url else "SNITKIX_API_URL"
+        raise ConfigError(f"{missing} is not set, so there is nothing to do: set SNITKIX_API_URL and SNITKIX_API_KEY")
+    if settings.store_kind == "sqlite" and settings.database == ":memory:":
+        raise ConfigError("SITNIKS_DATABASE is :memory:, which no other process sees: set it to the file of the host")
+    with _logging_to(logging.StreamHandler(sys.stderr)):
+        return asyncio.run(_work(settings))
+
+
+async def _work(settings: SitniksSettings) -> int:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop(number: int) -> None:
+        if told.is_set():
+            os._exit(128 + number)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    # A store of its own, because one is at home on the loop that used it first.
+    probe = open_store(settings)
+    try:
+        await probe.check()
+    finally:
+        await probe.aclose()
+    service = SitniksChatService(settings, sweep=SWEEP)
+    # The service opens nothing before it is used, and this is a use that drives nothing.
+    await service.reconcile(0)
+    tell(logging.INFO, "worker started", pid=os.getpid(), store=settings.store_kind)
+    await told.wait()
+    tell(logging.INFO, "worker stops, what is under way may end", seconds=DRAIN)
+    try:
+        async with asyncio.timeout(DRAIN + CLOSING):
+            await service.aclose()
+    except TimeoutError:
+        tell(logging.WARNING, "worker stopped without closing everything")
+        sys.stderr.flush()
+        os._exit(0)
+    tell(logging.INFO, "worker stopped")
+    return 0
+
+
+@contextmanager
+def _logging_to(handler: logging.Handler) -> Iterator[None]:
+    before = log.level, log.propagate
+    handler.setFormatter(EventFormatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.level, log.propagate = logging.INFO, False
+    try:
+        yield
+    finally:
+        log.level, log.propagate = before
+        log.removeHandler(handler)
+
+
+class EventFormatter(logging.Formatter):
+    """The message, then its facts as `key=value`; values with anything odd in them are quoted."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the values hold."""
+        facts = {key: value for key, value in vars(record).items() if key.startswith(PREFIX) and value is not None}
+        told = (f"{key.removeprefix(PREFIX)}={_plain(str(value))}" for key, value in facts.items())
+        return " ".join([super().format(record), *told])
+
+
+def _plain(text: str) -> str:
+    return text if re.fullmatch(r"[\w.:@/+-]+", text) else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""The rules: pure functions of frozen values, without I/O, clock or randomness."""

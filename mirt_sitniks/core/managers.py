@@ -1,0 +1,92 @@
+"""Who is meant by "the AI manager" and "a live manager": pure matching, and the one cached list of managers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.stages import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """A person of the account; `name` is empty when the CRM does not tell it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A manager as far as known: an id from the settings has no name until the list is read."""
+
+    id: int
+    name: str | None = None
+
+    def shown_by(self, chat: Chat) -> bool | None:
+        """Whether `chat` shows this person as responsible; None when it does not tell."""
+        if chat.manager_id is not None:
+            return chat.manager_id == self.id
+        if chat.manager_name and self.name:
+            return fold_name(chat.manager_name) == fold_name(self.name)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whom the settings name."""
+
+    ai_name: str
+    ai_id: int | None = None
+    human_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """No one can be assigned, and why, with the cure; `code` is of the public list."""
+
+    message: str
+    code: str = "manager_not_found"
+
+
+def fold_name(name: str) -> str:
+    """A name without letter case and with single spaces."""
+    return " ".join(name.split()).casefold()
+
+
+def pick(role: Role, wanted: Wanted, managers: Iterable[Manager] | None) -> Person | Nobody | None:
+    """The person for `role`; None when the list of managers has to be read first.
+
+    The AI is found by id, else by full name; two of one name are nobody. The live manager is the one with the id set,
+    else the first who is not the AI; while the AI is unknown that could be the AI itself, so it is nobody.
+    """
+    by_id = wanted.ai_id if role is Role.AI else wanted.human_id
+    listed = tuple(managers) if managers is not None else None
+    if by_id is not None:
+        return Person(by_id, next((one.name for one in listed or () if one.id == by_id), None))
+    if listed is None:
+        return None
+    ai = _ai(wanted, listed)
+    if role is Role.AI or isinstance(ai, Nobody):
+        return ai
+    human = next((one for one in listed if one.id != ai.id), None)
+    if human:
+        return Person(human.id, human.name)
+    return Nobody("Sitniks has no manager besides the AI: add one there or set SITNIKS_HUMAN_MANAGER_ID")
+
+
+def _ai(wanted: Wanted, listed: tuple[Manager, ...]) -> Person | Nobody:
+    if wanted.ai_id is not None:
+        return Person(wanted.ai_id)
+    named = [one for one in listed if fold_name(one.name) == fold_name(wanted.ai_name)]
+    if len(named) == 1:
+        return Person(named[0].id, named[0].name)
+    if named:
+        ids = ", ".join(str(one.id) for one in named)
+        return Nobody(
+            f"Sitniks has several managers named “{wanted.ai_name}”: set SITNIKS_AI_MANAGER_ID to one of {ids}"
+        )
+    ids = ", ".join(str(one.id) for one in listed[:20]) or "none"
+    return Nobody(
+        f"Sitniks has no manager named “{wanted.ai_name}” (ids there: {ids}): "
+        "set SITNIKS_AI_MANAGER_NAME or SITNIKS_AI_MANAGER_ID"
+    )

@@ -1,0 +1,62 @@
+"""Which calls a record needs: the first half of the core, a pure function of the record."""
+
+from dataclasses import dataclass
+
+from mirt_sitniks.core.record import Record, pending, stale, unsettled
+from mirt_sitniks.core.stages import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """The chat is not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A write's fate is unknown: see what the CRM shows."""
+
+    chat_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    """The status shall become that of `stage`, for generation `gen`."""
+
+    chat_id: str
+    stage: Stage
+    gen: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteManager:
+    """The record's role shall become responsible, for generation `gen`."""
+
+    chat_id: str
+    gen: int
+
+
+Step = Find | Read | WriteStatus | WriteManager
+
+
+def plan(record: Record, now: float) -> tuple[Step, ...]:
+    """The steps that can be taken side by side now; none for a record that has converged, rests or is closed.
+
+    A field is written while its confirmed generation is behind the desired one. While a write of what is desired now is
+    in doubt, the chat is read first. A doubt about an older write is read once that write can no longer land.
+    """
+    seen, want = record.observed, record.desired
+    if not pending(record) or seen.due_at > now:
+        return ()
+    if record.chat_id is None:
+        return (Find(),)
+    fields = stale(record)
+    if not fields and unsettled(record) and seen.doubt is not None:
+        return (Read(record.chat_id),) if now >= seen.doubt.until else ()
+    if seen.doubt and not seen.doubt.looked and seen.doubt.gen == want.generation:
+        return (Read(record.chat_id),)
+    steps: list[Step] = []
+    if "status" in fields:
+        steps.append(WriteStatus(record.chat_id, Stage(want.status.value or ""), want.status.gen))
+    if "manager" in fields:
+        steps.append(WriteManager(record.chat_id, want.manager.gen))
+    return tuple(steps)

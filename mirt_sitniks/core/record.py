@@ -1,0 +1,176 @@
+"""The record of one session: what its chat shall show, and what the CRM has confirmed.
+
+`Desired` is written by recording an intent, `Observed` by whoever holds the lease; neither writes the other's part.
+All times are seconds. Due times, leases and doubts are on the store's clock, `asked_at` and `search_since` on the
+wall's, because they become dates in a request.
+"""
+
+from dataclasses import dataclass
+
+from mirt_sitniks.core.stages import Role, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A desired value (a `Stage` for the status, a `Role` for the manager) and the generation that asked for it."""
+
+    value: str | None = None
+    gen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A value the CRM has, as last known, and the generation for which it was confirmed (0: only seen)."""
+
+    value: str | int | None = None
+    gen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A write whose fate is unknown; it can still land until `until`.
+
+    `gen` is the record's generation when it was sent, 0 when there are several such writes, or one of somebody else's.
+    `looked`: the CRM was read since, so what it showed an older value of is written again instead of read again.
+    """
+
+    gen: int
+    until: float
+    looked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Why the record is not where it shall be: a code of the public list and a line with the cure."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One stage of one session, as a node asks for it.
+
+    `key` makes it one event however often it is recorded. `chat_id` is what the caller remembers from an earlier sync.
+    `reason` is kept in the ledger only.
+    """
+
+    session: str
+    stage: Stage
+    key: str
+    instagram: str | None = None
+    telegram: str | None = None
+    chat_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The newest intent, and what all intents together want: a stage leaves alone the field that it does not set."""
+
+    generation: int = 0
+    stage: Stage | None = None
+    intent: str | None = None
+    order: int = 0
+    asked_at: float = 0.0
+    status: Want = Want()
+    manager: Want = Want()
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the holder of the lease learned.
+
+    `parked` is the generation that was given up (a newer intent starts anew). `attempt` counts failures in a row.
+    `due_at` is when the next call may be made.
+    """
+
+    status: Seen = Seen()
+    manager: Seen = Seen()
+    doubt: Doubt | None = None
+    parked: int = 0
+    attempt: int = 0
+    due_at: float = 0.0
+    error: Error | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One session. `token` rises with every lease; `closed` says why nothing will be done any more."""
+
+    session: str
+    instagram: str | None = None
+    telegram: str | None = None
+    chat_id: str | None = None
+    desired: Desired = Desired()
+    observed: Observed = Observed()
+    first_touch_at: float | None = None
+    search_since: float | None = None
+    search_attempt: int = 0
+    urgent_at: float = 0.0
+    token: int = 0
+    lease_until: float = 0.0
+    closed: str | None = None
+
+    @property
+    def role(self) -> Role | None:
+        """Who shall be responsible."""
+        return Role(self.desired.manager.value) if self.desired.manager.value else None
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The one shared reading of the CRM's chats: pages from `since` to `until` (wall clock), next page at `skip`.
+
+    `reach` is the widest window that those who wait asked for (0, 1, 2: look-back, a day, 30 days), `failures` how many
+    pages in a row could not be read.
+    """
+
+    token: int
+    since: float
+    until: float
+    skip: int = 0
+    reach: int = 0
+    started: float = 0.0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work: a record whose lease is ours, or the scan, or both, with the calls that may be sent now.
+
+    `now` is the store's clock at the moment of the grant.
+    """
+
+    record: Record | None
+    scan: Scan | None = None
+    grants: tuple[float, ...] = ()
+    now: float = 0.0
+
+
+def pending(record: Record) -> bool:
+    """Whether anything is left to be done for this record."""
+    if record.closed or record.desired.generation <= record.observed.parked:
+        return False
+    return bool(stale(record)) or unsettled(record)
+
+
+def stale(record: Record) -> tuple[str, ...]:
+    """The fields that the CRM has not confirmed for the generation that wants them."""
+    want, seen = record.desired, record.observed
+    fields = (("status", want.status, seen.status), ("manager", want.manager, seen.manager))
+    return tuple(name for name, wish, fact in fields if fact.gen < wish.gen)
+
+
+def unsettled(record: Record) -> bool:
+    """Whether an older write may still land on top of what was confirmed."""
+    doubt, want = record.observed.doubt, record.desired
+    return doubt is not None and doubt.gen != max(want.status.gen, want.manager.gen)
+
+
+def intent_key(stage: Stage, turn: str) -> str:
+    """The key of one event within a session; the session itself is no part of it.
+
+    A first touch happens once in a session, whatever the turn. Any other stage happens once a turn.
+    """
+    return stage.value if stage is Stage.FIRST_TOUCH else f"{stage.value}:{turn}"

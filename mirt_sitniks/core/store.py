@@ -1,0 +1,221 @@
+"""What the service asks of a store: one small Protocol for syncing, one for looking after it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from mirt_sitniks.core.budget import Budget, Limit
+from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.record import Claim, Doubt, Intent, Observed, Record, Scan
+
+# How late due work is when `counts` calls it so.
+OVERDUE = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every store verb needs to know: whose budget (`key`: a fingerprint), how much, and for how long.
+
+    `lease` and `lookback` are seconds; `who` names this process in the ledger.
+    """
+
+    key: str
+    limit: Limit = field(default_factory=Limit)
+    lease: float = 30.0
+    lookback: float = 300.0
+    who: str = ""
+
+
+class Verdict(StrEnum):
+    """What became of a recorded intent."""
+
+    NEW = "new"
+    KNOWN = "known"
+    REPLAY = "replay"
+    ALREADY_TOUCHED = "already_touched"
+    NO_USERNAME = "no_username"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The record after an intent; `claim` is None when it is somebody else's turn or nothing can be sent now.
+
+    `wait` is how long until the budget has a slot, `lock` the key's, `now` the store's clock.
+    """
+
+    verdict: Verdict
+    record: Record
+    claim: Claim | None = None
+    wait: float = 0.0
+    lock: tuple[str, float] | None = None
+    now: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What the holder of a record's lease learned.
+
+    `generation` is the newest it saw, `doubt` the doubt it started from, `gone` that `chat_id` is no longer in the CRM.
+    `lands_until` is set when a write was sent: the store's time until which it may still land, for the case that the
+    lease was lost meanwhile.
+    `keep` asks to go on holding the lease.
+    """
+
+    session: str
+    token: int
+    generation: int
+    observed: Observed
+    doubt: Doubt | None = None
+    chat_id: str | None = None
+    gone: bool = False
+    lands_until: float | None = None
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPage:
+    """One page of the shared scan; `rest` is how long the scan shall pause when the page could not be read.
+
+    `unsent`: the call did not go out, because its grant had become too old, and the scan goes on where it is.
+    """
+
+    scan: Scan
+    contacts: tuple[Contact, ...] = ()
+    raw: int = 0
+    total: int | None = None
+    rest: float | None = None
+    unsent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNews:
+    """What an answer said of the key: `code` None means it was accepted, else it rests for `seconds`."""
+
+    code: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything one round of calls brought, settled in one transaction; `want` asks for the next calls.
+
+    `late` are grants whose calls may have reached the CRM as late as `arrived`, on the store's clock.
+    """
+
+    record: Settlement | None = None
+    page: ScanPage | None = None
+    news: KeyNews | None = None
+    unused: tuple[float, ...] = ()
+    want: int = 0
+    late: tuple[float, ...] = ()
+    arrived: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The record as it is after settling (None: it is not known any more), and the claim while there is more to send.
+
+    `wait` is how long until the budget has a slot, `more` how long until any record can be worked on (None: all are
+    done), `lock` the key's, `now` the store's clock.
+    """
+
+    record: Record | None = None
+    claim: Claim | None = None
+    wait: float = 0.0
+    more: float | None = None
+    lock: tuple[str, float] | None = None
+    now: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Work to do now; `wait` is how long until there can be more (None: nothing is unfinished)."""
+
+    claims: tuple[Claim, ...] = ()
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The shared state of one API key: its budget, the one scan, and when somebody last went first for his age."""
+
+    budget: Budget = field(default_factory=Budget)
+    scan: Scan | None = None
+    scan_until: float = 0.0
+    scan_due: float = 0.0
+    scan_failures: int = 0
+    scans: int = 0
+    wide: tuple[float, float] = (-1e9, -1e9)
+    aged_at: float = -1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger: an intent or an outcome. `at` is Unix time."""
+
+    id: int
+    session: str
+    kind: str
+    key: str | None
+    stage: str | None
+    generation: int
+    who: str
+    at: float
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+
+class SyncStore(Protocol):
+    """What syncing needs. Every verb is one transaction and one round trip; all raise `StoreError` only."""
+
+    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+        """Log the intent; if it is new, raise the generation and what the stage desires; claim the record if free."""
+        ...
+
+    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+        """Take the most urgent due records that the budget has calls for."""
+        ...
+
+    async def settle(self, terms: Terms, report: Report) -> Settled:
+        """Fold a round in; the record comes back, and the claim while the lease stays ours and calls are granted."""
+        ...
+
+    async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
+        """Note an own write that went past the plan, when the chat is known."""
+        ...
+
+    async def get(self, session: str) -> Record | None:
+        """The record of a session."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what the store opened."""
+        ...
+
+
+class CareStore(Protocol):
+    """What looking after a store needs."""
+
+    async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
+        """The newest entries of a session, oldest first."""
+        ...
+
+    async def forget(self, session: str) -> int:
+        """Erase one customer from every table and the directory; returns the rows erased."""
+        ...
+
+    async def prune(self, older_than: float) -> int:
+        """Delete converged records, ledger entries and contacts not touched for `older_than` seconds."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """How much is there: `records`, `pending`, `overdue` (ten minutes late), `ledger`, `directory`."""
+        ...
+
+    async def check(self) -> None:
+        """Raise a `StoreError` with the cure unless tables, functions and rights are as they must be."""
+        ...
+
+
+class Store(SyncStore, CareStore, Protocol):
+    """Both."""

@@ -1,0 +1,32 @@
+"""What no database holds as text is taken out before it gets there."""
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def clean(value: T) -> T:
+    """The same value, with all text in it, however deep, without NUL and without halves of surrogate pairs.
+
+    Chats can bring both, and neither may stop the sync of all others. Anything that is no text stays what it is, and
+    what needs no cleaning comes back itself: that is nearly everything, in every transaction.
+    """
+    cleaned: Any = value
+    if isinstance(value, str):
+        # Text of enums is fine, and stays an enum.
+        if type(value) is str and not (value.isascii() and value.isprintable()):
+            cleaned = value.replace("\0", "").encode("utf-8", "replace").decode()
+    elif isinstance(value, dict):
+        cleaned = {name: clean(one) for name, one in value.items()}
+    elif isinstance(value, list | tuple):
+        cleaned = type(value)(clean(one) for one in value)
+    elif (names := getattr(type(value), "__dataclass_fields__", None)) and not isinstance(value, type):
+        dirty = {name: one for name in names if (one := clean(old := getattr(value, name))) is not old and one != old}
+        cleaned = replace(cleaned, **dirty) if dirty else value
+    return cleaned  # type: ignore[no-any-return]
+
+
+def clean_text(text: str) -> str:
+    """`text` fit for UTF-8 and for Postgres: no lone surrogates, no NUL."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()

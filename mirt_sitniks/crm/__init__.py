@@ -1,0 +1,1 @@
+"""The vendor: calls, what their answers mean, and the client that sends them."""

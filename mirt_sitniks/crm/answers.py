@@ -1,0 +1,262 @@
+"""What an answer of Sitniks means: bytes become a value or a `CrmError`, and nothing else, whatever came.
+
+The vendor's contract leaves much open, so answers are read tolerantly: what an object lacks is None, and one unreadable
+object in a page costs that object alone. No message carries text that came from the CRM."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar, cast
+
+from mirt_sitniks.core.chats import Chat, normalise_username
+from mirt_sitniks.core.managers import Manager
+from mirt_sitniks.core.text import clean_text
+from mirt_sitniks.crm.calls import (
+    _RIGHTS,
+    Expects,
+    GetChat,
+    ListChats,
+    ListManagers,
+    Page,
+    SetStatus,
+    UpdateChat,
+    _id,
+    format_time,
+    is_write,
+)
+from mirt_sitniks.errors import (
+    BadResponse,
+    CallTimeout,
+    CrmError,
+    Forbidden,
+    NotFound,
+    PlanRequired,
+    RateLimited,
+    Refused,
+    Unauthorized,
+    Unavailable,
+)
+
+T = TypeVar("T")
+DEFAULT_REST = 60.0
+MIN_REST, MAX_REST = 1.0, 600.0
+
+# A proxy in front gave up on these, so the CRM itself may still carry the write out (520 and 524 are Cloudflare's).
+_MAY_HAVE_APPLIED = frozenset({502, 504, 520, 524})
+_TOO_FAST = re.compile(rb"too[\s_-]*fast|too[\s_-]*many[\s_-]*requests|rate[\s_-]*limit", re.IGNORECASE)
+_UNREADABLE = object()
+
+
+def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> T:
+    """The value that an answer to `call` carries; raises a `CrmError` subclass, and nothing else, for any bytes.
+
+    `headers` are found in any letter case. `now` is what a `Retry-After` date is measured against. A write is confirmed
+    by 2xx alone, also with no body; only HTML there (a login or error page of something in between) is `BadResponse`
+    with `unsure`. A read must bring JSON of its shape. A page that refuses (4xx) is no word of the CRM's, so it is
+    `Unavailable`; only of a 408, a 429 and a list's 404 the status says enough.
+    """
+    write = is_write(call)
+    if not 200 <= status <= 299:
+        raise _error(call, status, headers, body, now)
+    # Servers label an empty answer text/html by default: that is no page.
+    html = bool(body.strip()) and _is_page(headers, body)
+    if write and html:
+        raise _bad_response(call, status, "a page (HTML) instead of data", unsure=True)
+    document = _parse(body)
+    if document is _UNREADABLE and not write:
+        raise _bad_response(call, status, "a page (HTML) instead of data" if html else "no readable JSON")
+    value = _read(call, document)
+    if value is _UNREADABLE:
+        raise _bad_response(call, status, "JSON of another shape")
+    return cast(T, value)
+
+
+def _read(call: object, document: object) -> object:
+    match call:
+        case ListChats():
+            return _page(document, _chat)
+        case ListManagers():
+            return _page(document, _manager)
+        case GetChat(chat_id):
+            return _own_chat(document, chat_id) or _UNREADABLE
+        case SetStatus(chat_id) | UpdateChat(chat_id):
+            return _own_chat(document, chat_id)
+    return _UNREADABLE
+
+
+def _own_chat(document: object, chat_id: str) -> Chat | None:
+    """The chat that was asked for; another chat's values must never count as confirmed for this one."""
+    inner = document.get("data") if isinstance(document, dict) and "id" not in document else document
+    chat = _chat(inner)
+    return chat if chat is not None and chat.id.casefold() == chat_id.strip().casefold() else None
+
+
+def _page(document: object, read: Callable[[object], T | None]) -> object:
+    data = document.get("data") if isinstance(document, dict) else document
+    if not isinstance(data, list):
+        return _UNREADABLE
+    total = _int(document.get("count")) if isinstance(document, dict) else None
+    items = tuple(item for item in map(read, data) if item is not None)
+    return Page(items=items, total=total, raw=len(data))
+
+
+def _chat(value: object) -> Chat | None:
+    if not isinstance(value, dict) or (chat_id := _id(value.get("id"))) is None:
+        return None
+    status = value.get("status")
+    named = _text(status.get("title")) or _text(status.get("name")) if isinstance(status, dict) else _text(status)
+    return Chat(
+        id=chat_id,
+        nickname=normalise_username(value.get("userNickName")),
+        source=_text(value.get("initialSource")),
+        user_id=_id(value.get("userId")),
+        status=named,
+        manager_id=_int(value.get("assignedManagerId"), least=1),
+        manager_name=_text(value.get("assignedManagerName")),
+        last_message_at=_time(value.get("lastMessageCreatedAt")),
+    )
+
+
+def _manager(value: object) -> Manager | None:
+    if not isinstance(value, dict) or (manager_id := _int(value.get("id"), least=1)) is None:
+        return None
+    user = value.get("user")
+    name = _text(user.get("fullname")) if isinstance(user, dict) else _text(user)
+    return Manager(manager_id, name or _text(value.get("fullname")) or _text(value.get("name")) or "")
+
+
+def _parse(body: bytes) -> object:
+    """The JSON in `body`, or `_UNREADABLE`: bad bytes and syntax, nesting bombs, numbers too long for Python."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return _UNREADABLE
+
+
+def _text(value: object) -> str | None:
+    return clean_text(value).strip() or None if isinstance(value, str) else None
+
+
+def _int(value: object, least: int = 0) -> int | None:
+    """A number from `least` to what a bigint holds, also as digits in text or as 17.0; else None."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,19}\s*", value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63:
+        return value
+    return None
+
+
+def _time(value: object) -> str | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        return format_time(datetime.fromisoformat(value.strip()))
+    except (ValueError, OverflowError):
+        return None
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds from a `Retry-After` (seconds or an HTTP date), held to 1-600; None when it is missing or rubbish."""
+    text = (value or "").strip()
+    if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text):
+        return min(max(float(text), MIN_REST), MAX_REST)
+    try:
+        moment = parsedate_to_datetime(text)
+        seconds = (_aware(moment) - _aware(now)).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return min(max(seconds, MIN_REST), MAX_REST)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    return next((value for key, value in headers.items() if key.lower() == name), None)
+
+
+def _is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether this is HTML, by its beginning or by its name."""
+    start = body.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return start.startswith(b"<") or "html" in (_header(headers, "content-type") or "").lower()
+
+
+def _bad_response(call: object, status: int, what: str, *, unsure: bool = False) -> BadResponse:
+    said = f"Sitniks answered {status} to {type(call).__name__} with {what}"
+    return BadResponse(f"{said}; check that SNITKIX_API_URL is the address of the CRM.", status=status, unsure=unsure)
+
+
+_MEANINGS: Mapping[int, tuple[type[CrmError], str]] = {
+    401: (Unauthorized, "the key is refused; put a valid one into SNITKIX_API_KEY."),
+    403: (PlanRequired, "the account's plan has no Open API; upgrade to a plan that has it, or check SNITKIX_API_KEY."),
+    404: (
+        NotFound,
+        "the chat is not there (deleted, or SNITKIX_API_URL and SNITKIX_API_KEY belong to another account).",
+    ),
+    408: (CallTimeout, "the request took too long; raise SITNIKS_TIMEOUT if this lasts."),
+}
+
+
+def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> CrmError:
+    """What a status other than 2xx means. The body is only searched for the words of a rate limit, never quoted."""
+    write, said = is_write(call), f"Sitniks answered {status} to {type(call).__name__}"
+    hint = _header(headers, "retry-after")
+    rest = retry_after(hint, now)
+    if status == 429 or (status == 503 and _TOO_FAST.search(body + b"\n" + (hint or "").encode("utf-8", "replace"))):
+        return RateLimited(
+            f"{said}: too many calls for this key; lower SITNIKS_RATE_LIMIT, or find what else uses SNITKIX_API_KEY.",
+            status=status,
+            retry_after=DEFAULT_REST if rest is None else rest,
+        )
+    if status == 404 and isinstance(call, ListChats | ListManagers):
+        # A list always exists: this is a wrong address, and must not read as "the chat is gone".
+        return _bad_response(call, status, "no such page")
+    # Also by its name alone: a page may break off, or come packed in a way that was not asked for.
+    if 400 <= status <= 499 and status != 408 and _is_page(headers, body):
+        return Unavailable(
+            f"{said} with a page (HTML), which is not the CRM's own answer: something in between is in the way; it is "
+            "tried again, check SNITKIX_API_URL, proxy and firewall if this lasts.",
+            status=status,
+            retry_after=rest,
+        )
+    if status in _MEANINGS:
+        kind, meaning = _MEANINGS[status]
+        return kind(f"{said}: {meaning}", status=status, retry_after=rest, unsure=write and status == 408)
+    if 400 <= status <= 499:
+        return _refused(call, status, said)
+    if 500 <= status <= 599:
+        return Unavailable(
+            f"{said}: the CRM is in trouble; it is tried again, check SNITKIX_API_URL if this lasts.",
+            status=status,
+            retry_after=rest,
+            unsure=write and status in _MAY_HAVE_APPLIED,
+        )
+    if 300 <= status <= 399:
+        return _bad_response(call, status, "a redirect, and redirects are not followed")
+    return _bad_response(call, status, "a status that means nothing here", unsure=write)
+
+
+def forbidden(call: object, status: int | None) -> Forbidden:
+    """What a 401 or 403 of `call` means while the key is accepted for other calls."""
+    cure = "give it this right in Sitniks, or put one that has it into SNITKIX_API_KEY."
+    if isinstance(call, ListManagers):
+        cure = f"set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID, or {cure}"
+    what = _RIGHTS.get(type(call), f"make the call {type(call).__name__}")
+    return Forbidden(
+        f"Sitniks answered {status} to {type(call).__name__}: this key may not {what}; {cure}", status=status
+    )
+
+
+def _refused(call: object, status: int, said: str) -> Refused:
+    if status in (400, 422) and isinstance(call, SetStatus):
+        cure = f"the account has no status {call.status[:80]!r}; add it in Sitniks or correct SITNIKS_STATUS_*."
+        return Refused(f"{said}: {cure}", status=status, code="unknown_status")
+    if status in (400, 422) and isinstance(call, UpdateChat):
+        cure = f"no manager {call.manager_id}; correct SITNIKS_AI_MANAGER_ID or SITNIKS_HUMAN_MANAGER_ID."
+        return Refused(f"{said}: {cure}", status=status, code="manager_not_found")
+    return Refused(f"{said}: check SNITKIX_API_URL, and update this package if the API has changed.", status=status)

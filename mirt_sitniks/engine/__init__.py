@@ -1,0 +1,1 @@
+"""What runs: the I/O thread, drives, the worker."""

@@ -1,0 +1,195 @@
+"""What a sync reads from a host's state, whatever its shape: pure, and deaf to everything it does not know."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+from uuid import UUID
+
+from mirt_sitniks.core.stages import Stage, parse_stage
+from mirt_sitniks.graph.turn import turn_of
+
+READ_KEYS = (
+    "session_id",
+    "instagram_username",
+    "telegram_username",
+    "user_nickname",
+    "escalation_reason",
+    "stage",
+    "metadata",
+    "messages",
+    "step_number",
+    "sitniks",
+)
+"""The keys of graph state that a sync looks at."""
+
+Decision = Stage | Literal["unknown_stage"] | None
+"""What to do at a sync: report this stage, report that the stage is unknown, or go past."""
+
+_HUMAN = frozenset({"human", "user", "humanmessage", "humanmessagechunk"})
+_ASSISTANT = frozenset({"ai", "assistant", "aimessage", "aimessagechunk"})
+_RECORDED = frozenset({"synced", "queued", "partial", "held", "failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one sync needs to know of the host's state; every text is non-empty or None.
+
+    `chat_id` and `first_touch` come from the thread's last sync. `turn` names the event (see `intent`).
+    """
+
+    session: str | None = None
+    instagram_username: str | None = None
+    telegram_username: str | None = None
+    reason: str | None = None
+    chat_id: str | None = None
+    first_touch: bool = False
+    turn: str | None = None
+
+
+def read(state: object, *, thread_id: object = None, checkpoint_ns: object = None) -> Reading:
+    """Read a dict, dataclass or Pydantic state; a value of a wrong shape counts as absent, nothing raises.
+
+    `thread_id` and `checkpoint_ns` are those of the run's `configurable`: the last resort for session and turn.
+    """
+    metadata = _value(state, "metadata")
+    last = _value(state, "sitniks")
+    return Reading(
+        session=_first(_value(state, "session_id"), _value(metadata, "session_id"), thread_id),
+        instagram_username=_first(_value(state, "instagram_username"), _value(metadata, "instagram_username")),
+        telegram_username=_first(
+            _value(state, "telegram_username"),
+            _value(state, "user_nickname"),
+            _value(metadata, "telegram_username"),
+            _value(metadata, "user_nickname"),
+        ),
+        reason=_text(_value(state, "escalation_reason")),
+        chat_id=_text(_value(last, "chat_id")),
+        first_touch=_value(last, "first_touch") is True,
+        turn=_turn(_value(metadata, "message_id"), _messages(state), _text(checkpoint_ns)),
+    )
+
+
+def stage_in(state: object) -> object:
+    """The stage that the state itself asks for: `stage`, else `metadata.stage`; unread, None if there is none."""
+    for holder in (state, _value(state, "metadata")):
+        asked = _value(holder, "stage")
+        if not _is_blank(asked):
+            return asked
+    return None
+
+
+def decide(state: object, asked: object) -> Decision:
+    """Whether `asked` (a stage, its name, None or nonsense) is to be synced now.
+
+    None and blank text go past, and so does a first touch of a conversation that is already under way.
+    """
+    if _is_blank(asked):
+        return None
+    stage = parse_stage(asked)
+    if stage is None:
+        return "unknown_stage"
+    return None if stage is Stage.FIRST_TOUCH and is_under_way(state) else stage
+
+
+def is_under_way(state: object) -> bool:
+    """Whether the first touch of this conversation lies behind.
+
+    True when one was recorded, or a later stage: a person who has taken over keeps the chat. False when it could not be
+    recorded for want of a user name that is there now. Else the messages tell, if there are any: the assistant spoke
+    before the customer's latest message. Else `step_number` does, when it is above 2: the host counts the first turn as
+    1 or 2. With none of them the answer is False, and the store knows better.
+    """
+    last = _value(state, "sitniks")
+    if _value(last, "first_touch") is True:
+        return True
+    stage, reason = parse_stage(_value(last, "stage")), _value(last, "reason")
+    if stage and stage is not Stage.FIRST_TOUCH and _value(last, "outcome") in _RECORDED:
+        return True
+    if stage is Stage.FIRST_TOUCH and reason == "no_username":
+        names = read(state)
+        return not (names.instagram_username or names.telegram_username)
+    roles = [_role(message) for message in _messages(state)]
+    if "human" in roles:
+        latest = len(roles) - 1 - roles[::-1].index("human")
+        return "assistant" in roles[:latest]
+    if "assistant" in roles:
+        return True
+    step = _value(state, "step_number")
+    return isinstance(step, int | float) and step > 2
+
+
+def _turn(message_id: object, messages: Sequence[object], checkpoint_ns: str | None) -> str | None:
+    humans = [(place, message) for place, message in enumerate(messages) if _role(message) == "human"]
+    place, latest = humans[-1] if humans else (None, None)
+    return turn_of(
+        message_id=_text(message_id),
+        human_id=_text(_value(latest, "id")),
+        human_place=place,
+        human_text=_content(latest),
+        checkpoint_ns=checkpoint_ns,
+    )
+
+
+def _messages(state: object) -> Sequence[object]:
+    messages = _value(state, "messages")
+    return messages if isinstance(messages, list | tuple) else ()
+
+
+def _role(message: object) -> str | None:
+    """`human`, `assistant` or None, for every form of message that LangChain takes."""
+    if isinstance(message, str):
+        return "human"
+    if isinstance(message, list | tuple):
+        kind = message[0] if len(message) == 2 else None
+    else:
+        kinds = _value(message, "type"), _value(message, "role")
+        kind = next((one for one in kinds if isinstance(one, str) and one), None)
+    name = kind.lower() if isinstance(kind, str) else None
+    return "human" if name in _HUMAN else "assistant" if name in _ASSISTANT else None
+
+
+def _content(message: object) -> str:
+    content = message
+    if isinstance(message, list | tuple):
+        content = message[1] if len(message) == 2 else None
+    elif not isinstance(message, str):
+        content = _value(message, "content")
+    if isinstance(content, str):
+        return content
+    try:
+        return json.dumps(content, sort_keys=True, default=str)
+    except Exception:
+        # Whatever a host puts into a message may do anything when it is asked for its text.
+        return ""
+
+
+def _value(holder: object, key: str) -> Any:
+    """`holder[key]` of a mapping, else its attribute; None when there is none, or when asking raises."""
+    try:
+        return holder.get(key) if isinstance(holder, Mapping) else getattr(holder, key, None)
+    except Exception:
+        # A host's own mapping or property may do anything; a sync is no reason to let it break a reply.
+        return None
+
+
+def _first(*values: object) -> str | None:
+    return next((text for text in map(_text, values) if text), None)
+
+
+def _text(value: object) -> str | None:
+    """An id or a name as stripped text, numbers and UUIDs included; without what no store can hold."""
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, bool) or not isinstance(value, str | int | UUID):
+        return None
+    try:
+        text = str(value)
+    except ValueError:  # CPython prints no integer of more than 4,300 digits.
+        return None
+    return text.replace("\x00", "").encode("utf-8", "ignore").decode().strip() or None
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())

@@ -1,0 +1,210 @@
+"""The door into a host's graph: one node, put behind another, that keeps the CRM in step with the conversation."""
+
+import inspect
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from langchain_core.runnables import RunnableConfig, ensure_config
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import CachePolicy
+from typing_extensions import TypedDict
+
+from mirt_sitniks.graph.node import Choose, SyncNode, SyncService, Values, chooser
+from mirt_sitniks.graph.reading import READ_KEYS
+from mirt_sitniks.graph.state import SitniksState, SitniksValue
+from mirt_sitniks.graph.wiring import (
+    StageChoice,
+    check_builder,
+    check_service,
+    check_then,
+    checked_name,
+    checked_sources,
+    checked_stage,
+    returned,
+)
+
+__all__ = ["SitniksState", "SitniksValue", "add_subgraph", "build_subgraph"]
+
+Route = Callable[[Any], Any]
+BuilderT = TypeVar("BuilderT", bound=StateGraph[Any, Any, Any, Any])
+
+# `TypedDict` as a function, for keys that are known only when a host's graph is built.
+_typed_dict: Any = TypedDict
+
+
+class _NoCache(CachePolicy[Any]):
+    """Keeps a host's default cache policy off our node: not None, so no default applies, and false, so nothing caches.
+
+    A version that would use it all the same finds a key that never comes again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(key_func=lambda *_, **__: uuid.uuid4().hex, ttl=1)
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def build_subgraph(
+    service: SyncService, *, stage: StageChoice = None, name: str = "sitniks_sync"
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Compile the sync as a graph of its own, for a host that puts it into its graph by hand.
+
+    It reads the keys that a sync knows (`session_id`, `metadata`, `messages` ...) and writes `sitniks` alone. A `stage`
+    function gets those keys as a dict. In a host whose state does not declare `sitniks` (see `SitniksState`) what it
+    writes is dropped: `add_subgraph` has no such condition. It keeps no checkpoints of its own, alone or embedded, and
+    runs under every `durability`.
+    """
+    check_service(service)
+    choose = chooser(checked_stage(stage), dict)
+
+    def due(values: Values) -> str:
+        return END if choose(values) is None else "sync"
+
+    reads = _typed_dict("SitniksReads", {**dict.fromkeys(READ_KEYS, Any), "sitniks": SitniksValue}, total=False)
+    # A subgraph returns every key of its output schema, also those that it only read, and a host's reducer would count
+    # them twice: ours names our own key alone.
+    graph = StateGraph[Any, Any, Any, Any](reads, output_schema=SitniksState)
+    graph.add_node("sync", SyncNode(service, choose))
+    graph.add_conditional_edges(START, due, ["sync", END])
+    graph.add_edge("sync", END)
+    compiled = graph.compile(checkpointer=False, name=name)
+    compiled.__class__ = _Unsaved
+    return compiled
+
+
+class _Unsaved(CompiledStateGraph[Any, Any, Any, Any]):
+    """A graph without checkpoints that runs under every `durability`; all doors of a graph lead through these two.
+
+    Under "sync" LangGraph waits for a checkpoint, which here is none, and fails; said to the graph itself, any mode is
+    warned about. Neither means anything to it.
+    """
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
+        more.pop("durability", None)
+        return super().stream(input, _not_waiting(config), **more)
+
+    def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
+        more.pop("durability", None)
+        return super().astream(input, _not_waiting(config), **more)
+
+
+def _not_waiting(config: RunnableConfig | None) -> RunnableConfig | None:
+    """The config of a run with its host's durability set to "async"; all else is as it was.
+
+    The host's own reaches it in the config, or, when a node calls it without one, in the context; under a key of
+    LangGraph's, known by how it ends.
+    """
+    inherited = ensure_config()["configurable"]
+    given = (config or {}).get("configurable") or inherited
+    modes = {key: "async" for key in (*inherited, *given) if key.endswith("durability")}
+    return {**(config or {}), "configurable": {**given, **modes}} if modes else config
+
+
+def add_subgraph(
+    builder: BuilderT,
+    *,
+    service: SyncService,
+    after: str | Iterable[str] | None,
+    stage: StageChoice = None,
+    then: str | Route | None = None,
+    name: str | None = None,
+) -> BuilderT:
+    """Put a sync, one node, behind the node `after` of a host's graph, and return the builder.
+
+    `after` is a node's name, several names, or None for a host that routes to `name` itself. `stage` is a stage, a
+    function of the host's state that returns one (None: go past), or None: the state's own `stage` or `metadata.stage`.
+    `then` is where the graph goes on, from the sync and past it: a node's name (it may be added later), END, a function
+    of the host's state that returns either, or None: the host wires what follows `name` (a route function that it puts
+    there has to annotate its state). `name` is `sitniks_sync_<after>` unless given; several names in `after`, or none,
+    need it.
+
+    Both functions get the state as the host declared it. What became of the sync is under `sitniks` in the state, also
+    of a host that never declared the key; the graph's output shows it when it did (`SitniksState`). What goes wrong
+    inside is told there and logged, never raised. Wiring that cannot work raises `ConfigError`, here.
+    """
+    host = _Host(builder)
+    check_service(service)
+    sources = checked_sources(builder, after)
+    name = checked_name(builder, name, after)
+    check_then(then, name)
+    choose = chooser(checked_stage(stage), host.view)
+
+    # The node itself: a graph in its place would cost three times as much, and hide its events from most listeners.
+    builder.add_node(name, SyncNode(service, choose), input_schema=host.reads, cache_policy=_NoCache())
+    past, onward = _routes(name, choose, then, host)
+    goals = _goals(then)
+    for source in sources:
+        if then is None:
+            builder.add_edge(source, name)
+        else:
+            builder.add_conditional_edges(source, past, [name, *goals] if goals else None)
+    if isinstance(then, str):
+        builder.add_edge(name, then)
+    elif then is not None:
+        builder.add_conditional_edges(name, onward, goals or None)
+    return builder
+
+
+class _Host:
+    """What the wiring needs to know of a host's state.
+
+    `reads` names every key that the builder knows, typed Any so that no reducer differs, and `sitniks`.
+    """
+
+    def __init__(self, builder: StateGraph[Any, Any, Any, Any]) -> None:
+        check_builder(builder, StateGraph(SitniksState).channels["sitniks"])
+        declared = get_type_hints(builder.state_schema, include_extras=True)
+        plain = {**dict.fromkeys(builder.channels, Any), "sitniks": SitniksValue}
+        managed = {key: declared[key] for key in builder.managed if key in declared}
+        self.reads = _typed_dict("SitniksReads", plain | managed, total=False)
+        self._schema: Any = builder.state_schema
+        self._fields = None if issubclass(builder.state_schema, dict) else frozenset(declared)
+
+    def view(self, values: Values) -> Any:
+        """Channel values in the form that the host declared: a dict, or its dataclass or Pydantic model."""
+        if self._fields is None:
+            return dict(values)
+        return self._schema(**{key: value for key, value in values.items() if key in self._fields})
+
+
+def _routes(name: str, choose: Choose, then: str | Route | None, host: _Host) -> tuple[Route, Route]:
+    """The edge that leads to the sync or past it, and the edge behind the sync.
+
+    Both are annotated with the host's keys: without it LangGraph shows them what their source node reads.
+    """
+    past: Route
+    onward: Route
+    if inspect.iscoroutinefunction(then):
+        follow: Callable[[Any], Awaitable[Any]] = then
+
+        async def onward_async(values: Values) -> Any:
+            return await follow(host.view(values))
+
+        async def past_async(values: Values) -> Any:
+            return await onward_async(values) if choose(values) is None else name
+
+        past, onward = past_async, onward_async
+    else:
+
+        def onward_sync(values: Values) -> Any:
+            return then(host.view(values)) if callable(then) else then
+
+        def past_sync(values: Values) -> Any:
+            return onward_sync(values) if choose(values) is None else name
+
+        past, onward = past_sync, onward_sync
+    for route, title in ((past, f"{name}_due"), (onward, f"{name}_then")):
+        route.__name__ = title
+        route.__annotations__ = {"values": host.reads}
+    return past, onward
+
+
+def _goals(then: str | Route | None) -> list[str]:
+    """Where `then` may lead, for drawings: itself, or what a function's `-> Literal[...]` promises; else empty."""
+    if isinstance(then, str):
+        return [then]
+    promised = returned(then) if then is not None else None
+    return list(get_args(promised)) if get_origin(promised) is Literal else []

@@ -1,0 +1,144 @@
+"""Wiring that cannot work, refused when a graph is built: every message names the value and ends with the cure."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, get_args, get_origin, get_type_hints
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command
+
+from mirt_sitniks.core.stages import Stage, parse_stage
+from mirt_sitniks.errors import ConfigError
+
+Builder = StateGraph[Any, Any, Any, Any]
+StageChoice = Stage | str | Callable[[Any], Stage | str | None] | None
+
+
+def check_builder(builder: object, ours: object) -> None:
+    """A StateGraph whose state has keys; its key `sitniks`, if there is one, must be the channel `ours`."""
+    if not isinstance(builder, StateGraph):
+        raise ConfigError(f"builder is a {type(builder).__name__}: pass the StateGraph itself, before its compile().")
+    if "__root__" in builder.channels:
+        raise ConfigError(
+            f"The state {builder.state_schema!r} has no keys: use a TypedDict, a dataclass or a Pydantic model."
+        )
+    theirs = builder.channels.get("sitniks", ours)
+    # To LangGraph, channels that are reduced by two different lambdas are equal.
+    same = theirs == ours and getattr(theirs, "operator", None) is getattr(ours, "operator", None)
+    if not same or "sitniks" in builder.managed:
+        raise ConfigError(
+            "The state's key `sitniks` is not what a sync writes: inherit SitniksState, declare it as "
+            "`sitniks: mirt_sitniks.graph.SitniksValue`, or rename the host's own key."
+        )
+
+
+def check_service(service: object) -> None:
+    """Something with the verbs of `SitniksChatService` that a node calls."""
+    verbs = all(callable(getattr(service, verb, None)) for verb in ("sync", "sync_blocking", "skip"))
+    if isinstance(service, type) or not verbs:
+        what = f"the class {service.__name__}" if isinstance(service, type) else f"a {type(service).__name__}"
+        raise ConfigError(f"service is {what}: pass get_sitniks_chat_service() or a SitniksChatService().")
+
+
+def checked_stage(stage: StageChoice) -> Stage | Callable[[Any], object] | None:
+    """A fixed stage as such, a function of the state or None as they are."""
+    if stage is None or isinstance(stage, Stage):
+        return stage
+    if isinstance(stage, str):
+        known = parse_stage(stage)
+        if known is None:
+            raise ConfigError(f"stage={stage!r} is unknown: use one of {', '.join(Stage)}.")
+        return known
+    if not callable(stage) or isinstance(stage, type):
+        raise ConfigError(f"stage is {stage!r}: use one of {', '.join(Stage)}, a function of the state, or None.")
+    if inspect.iscoroutinefunction(stage):
+        raise ConfigError("stage is an async function, but edges ask it also under invoke(): use a plain function.")
+    _check_function("stage", stage)
+    return stage
+
+
+def check_then(then: object, name: str) -> None:
+    """A goal, or a function of the state."""
+    if isinstance(then, str):
+        if then in ("", START, name):
+            raise ConfigError(f"then={then!r} leads nowhere: name the node that follows {name!r}, or END.")
+    elif then is not None:
+        if not callable(then) or isinstance(then, type):
+            raise ConfigError(f"then is {then!r}: use a node's name, END, a function of the state, or None.")
+        _check_function("then", then)
+
+
+def checked_sources(builder: Builder, after: str | Iterable[str] | None) -> list[str]:
+    """The nodes of `after`, each there, named once, and with no other way out."""
+    if not isinstance(after, Iterable | None):
+        raise ConfigError(f"after is {after!r}: name a node of the builder, a list of them, or pass None.")
+    sources = [] if after is None else [after] if isinstance(after, str) else list(after)
+    if after is not None and not sources:
+        raise ConfigError("after is empty: name at least one node, or pass None and route to `name` yourself.")
+    starts = {start for start, _ in builder.edges} | {start for many, _ in builder.waiting_edges for start in many}
+    for source in sources:
+        if source == START:
+            raise ConfigError("after is START: pass after=None with a name, and add_edge(START, name).")
+        if source not in builder.nodes:
+            known = ", ".join(builder.nodes) or "none yet"
+            raise ConfigError(f"after={source!r} is not among the builder's nodes ({known}): add it first.")
+        if sources.count(source) > 1:
+            raise ConfigError(f"after names {source!r} twice: name it once.")
+        if source in starts or builder.branches.get(source):
+            raise ConfigError(
+                f"after={source!r} already has an edge and would route twice: remove it, and name its goal as `then` "
+                "(a node has one sync; its stage may be a function)."
+            )
+        if _routes_by_command(builder, source):
+            raise ConfigError(
+                f"after={source!r} routes by Command and would route twice: pass after=None with a name, and goto that."
+            )
+    return sources
+
+
+def checked_name(builder: Builder, name: str | None, after: str | Iterable[str] | None) -> str:
+    """The name of the sync's node, new to the builder."""
+    if name is None:
+        if not isinstance(after, str):
+            raise ConfigError("name is missing: with several nodes in `after`, or none, give the sync a name.")
+        name = f"sitniks_sync_{after}"
+    if not isinstance(name, str) or not name or name in (START, END) or "|" in name or ":" in name:
+        raise ConfigError(f"name={name!r} cannot name a node: use text without '|' and ':'.")
+    if name in builder.nodes:
+        raise ConfigError(f"name={name!r} is already a node of the builder: give this sync another name.")
+    return name
+
+
+def returned(function: object) -> Any:
+    """What a function, or an object's `__call__`, is annotated to return; None when that cannot be read."""
+    while isinstance(function, partial):
+        function = function.func
+    for target in (function, getattr(function, "__call__", None)):  # noqa: B004
+        try:
+            hints = get_type_hints(target)
+        except (NameError, TypeError, AttributeError):
+            continue
+        if "return" in hints:
+            return hints["return"]
+    return None
+
+
+def _check_function(argument: str, function: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        raise ConfigError(f"{argument} gets the state alone: give {function!r} one parameter.") from None
+    except ValueError:
+        pass  # A builtin without a signature shows when it is called.
+
+
+def _routes_by_command(builder: Builder, source: str) -> bool:
+    spec = builder.nodes[source]
+    if spec.ends:
+        return True
+    # LangGraph itself overlooks `dict | Command[...]` and a Command without its goals.
+    promised = [returned(getattr(spec.runnable, attribute, None)) for attribute in ("func", "afunc")]
+    return any(
+        Command in (hint, get_origin(hint)) for annotation in promised for hint in (annotation, *get_args(annotation))
+    )
