@@ -6,7 +6,7 @@ class SitniksError(Exception):
 
     `code` is one of the error codes that `SyncResult.error` shows. `status` is the HTTP status, if there was an answer.
     `retryable`: the same call may succeed later. `retry_after`: seconds to wait, when the other side named them.
-    `unsure`: a write may have been applied although no good answer came.
+    `unconfirmed`: a write may have been applied although no good answer came.
     """
 
     code = "unavailable"
@@ -20,7 +20,7 @@ class SitniksError(Exception):
         status: int | None = None,
         retryable: bool | None = None,
         retry_after: float | None = None,
-        unsure: bool = False,
+        unconfirmed: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -28,7 +28,7 @@ class SitniksError(Exception):
         self.status = status
         self.retryable = self.retryable if retryable is None else retryable
         self.retry_after = retry_after
-        self.unsure = unsure
+        self.unconfirmed = unconfirmed
 
 
 class ConfigError(SitniksError, ValueError):
@@ -74,7 +74,7 @@ class RateLimited(CrmError):
 
 
 class CallTimeout(CrmError):
-    """No answer within the timeout; a write may have been applied when `unsure` is set."""
+    """No answer within the timeout; a write may have been applied when `unconfirmed` is set."""
 
     code = "timeout"
     retryable = True

@@ -28,7 +28,7 @@ from mirt_sitniks.engine.life import Life
 from mirt_sitniks.engine.runtime import Runtime, open_store
 from mirt_sitniks.engine.worker import SWEEP
 from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
-from mirt_sitniks.log import tell
+from mirt_sitniks.log import log
 from mirt_sitniks.process.forks import at_fork, held_off
 from mirt_sitniks.process.off_loop import off_loop
 from mirt_sitniks.settings import SitniksSettings
@@ -72,7 +72,7 @@ class SitniksChatService:
         self._life = Life()
         if not self.settings.enabled and (self.settings.api_url or self.settings.api_key.get_secret_value()):
             missing = "SNITKIX_API_KEY" if self.settings.api_url else "SNITKIX_API_URL"
-            tell(WARNING, "disabled, nothing will reach the CRM: %s is not set", missing)
+            log(WARNING, "disabled, nothing will reach the CRM: %s is not set", missing)
 
     @property
     def enabled(self) -> bool:
@@ -245,7 +245,7 @@ class SitniksChatService:
             opened = life.runtime if life.pid == os.getpid() else None
             yield life.io.submit(opened.aclose) if opened else None
         except TimeoutError:
-            tell(WARNING, "five seconds were not enough to close everything; nothing recorded is lost")
+            log(WARNING, "five seconds were not enough to close everything; nothing recorded is lost")
         finally:
             life.io.stop()
 
@@ -272,7 +272,7 @@ class SitniksChatService:
             return self.skip(known, "no_session")
         if not self.enabled:
             status, role = self.settings.statuses[known], EFFECTS[known].role
-            tell(
+            log(
                 INFO,
                 "disabled, would set status “%s”%s",
                 status,
@@ -323,14 +323,14 @@ class SitniksChatService:
 
     async def _verb(self, name: str, work: Callable[[Runtime], Coroutine[Any, Any, T]], otherwise: T) -> T:
         if not self.enabled:
-            tell(INFO, "disabled, %s does nothing", name)
+            log(INFO, "disabled, %s does nothing", name)
             return otherwise
         try:
             return await asyncio.shield(asyncio.wrap_future(self._run(work)))
         except SitniksError as error:
-            tell(WARNING, "%s failed: %s", name, error.message, code=error.code)
+            log(WARNING, "%s failed: %s", name, error.message, code=error.code)
         except Exception as error:
-            tell(ERROR, "%s failed: %s", name, type(error).__name__)
+            log(ERROR, "%s failed: %s", name, type(error).__name__)
         return otherwise
 
     def _unanswered(self, intent: Intent, error: Exception) -> SyncResult:
@@ -340,7 +340,7 @@ class SitniksChatService:
         """
         outcome, told = Outcome.QUEUED, SLOW_STORE
         if not isinstance(error, TimeoutError):
-            tell(ERROR, "a sync failed: %s", type(error).__name__, session=intent.session)
+            log(ERROR, "a sync failed: %s", type(error).__name__, session=intent.session)
             message = f"the sync failed with {type(error).__name__}: see the log"
             outcome, told = Outcome.FAILED, {"code": "unavailable", "message": message}
         return SyncResult(intent.stage, iso(time.time()), outcome, chat_id=intent.chat_id, error=told)
@@ -361,7 +361,7 @@ def get_sitniks_chat_service() -> SitniksChatService:
             try:
                 _default = SitniksChatService()
             except ConfigError as error:
-                tell(ERROR, "disabled, nothing will reach the CRM: %s", error.message)
+                log(ERROR, "disabled, nothing will reach the CRM: %s", error.message)
                 _default = SitniksChatService(SitniksSettings.model_construct(api_url=""))
         return _default
 

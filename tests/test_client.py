@@ -340,7 +340,7 @@ def test_no_usable_answer_is_an_error_and_a_write_is_unsure(respond: Respond, ki
     error = one_failure(respond, call, SHORT if kind is CallTimeout else 5.0)
     assert type(error) is kind
     assert error.retryable
-    assert error.unsure is (call is WRITE)
+    assert error.unconfirmed is (call is WRITE)
 
 
 def test_a_refused_connection_never_sent_anything() -> None:
@@ -351,13 +351,13 @@ def test_a_refused_connection_never_sent_anything() -> None:
 
     error = asyncio.run(fails(SitniksClient(f"http://127.0.0.1:{port}", KEY), WRITE))
     assert isinstance(error, Unavailable)
-    assert not error.unsure
+    assert not error.unconfirmed
     assert "ConnectError, ECONNREFUSED" in error.message
     assert "SNITKIX_API_URL" in error.message
 
 
 def test_a_failing_tls_handshake_never_sent_anything() -> None:
-    """A server that does not speak TLS: not unsure, and the reason is named."""
+    """A server that does not speak TLS: not unconfirmed, and the reason is named."""
 
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -379,12 +379,12 @@ def test_a_failing_tls_handshake_never_sent_anything() -> None:
 
     error = asyncio.run(scenario())
     assert isinstance(error, Unavailable)
-    assert not error.unsure
+    assert not error.unconfirmed
     assert "(ConnectError, " in error.message
 
 
 @pytest.mark.parametrize(
-    ("exc", "kind", "unsure"),
+    ("exc", "kind", "unconfirmed"),
     [
         (httpx.ConnectError("x"), Unavailable, False),
         (httpx.ConnectTimeout("x"), CallTimeout, False),
@@ -408,11 +408,11 @@ def test_a_failing_tls_handshake_never_sent_anything() -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_every_foreign_error_becomes_ours(exc: Exception, kind: type[CrmError], unsure: bool) -> None:
+def test_every_foreign_error_becomes_ours(exc: Exception, kind: type[CrmError], unconfirmed: bool) -> None:
     """Type and code of a foreign error are copied, its text and chain are not; only what surely never left is sure."""
-    for call, expected in ((READ, False), (WRITE, unsure)):
+    for call, expected in ((READ, False), (WRITE, unconfirmed)):
         error = asyncio.run(fails(SitniksClient("http://127.0.0.1:9", KEY, client_factory=raising(exc)), call))
-        assert (type(error), error.unsure) == (kind, expected)
+        assert (type(error), error.unconfirmed) == (kind, expected)
         assert type(exc).__name__ in error.message
         assert (error.__cause__, error.__context__) == (None, None)
 
@@ -445,7 +445,7 @@ def test_fifty_megabytes_are_not_read(call: Any) -> None:
     sent: list[int] = []
     error = one_failure(flood("200 OK", sent), call)
     assert isinstance(error, BadResponse)
-    assert error.unsure is (call is WRITE)
+    assert error.unconfirmed is (call is WRITE)
     assert sum(sent) < 20_000_000  # what the system's socket buffers swallow, not what we read
 
 
@@ -475,7 +475,7 @@ def test_a_refusal_needs_no_whole_body(cut: str) -> None:
 
     error = one_failure(respond, WRITE, 1.0 if cut == "drip" else 5.0)
     assert isinstance(error, RateLimited)
-    assert (error.retry_after, error.unsure) == (17.0, False)
+    assert (error.retry_after, error.unconfirmed) == (17.0, False)
 
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
@@ -500,7 +500,7 @@ def test_a_packed_flood_is_not_unpacked(call: Any) -> None:
     finally:
         tracemalloc.stop()
     assert isinstance(error, BadResponse)
-    assert error.unsure is (call is WRITE)
+    assert error.unconfirmed is (call is WRITE)
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", "zstd"])

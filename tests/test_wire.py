@@ -321,7 +321,7 @@ def test_a_read_needs_json_of_its_shape(call: Any, body: bytes) -> None:
     error = failure(call, body)
     assert isinstance(error, BadResponse)
     assert error.retryable
-    assert not error.unsure
+    assert not error.unconfirmed
     assert "SNITKIX_API_URL" in error.message
 
 
@@ -352,7 +352,7 @@ def test_html_does_not_confirm_a_write(call: Any, body: bytes, headers: Mapping[
     """A page of something in between is no confirmation: it may or may not have been applied."""
     error = failure(call, body, 200, headers)
     assert isinstance(error, BadResponse)
-    assert error.unsure
+    assert error.unconfirmed
 
 
 def test_an_empty_body_is_no_page_whatever_its_type_says() -> None:
@@ -392,7 +392,7 @@ def test_every_status_has_one_meaning(status: int, kind: type[CrmError], code: s
     for body in (b"", b"Forbidden", json.dumps(CAPTURED).encode()):
         error = failure(GetChat(ID), body, status)
         assert (type(error), error.code, error.retryable, error.status) == (kind, code, retryable, status)
-        assert not error.unsure
+        assert not error.unconfirmed
 
 
 @pytest.mark.parametrize("call", CALLS, ids=named)
@@ -416,7 +416,7 @@ def test_a_page_is_never_the_crms_own_refusal(call: Any, status: int, body: byte
         assert isinstance(error, Unavailable)
         assert "SNITKIX_API_URL" in error.message
     assert error.retryable
-    assert (error.status, error.unsure) == (status, False)
+    assert (error.status, error.unconfirmed) == (status, False)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(408, CallTimeout), (429, RateLimited), (503, Unavailable)])
@@ -473,7 +473,7 @@ def test_a_refused_manager_is_named_with_its_settings(status: int) -> None:
 
 @pytest.mark.parametrize("call", WRITES, ids=named)
 @pytest.mark.parametrize(
-    ("status", "unsure"),
+    ("status", "unconfirmed"),
     [
         (408, True),
         (502, True),
@@ -489,9 +489,9 @@ def test_a_refused_manager_is_named_with_its_settings(status: int) -> None:
         (302, False),
     ],
 )
-def test_a_write_is_unsure_where_something_in_between_gave_up(call: Any, status: int, unsure: bool) -> None:
+def test_a_write_is_unsure_where_something_in_between_gave_up(call: Any, status: int, unconfirmed: bool) -> None:
     """Behind a gateway's timeout the CRM may still carry the write out; a plain refusal is definite."""
-    assert failure(call, b"", status).unsure is unsure
+    assert failure(call, b"", status).unconfirmed is unconfirmed
 
 
 @pytest.mark.parametrize(
@@ -578,7 +578,7 @@ def test_any_answer_is_a_value_or_one_of_our_errors(
         assert value.message.endswith(".")
         assert re.search("SNITKIX_|SITNIKS_", value.message)
         assert value.retry_after is None or 1.0 <= value.retry_after <= 600.0
-        assert value.unsure <= calls.is_write(call)
+        assert value.unconfirmed <= calls.is_write(call)
         assert (value.__cause__, value.__context__) == (None, None)
         return
     assert 200 <= status <= 299

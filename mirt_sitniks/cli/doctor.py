@@ -13,9 +13,9 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.chats import finished
-from mirt_sitniks.core.managers import Manager, Nobody, Person, Wanted, pick
+from mirt_sitniks.core.managers import Assignee, Manager, NoManager, WantedManagers, pick
 from mirt_sitniks.core.stages import Role, Stage
-from mirt_sitniks.core.store import KeyNews, Report, Store
+from mirt_sitniks.core.store import KeyVerdict, Report, Store
 from mirt_sitniks.crm.calls import ListManagers
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.runtime import Runtime, open_store
@@ -165,9 +165,9 @@ async def _managers(settings: SitniksSettings, store: Store | None) -> tuple[Man
             if error.code not in KEY_CODES or error.status is not None:
                 raise
             managers = await _listed(settings, _memory())
-            terms = Runtime(settings, store, own_store=False, worker=False).driver.terms
+            options = Runtime(settings, store, own_store=False, worker=False).driver.options
             with suppress(StoreError):
-                await store.settle(terms, Report(news=KeyNews()))
+                await store.settle(options, Report(key_verdict=KeyVerdict()))
             return managers
     return await _listed(settings, _memory())
 
@@ -217,26 +217,26 @@ def _refused(settings: SitniksSettings, error: CrmError) -> Iterable[Finding]:
 
 def _person(role: Role, settings: SitniksSettings, managers: tuple[Manager, ...]) -> Finding:
     """Whether the AI or a live manager is known, and who it is."""
-    wanted = Wanted(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
+    wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
     name, field = ("AI manager", "ai_manager_id") if role is Role.AI else ("Live manager", "human_manager_id")
-    person, variable = pick(role, wanted, managers), VARIABLES[field][0]
+    assignee, variable = pick(role, wanted, managers), VARIABLES[field][0]
     ai = pick(Role.AI, wanted, managers)
-    if role is Role.HUMAN and isinstance(person, Nobody) and isinstance(ai, Nobody):
+    if role is Role.HUMAN and isinstance(assignee, NoManager) and isinstance(ai, NoManager):
         return Finding(name, False, "nobody, while it is not known who the AI is", f"fix the above, or set {variable}")
-    if isinstance(person, Nobody):
-        return _from_message(name, person.message)
-    if person is None or person.name is None:
+    if isinstance(assignee, NoManager):
+        return _from_message(name, assignee.message)
+    if assignee is None or assignee.name is None:
         ids = ", ".join(str(one.id) for one in managers[:20]) or "none"
         text = f"Sitniks has no manager with the id in {variable} (ids there: {ids})"
         return Finding(name, False, text, f"correct {variable} or remove it")
-    if role is Role.HUMAN and isinstance(ai, Person) and ai.id == person.id:
-        text = f"{person.name} ({person.id}) is the AI manager, so nobody would see an escalation"
+    if role is Role.HUMAN and isinstance(ai, Assignee) and ai.id == assignee.id:
+        text = f"{assignee.name} ({assignee.id}) is the AI manager, so nobody would see an escalation"
         return Finding(name, False, text, f"set {variable} to a person's id")
     if getattr(settings, field):
         how = f"by {variable}"
     else:
         how = "by name" if role is Role.AI else f"the first who is not the AI; {variable} names another"
-    return Finding(name, True, f"{person.name} ({person.id}), {how}")
+    return Finding(name, True, f"{assignee.name} ({assignee.id}), {how}")
 
 
 def _from_message(name: str, message: str) -> Finding:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from mirt_sitniks.engine.runtime import DRAIN, open_store
 from mirt_sitniks.errors import ConfigError
-from mirt_sitniks.log import PREFIX, log, tell
+from mirt_sitniks.log import PREFIX, log, logger
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 
@@ -54,31 +54,31 @@ async def _work(settings: SitniksSettings) -> int:
     service = SitniksChatService(settings, sweep=SWEEP)
     # The service opens nothing before it is used, and this is a use that drives nothing.
     await service.reconcile(0)
-    tell(logging.INFO, "worker started", pid=os.getpid(), store=settings.store_kind)
+    log(logging.INFO, "worker started", pid=os.getpid(), store=settings.store_kind)
     await told.wait()
-    tell(logging.INFO, "worker stops, what is under way may end", seconds=DRAIN)
+    log(logging.INFO, "worker stops, what is under way may end", seconds=DRAIN)
     try:
         async with asyncio.timeout(DRAIN + CLOSING):
             await service.aclose()
     except TimeoutError:
-        tell(logging.WARNING, "worker stopped without closing everything")
+        log(logging.WARNING, "worker stopped without closing everything")
         sys.stderr.flush()
         os._exit(0)
-    tell(logging.INFO, "worker stopped")
+    log(logging.INFO, "worker stopped")
     return 0
 
 
 @contextmanager
 def _logging_to(handler: logging.Handler) -> Iterator[None]:
-    before = log.level, log.propagate
+    before = logger.level, logger.propagate
     handler.setFormatter(EventFormatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.level, log.propagate = logging.INFO, False
+    logger.addHandler(handler)
+    logger.level, logger.propagate = logging.INFO, False
     try:
         yield
     finally:
-        log.level, log.propagate = before
-        log.removeHandler(handler)
+        logger.level, logger.propagate = before
+        logger.removeHandler(handler)
 
 
 class EventFormatter(logging.Formatter):

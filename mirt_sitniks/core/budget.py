@@ -97,7 +97,7 @@ def move(budget: Budget, grants: Iterable[float], at: float) -> Budget:
     return replace(budget, grants=(*left, *(at,) * moved))
 
 
-def rest(budget: Budget, now: float, code: str, seconds: float) -> Budget:
+def lock(budget: Budget, now: float, code: str, seconds: float) -> Budget:
     """Lock the key for `seconds`; a longer lock of the same kind stands."""
     until = now + seconds
     if budget.lock == code:
@@ -110,9 +110,9 @@ def welcome(budget: Budget) -> Budget:
     return replace(budget, lock=None, locked_until=0.0) if budget.lock in KEY_CODES else budget
 
 
-def wait(budget: Budget, limit: Limit, now: float) -> float:
+def slot_in(budget: Budget, limit: Limit, now: float) -> float:
     """Seconds until at least one call can be granted; 0 when one can be now."""
-    rest_left = max(0.0, budget.locked_until - now) if budget.lock else 0.0
+    locked_for = max(0.0, budget.locked_until - now) if budget.lock else 0.0
     used = sorted(at for at in budget.grants if at > now - limit.seconds)
     slot = used[len(used) - limit.calls] + limit.seconds - now if len(used) >= limit.calls else 0.0
-    return max(rest_left, slot)
+    return max(locked_for, slot)

@@ -38,7 +38,7 @@ def normalise_username(value: object) -> str | None:
 
 
 DAY = 86_400.0
-REACHES = (0.0, DAY, 30 * DAY)
+WINDOWS = (0.0, DAY, 30 * DAY)
 PAGE, PAGES = 50, 10
 FRESH = 600.0
 CLOCK_SLACK = DAY
@@ -105,39 +105,39 @@ def newest(contacts: Iterable[Contact]) -> Contact:
     return max(contacts, key=lambda contact: (contact.last_message_at or "", contact.chat_id))
 
 
-def reach_of(attempt: int) -> int:
+def window_of(attempt: int) -> int:
     """Which window search number `attempt` (from 0) uses.
 
     The look-back finds new chats, a day and 30 days find a returning customer's old one. Those are read once; after
     that only a chat that is new to the CRM can be missing, so the look-back serves again.
     """
-    return attempt if attempt < len(REACHES) else 0
+    return attempt if attempt < len(WINDOWS) else 0
 
 
 def next_scan(
     waiting: Sequence[tuple[float, int]],
     *,
     token: int,
-    wide: tuple[float, float],
+    windows_read: tuple[float, float],
     now: float,
     wall: float,
     lookback: float,
 ) -> Scan | None:
     """The scan that serves all `waiting` searches, given as (since, attempt); None when nobody waits.
 
-    `wide` holds the store's times at which a day and 30 days were last read whole: for ten minutes the directory
-    answers in their place. The end lies a day ahead, so that a slow clock here hides no chat.
+    `windows_read` holds the store's times at which a day and 30 days were last read whole: for ten minutes the
+    directory answers in their place. The end lies a day ahead, so that a slow clock here hides no chat.
     """
     if not waiting:
         return None
     since, widest = wall, 0
     for asked, attempt in waiting:
-        reach = reach_of(attempt)
-        if reach and wide[reach - 1] > now - FRESH:
-            reach = 0
-        widest = max(widest, reach)
-        since = min(since, asked - max(lookback, REACHES[reach]))
-    return Scan(token=token, since=since, until=wall + CLOCK_SLACK, reach=widest, started=now)
+        window = window_of(attempt)
+        if window and windows_read[window - 1] > now - FRESH:
+            window = 0
+        widest = max(widest, window)
+        since = min(since, asked - max(lookback, WINDOWS[window]))
+    return Scan(token=token, since=since, until=wall + CLOCK_SLACK, window=widest, started=now)
 
 
 def finished(read: int, raw: int, total: int | None) -> bool:

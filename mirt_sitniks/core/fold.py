@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from mirt_sitniks.core.backoff import SETTINGS_CODES, next_try
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.managers import Person
+from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
-from mirt_sitniks.core.record import Doubt, Error, Observed, Record, Seen, stale, unsettled
+from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record, Unconfirmed, may_be_overwritten, stale
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import CrmError, Forbidden, NotFound, Refused
 
@@ -16,22 +16,22 @@ from mirt_sitniks.errors import CrmError, Forbidden, NotFound, Refused
 class Answer:
     """What came of one step: the CRM's value (for a write anything), or the error; `sent_at` is on the store's clock.
 
-    `person` is who the manager step was about.
+    `assignee` is who the manager step was about.
     """
 
     step: Step
     value: Chat | None
     error: CrmError | None
     sent_at: float
-    person: Person | None = None
+    assignee: Assignee | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class FoldContext:
     """What folding needs to know of the world: status names by stage, and how long a lost write can still land."""
 
     statuses: Mapping[Stage, str]
-    late: float
+    landing_time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Folded:
     gone: bool = False
 
 
-def fold(record: Record, answers: Iterable[Answer], rules: Rules, *, now: float, random: float) -> Folded:
+def fold(record: Record, answers: Iterable[Answer], context: FoldContext, *, now: float, random: float) -> Folded:
     """Fold the answers of steps that went out side by side.
 
     A definite 2xx confirms the generation it was planned for. A write whose fate is unknown leaves a doubt. The worst
@@ -51,102 +51,110 @@ def fold(record: Record, answers: Iterable[Answer], rules: Rules, *, now: float,
     observed, errors, gone = record.observed, [], False
     answers = tuple(answers)
     if any(isinstance(one.step, Read) and isinstance(one.error, Forbidden) for one in answers):
-        return Folded(replace(_unread(record, rules), due_at=now))
+        return Folded(replace(_unread(record, context), due_at=now))
     for answer in answers:
         if answer.error is None:
-            observed = _success(record, observed, answer, rules)
+            observed = _success(record, observed, answer, context)
         else:
             gone = gone or isinstance(answer.error, NotFound)
-            observed = _doubt(record, observed, answer, rules)
-            errors.append(_explain(answer, rules))
+            observed = _unconfirmed(record, observed, answer, context)
+            errors.append(_explain(answer, context))
     observed = _overwritten(record, observed, answers)
     return Folded(_schedule(replace(record, observed=observed), errors, gone, now, random), gone)
 
 
-def _success(record: Record, observed: Observed, answer: Answer, rules: Rules) -> Observed:
+def _success(record: Record, observed: Observed, answer: Answer, context: FoldContext) -> Observed:
     step = answer.step
     if isinstance(step, Read):
-        return _read(record, observed, answer, rules) if answer.value else observed
+        return _read(record, observed, answer, context) if answer.value else observed
     if isinstance(step, WriteStatus):
-        observed = replace(observed, status=Seen(rules.statuses[step.stage], step.gen))
-    elif isinstance(step, WriteManager) and answer.person:
-        observed = replace(observed, manager=Seen(answer.person.id, step.gen))
+        observed = replace(observed, status=ObservedValue(context.statuses[step.stage], step.gen))
+    elif isinstance(step, WriteManager) and answer.assignee:
+        observed = replace(observed, manager=ObservedValue(answer.assignee.id, step.gen))
     return observed
 
 
-def _read(record: Record, observed: Observed, answer: Answer, rules: Rules) -> Observed:
+def _read(record: Record, observed: Observed, answer: Answer, context: FoldContext) -> Observed:
     """A chat read after the intent: what is as desired is confirmed, our own older value is to be written again.
 
     A status that is neither is a person's: it came after the write that is in doubt, and stays. A field that had a
     definite answer is judged only when an older write may have come on top of it.
     """
-    chat, want, doubt = answer.value, record.desired, observed.doubt
+    chat, want, unconfirmed = answer.value, record.desired, observed.unconfirmed
     assert chat is not None
-    older = doubt is not None and doubt.gen != want.generation
+    older = unconfirmed is not None and unconfirmed.gen != want.generation
     if want.status.value:
-        desired = rules.statuses[Stage(want.status.value)]
-        ours = {*rules.statuses.values(), observed.status.value}
+        desired = context.statuses[Stage(want.status.value)]
+        ours = {*context.statuses.values(), observed.status.value}
         if chat.status == desired or (chat.status and observed.status.value and chat.status not in ours):
-            observed = replace(observed, status=Seen(chat.status, want.status.gen))
+            observed = replace(observed, status=ObservedValue(chat.status, want.status.gen))
         elif older or "status" in stale(record):
-            observed = replace(observed, status=Seen(chat.status, min(observed.status.gen, want.status.gen - 1)))
-    if want.manager.value and (person := answer.person):
-        if person.shown_by(chat):
-            observed = replace(observed, manager=Seen(person.id, want.manager.gen))
+            observed = replace(
+                observed, status=ObservedValue(chat.status, min(observed.status.gen, want.status.gen - 1))
+            )
+    if want.manager.value and (assignee := answer.assignee):
+        if assignee.shown_by(chat):
+            observed = replace(observed, manager=ObservedValue(assignee.id, want.manager.gen))
         elif older or "manager" in stale(record):
             gen = min(observed.manager.gen, want.manager.gen - 1)
             observed = replace(observed, manager=replace(observed.manager, gen=gen))
-    if doubt is None or answer.sent_at >= doubt.until:
-        return replace(observed, doubt=None)
+    if unconfirmed is None or answer.sent_at >= unconfirmed.until:
+        return replace(observed, unconfirmed=None)
     # What it shows may have been there before: the write can still land, on top of the next stage.
-    return replace(observed, doubt=replace(doubt, looked=True))
+    return replace(observed, unconfirmed=replace(unconfirmed, looked=True))
 
 
-def _unread(record: Record, rules: Rules) -> Observed:
+def _unread(record: Record, context: FoldContext) -> Observed:
     """The chat may not be read: what an older write may have spoiled is written again unseen, but for what a person
     set; with nothing to write the doubt ends."""
-    observed, doubt, want = record.observed, record.observed.doubt, record.desired
+    observed, unconfirmed, want = record.observed, record.observed.unconfirmed, record.desired
     status, manager = observed.status, observed.manager
-    if doubt and want.status.gen > doubt.gen and status.value == rules.statuses[Stage(want.status.value or "")]:
+    if (
+        unconfirmed
+        and want.status.gen > unconfirmed.gen
+        and status.value == context.statuses[Stage(want.status.value or "")]
+    ):
         status = replace(status, gen=min(status.gen, want.status.gen - 1))
-    if doubt and want.manager.gen > doubt.gen:
+    if unconfirmed and want.manager.gen > unconfirmed.gen:
         manager = replace(manager, gen=min(manager.gen, want.manager.gen - 1))
-    observed = replace(observed, status=status, manager=manager, doubt=replace(doubt, looked=True) if doubt else None)
-    return observed if stale(replace(record, observed=observed)) else replace(observed, doubt=None)
+    observed = replace(
+        observed, status=status, manager=manager, unconfirmed=replace(unconfirmed, looked=True) if unconfirmed else None
+    )
+    return observed if stale(replace(record, observed=observed)) else replace(observed, unconfirmed=None)
 
 
-def _doubt(record: Record, observed: Observed, answer: Answer, rules: Rules) -> Observed:
-    step, error, before = answer.step, answer.error, record.observed.doubt
-    if error is None or not error.unsure or not isinstance(step, WriteStatus | WriteManager):
+def _unconfirmed(record: Record, observed: Observed, answer: Answer, context: FoldContext) -> Observed:
+    step, error, before = answer.step, answer.error, record.observed.unconfirmed
+    if error is None or not error.unconfirmed or not isinstance(step, WriteStatus | WriteManager):
         return observed
-    until = max(answer.sent_at + rules.late, observed.doubt.until if observed.doubt else 0.0)
+    until = max(answer.sent_at + context.landing_time, observed.unconfirmed.until if observed.unconfirmed else 0.0)
     if before and (before.until > answer.sent_at or before.gen != record.desired.generation):
         # Two writes are in the air, or an older one is still to be looked at: this one's landing says nothing of it.
-        return replace(observed, doubt=Doubt(0, until))
-    return replace(observed, doubt=Doubt(record.desired.generation, until))
+        return replace(observed, unconfirmed=Unconfirmed(0, until))
+    return replace(observed, unconfirmed=Unconfirmed(record.desired.generation, until))
 
 
 def _overwritten(record: Record, observed: Observed, answers: tuple[Answer, ...]) -> Observed:
     """A doubt ends without a look when what was in doubt can no longer land and every field that it could have
     spoiled has been written since."""
-    doubt, want = record.observed.doubt, record.desired
-    if doubt is None or observed.doubt != doubt:
+    unconfirmed, want = record.observed.unconfirmed, record.desired
+    if unconfirmed is None or observed.unconfirmed != unconfirmed:
         return observed
-    since = [one.step for one in answers if one.error is None and one.sent_at >= doubt.until]
-    status = want.status.gen <= doubt.gen or any(isinstance(step, WriteStatus) for step in since)
-    manager = want.manager.gen <= doubt.gen or any(isinstance(step, WriteManager) for step in since)
-    return replace(observed, doubt=None) if since and status and manager else observed
+    since = [one.step for one in answers if one.error is None and one.sent_at >= unconfirmed.until]
+    status = want.status.gen <= unconfirmed.gen or any(isinstance(step, WriteStatus) for step in since)
+    manager = want.manager.gen <= unconfirmed.gen or any(isinstance(step, WriteManager) for step in since)
+    return replace(observed, unconfirmed=None) if since and status and manager else observed
 
 
-def _explain(answer: Answer, rules: Rules) -> Error:
+def _explain(answer: Answer, context: FoldContext) -> Error:
     """The error as the public list names it; a status that is not there is named with its setting."""
     error, step = answer.error, answer.step
     assert error is not None
     if error.code == "unknown_status" and isinstance(step, WriteStatus):
-        name, setting = rules.statuses[step.stage], f"SITNIKS_STATUS_{step.stage.upper()}"
+        name, setting = context.statuses[step.stage], f"SITNIKS_STATUS_{step.stage.upper()}"
         return Error("unknown_status", f"Sitniks has no status “{name}”: create it there or set {setting}")
     if error.code == "manager_not_found" and isinstance(step, WriteManager) and isinstance(error, Refused):
-        who = f"manager {answer.person.id}" if answer.person else "the manager"
+        who = f"manager {answer.assignee.id}" if answer.assignee else "the manager"
         cure = "check SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID"
         return Error("manager_not_found", f"Sitniks refused {who}: {cure}")
     return Error(error.code, error.message)
@@ -157,13 +165,17 @@ def _schedule(record: Record, errors: list[Error], gone: bool, now: float, rando
     failures = [error for error in errors if error.code not in ("rate_limited", "unauthorized", "plan_required")]
     rests = [error for error in errors if error not in failures]
     if not errors:
-        rest = observed.doubt.until if observed.doubt and not stale(record) and unsettled(record) else now
+        rest = (
+            observed.unconfirmed.until
+            if observed.unconfirmed and not stale(record) and may_be_overwritten(record)
+            else now
+        )
         return replace(observed, attempt=0, error=None, due_at=max(now, rest))
     if gone:
         # Looked up again once: a chat that is gone twice in a row is given up until the next stage.
         again = observed.error is not None and observed.error.code == "chat_not_found"
-        parked = record.desired.generation if again else observed.parked
-        return replace(observed, error=failures[0] if failures else errors[0], parked=parked, due_at=now, attempt=0)
+        given_up = record.desired.generation if again else observed.given_up
+        return replace(observed, error=failures[0] if failures else errors[0], given_up=given_up, due_at=now, attempt=0)
     # What may heal by itself decides the pace; a setting that is wrong must not slow the other field down.
     if rests and all(error.code in SETTINGS_CODES for error in failures):
         return replace(observed, error=rests[0], due_at=now)
@@ -172,5 +184,5 @@ def _schedule(record: Record, errors: list[Error], gone: bool, now: float, rando
     attempt = observed.attempt + 1 if before is (error.code in SETTINGS_CODES) else 1
     delay = next_try(error, attempt, random)
     if delay is None:
-        return replace(observed, error=error, attempt=attempt, parked=record.desired.generation, due_at=now)
+        return replace(observed, error=error, attempt=attempt, given_up=record.desired.generation, due_at=now)
     return replace(observed, error=error, attempt=attempt, due_at=now + delay)

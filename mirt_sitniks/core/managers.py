@@ -16,7 +16,7 @@ class Manager:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Assignee:
     """A manager as far as known: an id from the settings has no name until the list is read."""
 
     id: int
@@ -32,7 +32,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedManagers:
     """Whom the settings name."""
 
     ai_name: str
@@ -41,7 +41,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Nobody:
+class NoManager:
     """No one can be assigned, and why, with the cure; `code` is of the public list."""
 
     message: str
@@ -53,7 +53,7 @@ def fold_name(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def pick(role: Role, wanted: Wanted, managers: Iterable[Manager] | None) -> Person | Nobody | None:
+def pick(role: Role, wanted: WantedManagers, managers: Iterable[Manager] | None) -> Assignee | NoManager | None:
     """The person for `role`; None when the list of managers has to be read first.
 
     The AI is found by id, else by full name; two of one name are nobody. The live manager is the one with the id set,
@@ -62,31 +62,31 @@ def pick(role: Role, wanted: Wanted, managers: Iterable[Manager] | None) -> Pers
     by_id = wanted.ai_id if role is Role.AI else wanted.human_id
     listed = tuple(managers) if managers is not None else None
     if by_id is not None:
-        return Person(by_id, next((one.name for one in listed or () if one.id == by_id), None))
+        return Assignee(by_id, next((one.name for one in listed or () if one.id == by_id), None))
     if listed is None:
         return None
     ai = _ai(wanted, listed)
-    if role is Role.AI or isinstance(ai, Nobody):
+    if role is Role.AI or isinstance(ai, NoManager):
         return ai
     human = next((one for one in listed if one.id != ai.id), None)
     if human:
-        return Person(human.id, human.name)
-    return Nobody("Sitniks has no manager besides the AI: add one there or set SITNIKS_HUMAN_MANAGER_ID")
+        return Assignee(human.id, human.name)
+    return NoManager("Sitniks has no manager besides the AI: add one there or set SITNIKS_HUMAN_MANAGER_ID")
 
 
-def _ai(wanted: Wanted, listed: tuple[Manager, ...]) -> Person | Nobody:
+def _ai(wanted: WantedManagers, listed: tuple[Manager, ...]) -> Assignee | NoManager:
     if wanted.ai_id is not None:
-        return Person(wanted.ai_id)
+        return Assignee(wanted.ai_id)
     named = [one for one in listed if fold_name(one.name) == fold_name(wanted.ai_name)]
     if len(named) == 1:
-        return Person(named[0].id, named[0].name)
+        return Assignee(named[0].id, named[0].name)
     if named:
         ids = ", ".join(str(one.id) for one in named)
-        return Nobody(
+        return NoManager(
             f"Sitniks has several managers named “{wanted.ai_name}”: set SITNIKS_AI_MANAGER_ID to one of {ids}"
         )
     ids = ", ".join(str(one.id) for one in listed[:20]) or "none"
-    return Nobody(
+    return NoManager(
         f"Sitniks has no manager named “{wanted.ai_name}” (ids there: {ids}): "
         "set SITNIKS_AI_MANAGER_NAME or SITNIKS_AI_MANAGER_ID"
     )

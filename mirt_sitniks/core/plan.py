@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mirt_sitniks.core.record import Record, pending, stale, unsettled
+from mirt_sitniks.core.record import Record, may_be_overwritten, pending, stale
 from mirt_sitniks.core.stages import Stage
 
 
@@ -50,9 +50,9 @@ def plan(record: Record, now: float) -> tuple[Step, ...]:
     if record.chat_id is None:
         return (Find(),)
     fields = stale(record)
-    if not fields and unsettled(record) and seen.doubt is not None:
-        return (Read(record.chat_id),) if now >= seen.doubt.until else ()
-    if seen.doubt and not seen.doubt.looked and seen.doubt.gen == want.generation:
+    if not fields and may_be_overwritten(record) and seen.unconfirmed is not None:
+        return (Read(record.chat_id),) if now >= seen.unconfirmed.until else ()
+    if seen.unconfirmed and not seen.unconfirmed.looked and seen.unconfirmed.gen == want.generation:
         return (Read(record.chat_id),)
     steps: list[Step] = []
     if "status" in fields:

@@ -11,7 +11,7 @@ from mirt_sitniks.core.stages import Role, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class DesiredValue:
     """A desired value (a `Stage` for the status, a `Role` for the manager) and the generation that asked for it."""
 
     value: str | None = None
@@ -19,7 +19,7 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedValue:
     """A value the CRM has, as last known, and the generation for which it was confirmed (0: only seen)."""
 
     value: str | int | None = None
@@ -27,7 +27,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Unconfirmed:
     """A write whose fate is unknown; it can still land until `until`.
 
     `gen` is the record's generation when it was sent, 0 when there are several such writes, or one of somebody else's.
@@ -73,22 +73,22 @@ class Desired:
     intent: str | None = None
     order: int = 0
     asked_at: float = 0.0
-    status: Want = Want()
-    manager: Want = Want()
+    status: DesiredValue = DesiredValue()
+    manager: DesiredValue = DesiredValue()
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What the holder of the lease learned.
 
-    `parked` is the generation that was given up (a newer intent starts anew). `attempt` counts failures in a row.
+    `given_up` is the generation that was given up (a newer intent starts anew). `attempt` counts failures in a row.
     `due_at` is when the next call may be made.
     """
 
-    status: Seen = Seen()
-    manager: Seen = Seen()
-    doubt: Doubt | None = None
-    parked: int = 0
+    status: ObservedValue = ObservedValue()
+    manager: ObservedValue = ObservedValue()
+    unconfirmed: Unconfirmed | None = None
+    given_up: int = 0
     attempt: int = 0
     due_at: float = 0.0
     error: Error | None = None
@@ -122,15 +122,15 @@ class Record:
 class Scan:
     """The one shared reading of the CRM's chats: pages from `since` to `until` (wall clock), next page at `skip`.
 
-    `reach` is the widest window that those who wait asked for (0, 1, 2: look-back, a day, 30 days), `failures` how many
-    pages in a row could not be read.
+    `window` is the widest window that those who wait asked for (0, 1, 2: look-back, a day, 30 days), `failures` how
+    many pages in a row could not be read.
     """
 
     token: int
     since: float
     until: float
     skip: int = 0
-    reach: int = 0
+    window: int = 0
     started: float = 0.0
     failures: int = 0
 
@@ -150,9 +150,9 @@ class Claim:
 
 def pending(record: Record) -> bool:
     """Whether anything is left to be done for this record."""
-    if record.closed or record.desired.generation <= record.observed.parked:
+    if record.closed or record.desired.generation <= record.observed.given_up:
         return False
-    return bool(stale(record)) or unsettled(record)
+    return bool(stale(record)) or may_be_overwritten(record)
 
 
 def stale(record: Record) -> tuple[str, ...]:
@@ -162,10 +162,10 @@ def stale(record: Record) -> tuple[str, ...]:
     return tuple(name for name, wish, fact in fields if fact.gen < wish.gen)
 
 
-def unsettled(record: Record) -> bool:
+def may_be_overwritten(record: Record) -> bool:
     """Whether an older write may still land on top of what was confirmed."""
-    doubt, want = record.observed.doubt, record.desired
-    return doubt is not None and doubt.gen != max(want.status.gen, want.manager.gen)
+    unconfirmed, want = record.observed.unconfirmed, record.desired
+    return unconfirmed is not None and unconfirmed.gen != max(want.status.gen, want.manager.gen)
 
 
 def intent_key(stage: Stage, turn: str) -> str:

@@ -147,7 +147,7 @@ def _outcome(
     shown = wanted is not None and record.observed.status.value == statuses[Stage(wanted)]
     short = Outcome.PARTIAL if shown and stale(record) == ("manager",) else Outcome.FAILED
     if not pending(record):
-        if error and record.desired.generation <= record.observed.parked:
+        if error and record.desired.generation <= record.observed.given_up:
             return short, None, error
         if wanted and not shown:
             return Outcome.HELD, None, None

@@ -12,9 +12,32 @@ from typing import Protocol
 from mirt_sitniks.core import budget as calls
 from mirt_sitniks.core.backoff import search_delay
 from mirt_sitniks.core.chats import AMBIGUOUS, FRESH, Contact, choose, finished, next_scan
-from mirt_sitniks.core.record import Claim, Doubt, Error, Intent, Observed, Record, Scan, Seen, Want, pending, stale
+from mirt_sitniks.core.record import (
+    Claim,
+    DesiredValue,
+    Error,
+    Intent,
+    Observed,
+    ObservedValue,
+    Record,
+    Scan,
+    Unconfirmed,
+    pending,
+    stale,
+)
 from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
-from mirt_sitniks.core.store import Claimed, Entry, Key, Recorded, Report, ScanPage, Settled, Settlement, Terms, Verdict
+from mirt_sitniks.core.store import (
+    Claimed,
+    Entry,
+    KeyState,
+    Recorded,
+    Report,
+    ScanPage,
+    Settled,
+    Settlement,
+    StoreOptions,
+    Verdict,
+)
 
 AGED = 540.0
 
@@ -38,39 +61,39 @@ class Rows(Protocol):
     def unfound(self) -> Iterable[Record]: ...
     def ahead(self, urgent_at: float, now: float, limit: int) -> int: ...
     def next_due(self, scan_at: float) -> float | None: ...
-    def key(self, key: str) -> Key: ...
-    def put_key(self, key: str, state: Key) -> None: ...
+    def key(self, key: str) -> KeyState: ...
+    def put_key(self, key: str, state: KeyState) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Transaction:
     """One transaction: its rows and terms, the store's clock and the wall's."""
 
     rows: Rows
-    terms: Terms
+    options: StoreOptions
     now: float
     wall: float
 
 
-def record(m: Moment, intent: Intent, want: int) -> Recorded:
+def record(tx: Transaction, intent: Intent, want: int) -> Recorded:
     """Log an intent; a new one raises the generation and takes over the chat its name belongs to."""
-    rows, key = m.rows, m.rows.key(m.terms.key)
+    rows, key = tx.rows, tx.rows.key(tx.options.key)
     old = rows.get(intent.session) or Record(intent.session)
     known = rows.intent(intent.session, intent.key)
     answer = _verdict(old, intent, known)
     if answer in (Verdict.NEW, Verdict.KNOWN):
-        current = _renew(m, old, intent) if answer is Verdict.NEW else old
+        current = _renew(tx, old, intent) if answer is Verdict.NEW else old
         if answer is Verdict.NEW:
             # Before the claim: the scan's window and the urgency of others must see it.
             rows.put(current)
-        current, key, claim = _try_claim(m, current, key, want)
+        current, key, claim = _try_claim(tx, current, key, want)
         if claim:
             rows.put(current)
-        rows.put_key(m.terms.key, key)
+        rows.put_key(tx.options.key, key)
     else:
         current, claim = old, None
-    wait = calls.wait(key.budget, m.terms.limit, m.now)
-    return Recorded(answer, current, claim, wait, calls.locked(key.budget, m.now), m.now)
+    wait = calls.slot_in(key.budget, tx.options.limit, tx.now)
+    return Recorded(answer, current, claim, wait, calls.locked(key.budget, tx.now), tx.now)
 
 
 def _verdict(old: Record, intent: Intent, known: int | None) -> Verdict:
@@ -83,64 +106,66 @@ def _verdict(old: Record, intent: Intent, known: int | None) -> Verdict:
     return Verdict.NEW
 
 
-def _renew(m: Moment, old: Record, intent: Intent) -> Record:
+def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
     """The record after a new intent: a later generation, coalesced wishes, due at once, and its chat if it is known."""
     generation = old.desired.generation + 1
     told = {"reason": intent.reason} if intent.reason else {}
-    line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, m.terms.who, m.wall, {}, told)
+    line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, told)
     effect = EFFECTS[intent.stage]
     # A session that lost its chat and gets it back must not repeat what it wanted before others had it.
-    kept = Want() if old.closed else old.desired.manager
+    kept = DesiredValue() if old.closed else old.desired.manager
     desired = replace(
         old.desired,
         generation=generation,
         stage=intent.stage,
         intent=intent.key,
-        order=m.rows.log(line),
-        asked_at=m.wall,
-        status=Want(intent.stage.value, generation),
-        manager=Want(effect.role.value, generation) if effect.role else kept,
+        order=tx.rows.log(line),
+        asked_at=tx.wall,
+        status=DesiredValue(intent.stage.value, generation),
+        manager=DesiredValue(effect.role.value, generation) if effect.role else kept,
     )
     fresh = replace(
         old,
         instagram=intent.instagram or old.instagram,
         telegram=intent.telegram or old.telegram,
         desired=desired,
-        observed=replace(old.observed, attempt=0, due_at=m.now, error=None),
-        first_touch_at=m.wall if intent.stage is Stage.FIRST_TOUCH else old.first_touch_at,
+        observed=replace(old.observed, attempt=0, due_at=tx.now, error=None),
+        first_touch_at=tx.wall if intent.stage is Stage.FIRST_TOUCH else old.first_touch_at,
         # What still waits keeps its place: a live manager who is to come does not wait like the invoice behind him.
-        urgent_at=min(m.now - effect.head_start, old.urgent_at if pending(old) else m.now),
+        urgent_at=min(tx.now - effect.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,
     )
     if fresh.chat_id:
         return fresh
     # A search that was given up starts again; one under way keeps its first day.
-    if fresh.search_since is None or old.observed.parked == old.desired.generation:
-        fresh = replace(fresh, search_since=m.wall, search_attempt=0)
-    found = choose(m.rows.contacts(fresh.instagram, fresh.telegram), instagram=fresh.instagram, telegram=fresh.telegram)
+    if fresh.search_since is None or old.observed.given_up == old.desired.generation:
+        fresh = replace(fresh, search_since=tx.wall, search_attempt=0)
+    found = choose(
+        tx.rows.contacts(fresh.instagram, fresh.telegram), instagram=fresh.instagram, telegram=fresh.telegram
+    )
     if isinstance(found, Contact):
-        return _assign(m, fresh, found)
-    return _assign(m, fresh, Contact(intent.chat_id)) if intent.chat_id else fresh
+        return _assign(tx, fresh, found)
+    return _assign(tx, fresh, Contact(intent.chat_id)) if intent.chat_id else fresh
 
 
-def _assign(m: Moment, record: Record, contact: Contact) -> Record:
+def _assign(tx: Transaction, record: Record, contact: Contact) -> Record:
     """Give the chat to the session with the newer intent; the other one loses it and closes."""
-    holder = m.rows.by_chat(contact.chat_id)
+    holder = tx.rows.by_chat(contact.chat_id)
     if holder and holder.session != record.session:
         if holder.desired.order > record.desired.order:
             return _close(record)
         closed = _close(holder)
-        m.rows.put(closed)
-        _tell(m, holder, closed)
+        tx.rows.put(closed)
+        _audit(tx, holder, closed)
     before = record.observed
-    status = Seen(contact.status, 0) if contact.status and not before.status.gen else before.status
-    manager = Seen(contact.manager_id, 0) if contact.manager_id and not before.manager.gen else before.manager
-    seen = replace(before, status=status, manager=manager, due_at=m.now, error=_lasting(before.error))
+    status = ObservedValue(contact.status, 0) if contact.status and not before.status.gen else before.status
+    manager = ObservedValue(contact.manager_id, 0) if contact.manager_id and not before.manager.gen else before.manager
+    seen = replace(before, status=status, manager=manager, due_at=tx.now, error=_lasting(before.error))
     if holder and holder.session != record.session:
         # Whoever drives the other session may have a write under way, and may die before it can say so.
-        doubts = [one.doubt.until for one in (before, holder.observed) if one.doubt]
-        until = max(holder.lease_until, *doubts, 0.0)
-        seen = replace(seen, doubt=Doubt(0, until)) if until > m.now else seen
+        unconfirmed_times = [one.unconfirmed.until for one in (before, holder.observed) if one.unconfirmed]
+        until = max(holder.lease_until, *unconfirmed_times, 0.0)
+        seen = replace(seen, unconfirmed=Unconfirmed(0, until)) if until > tx.now else seen
     return replace(record, chat_id=contact.chat_id, observed=seen, search_since=None, search_attempt=0)
 
 
@@ -154,7 +179,7 @@ def _close(record: Record) -> Record:
 
     What it knew of the chat goes with it: should the session get a chat again, nothing counts as confirmed.
     """
-    seen = replace(record.observed, status=Seen(), manager=Seen(), doubt=None)
+    seen = replace(record.observed, status=ObservedValue(), manager=ObservedValue(), unconfirmed=None)
     return replace(record, chat_id=None, closed="superseded", token=record.token + 1, lease_until=0.0, observed=seen)
 
 
@@ -163,197 +188,208 @@ def _need(record: Record) -> int:
     return max(1, len(stale(record)))
 
 
-def _grant(m: Moment, key: Key, urgent_at: float, want: int) -> tuple[Key, tuple[float, ...]]:
+def _grant(tx: Transaction, key: KeyState, urgent_at: float, want: int) -> tuple[KeyState, tuple[float, ...]]:
     """Calls for now, after setting aside as many as more urgent work that is due can use."""
-    room = calls.free(key.budget, m.terms.limit, m.now)
+    room = calls.free(key.budget, tx.options.limit, tx.now)
     if room > 0 and want > 0:
-        room -= m.rows.ahead(urgent_at, m.now, m.terms.limit.calls)
-    budget, grants = calls.take(key.budget, m.terms.limit, m.now, min(want, room))
+        room -= tx.rows.ahead(urgent_at, tx.now, tx.options.limit.calls)
+    budget, grants = calls.take(key.budget, tx.options.limit, tx.now, min(want, room))
     return replace(key, budget=budget), grants
 
 
-def _open_scan(m: Moment, key: Key) -> Scan | None:
+def _open_scan(tx: Transaction, key: KeyState) -> Scan | None:
     """The scan to work on: the one under way if its holder is gone, else a new one for those who wait; else None."""
-    if m.now < key.scan_until or m.now < key.scan_due:
+    if tx.now < key.scan_until or tx.now < key.scan_due:
         return None
-    if key.scan and key.scan.started > m.now - FRESH:
+    if key.scan and key.scan.started > tx.now - FRESH:
         return replace(key.scan, token=key.scans + 1, failures=key.scan_failures)
-    waiting = [(one.search_since or m.wall, one.search_attempt) for one in m.rows.searching(m.now)]
-    scan = next_scan(waiting, token=key.scans + 1, wide=key.wide, now=m.now, wall=m.wall, lookback=m.terms.lookback)
+    waiting = [(one.search_since or tx.wall, one.search_attempt) for one in tx.rows.searching(tx.now)]
+    scan = next_scan(
+        waiting,
+        token=key.scans + 1,
+        windows_read=key.windows_read,
+        now=tx.now,
+        wall=tx.wall,
+        lookback=tx.options.lookback,
+    )
     return replace(scan, failures=key.scan_failures) if scan else None
 
 
-def _hold_scan(m: Moment, key: Key, scan: Scan) -> Key:
-    return replace(key, scan=scan, scans=scan.token, scan_until=m.now + m.terms.lease)
+def _hold_scan(tx: Transaction, key: KeyState, scan: Scan) -> KeyState:
+    return replace(key, scan=scan, scans=scan.token, scan_until=tx.now + tx.options.lease)
 
 
-def _hold(m: Moment, record: Record) -> Record:
-    return replace(record, token=record.token + 1, lease_until=m.now + m.terms.lease)
+def _hold(tx: Transaction, record: Record) -> Record:
+    return replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
 
 
-def _try_claim(m: Moment, record: Record, key: Key, want: int) -> tuple[Record, Key, Claim | None]:
+def _try_claim(tx: Transaction, record: Record, key: KeyState, want: int) -> tuple[Record, KeyState, Claim | None]:
     """Take the lease of a due record if it is free and there is a call for it."""
-    if not pending(record) or record.observed.due_at > m.now or record.lease_until > m.now:
+    if not pending(record) or record.observed.due_at > tx.now or record.lease_until > tx.now:
         return record, key, None
     scan = None
     if record.chat_id is None:
-        scan = _open_scan(m, key)
+        scan = _open_scan(tx, key)
         if scan is None:
             return record, key, None
-    key, grants = _grant(m, key, record.urgent_at, min(want, 2 if scan else _need(record)))
+    key, grants = _grant(tx, key, record.urgent_at, min(want, 2 if scan else _need(record)))
     if not grants:
         return record, key, None
-    record = _hold(m, record)
+    record = _hold(tx, record)
     if scan:
-        key = _hold_scan(m, key, scan)
-    return record, key, Claim(record, scan, grants, m.now)
+        key = _hold_scan(tx, key, scan)
+    return record, key, Claim(record, scan, grants, tx.now)
 
 
-def claim(m: Moment, limit: int) -> Claimed:
+def claim(tx: Transaction, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
-    key, claims = m.rows.key(m.terms.key), []
-    due: list[Record] = list(m.rows.due(m.now, limit))
-    searching = sorted(m.rows.searching(m.now), key=lambda one: one.urgent_at)
-    scan = _open_scan(m, key) if searching else None
+    key, claims = tx.rows.key(tx.options.key), []
+    due: list[Record] = list(tx.rows.due(tx.now, limit))
+    searching = sorted(tx.rows.searching(tx.now), key=lambda one: one.urgent_at)
+    scan = _open_scan(tx, key) if searching else None
     if scan:
         due = sorted([*due, searching[0]], key=lambda one: one.urgent_at)[:limit]
-    aged = _aged(m, key, searching if scan else [])
+    aged = _aged(tx, key, searching if scan else [])
     if aged and due[:1] != [aged]:
         due = [aged, *(one for one in due if one != aged and (aged.chat_id or one.chat_id))][:limit]
     else:
         aged = None
     for record in due:
         want = 1 if record.chat_id is None else _need(record)
-        budget, grants = calls.take(key.budget, m.terms.limit, m.now, want)
+        budget, grants = calls.take(key.budget, tx.options.limit, tx.now, want)
         if not grants:
             break
-        key = replace(key, budget=budget, aged_at=m.now if record is aged else key.aged_at)
+        key = replace(key, budget=budget, aged_at=tx.now if record is aged else key.aged_at)
         if record.chat_id is None and scan:
-            key = _hold_scan(m, key, scan)
-            claims.append(Claim(None, scan, grants, m.now))
+            key = _hold_scan(tx, key, scan)
+            claims.append(Claim(None, scan, grants, tx.now))
         else:
-            held = _hold(m, record)
-            m.rows.put(held)
-            claims.append(Claim(held, None, grants, m.now))
-    m.rows.put_key(m.terms.key, key)
-    return Claimed(tuple(claims), _wait(m, key))
+            held = _hold(tx, record)
+            tx.rows.put(held)
+            claims.append(Claim(held, None, grants, tx.now))
+    tx.rows.put_key(tx.options.key, key)
+    return Claimed(tuple(claims), _work_in(tx, key))
 
 
-def _aged(m: Moment, key: Key, searching: Iterable[Record]) -> Record | None:
+def _aged(tx: Transaction, key: KeyState, searching: Iterable[Record]) -> Record | None:
     """Who goes first although it is no escalation: once in a window of the budget, the first of those who have waited
     nine minutes. So escalations hold nobody up for long, and a backlog that is older than that holds no escalation up.
     """
-    if m.now < key.aged_at + m.terms.limit.seconds:
+    if tx.now < key.aged_at + tx.options.limit.seconds:
         return None
-    ordinary = m.now - FIRST_OF_ALL
-    first = [*m.rows.due(m.now, 1, ordinary), *(one for one in searching if one.urgent_at > ordinary)]
+    ordinary = tx.now - FIRST_OF_ALL
+    first = [*tx.rows.due(tx.now, 1, ordinary), *(one for one in searching if one.urgent_at > ordinary)]
     oldest = min(first, key=lambda one: one.urgent_at, default=None)
-    return oldest if oldest and oldest.urgent_at <= m.now - AGED else None
+    return oldest if oldest and oldest.urgent_at <= tx.now - AGED else None
 
 
-def _wait(m: Moment, key: Key) -> float | None:
+def _work_in(tx: Transaction, key: KeyState) -> float | None:
     """How long until a claim can bring something: the next due record or scan, and a slot for it."""
-    due = m.rows.next_due(max(key.scan_until, key.scan_due))
+    due = tx.rows.next_due(max(key.scan_until, key.scan_due))
     if due is None:
         return None
-    return max(0.0, due - m.now, calls.wait(key.budget, m.terms.limit, m.now))
+    return max(0.0, due - tx.now, calls.slot_in(key.budget, tx.options.limit, tx.now))
 
 
-def settle(m: Moment, report: Report) -> Settled:
+def settle(tx: Transaction, report: Report) -> Settled:
     """Fold a round in, and go on with what may be sent next."""
-    key = m.rows.key(m.terms.key)
-    budget = calls.move(calls.give_back(key.budget, report.unused), report.late, report.arrived)
-    if report.news:
-        news = report.news
-        budget = calls.rest(budget, m.now, news.code, news.seconds) if news.code else calls.welcome(budget)
+    key = tx.rows.key(tx.options.key)
+    budget = calls.move(calls.give_back(key.budget, report.unused), report.delayed, report.arrived)
+    if report.key_verdict:
+        verdict = report.key_verdict
+        budget = calls.lock(budget, tx.now, verdict.code, verdict.seconds) if verdict.code else calls.welcome(budget)
     key, scan = replace(key, budget=budget), None
-    record = _fold_record(m, report.record) if report.record else None
+    record = _fold_record(tx, report.record) if report.record else None
     if report.page:
-        key, scan = _fold_page(m, key, report.page)
-        record = m.rows.get(record.session) if record else None
-    if record and not (scan if record.chat_id is None else _is_due(m, record)):
-        _release(m, record)
+        key, scan = _fold_page(tx, key, report.page)
+        record = tx.rows.get(record.session) if record else None
+    if record and not (scan if record.chat_id is None else _is_due(tx, record)):
+        _release(tx, record)
         record = None
     if record or scan or not (report.record or report.page):
         want = min(report.want, _need(record)) if record and record.chat_id else report.want
-        key, grants = _grant(m, key, _urgency(m, record, scan), want)
+        key, grants = _grant(tx, key, _urgency(tx, record, scan), want)
     else:
         grants = ()
     if not grants:
         # No call is to be had now: leave the work to whoever is the first to have one.
         if record:
-            _release(m, record)
+            _release(tx, record)
         key, scan = replace(key, scan_until=0.0) if scan else key, None
-    m.rows.put_key(m.terms.key, key)
-    newest = m.rows.get(report.record.session) if report.record else None
-    wait, lock = calls.wait(key.budget, m.terms.limit, m.now), calls.locked(key.budget, m.now)
-    return Settled(newest, Claim(record, scan, grants, m.now) if grants else None, wait, _wait(m, key), lock, m.now)
+    tx.rows.put_key(tx.options.key, key)
+    newest = tx.rows.get(report.record.session) if report.record else None
+    wait, lock = calls.slot_in(key.budget, tx.options.limit, tx.now), calls.locked(key.budget, tx.now)
+    return Settled(
+        newest, Claim(record, scan, grants, tx.now) if grants else None, wait, _work_in(tx, key), lock, tx.now
+    )
 
 
-def _is_due(m: Moment, record: Record) -> bool:
-    return pending(record) and record.observed.due_at <= m.now
+def _is_due(tx: Transaction, record: Record) -> bool:
+    return pending(record) and record.observed.due_at <= tx.now
 
 
-def _release(m: Moment, record: Record) -> None:
-    m.rows.put(replace(record, lease_until=0.0))
+def _release(tx: Transaction, record: Record) -> None:
+    tx.rows.put(replace(record, lease_until=0.0))
 
 
-def _urgency(m: Moment, record: Record | None, scan: Scan | None) -> float:
+def _urgency(tx: Transaction, record: Record | None, scan: Scan | None) -> float:
     """A scan is as urgent as the first who waits for it; a call outside any record as a first touch of now."""
     if record:
         return record.urgent_at
-    return min((one.urgent_at for one in m.rows.unfound()), default=m.now) if scan else m.now
+    return min((one.urgent_at for one in tx.rows.unfound()), default=tx.now) if scan else tx.now
 
 
-def _fold_record(m: Moment, news: Settlement) -> Record | None:
+def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
     """The record with what its holder learned, or None when the lease is given up or was lost."""
-    old = m.rows.get(news.session)
-    if old is None or old.token != news.token:
-        if news.lands_until is not None and news.chat_id:
-            _raise_doubt(m, news.chat_id, news.lands_until)
+    old = tx.rows.get(settlement.session)
+    if old is None or old.token != settlement.token:
+        if settlement.unconfirmed_until is not None and settlement.chat_id:
+            _raise_unconfirmed(tx, settlement.chat_id, settlement.unconfirmed_until)
         return None
-    observed = news.observed
-    raised = old.observed.doubt
-    if raised and raised not in (news.doubt, observed.doubt):
+    observed = settlement.observed
+    raised = old.observed.unconfirmed
+    if raised and raised not in (settlement.unconfirmed, observed.unconfirmed):
         # Raised by a stale holder while we worked: what we know is older, but our own lost write may land later.
-        until = max(raised.until, observed.doubt.until if observed.doubt else raised.until)
-        observed = replace(observed, doubt=Doubt(0, until))
-    renewed = old.desired.generation != news.generation
+        until = max(raised.until, observed.unconfirmed.until if observed.unconfirmed else raised.until)
+        observed = replace(observed, unconfirmed=Unconfirmed(0, until))
+    renewed = old.desired.generation != settlement.generation
     if renewed:
         # Somebody recorded a stage meanwhile: it is due at once, whatever the older one has to wait for.
-        observed = replace(observed, due_at=m.now, attempt=0, error=None)
+        observed = replace(observed, due_at=tx.now, attempt=0, error=None)
     fresh = replace(old, observed=observed)
-    if news.gone:
+    if settlement.gone:
         # A round that is settled twice, because its answer was lost, finds the chat gone already.
         if fresh.chat_id:
-            m.rows.drop_contact(fresh.chat_id)
+            tx.rows.drop_contact(fresh.chat_id)
         # The same chat can be found again, and a write that is in the air lands on it all the same.
-        doubt = Doubt(0, observed.doubt.until) if observed.doubt else None
-        seen = replace(observed, status=Seen(), manager=Seen(), doubt=doubt)
-        fresh = replace(fresh, chat_id=None, search_since=m.wall, search_attempt=0, observed=seen)
-    if observed.due_at > m.now:
-        fresh = replace(fresh, urgent_at=observed.due_at - _head_start(fresh))
-    go_on = (news.keep or renewed) and _is_due(m, fresh)
-    fresh = replace(fresh, lease_until=m.now + m.terms.lease if go_on else 0.0)
-    _tell(m, old, fresh)
-    m.rows.put(fresh)
+        unconfirmed = Unconfirmed(0, observed.unconfirmed.until) if observed.unconfirmed else None
+        seen = replace(observed, status=ObservedValue(), manager=ObservedValue(), unconfirmed=unconfirmed)
+        fresh = replace(fresh, chat_id=None, search_since=tx.wall, search_attempt=0, observed=seen)
+    if observed.due_at > tx.now:
+        fresh = replace(fresh, urgent_at=observed.due_at - _priority_seconds(fresh))
+    go_on = (settlement.keep or renewed) and _is_due(tx, fresh)
+    fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
+    _audit(tx, old, fresh)
+    tx.rows.put(fresh)
     return fresh if go_on else None
 
 
-def _tell(m: Moment, before: Record, after: Record) -> None:
+def _audit(tx: Transaction, before: Record, after: Record) -> None:
     """Give the ledger a line of what came out, if anything did."""
-    if _story(before) != _story(after):
-        want, told = after.desired, (_line(before), _line(after))
-        m.rows.log(Entry(0, after.session, "outcome", None, want.stage, want.generation, m.terms.who, m.wall, *told))
+    if _audited(before) != _audited(after):
+        want, told = after.desired, (_audit_entry(before), _audit_entry(after))
+        tx.rows.log(
+            Entry(0, after.session, "outcome", None, want.stage, want.generation, tx.options.who, tx.wall, *told)
+        )
 
 
-def _story(record: Record) -> tuple[object, ...]:
+def _audited(record: Record) -> tuple[object, ...]:
     """What of a record is worth a line in the ledger when it changes."""
     seen = record.observed
-    return record.chat_id, seen.status, seen.manager, seen.doubt is None, seen.parked, seen.error, record.closed
+    return record.chat_id, seen.status, seen.manager, seen.unconfirmed is None, seen.given_up, seen.error, record.closed
 
 
-def _line(record: Record) -> dict[str, object]:
+def _audit_entry(record: Record) -> dict[str, object]:
     """What the ledger says of a record before and after an outcome."""
     seen = record.observed
     return {
@@ -364,67 +400,69 @@ def _line(record: Record) -> dict[str, object]:
     }
 
 
-def _head_start(record: Record) -> float:
-    return EFFECTS[record.desired.stage].head_start if record.desired.stage else 0.0
+def _priority_seconds(record: Record) -> float:
+    return EFFECTS[record.desired.stage].priority_seconds if record.desired.stage else 0.0
 
 
-def _raise_doubt(m: Moment, chat_id: str, until: float) -> None:
+def _raise_unconfirmed(tx: Transaction, chat_id: str, until: float) -> None:
     """A holder that lost its lease had sent a write: whoever has the chat now looks once that it did not stick."""
-    record = m.rows.by_chat(chat_id)
+    record = tx.rows.by_chat(chat_id)
     if record is None or record.closed:
         return
     seen = record.observed
-    until = max(until, seen.doubt.until if seen.doubt else until)
+    until = max(until, seen.unconfirmed.until if seen.unconfirmed else until)
     rested = not pending(record)
-    due_at = max(until, m.now) if rested else seen.due_at
-    m.rows.put(replace(record, observed=replace(seen, doubt=Doubt(0, until), due_at=due_at)))
+    due_at = max(until, tx.now) if rested else seen.due_at
+    tx.rows.put(replace(record, observed=replace(seen, unconfirmed=Unconfirmed(0, until), due_at=due_at)))
 
 
-def _fold_page(m: Moment, key: Key, page: ScanPage) -> tuple[Key, Scan | None]:
+def _fold_page(tx: Transaction, key: KeyState, page: ScanPage) -> tuple[KeyState, Scan | None]:
     """Put a page into the directory; after the last one, give the waiting sessions their chats."""
-    m.rows.add_contacts(page.contacts)
+    tx.rows.add_contacts(page.contacts)
     if key.scan is None or key.scans != page.scan.token:
         return key, None
-    if page.rest is not None:
-        failures = key.scan_failures + 1 if page.rest > 0 else key.scan_failures
-        return replace(key, scan_until=0.0, scan_due=m.now + page.rest, scan_failures=failures), None
+    if page.pause is not None:
+        failures = key.scan_failures + 1 if page.pause > 0 else key.scan_failures
+        return replace(key, scan_until=0.0, scan_due=tx.now + page.pause, scan_failures=failures), None
     key = replace(key, scan_failures=0)
     read = page.scan.skip + page.raw
     if page.unsent or not finished(read, page.raw, page.total):
         scan = replace(page.scan, skip=read)
-        return replace(key, scan=scan, scan_until=m.now + m.terms.lease), scan
-    wide = tuple(page.scan.started if page.scan.reach >= reach else at for reach, at in enumerate(key.wide, start=1))
-    for record in list(m.rows.unfound()):
-        after = _look_up(m, record, page.scan)
-        _tell(m, record, after)
+        return replace(key, scan=scan, scan_until=tx.now + tx.options.lease), scan
+    windows_read = tuple(
+        page.scan.started if page.scan.window >= window else at for window, at in enumerate(key.windows_read, start=1)
+    )
+    for record in list(tx.rows.unfound()):
+        after = _look_up(tx, record, page.scan)
+        _audit(tx, record, after)
         if after != record:
-            m.rows.put(after)
-    return replace(key, scan=None, scan_until=0.0, scan_due=0.0, wide=(wide[0], wide[1])), None
+            tx.rows.put(after)
+    return replace(key, scan=None, scan_until=0.0, scan_due=0.0, windows_read=(windows_read[0], windows_read[1])), None
 
 
-def _look_up(m: Moment, record: Record, scan: Scan) -> Record:
+def _look_up(tx: Transaction, record: Record, scan: Scan) -> Record:
     """A waiting record after a whole scan: found, ambiguous, or to be looked for again later."""
     names = {"instagram": record.instagram, "telegram": record.telegram}
-    found = choose(m.rows.contacts(**names), **names)
+    found = choose(tx.rows.contacts(**names), **names)
     if isinstance(found, Contact):
-        return _assign(m, record, found)
+        return _assign(tx, record, found)
     seen, generation = record.observed, record.desired.generation
     if found == AMBIGUOUS:
-        return replace(record, observed=replace(seen, error=SEVERAL, parked=generation))
+        return replace(record, observed=replace(seen, error=SEVERAL, given_up=generation))
     if seen.due_at > scan.started:
         return record
     attempt = record.search_attempt + 1
     delay = search_delay(attempt)
     if delay is None:
-        return replace(record, observed=replace(seen, error=NOT_FOUND, parked=generation))
-    due = m.now + delay
+        return replace(record, observed=replace(seen, error=NOT_FOUND, given_up=generation))
+    due = tx.now + delay
     rested = replace(seen, due_at=due, error=_lasting(seen.error))
-    return replace(record, observed=rested, search_attempt=attempt, urgent_at=due - _head_start(record))
+    return replace(record, observed=rested, search_attempt=attempt, urgent_at=due - _priority_seconds(record))
 
 
-def observe(m: Moment, chat_id: str, status: str | None, manager_id: int | None) -> None:
+def observe(tx: Transaction, chat_id: str, status: str | None, manager_id: int | None) -> None:
     """Note an own write that went past the plan: the value is seen, no generation is confirmed by it."""
-    record = m.rows.by_chat(chat_id)
+    record = tx.rows.by_chat(chat_id)
     if record is None:
         return
     seen: Observed = record.observed
@@ -432,4 +470,4 @@ def observe(m: Moment, chat_id: str, status: str | None, manager_id: int | None)
         seen = replace(seen, status=replace(seen.status, value=status))
     if manager_id is not None:
         seen = replace(seen, manager=replace(seen.manager, value=manager_id))
-    m.rows.put(replace(record, observed=seen))
+    tx.rows.put(replace(record, observed=seen))

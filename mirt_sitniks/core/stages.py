@@ -27,13 +27,13 @@ class Effect:
     """What a stage wants of a chat.
 
     `status` is the status name unless the settings say otherwise; `role` is who becomes responsible (None: unchanged);
-    `head_start` is how many seconds earlier the stage counts when many wait for few calls; `FIRST_OF_ALL` is so much
-    that it goes before all others, but for the turns that the store keeps for who has waited long.
+    `priority_seconds` is how many seconds earlier the stage counts when many wait for few calls; `FIRST_OF_ALL` is so
+    much that it goes before all others, but for the turns that the store keeps for who has waited long.
     """
 
     status: str
     role: Role | None
-    head_start: float
+    priority_seconds: float
 
 
 FIRST_OF_ALL = 864_000.0

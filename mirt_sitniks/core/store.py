@@ -6,14 +6,14 @@ from typing import Any, Protocol
 
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Claim, Doubt, Intent, Observed, Record, Scan
+from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unconfirmed
 
 # How late due work is when `counts` calls it so.
 OVERDUE = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class StoreOptions:
     """What every store verb needs to know: whose budget (`key`: a fingerprint), how much, and for how long.
 
     `lease` and `lookback` are seconds; `who` names this process in the ledger.
@@ -40,13 +40,13 @@ class Verdict(StrEnum):
 class Recorded:
     """The record after an intent; `claim` is None when it is somebody else's turn or nothing can be sent now.
 
-    `wait` is how long until the budget has a slot, `lock` the key's, `now` the store's clock.
+    `slot_in` is how long until the budget has a slot, `lock` the key's, `now` the store's clock.
     """
 
     verdict: Verdict
     record: Record
     claim: Claim | None = None
-    wait: float = 0.0
+    slot_in: float = 0.0
     lock: tuple[str, float] | None = None
     now: float = 0.0
 
@@ -55,26 +55,25 @@ class Recorded:
 class Settlement:
     """What the holder of a record's lease learned.
 
-    `generation` is the newest it saw, `doubt` the doubt it started from, `gone` that `chat_id` is no longer in the CRM.
-    `lands_until` is set when a write was sent: the store's time until which it may still land, for the case that the
-    lease was lost meanwhile.
-    `keep` asks to go on holding the lease.
+    `generation` is the newest it saw, `unconfirmed` the doubt it started from, `gone` that `chat_id` is no longer in
+    the CRM. `unconfirmed_until` is set when a write was sent: the store's time until which it may still land, for the
+    case that the lease was lost meanwhile. `keep` asks to go on holding the lease.
     """
 
     session: str
     token: int
     generation: int
     observed: Observed
-    doubt: Doubt | None = None
+    unconfirmed: Unconfirmed | None = None
     chat_id: str | None = None
     gone: bool = False
-    lands_until: float | None = None
+    unconfirmed_until: float | None = None
     keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ScanPage:
-    """One page of the shared scan; `rest` is how long the scan shall pause when the page could not be read.
+    """One page of the shared scan; `pause` is how long the scan shall pause when the page could not be read.
 
     `unsent`: the call did not go out, because its grant had become too old, and the scan goes on where it is.
     """
@@ -83,12 +82,12 @@ class ScanPage:
     contacts: tuple[Contact, ...] = ()
     raw: int = 0
     total: int | None = None
-    rest: float | None = None
+    pause: float | None = None
     unsent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class KeyNews:
+class KeyVerdict:
     """What an answer said of the key: `code` None means it was accepted, else it rests for `seconds`."""
 
     code: str | None = None
@@ -99,15 +98,15 @@ class KeyNews:
 class Report:
     """Everything one round of calls brought, settled in one transaction; `want` asks for the next calls.
 
-    `late` are grants whose calls may have reached the CRM as late as `arrived`, on the store's clock.
+    `delayed` are grants whose calls may have reached the CRM as late as `arrived`, on the store's clock.
     """
 
     record: Settlement | None = None
     page: ScanPage | None = None
-    news: KeyNews | None = None
+    key_verdict: KeyVerdict | None = None
     unused: tuple[float, ...] = ()
     want: int = 0
-    late: tuple[float, ...] = ()
+    delayed: tuple[float, ...] = ()
     arrived: float = 0.0
 
 
@@ -115,28 +114,28 @@ class Report:
 class Settled:
     """The record as it is after settling (None: it is not known any more), and the claim while there is more to send.
 
-    `wait` is how long until the budget has a slot, `more` how long until any record can be worked on (None: all are
-    done), `lock` the key's, `now` the store's clock.
+    `slot_in` is how long until the budget has a slot, `work_in` how long until any record can be worked on (None: all
+    are done), `lock` the key's, `now` the store's clock.
     """
 
     record: Record | None = None
     claim: Claim | None = None
-    wait: float = 0.0
-    more: float | None = None
+    slot_in: float = 0.0
+    work_in: float | None = None
     lock: tuple[str, float] | None = None
     now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Work to do now; `wait` is how long until there can be more (None: nothing is unfinished)."""
+    """Work to do now; `work_in` is how long until there can be more (None: nothing is unfinished)."""
 
     claims: tuple[Claim, ...] = ()
-    wait: float | None = None
+    work_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyState:
     """The shared state of one API key: its budget, the one scan, and when somebody last went first for his age."""
 
     budget: Budget = field(default_factory=Budget)
@@ -145,7 +144,7 @@ class Key:
     scan_due: float = 0.0
     scan_failures: int = 0
     scans: int = 0
-    wide: tuple[float, float] = (-1e9, -1e9)
+    windows_read: tuple[float, float] = (-1e9, -1e9)
     aged_at: float = -1e9
 
 
@@ -168,15 +167,15 @@ class Entry:
 class SyncStore(Protocol):
     """What syncing needs. Every verb is one transaction and one round trip; all raise `StoreError` only."""
 
-    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
         """Log the intent; if it is new, raise the generation and what the stage desires; claim the record if free."""
         ...
 
-    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take the most urgent due records that the budget has calls for."""
         ...
 
-    async def settle(self, terms: Terms, report: Report) -> Settled:
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """Fold a round in; the record comes back, and the claim while the lease stays ours and calls are granted."""
         ...
 

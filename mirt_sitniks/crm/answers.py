@@ -54,7 +54,7 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
 
     `headers` are found in any letter case. `now` is what a `Retry-After` date is measured against. A write is confirmed
     by 2xx alone, also with no body; only HTML there (a login or error page of something in between) is `BadResponse`
-    with `unsure`. A read must bring JSON of its shape. A page that refuses (4xx) is no word of the CRM's, so it is
+    with `unconfirmed`. A read must bring JSON of its shape. A page that refuses (4xx) is no word of the CRM's, so it is
     `Unavailable`; only of a 408, a 429 and a list's 404 the status says enough.
     """
     write = is_write(call)
@@ -63,7 +63,7 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
     # Servers label an empty answer text/html by default: that is no page.
     html = bool(body.strip()) and _is_page(headers, body)
     if write and html:
-        raise _bad_response(call, status, "a page (HTML) instead of data", unsure=True)
+        raise _bad_response(call, status, "a page (HTML) instead of data", unconfirmed=True)
     document = _parse(body)
     if document is _UNREADABLE and not write:
         raise _bad_response(call, status, "a page (HTML) instead of data" if html else "no readable JSON")
@@ -186,9 +186,11 @@ def _is_page(headers: Mapping[str, str], body: bytes) -> bool:
     return start.startswith(b"<") or "html" in (_header(headers, "content-type") or "").lower()
 
 
-def _bad_response(call: object, status: int, what: str, *, unsure: bool = False) -> BadResponse:
+def _bad_response(call: object, status: int, what: str, *, unconfirmed: bool = False) -> BadResponse:
     said = f"Sitniks answered {status} to {type(call).__name__} with {what}"
-    return BadResponse(f"{said}; check that SNITKIX_API_URL is the address of the CRM.", status=status, unsure=unsure)
+    return BadResponse(
+        f"{said}; check that SNITKIX_API_URL is the address of the CRM.", status=status, unconfirmed=unconfirmed
+    )
 
 
 _MEANINGS: Mapping[int, tuple[type[CrmError], str]] = {
@@ -206,12 +208,12 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
     """What a status other than 2xx means. The body is only searched for the words of a rate limit, never quoted."""
     write, said = is_write(call), f"Sitniks answered {status} to {type(call).__name__}"
     hint = _header(headers, "retry-after")
-    rest = retry_after(hint, now)
+    pause = retry_after(hint, now)
     if status == 429 or (status == 503 and _TOO_FAST.search(body + b"\n" + (hint or "").encode("utf-8", "replace"))):
         return RateLimited(
             f"{said}: too many calls for this key; lower SITNIKS_RATE_LIMIT, or find what else uses SNITKIX_API_KEY.",
             status=status,
-            retry_after=DEFAULT_REST if rest is None else rest,
+            retry_after=DEFAULT_REST if pause is None else pause,
         )
     if status == 404 and isinstance(call, ListChats | ListManagers):
         # A list always exists: this is a wrong address, and must not read as "the chat is gone".
@@ -222,23 +224,23 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
             f"{said} with a page (HTML), which is not the CRM's own answer: something in between is in the way; it is "
             "tried again, check SNITKIX_API_URL, proxy and firewall if this lasts.",
             status=status,
-            retry_after=rest,
+            retry_after=pause,
         )
     if status in _MEANINGS:
         kind, meaning = _MEANINGS[status]
-        return kind(f"{said}: {meaning}", status=status, retry_after=rest, unsure=write and status == 408)
+        return kind(f"{said}: {meaning}", status=status, retry_after=pause, unconfirmed=write and status == 408)
     if 400 <= status <= 499:
         return _refused(call, status, said)
     if 500 <= status <= 599:
         return Unavailable(
             f"{said}: the CRM is in trouble; it is tried again, check SNITKIX_API_URL if this lasts.",
             status=status,
-            retry_after=rest,
-            unsure=write and status in _MAY_HAVE_APPLIED,
+            retry_after=pause,
+            unconfirmed=write and status in _MAY_HAVE_APPLIED,
         )
     if 300 <= status <= 399:
         return _bad_response(call, status, "a redirect, and redirects are not followed")
-    return _bad_response(call, status, "a status that means nothing here", unsure=write)
+    return _bad_response(call, status, "a status that means nothing here", unconfirmed=write)
 
 
 def forbidden(call: object, status: int | None) -> Forbidden:

@@ -67,7 +67,7 @@ class SitniksClient:
     async def send(self, call: Expects[T]) -> T:
         """The value that `call` brings (see `calls`), else a `CrmError`, and nothing foreign but a cancellation.
 
-        An error of a write has `unsure` set unless it is certain that the CRM did not apply it.
+        An error of a write has `unconfirmed` set unless it is certain that the CRM did not apply it.
         """
         outcome = await self._exchange(call)
         if isinstance(outcome, CrmError):
@@ -172,7 +172,7 @@ def _read(answer: _Answer, call: Expects[T]) -> T | CrmError:
             f"Sitniks answered {type(call).__name__} with more than {MAX_ANSWER // 1_000_000} MB, or packed in a way "
             "that was not asked for; check that SNITKIX_API_URL is the address of the CRM.",
             status=status,
-            unsure=is_write(call),
+            unconfirmed=is_write(call),
         )
     try:
         return decode(call, status, answer.headers, body or b"", datetime.now(UTC))
@@ -191,11 +191,11 @@ def _unpack(body: bytes, encoding: str) -> bytes | None:
 
 def _translate(exc: Exception, call: object) -> CrmError:
     """Our error for a foreign one: its type and code are copied, its text and frames are not."""
-    unsure = is_write(call) and not isinstance(exc, _NOT_SENT)
+    unconfirmed = is_write(call) and not isinstance(exc, _NOT_SENT)
     what = f"{type(call).__name__} to Sitniks ({', '.join(_names(exc))})"
     if isinstance(exc, TimeoutError | httpx.TimeoutException):
-        return CallTimeout(f"No answer in time: {what}; raise SITNIKS_TIMEOUT if this lasts.", unsure=unsure)
-    return Unavailable(f"No answer: {what}; check SNITKIX_API_URL and the network.", unsure=unsure)
+        return CallTimeout(f"No answer in time: {what}; raise SITNIKS_TIMEOUT if this lasts.", unconfirmed=unconfirmed)
+    return Unavailable(f"No answer: {what}; check SNITKIX_API_URL and the network.", unconfirmed=unconfirmed)
 
 
 def _names(exc: BaseException) -> Iterator[str]:

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES
-from mirt_sitniks.core.budget import Budget, rest, take, wait
+from mirt_sitniks.core.budget import Budget, lock, slot_in, take
 from mirt_sitniks.core.chats import finished
-from mirt_sitniks.core.managers import Nobody
+from mirt_sitniks.core.managers import NoManager
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
 from mirt_sitniks.core.store import Report
 from mirt_sitniks.crm.calls import Call, Page, SetStatus, UpdateChat
-from mirt_sitniks.engine.driver import Driver, news_of
+from mirt_sitniks.engine.driver import Driver, key_verdict_of
 from mirt_sitniks.errors import CrmError, RateLimited, StoreError
 
 PATIENCE = 30.0
@@ -28,14 +28,14 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     waited = 0.0
     while True:
         asked = driver.clock()
-        settled = await driver.store.settle(driver.terms, Report(want=1))
+        settled = await driver.store.settle(driver.options, Report(want=1))
         if settled.claim:
-            if driver.late(settled.claim, driver.clock(), asked) <= driver.terms.limit.grace:
+            if driver.grant_age(settled.claim, driver.clock(), asked) <= driver.options.limit.grace:
                 break
-            await driver.store.settle(driver.terms, Report(unused=settled.claim.grants))
+            await driver.store.settle(driver.options, Report(unused=settled.claim.grants))
         if settled.lock and settled.lock[0] in KEY_CODES:
             raise CrmError("Sitniks refused the key: check SNITKIX_API_KEY and the plan", code=settled.lock[0])
-        pause = max(settled.wait, 0.05)
+        pause = max(settled.slot_in, 0.05)
         if waited + pause > PATIENCE:
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
         await sleep(pause)
@@ -50,7 +50,9 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     meant = error and await driver.refusals.explained(request, error, sent_at, again)
     # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
     with suppress(StoreError):
-        await driver.store.settle(driver.terms, Report(news=news_of([error]) if meant is error else None))
+        await driver.store.settle(
+            driver.options, Report(key_verdict=key_verdict_of([error]) if meant is error else None)
+        )
     if meant:
         raise meant
     return answer
@@ -68,7 +70,7 @@ async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]
             return found
 
 
-class Alone:
+class DegradedWriter:
     """Writes of a process that cannot ask its store: a budget of its own, for the shared one is out of reach."""
 
     def __init__(self, driver: Driver) -> None:
@@ -79,7 +81,7 @@ class Alone:
 
         Returns the status and the manager's id that the CRM confirmed; raises `CrmError` when the status was not.
         """
-        status, role = self._driver.rules.statuses[stage], EFFECTS[stage].role
+        status, role = self._driver.context.statuses[stage], EFFECTS[stage].role
         assigning = asyncio.ensure_future(self._assign(chat_id, role)) if role else None
         try:
             await self._send(SetStatus(chat_id, status))
@@ -88,32 +90,32 @@ class Alone:
         return status, manager
 
     async def _assign(self, chat_id: str, role: Role) -> int | None:
-        people = self._driver.people
-        async with people.lock:
-            if people.pick(role) is None:
-                request = people.call()
-                people.learn(request, await self._send(request))
-        person = people.pick(role)
-        if person is None or isinstance(person, Nobody):
+        managers = self._driver.managers
+        async with managers.lock:
+            if managers.pick(role) is None:
+                request = managers.call()
+                managers.learn(request, await self._send(request))
+        assignee = managers.pick(role)
+        if assignee is None or isinstance(assignee, NoManager):
             return None
-        await self._send(UpdateChat(chat_id, manager_id=person.id))
-        return person.id
+        await self._send(UpdateChat(chat_id, manager_id=assignee.id))
+        return assignee.id
 
     async def _send(self, request: Call) -> Any:
-        limit, now = self._driver.terms.limit, self._driver.clock()
+        limit, now = self._driver.options.limit, self._driver.clock()
         self._budget, grants = take(self._budget, limit, now, 1)
         if not grants:
             raise RateLimited(
-                "the call budget is used up, and the store is away", retry_after=wait(self._budget, limit, now)
+                "the call budget is used up, and the store is away", retry_after=slot_in(self._budget, limit, now)
             )
         try:
             return await self._driver.send(request)
         except CrmError as failed:
             error = failed
         meant = await self._driver.refusals.explained(request, error, now, self._send)
-        news = news_of([error])
-        if meant is error and news and news.code:
-            self._budget = rest(self._budget, self._driver.clock(), news.code, news.seconds)
+        verdict = key_verdict_of([error])
+        if meant is error and verdict and verdict.code:
+            self._budget = lock(self._budget, self._driver.clock(), verdict.code, verdict.seconds)
         raise meant
 
 

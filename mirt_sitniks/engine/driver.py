@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE, retry_delay
 from mirt_sitniks.core.chats import PAGE, Chat, Contact
-from mirt_sitniks.core.fold import Answer, Rules, fold
-from mirt_sitniks.core.managers import Nobody, Person
+from mirt_sitniks.core.fold import Answer, FoldContext, fold
+from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
 from mirt_sitniks.core.record import Claim, Error, Record, Scan
 from mirt_sitniks.core.stages import Role
-from mirt_sitniks.core.store import KeyNews, Report, ScanPage, Settled, Settlement, SyncStore, Terms
+from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settled, Settlement, StoreOptions, SyncStore
 from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
-from mirt_sitniks.engine.managers import People
+from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.refusals import ASK, Refusals, is_unexplained
 from mirt_sitniks.errors import CrmError, Forbidden, StoreError
 
@@ -54,10 +54,10 @@ class Driver:
     """Everything a drive needs. `clock` is monotonic, `random` gives numbers in [0, 1)."""
 
     store: SyncStore
-    terms: Terms
+    options: StoreOptions
     client: Sender
-    people: People
-    rules: Rules
+    managers: ManagerList
+    context: FoldContext
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = field(default_factory=lambda: Random().random)
     _offset: tuple[float, float] = (math.inf, 0.0)
@@ -75,7 +75,7 @@ class Driver:
         while True:
             received = self.clock()
             asked = received if asked is None else asked
-            granted = received - self.late(claim, received, asked)
+            granted = received - self.grant_age(claim, received, asked)
             report = await self._round(claim, granted)
             asked, settled = await self._settle(report)
             if settled.claim is None and settled.lock and settled.lock[0] in KEY_CODES and self.refusals.waiting:
@@ -94,13 +94,13 @@ class Driver:
         for pause in SETTLE_AGAIN:
             asked = self.clock()
             try:
-                return asked, await self.store.settle(self.terms, report)
+                return asked, await self.store.settle(self.options, report)
             except StoreError:
                 await asyncio.sleep(pause)
-                report = replace(report, unused=(), late=())
-        return self.clock(), await self.store.settle(self.terms, report)
+                report = replace(report, unused=(), delayed=())
+        return self.clock(), await self.store.settle(self.options, report)
 
-    def late(self, claim: Claim, received: float, asked: float) -> float:
+    def grant_age(self, claim: Claim, received: float, asked: float) -> float:
         """How much later the store's answer came than it comes at best: so old are its grants already.
 
         A slow answer must not use a slot that others have been given meanwhile, nor a frozen process a lease that it
@@ -124,7 +124,7 @@ class Driver:
         sent = await asyncio.gather(*kept)
         used = sum(1 for one in sent if one.used)
         way = self._way(self.clock() - began) if used else 0.0
-        late = claim.grants[:used] if way > self.terms.limit.grace else ()
+        delayed = claim.grants[:used] if way > self.options.limit.grace else ()
         answers = [*ready, *(one.answer for one in sent if one.answer), *self._meant(steps, claim)]
         unread = next((one.error for one in sent if one.page and one.error), None)
         silent = any(one.used and not (one.answer or one.page or one.error) for one in sent)
@@ -132,11 +132,11 @@ class Driver:
         return Report(
             record=self._settlement(record, steps, answers, unread, more, claim, granted) if record else None,
             page=next((one.page for one in sent if one.page), ScanPage(scan, unsent=True) if scan else None),
-            news=news_of([one.error for one in sent if one.used and not one.unexplained]),
+            key_verdict=key_verdict_of([one.error for one in sent if one.used and not one.unexplained]),
             unused=claim.grants[used:],
             want=SIDE_BY_SIDE,
-            late=late,
-            arrived=claim.now + began - granted + way if late else 0.0,
+            delayed=delayed,
+            arrived=claim.now + began - granted + way if delayed else 0.0,
         )
 
     def _jobs(
@@ -151,14 +151,14 @@ class Driver:
         met = [answer.step for answer in ready]
         for step in (one for one in steps if one not in met):
             role = claim.record.role if claim.record and not isinstance(step, WriteStatus) else None
-            who = self.people.pick(role) if role else None
-            person = who if isinstance(who, Person) else None
+            who = self.managers.pick(role) if role else None
+            assignee = who if isinstance(who, Assignee) else None
             if role and who is None:
                 jobs.append(self._managers(step, role, claim, granted))
-            elif isinstance(step, WriteManager) and isinstance(who, Nobody):
+            elif isinstance(step, WriteManager) and isinstance(who, NoManager):
                 ready.append(Answer(step, None, CrmError(who.message, code=who.code), claim.now))
-            elif call := self._call(step, person):
-                jobs.append(self._step(step, call, person, claim, granted))
+            elif call := self._call(step, assignee):
+                jobs.append(self._step(step, call, assignee, claim, granted))
         return jobs, ready
 
     def _meant(self, steps: Sequence[Step], claim: Claim) -> list[Answer]:
@@ -168,7 +168,7 @@ class Driver:
             call, error = self.refusals.meaning(step) or (None, None)
             if isinstance(call, ListManagers) and isinstance(error, Forbidden):
                 # Whoever only wanted to know whom the chat shows goes on without.
-                self.people.refuse(error.message)
+                self.managers.refuse(error.message)
                 error = error if isinstance(step, WriteManager) else None
             if error and not isinstance(step, Find):
                 answers.append(Answer(step, None, error, claim.now))
@@ -200,7 +200,7 @@ class Driver:
             # The scan paces itself; the record only tells why its chat is not found yet.
             observed = replace(observed, error=Error(unread.code, unread.message))
         if answers or not steps:
-            folded = fold(record, answers, self.rules, now=now, random=self.random())
+            folded = fold(record, answers, self.context, now=now, random=self.random())
             observed, gone = folded.observed, folded.gone
         if more and not gone:
             # Managers were listed, or the key was asked for: what that was for goes on, whatever the rest has met.
@@ -209,26 +209,26 @@ class Driver:
             # Nothing to do although it is due: never spin on it.
             observed = replace(observed, due_at=now + 1.0)
         writes = [one for one in answers if isinstance(one.step, WriteStatus | WriteManager)]
-        lost = any(one.error and one.error.unsure for one in writes)
+        lost = any(one.error and one.error.unconfirmed for one in writes)
         return Settlement(
             session=record.session,
             token=record.token,
             generation=record.desired.generation,
             observed=observed,
-            doubt=record.observed.doubt,
+            unconfirmed=record.observed.unconfirmed,
             chat_id=record.chat_id,
             gone=gone,
-            lands_until=(now + self.rules.late if lost else now) if writes else None,
+            unconfirmed_until=(now + self.context.landing_time if lost else now) if writes else None,
             keep=True,
         )
 
-    def _call(self, step: Step, person: Person | None) -> Call | None:
+    def _call(self, step: Step, assignee: Assignee | None) -> Call | None:
         """The call that takes a step; None for a chat that is looked for, which is the scan's work."""
         match step:
             case WriteStatus(chat_id, stage):
-                return SetStatus(chat_id, self.rules.statuses[stage])
-            case WriteManager(chat_id) if person:
-                return UpdateChat(chat_id, person.id)
+                return SetStatus(chat_id, self.context.statuses[stage])
+            case WriteManager(chat_id) if assignee:
+                return UpdateChat(chat_id, assignee.id)
             case Read(chat_id):
                 return GetChat(chat_id)
         return None
@@ -238,9 +238,9 @@ class Driver:
 
         The same check guards the lease: it is many times longer than a grant's grace and a call's timeout together.
         """
-        return self.clock() - granted > self.terms.limit.grace
+        return self.clock() - granted > self.options.limit.grace
 
-    async def _step(self, step: Step, call: Call, person: Person | None, claim: Claim, granted: float) -> Sent:
+    async def _step(self, step: Step, call: Call, assignee: Assignee | None, claim: Claim, granted: float) -> Sent:
         if self._void(granted):
             return Sent()
         sent_at = claim.now + self.clock() - granted
@@ -250,17 +250,17 @@ class Driver:
             if is_unexplained(call, error):
                 self.refusals.keep(step, call, error, granted)
                 return Sent(True, unexplained=True)
-            return Sent(True, Answer(step, None, error, sent_at, person), error=error)
-        return Sent(True, Answer(step, value, None, sent_at, person))
+            return Sent(True, Answer(step, None, error, sent_at, assignee), error=error)
+        return Sent(True, Answer(step, value, None, sent_at, assignee))
 
     async def _managers(self, step: Step, role: Role, claim: Claim, granted: float) -> Sent:
         """Read a page of managers, unless another drive does it meanwhile; a failure counts as the step's."""
-        async with self.people.lock:
-            if self._void(granted) or self.people.pick(role) is not None:
+        async with self.managers.lock:
+            if self._void(granted) or self.managers.pick(role) is not None:
                 return Sent()
-            call = self.people.call()
+            call = self.managers.call()
             try:
-                self.people.learn(call, await self.send(call))
+                self.managers.learn(call, await self.send(call))
             except CrmError as error:
                 if is_unexplained(call, error):
                     self.refusals.keep(step, call, error, granted)
@@ -299,8 +299,8 @@ class Driver:
             page: Page[Chat] = await self.send(call)
         except CrmError as error:
             resting = error.code == "rate_limited" or error.code in KEY_CODES
-            rest = 0.0 if resting else max(0.5, retry_delay(scan.failures + 1, self.random()))
-            return Sent(True, page=ScanPage(scan, rest=rest), error=error)
+            pause = 0.0 if resting else max(0.5, retry_delay(scan.failures + 1, self.random()))
+            return Sent(True, page=ScanPage(scan, pause=pause), error=error)
         contacts = tuple(contact(chat) for chat in page.items)
         return Sent(True, page=ScanPage(scan, contacts, page.raw, page.total))
 
@@ -316,11 +316,11 @@ def _date(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def news_of(errors: Sequence[CrmError | None]) -> KeyNews | None:
+def key_verdict_of(errors: Sequence[CrmError | None]) -> KeyVerdict | None:
     """What a round's answers say of the key; a refusal outweighs a good answer."""
     for error in errors:
         if error and error.code in KEY_CODES:
-            return KeyNews(error.code, PROBE)
+            return KeyVerdict(error.code, PROBE)
         if error and error.code == "rate_limited":
-            return KeyNews(error.code, error.retry_after or 60.0)
-    return KeyNews() if any(error is None for error in errors) else None
+            return KeyVerdict(error.code, error.retry_after or 60.0)
+    return KeyVerdict() if any(error is None for error in errors) else None

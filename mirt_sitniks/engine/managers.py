@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mirt_sitniks.core.chats import finished
-from mirt_sitniks.core.managers import Manager, Nobody, Person, Wanted, pick
+from mirt_sitniks.core.managers import Assignee, Manager, NoManager, WantedManagers, pick
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.crm.calls import ListManagers, Page
 
@@ -13,30 +13,30 @@ LISTED_FOR, MISSED_FOR = 600.0, 60.0
 
 
 @dataclass
-class People:
+class ManagerList:
     """The managers' list of one process: read once for all sessions, kept ten minutes.
 
     A name that was not on the list is not asked for again for one minute, nor is a list that may not be read. `clock`
     is monotonic.
     """
 
-    wanted: Wanted
+    wanted: WantedManagers
     clock: Callable[[], float]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _listed: tuple[Manager, ...] | None = None
     _read_at: float = 0.0
-    _refused: tuple[float, Nobody] | None = None
+    _refused: tuple[float, NoManager] | None = None
     _pages: list[Manager] = field(default_factory=list)
     _skip: int = 0
 
-    def pick(self, role: Role) -> Person | Nobody | None:
+    def pick(self, role: Role) -> Assignee | NoManager | None:
         """The person for `role`, or None when `call()` has to be sent first."""
         age = self.clock() - self._read_at
-        person = pick(role, self.wanted, self._listed if age < LISTED_FOR else None)
-        if person is None or (isinstance(person, Nobody) and age >= MISSED_FOR):
+        assignee = pick(role, self.wanted, self._listed if age < LISTED_FOR else None)
+        if assignee is None or (isinstance(assignee, NoManager) and age >= MISSED_FOR):
             until, nobody = self._refused or (0.0, None)
             return nobody if self.clock() < until else None
-        return person
+        return assignee
 
     def call(self) -> ListManagers:
         """The next page of the list."""
@@ -44,7 +44,7 @@ class People:
 
     def refuse(self, message: str) -> None:
         """The list may not be read: for a minute there is nobody, unless the settings name him by id."""
-        self._refused = self.clock() + MISSED_FOR, Nobody(message, "forbidden")
+        self._refused = self.clock() + MISSED_FOR, NoManager(message, "forbidden")
 
     def learn(self, call: ListManagers, page: Page[Manager]) -> None:
         """Take in the answer to `call`; the list counts once its last page is in (at most ten pages)."""

@@ -13,19 +13,19 @@ from weakref import WeakValueDictionary
 
 import httpx
 
-from mirt_sitniks.core.fold import Rules
-from mirt_sitniks.core.managers import Wanted
+from mirt_sitniks.core.fold import FoldContext
+from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.result import Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.stages import EFFECTS
-from mirt_sitniks.core.store import Recorded, Settled, Store, Terms, Verdict
+from mirt_sitniks.core.store import Recorded, Settled, Store, StoreOptions, Verdict
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import SIDE_BY_SIDE, Driver
-from mirt_sitniks.engine.managers import People
+from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import SWEEP, Worker
 from mirt_sitniks.errors import CrmError, StoreError
-from mirt_sitniks.log import tell
+from mirt_sitniks.log import log
 from mirt_sitniks.settings import SitniksSettings
 
 LOOKED = "set instagram_username, telegram_username or user_nickname in the state or its metadata"
@@ -56,18 +56,18 @@ class Runtime:
         key = settings.api_key.get_secret_value()
         limit = settings.rate_limit
         self.client = SitniksClient(settings.api_url, key, timeout=settings.timeout, client_factory=client_factory)
-        wanted = Wanted(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
-        terms = Terms(
+        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
+        options = StoreOptions(
             key=hashlib.sha256(key.encode()).hexdigest()[:16],
             limit=limit,
             lease=3 * max(settings.timeout, limit.grace),
             lookback=60.0 * settings.lookback_minutes,
             who=f"{socket.gethostname()}:{os.getpid()}",
         )
-        rules = Rules(settings.statuses, late=2 * settings.timeout)
-        self.driver = Driver(store, terms, self.client, People(wanted, time.monotonic), rules)
-        self.worker = Worker(self.driver, sweep=sweep, on_done=self._tell)
-        self._alone = direct.Alone(self.driver)
+        context = FoldContext(settings.statuses, landing_time=2 * settings.timeout)
+        self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
+        self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify)
+        self._degraded = direct.DegradedWriter(self.driver)
         self._polls = worker
         self._want = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self._waiting: dict[str, set[asyncio.Future[Settled]]] = {}
@@ -89,7 +89,7 @@ class Runtime:
                 recorded = await self._record(intent, asked)
             except StoreError as error:
                 return await self._without_store(intent, error)
-        settled = Settled(recorded.record, wait=recorded.wait, lock=recorded.lock, now=recorded.now)
+        settled = Settled(recorded.record, slot_in=recorded.slot_in, lock=recorded.lock, now=recorded.now)
         skipped = recorded.verdict not in (Verdict.NEW, Verdict.KNOWN)
         if not skipped and self._worth_waiting(recorded):
             settled = await self._driven(intent.session, recorded, asked) or settled
@@ -104,7 +104,7 @@ class Runtime:
             lock=settled.lock,
         )
         if recorded.verdict is Verdict.NO_USERNAME:
-            tell(WARNING, "nothing is synced, no user name of the customer is known: %s", LOOKED, **told)
+            log(WARNING, "nothing is synced, no user name of the customer is known: %s", LOOKED, **told)
         if skipped:
             return replace(result, outcome=Outcome.SKIPPED, reason=recorded.verdict.value, error=None)
         return result
@@ -113,19 +113,19 @@ class Runtime:
         """Record, and again when the store fails only after the caller was told `queued`: that is a promise."""
         for pause in RECORD_AGAIN:
             try:
-                return await self.store.record(self.driver.terms, intent, want=self._want)
+                return await self.store.record(self.driver.options, intent, want=self._want)
             except StoreError:
                 if self.driver.clock() - asked < self.settings.reply_budget:
                     raise
             await asyncio.sleep(pause)
-        return await self.store.record(self.driver.terms, intent, want=self._want)
+        return await self.store.record(self.driver.options, intent, want=self._want)
 
     def _worth_waiting(self, recorded: Recorded) -> bool:
         """Whether the record can move within the reply budget."""
         if recorded.claim:
             return True
         record, soon = recorded.record, self.settings.reply_budget
-        resting = recorded.lock is not None or recorded.wait > soon or record.observed.due_at > recorded.now + soon
+        resting = recorded.lock is not None or recorded.slot_in > soon or record.observed.due_at > recorded.now + soon
         return pending(record) and not resting and self._polls
 
     async def _driven(self, session: str, recorded: Recorded, asked: float) -> Settled | None:
@@ -147,14 +147,14 @@ class Runtime:
             if not waiting:
                 del self._waiting[session]
 
-    def _tell(self, settled: Settled) -> None:
+    def _notify(self, settled: Settled) -> None:
         """Tell those who wait for a session, unless its record goes on within moments."""
         record = settled.record
         if record is None:
             return
         soon = settled.now + self.settings.reply_budget
         moving = pending(record) and not record.observed.error and settled.lock is None
-        if moving and self._polls and record.observed.due_at <= soon and settled.now + settled.wait <= soon:
+        if moving and self._polls and record.observed.due_at <= soon and settled.now + settled.slot_in <= soon:
             return
         for done in self._waiting.get(record.session, ()):
             if not done.done():
@@ -162,7 +162,7 @@ class Runtime:
 
     async def _without_store(self, intent: Intent, error: StoreError) -> SyncResult:
         """The store is away: with a known chat the stage is written once, without it nothing can be done."""
-        tell(ERROR, "the store is away: %s", error.message, session=intent.session, stage=intent.stage.value)
+        log(ERROR, "the store is away: %s", error.message, session=intent.session, stage=intent.stage.value)
         result = SyncResult(
             intent.stage,
             iso(time.time()),
@@ -173,7 +173,7 @@ class Runtime:
         if not intent.chat_id:
             return result
         try:
-            status, manager = await self._alone.write_once(intent.chat_id, intent.stage)
+            status, manager = await self._degraded.write_once(intent.chat_id, intent.stage)
         except CrmError:
             return result
         written = replace(result, status=status, manager_id=manager)
@@ -204,7 +204,7 @@ class Runtime:
                 await self.client.aclose()
         except Exception as error:
             # A host's own client may do anything; what is to be kept is in the store.
-            tell(WARNING, "the HTTP client did not close: %s", type(error).__name__)
+            log(WARNING, "the HTTP client did not close: %s", type(error).__name__)
 
 
 def open_store(settings: SitniksSettings) -> Store:

@@ -12,7 +12,7 @@ from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.store import Settled
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.log import tell
+from mirt_sitniks.log import log
 
 SWEEP = 60.0
 SHORTEST, IDLE = 0.01, 5.0
@@ -66,7 +66,7 @@ class Worker:
         driven = 0
         while driven < limit:
             asked = self.driver.clock()
-            claimed = await self.driver.store.claim(self.driver.terms, limit=limit - driven)
+            claimed = await self.driver.store.claim(self.driver.options, limit=limit - driven)
             if not claimed.claims:
                 break
             await asyncio.gather(*(self._drive(claim, asked) for claim in claimed.claims))
@@ -92,7 +92,7 @@ class Worker:
             settled = await self.driver.drive(claim, asked)
         except Exception as error:
             # Not only a `StoreError`: a bug of ours must not end in silence either.
-            tell(WARNING, "a drive failed; it is taken up again after its lease", code=_code(error))
+            log(WARNING, "a drive failed; it is taken up again after its lease", code=_code(error))
             if claim.record:
                 self.mine.add(claim.record.session)
             self.kick()
@@ -105,9 +105,9 @@ class Worker:
                 self.mine.discard(record.session)
             _log(record)
             self._on_done(settled)
-        if settled.more is not None:
+        if settled.work_in is not None:
             # Whoever has just been at the store knows when the next call can be made; the others sleep longer.
-            self.look_in(settled.more)
+            self.look_in(settled.work_in)
 
     async def _run(self) -> None:
         while True:
@@ -127,35 +127,35 @@ class Worker:
             return IDLE
         asked, before = self.driver.clock(), set(self.mine)
         try:
-            claimed = await self.driver.store.claim(self.driver.terms, limit=room)
+            claimed = await self.driver.store.claim(self.driver.options, limit=room)
         except Exception as error:
             self._failures += 1
             if self._failures == 1:
-                tell(WARNING, "nothing can be claimed; the worker tries again", code=_code(error))
+                log(WARNING, "nothing can be claimed; the worker tries again", code=_code(error))
             return max(1.0, retry_delay(self._failures, self.driver.random()))
         self._failures = 0
         for claim in claimed.claims:
             self.spawn(claim, asked)
-        if claimed.wait is None:
+        if claimed.work_in is None:
             # What was recorded while the answer was on its way is not meant.
             self.mine -= before
             return self.sweep
         if not (self.mine or claimed.claims):
             return self.sweep
         # Work that is due but cannot be claimed is in somebody's hands: look again soon, not at once.
-        return min(self.sweep, max(claimed.wait, SHORTEST if claimed.claims else 20 * SHORTEST))
+        return min(self.sweep, max(claimed.work_in, SHORTEST if claimed.claims else 20 * SHORTEST))
 
 
 def _log(record: Record) -> None:
     """How a drive ended, as an event."""
     ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id}
     if record.closed:
-        tell(INFO, "closed, %s", record.closed, **ids, reason=record.closed)
+        log(INFO, "closed, %s", record.closed, **ids, reason=record.closed)
     elif not pending(record):
         seen = record.observed
-        tell(INFO, "arrived", **ids, status=seen.status.value, manager=seen.manager.value)
+        log(INFO, "arrived", **ids, status=seen.status.value, manager=seen.manager.value)
     elif error := record.observed.error:
-        tell(WARNING, "not synced yet (%s): %s", error.code, error.message, **ids, code=error.code)
+        log(WARNING, "not synced yet (%s): %s", error.code, error.message, **ids, code=error.code)
 
 
 def _code(error: Exception) -> str:

@@ -15,7 +15,7 @@ from langgraph.config import get_stream_writer
 from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.graph.reading import Decision, Reading, decide, read, stage_in
-from mirt_sitniks.log import tell
+from mirt_sitniks.log import log
 
 Values = Mapping[str, Any]
 Choose = Callable[[Values], Decision]
@@ -55,7 +55,7 @@ def chooser(stage: Stage | Callable[[Any], object] | None, view: Callable[[Value
         try:
             return decide(values, stage(view(values)))
         except Exception as exc:
-            tell(ERROR, "the stage function raised %s at %s, nothing is synced", *_origin(exc))
+            log(ERROR, "the stage function raised %s at %s, nothing is synced", *_origin(exc))
             return None
 
     return choose
@@ -76,10 +76,10 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
             return {"sitniks": {}}
         try:
             if visit.obstacle:
-                return visit.tell(visit.skipped(self._service))
-            return visit.tell(self._service.sync_blocking(**visit.arguments))
+                return visit.update(visit.skipped(self._service))
+            return visit.update(self._service.sync_blocking(**visit.arguments))
         except (Exception, asyncio.CancelledError) as exc:
-            return visit.tell(visit.failed(exc))
+            return visit.update(visit.failed(exc))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Sync for `graph.ainvoke`, on whatever event loop runs; a cancellation of the reply passes through."""
@@ -88,12 +88,12 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
             return {"sitniks": {}}
         try:
             if visit.obstacle:
-                return visit.tell(visit.skipped(self._service))
-            return visit.tell(await self._service.sync(**visit.arguments))
+                return visit.update(visit.skipped(self._service))
+            return visit.update(await self._service.sync(**visit.arguments))
         except (Exception, asyncio.CancelledError) as exc:
             if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
                 raise
-            return visit.tell(visit.failed(exc))
+            return visit.update(visit.failed(exc))
 
     def _enter(self, values: Values, config: RunnableConfig | None) -> "_Visit | None":
         decision = self._choose(values)
@@ -135,12 +135,12 @@ class _Visit:
 
     def skipped(self, service: SyncService) -> SyncResult:
         reason = self.obstacle or ""
-        tell(WARNING, "nothing is synced: %s", reason, stage=self.stage, reason=reason)
+        log(WARNING, "nothing is synced: %s", reason, stage=self.stage, reason=reason)
         return service.skip(self.stage, reason)
 
     def failed(self, exc: BaseException) -> SyncResult:
         """The service broke its promise not to raise: the dialogue goes on all the same."""
-        tell(ERROR, "the sync raised %s at %s", *_origin(exc), stage=self.stage)
+        log(ERROR, "the sync raised %s at %s", *_origin(exc), stage=self.stage)
         return SyncResult(
             stage=self.stage,
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -149,7 +149,7 @@ class _Visit:
             error={"code": "unavailable", "message": f"The sync raised {type(exc).__name__}; see the log."},
         )
 
-    def tell(self, result: SyncResult) -> dict[str, Any]:
+    def update(self, result: SyncResult) -> dict[str, Any]:
         """The update of the state, told to whoever streams `custom` events as well."""
         state = result.to_state()
         state["first_touch"] |= self.reading.first_touch

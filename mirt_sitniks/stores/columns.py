@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mirt_sitniks.core.record import Desired, Doubt, Error, Observed, Record, Seen, Want, pending
+from mirt_sitniks.core.record import Desired, DesiredValue, Error, Observed, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.stages import Stage
 
 COLUMNS = (
@@ -22,8 +22,8 @@ def to_row(record: Record) -> dict[str, object]:
         record.session, record.instagram, record.telegram, record.chat_id, seen.manager.value, seen.status.value,
         record.first_touch_at, want.generation, want.stage, want.intent, want.order, want.asked_at, want.status.value,
         want.status.gen, want.manager.value, want.manager.gen, seen.status.gen, seen.manager.gen,
-        seen.doubt.gen if seen.doubt else None, seen.doubt.until if seen.doubt else None,
-        seen.doubt.looked if seen.doubt else None, seen.parked, seen.attempt, seen.due_at,
+        seen.unconfirmed.gen if seen.unconfirmed else None, seen.unconfirmed.until if seen.unconfirmed else None,
+        seen.unconfirmed.looked if seen.unconfirmed else None, seen.given_up, seen.attempt, seen.due_at,
         seen.error.code if seen.error else None, seen.error.message if seen.error else None, record.search_since,
         record.search_attempt, record.urgent_at, record.token, record.lease_until, record.closed, pending(record), 0.0,
     )  # fmt: skip
@@ -33,7 +33,7 @@ def to_row(record: Record) -> dict[str, object]:
 def from_row(row: Mapping[str, Any]) -> Record:
     """Column values as a record; `row` has the names of `COLUMNS`."""
     looked = bool(row["doubt_looked"])
-    doubt = None if row["doubt_gen"] is None else Doubt(row["doubt_gen"], row["doubt_until"], looked)
+    unconfirmed = None if row["doubt_gen"] is None else Unconfirmed(row["doubt_gen"], row["doubt_until"], looked)
     return Record(
         session=row["user_id"],
         instagram=row["instagram_username"],
@@ -45,14 +45,14 @@ def from_row(row: Mapping[str, Any]) -> Record:
             intent=row["intent"],
             order=row["intent_order"],
             asked_at=row["asked_at"],
-            status=Want(row["want_status"], row["want_status_gen"]),
-            manager=Want(row["want_manager"], row["want_manager_gen"]),
+            status=DesiredValue(row["want_status"], row["want_status_gen"]),
+            manager=DesiredValue(row["want_manager"], row["want_manager_gen"]),
         ),
         observed=Observed(
-            status=Seen(row["current_status"], row["status_gen"]),
-            manager=Seen(row["sitniks_manager_id"], row["manager_gen"]),
-            doubt=doubt,
-            parked=row["parked"],
+            status=ObservedValue(row["current_status"], row["status_gen"]),
+            manager=ObservedValue(row["sitniks_manager_id"], row["manager_gen"]),
+            unconfirmed=unconfirmed,
+            given_up=row["parked"],
             attempt=row["attempt"],
             due_at=row["due_at"],
             error=Error(row["error_code"], row["error_message"] or "") if row["error_code"] else None,

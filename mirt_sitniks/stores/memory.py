@@ -8,7 +8,7 @@ from math import inf
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Intent, Record, pending
-from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Key, Recorded, Report, Settled, Terms
+from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, KeyState, Recorded, Report, Settled, StoreOptions
 
 Index = dict[str | None, dict[str, None]]
 
@@ -24,7 +24,7 @@ class MemoryRows:
     records: dict[str, Record] = field(default_factory=dict)
     directory: dict[str, Contact] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    keys: dict[str, Key] = field(default_factory=dict)
+    keys: dict[str, KeyState] = field(default_factory=dict)
     touched: dict[tuple[str, str], float] = field(default_factory=dict)
     left: dict[str, Record] = field(default_factory=dict)
     chats: dict[str, str] = field(default_factory=dict)
@@ -130,10 +130,10 @@ class MemoryRows:
         self.entries = list(entries)
         self.intents = {(one.session, one.key): one.generation for one in self.entries if one.kind == "intent"}
 
-    def key(self, key: str) -> Key:
-        return self.keys.get(key, Key())
+    def key(self, key: str) -> KeyState:
+        return self.keys.get(key, KeyState())
 
-    def put_key(self, key: str, state: Key) -> None:
+    def put_key(self, key: str, state: KeyState) -> None:
         self.keys[key] = state
 
 
@@ -145,25 +145,25 @@ class MemoryStore:
     wall: Callable[[], float]
     rows: MemoryRows = field(default_factory=MemoryRows)
 
-    def _moment(self, terms: Terms) -> rules.Moment:
+    def _begin_rules(self, options: StoreOptions) -> rules.Transaction:
         self.rows.wall = self.wall()
-        return rules.Moment(self.rows, terms, self.clock(), self.rows.wall)
+        return rules.Transaction(self.rows, options, self.clock(), self.rows.wall)
 
-    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
         """Log an intent."""
-        return rules.record(self._moment(terms), intent, want)
+        return rules.record(self._begin_rules(options), intent, want)
 
-    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take due work."""
-        return rules.claim(self._moment(terms), limit)
+        return rules.claim(self._begin_rules(options), limit)
 
-    async def settle(self, terms: Terms, report: Report) -> Settled:
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """Fold a round in."""
-        return rules.settle(self._moment(terms), report)
+        return rules.settle(self._begin_rules(options), report)
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
-        rules.observe(self._moment(Terms("")), chat_id, status, manager_id)
+        rules.observe(self._begin_rules(StoreOptions("")), chat_id, status, manager_id)
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""

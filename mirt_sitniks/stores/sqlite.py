@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.record import Intent, Record
-from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
+from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.process.forks import at_fork, held_off
@@ -30,7 +30,7 @@ BUSY = 5.0
 SHORTEST, LONGEST = 0.001, 0.05
 
 
-class _Hand:
+class _ConnectionThread:
     """One thread and the connection that it uses, within `held_off()`: whoever closes one never meets a call."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class _Hand:
 
 _ALL: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
 # Whose connection to a file is open; changed only where no fork is.
-_OPEN: "weakref.WeakSet[_Hand]" = weakref.WeakSet()
+_OPEN: "weakref.WeakSet[_ConnectionThread]" = weakref.WeakSet()
 
 
 class SqliteStore:
@@ -76,26 +76,28 @@ class SqliteStore:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._hand: _Hand | None = None
+        self._owner: _ConnectionThread | None = None
 
-    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
         """Log an intent."""
         event = clean(intent)
-        return await self._write(lambda rows, now: rules.record(self._moment(rows, terms, now), event, want))
+        return await self._write(lambda rows, now: rules.record(self._begin_rules(rows, options, now), event, want))
 
-    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take due work."""
-        return await self._write(lambda rows, now: rules.claim(self._moment(rows, terms, now), limit))
+        return await self._write(lambda rows, now: rules.claim(self._begin_rules(rows, options, now), limit))
 
-    async def settle(self, terms: Terms, report: Report) -> Settled:
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """Fold a round in."""
         news = clean(report)
-        return await self._write(lambda rows, now: rules.settle(self._moment(rows, terms, now), news))
+        return await self._write(lambda rows, now: rules.settle(self._begin_rules(rows, options, now), news))
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
         chat, seen = clean((chat_id, status))
-        await self._write(lambda rows, now: rules.observe(self._moment(rows, Terms(""), now), chat, seen, manager_id))
+        await self._write(
+            lambda rows, now: rules.observe(self._begin_rules(rows, StoreOptions(""), now), chat, seen, manager_id)
+        )
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""
@@ -124,15 +126,15 @@ class SqliteStore:
     async def aclose(self) -> None:
         """Close the connection; the next call opens it again."""
         with self._lock:
-            hand, self._hand = self._hand, None
-        if hand:
-            closed = hand.thread.submit(hand.disconnect)
-            hand.thread.shutdown(wait=False)
+            owner, self._owner = self._owner, None
+        if owner:
+            closed = owner.thread.submit(owner.disconnect)
+            owner.thread.shutdown(wait=False)
             # Whoever has no time to wait for a file that is locked does not keep it from being closed.
             await asyncio.shield(asyncio.wrap_future(closed))
 
-    def _moment(self, rows: SqliteRows, terms: Terms, now: float) -> rules.Moment:
-        return rules.Moment(rows, terms, now, rows.wall)
+    def _begin_rules(self, rows: SqliteRows, options: StoreOptions, now: float) -> rules.Transaction:
+        return rules.Transaction(rows, options, now, rows.wall)
 
     async def _write(self, work: Callable[[SqliteRows, float], T]) -> T:
         try:
@@ -147,10 +149,10 @@ class SqliteStore:
 
     def _begin(self, work: Callable[[SqliteRows, float], T]) -> "Future[T]":
         with self._lock:
-            hand = self._hand = self._hand or _Hand()
-            return hand.thread.submit(self._transaction, hand, work, time.monotonic())
+            owner = self._owner = self._owner or _ConnectionThread()
+            return owner.thread.submit(self._transaction, owner, work, time.monotonic())
 
-    def _transaction(self, hand: _Hand, work: Callable[[SqliteRows, float], T], since: float) -> T:
+    def _transaction(self, owner: _ConnectionThread, work: Callable[[SqliteRows, float], T], since: float) -> T:
         began, pause = time.monotonic(), SHORTEST
         if began - since > BUSY:
             # The one before has waited for a locked file as long as a call may; with all of them a process never ends.
@@ -158,7 +160,7 @@ class SqliteStore:
         while True:
             try:
                 with held_off():
-                    return self._attempt(hand, work)
+                    return self._attempt(owner, work)
             except sqlite3.DatabaseError as error:
                 if not _held(error) or time.monotonic() - began > BUSY:
                     raise
@@ -166,8 +168,8 @@ class SqliteStore:
             time.sleep(pause)
             pause = min(2 * pause, LONGEST)
 
-    def _attempt(self, hand: _Hand, work: Callable[[SqliteRows, float], T]) -> T:
-        connection = self._connect(hand)
+    def _attempt(self, owner: _ConnectionThread, work: Callable[[SqliteRows, float], T]) -> T:
+        connection = self._connect(owner)
         try:
             with _immediate(connection):
                 rows = SqliteRows(connection, self._wall())
@@ -175,15 +177,15 @@ class SqliteStore:
         except sqlite3.DatabaseError as error:
             if self._path != ":memory:" and not _held(error):
                 # Once the file was mended or moved away, it is opened anew.
-                hand.disconnect()
+                owner.disconnect()
             raise
 
-    def _connect(self, hand: _Hand) -> sqlite3.Connection:
-        if hand.connection is None:
-            hand.connection = self._open()
+    def _connect(self, owner: _ConnectionThread) -> sqlite3.Connection:
+        if owner.connection is None:
+            owner.connection = self._open()
             if self._path != ":memory:":
-                _OPEN.add(hand)
-        return hand.connection
+                _OPEN.add(owner)
+        return owner.connection
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -199,8 +201,8 @@ class SqliteStore:
 
 def _before_fork() -> None:
     """No connection may be open in a fork: to SQLite the child's locks would be the parent's, and hold nobody."""
-    for hand in list(_OPEN):
-        hand.disconnect()
+    for owner in list(_OPEN):
+        owner.disconnect()
 
 
 def _in_child() -> None:

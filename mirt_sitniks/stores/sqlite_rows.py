@@ -9,7 +9,7 @@ from typing import Any
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record, Scan
-from mirt_sitniks.core.store import Entry, Key
+from mirt_sitniks.core.store import Entry, KeyState
 from mirt_sitniks.stores.columns import COLUMNS, from_row, to_row
 
 _PUT = (
@@ -118,17 +118,21 @@ class SqliteRows:
         times = [*(found or ()), *(max(at, scan_at) for at in unfound or ())]
         return float(min(times)) if times else None
 
-    def key(self, key: str) -> Key:
+    def key(self, key: str) -> KeyState:
         row = self.sql.execute("select state from sitniks_keys where key = ?", (key,)).fetchone()
         if row is None:
-            return Key()
+            return KeyState()
         state = json.loads(row[0])
         budget = state.pop("budget")
-        scan, wide = state.pop("scan"), state.pop("wide")
+        scan, windows_read = state.pop("scan"), state.pop("wide")
+        if scan:
+            scan["window"] = scan.pop("reach")
         budget["grants"] = tuple(budget["grants"])
-        return Key(Budget(**budget), Scan(**scan) if scan else None, wide=(wide[0], wide[1]), **state)
+        return KeyState(
+            Budget(**budget), Scan(**scan) if scan else None, windows_read=(windows_read[0], windows_read[1]), **state
+        )
 
-    def put_key(self, key: str, state: Key) -> None:
+    def put_key(self, key: str, state: KeyState) -> None:
         values = (key, json.dumps(state, default=_fields))
         self.sql.execute("insert or replace into sitniks_keys (key, state) values (?, ?)", values)
 
@@ -175,6 +179,10 @@ class SqliteRows:
         return {name: int(self.sql.execute(query).fetchone()[0]) for name, query in queries.items()}
 
 
+# The names that files have in them since the first version.
+_STORED = {"windows_read": "wide", "window": "reach"}
+
+
 def _fields(value: Any) -> dict[str, Any]:
     """A frozen value for JSON; `asdict` would copy every number in it."""
-    return {name: getattr(value, name) for name in value.__slots__}
+    return {_STORED.get(name, name): getattr(value, name) for name in value.__slots__}

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from mirt_sitniks.core.addresses import is_loopback
 from mirt_sitniks.core.record import Intent, Record
-from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, Terms
+from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.process.off_loop import load
@@ -56,19 +56,19 @@ class SupabaseStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
 
-    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
         """Log an intent. Repeated after a lost answer it is `KNOWN`; a claim that was lost with it ends by itself."""
-        request = {"terms": rows.terms_json(terms), "intent": rows.intent_json(intent), "want": want}
+        request = {"terms": rows.options_json(options), "intent": rows.intent_json(intent), "want": want}
         session = intent.session
         return await self._ask("record", request, lambda answer: rows.recorded_of(answer, session), again=request)
 
-    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take due work."""
-        return await self._ask("claim", {"terms": rows.terms_json(terms), "limit": limit}, rows.claimed_of)
+        return await self._ask("claim", {"terms": rows.options_json(options), "limit": limit}, rows.claimed_of)
 
-    async def settle(self, terms: Terms, report: Report) -> Settled:
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """Fold a round in."""
-        request = {"terms": rows.terms_json(terms), **rows.report_json(report)}
+        request = {"terms": rows.options_json(options), **rows.report_json(report)}
         # Folded twice a round says the same, but a call may be given back, or counted later, only once.
         return await self._ask("settle", request, rows.settled_of, again={**request, "unused": [], "late": []})
 

@@ -6,11 +6,11 @@ from itertools import count, takewhile
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE, search_delay
-from mirt_sitniks.core.chats import CLOCK_SLACK, FRESH, REACHES, finished
+from mirt_sitniks.core.chats import CLOCK_SLACK, FRESH, WINDOWS, finished
 from mirt_sitniks.core.record import Claim, Intent, Record, Scan
 from mirt_sitniks.core.rules import AGED, NOT_FOUND, SEVERAL
 from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
-from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, ScanPage, Settled, Terms, Verdict
+from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, ScanPage, Settled, StoreOptions, Verdict
 from mirt_sitniks.stores.columns import from_row
 
 Json = dict[str, Any]
@@ -20,10 +20,10 @@ _RULES: Json = {
     "key_codes": sorted(KEY_CODES),
     "probe": PROBE,
     "fresh": FRESH,
-    "reaches": list(REACHES),
+    "reaches": list(WINDOWS),
     "slack": CLOCK_SLACK,
     "delays": list(takewhile(lambda delay: delay is not None, (search_delay(attempt) for attempt in count(1)))),
-    "head_starts": {stage.value: effect.head_start for stage, effect in EFFECTS.items()},
+    "head_starts": {stage.value: effect.priority_seconds for stage, effect in EFFECTS.items()},
     "first_of_all": FIRST_OF_ALL,
     "aged": AGED,
     "not_found": asdict(NOT_FOUND),
@@ -31,10 +31,10 @@ _RULES: Json = {
 }
 
 
-def terms_json(terms: Terms) -> Json:
+def options_json(options: StoreOptions) -> Json:
     """Whose budget, how much, for how long, and the numbers of the rules."""
-    mine = {"key": terms.key, "calls": terms.limit.calls, "seconds": terms.limit.seconds}
-    return {**mine, "lease": terms.lease, "lookback": terms.lookback, "who": terms.who, **_RULES}
+    mine = {"key": options.key, "calls": options.limit.calls, "seconds": options.limit.seconds}
+    return {**mine, "lease": options.lease, "lookback": options.lookback, "who": options.who, **_RULES}
 
 
 def intent_json(intent: Intent) -> Json:
@@ -47,11 +47,11 @@ def intent_json(intent: Intent) -> Json:
 def report_json(report: Report) -> Json:
     """One round of calls."""
     return {
-        "record": asdict(report.record) if report.record else None,
+        "record": _named(asdict(report.record)) if report.record else None,
         "page": _page(report.page) if report.page else None,
-        "news": asdict(report.news) if report.news else None,
+        "news": asdict(report.key_verdict) if report.key_verdict else None,
         "unused": list(report.unused),
-        "late": list(report.late),
+        "late": list(report.delayed),
         "arrived": report.arrived,
         "want": report.want,
     }
@@ -60,14 +60,14 @@ def report_json(report: Report) -> Json:
 def _page(page: ScanPage) -> Json:
     scan, read = page.scan, page.scan.skip + page.raw
     last = not page.unsent and finished(read, page.raw, page.total)
-    following = None if last else asdict(replace(scan, skip=read))
+    following = None if last else _named(asdict(replace(scan, skip=read)))
     return {
         "token": scan.token,
         "started": scan.started,
-        "reach": scan.reach,
+        "reach": scan.window,
         "next": following,
         "contacts": [asdict(contact) for contact in page.contacts],
-        "rest": page.rest,
+        "rest": page.pause,
     }
 
 
@@ -104,8 +104,21 @@ def claim_of(answer: Json | None) -> Claim | None:
     """The right to work."""
     if answer is None:
         return None
-    scan = Scan(**answer["scan"]) if answer["scan"] else None
+    scan = scan_of(answer["scan"]) if answer["scan"] else None
     return Claim(record_of(answer["record"]), scan, tuple(answer["grants"]), answer["now"])
+
+
+def scan_of(answer: Json) -> Scan:
+    """The shared scan."""
+    return Scan(**{"window" if name == "reach" else name: value for name, value in answer.items()})
+
+
+# The names that the functions of the database know.
+_STORED = {"unconfirmed": "doubt", "given_up": "parked", "unconfirmed_until": "lands_until", "window": "reach"}
+
+
+def _named(fields: Json) -> Json:
+    return {_STORED.get(name, name): _named(one) if isinstance(one, dict) else one for name, one in fields.items()}
 
 
 def _lock(answer: list[Any] | None) -> tuple[str, float] | None:

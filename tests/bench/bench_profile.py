@@ -61,8 +61,8 @@ async def _measured(book: Book, crm: Crm, folder: Path) -> None:
     await conversations(1000)
     await asyncio.wrap_future(host._life.io.submit(end))
 
-    assert store._hand is not None
-    connection = store._hand.connection
+    assert store._owner is not None
+    connection = store._owner.connection
     assert connection is not None
     kinds = await _statements(connection, lambda: conversations(2000))
     await host.aclose()

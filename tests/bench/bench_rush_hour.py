@@ -8,13 +8,13 @@ from random import Random
 from typing import Any
 
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.fold import Rules
-from mirt_sitniks.core.managers import Wanted
+from mirt_sitniks.core.fold import FoldContext
+from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.stages import EFFECTS, Stage
-from mirt_sitniks.core.store import Terms
+from mirt_sitniks.core.store import StoreOptions
 from mirt_sitniks.engine.driver import Driver
-from mirt_sitniks.engine.managers import People
+from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import Worker
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.bench.report import Book
@@ -34,23 +34,23 @@ class World:
     crm: ModelCrm = field(init=False)
     store: MemoryStore = field(init=False)
     worker: Worker = field(init=False)
-    terms: Terms = field(init=False)
+    options: StoreOptions = field(init=False)
 
     def __post_init__(self) -> None:
         random = Random(SEED)
         clock = self.clock
         self.crm = ModelCrm(clock, random)
         self.store = MemoryStore(clock, lambda: WALL + clock())
-        self.terms = Terms("key", limit=LIMIT)
-        rules = Rules({stage: effect.status for stage, effect in EFFECTS.items()}, late=20.0)
-        people = People(Wanted("Павло"), clock)
-        driver = Driver(self.store, self.terms, self.crm, people, rules, clock=clock, random=random.random)
+        self.options = StoreOptions("key", limit=LIMIT)
+        context = FoldContext({stage: effect.status for stage, effect in EFFECTS.items()}, landing_time=20.0)
+        managers = ManagerList(WantedManagers("Павло"), clock)
+        driver = Driver(self.store, self.options, self.crm, managers, context, clock=clock, random=random.random)
         self.worker = Worker(driver)
         self.worker.start()
 
     async def stage(self, talk: Talk, stage: Stage, key: str) -> None:
         """What a node's sync does, without waiting for the answer."""
-        recorded = await self.store.record(self.terms, Intent(talk.nickname, stage, key, instagram=talk.nickname))
+        recorded = await self.store.record(self.options, Intent(talk.nickname, stage, key, instagram=talk.nickname))
         if recorded.claim:
             self.worker.spawn(recorded.claim)
         elif pending(recorded.record):
@@ -99,13 +99,13 @@ def simulate(day: Sequence[Talk]) -> Outcome:
             await asyncio.sleep(5.0)
         span = loop.time()
         await world.worker.drain(0.0)
-        waits = [_wait(chats[number], at, stage) for at, number, stage in events]
+        waits = [_work_in(chats[number], at, stage) for at, number, stage in events]
         return Outcome(world.crm, waits, unfinished, span)
 
     return run(work(), start=0.0)
 
 
-def _wait(chat: Any, at: float, stage: Stage) -> Wait:
+def _work_in(chat: Any, at: float, stage: Stage) -> Wait:
     """When the CRM first showed all that the stage asks for, after it was recorded."""
     effect = EFFECTS[stage]
     wanted = [effect.status, *([effect.role.value] if effect.role else [])]

@@ -43,8 +43,8 @@ def _sqlite(folder: Path, size: int) -> tuple[SqliteStore, Shift]:
     clock = Shift()
     store = SqliteStore(folder / f"sessions-{size}.sqlite3", clock=clock)
     asyncio.run(store.check())
-    assert store._hand is not None
-    connection = store._hand.connection
+    assert store._owner is not None
+    connection = store._owner.connection
     assert connection is not None
     connection.executescript(
         "pragma synchronous = off;" + SQLITE.format(sessions=size) + "pragma synchronous = normal;"
@@ -92,8 +92,8 @@ select 'resting-' || i, 'resting-' || i, 1, 1, 1, 'first_touch', i, 'first_touch
 
 def _backlog(book: Book, store: SqliteStore, clock: Shift) -> None:
     """What an outage leaves: thousands of records that rest; the verbs of everybody else beside them."""
-    assert store._hand is not None
-    connection = store._hand.connection
+    assert store._owner is not None
+    connection = store._owner.connection
     assert connection is not None
     calm = asyncio.run(_lives(store, clock, 10_000))
     connection.executescript(RESTING.format(sessions=BACKLOG))

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Claim, Intent, Seen
+from mirt_sitniks.core.record import Claim, Intent, ObservedValue
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import KeyNews, Report, ScanPage, Settlement, SyncStore, Terms
+from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, StoreOptions, SyncStore
 
-TERMS = Terms("key", limit=Limit(9, 10.5), who="bench")
+OPTIONS = StoreOptions("key", limit=Limit(9, 10.5), who="bench")
 CHAT_SHARE, CLOSED_SHARE = 6, 9
 """Of ten sessions six have a chat, three were given up without one, one was superseded."""
 
@@ -68,29 +68,29 @@ async def life(store: SyncStore, number: int, known: str, skip: Callable[[], Awa
     session, name, chat = f"new-{number}", f"new.{number}", f"c{number:023x}"
     await skip()
     began = time.perf_counter()
-    found = await store.record(TERMS, Intent(session, Stage.FIRST_TOUCH, "first_touch", instagram=name))
+    found = await store.record(OPTIONS, Intent(session, Stage.FIRST_TOUCH, "first_touch", instagram=name))
     times["record, new"] = time.perf_counter() - began
     assert found.claim is not None
     assert found.claim.scan is not None
     page = ScanPage(found.claim.scan, (Contact(chat, name, "instagram", "1", "2026-01-10T10:00:00.000Z"),), 1, 1)
     began = time.perf_counter()
-    scanned = await store.settle(TERMS, _report(found.claim, page))
+    scanned = await store.settle(OPTIONS, _report(found.claim, page))
     times["settle a page"] = time.perf_counter() - began
     assert scanned.claim is not None
     began = time.perf_counter()
-    await store.settle(TERMS, _report(scanned.claim))
+    await store.settle(OPTIONS, _report(scanned.claim))
     times["settle writes"] = time.perf_counter() - began
     await skip()
     began = time.perf_counter()
     invoice = Intent(known, Stage.GIVE_REQUISITES, f"give_requisites:{number}")
-    recorded = await store.record(TERMS, invoice, want=0)
+    recorded = await store.record(OPTIONS, invoice, want=0)
     times["record, known"] = time.perf_counter() - began
     assert recorded.record.chat_id
     began = time.perf_counter()
-    claimed = await store.claim(TERMS)
+    claimed = await store.claim(OPTIONS)
     times["claim"] = time.perf_counter() - began
     (claim,) = claimed.claims
-    await store.settle(TERMS, _report(claim))
+    await store.settle(OPTIONS, _report(claim))
     return times
 
 
@@ -102,10 +102,10 @@ def _report(claim: Claim, page: ScanPage | None = None) -> Report:
     seen = record.observed
     if page is None:
         role = 101 if want.manager.value else None
-        status, manager = Seen(str(want.status.value), want.status.gen), Seen(role, want.manager.gen)
+        status, manager = ObservedValue(str(want.status.value), want.status.gen), ObservedValue(role, want.manager.gen)
         seen = replace(seen, status=status, manager=manager)
-    news = Settlement(record.session, record.token, want.generation, seen, seen.doubt, record.chat_id, keep=True)
-    return Report(news, page, KeyNews(), want=2)
+    news = Settlement(record.session, record.token, want.generation, seen, seen.unconfirmed, record.chat_id, keep=True)
+    return Report(news, page, KeyVerdict(), want=2)
 
 
 def known_sessions(sessions: int) -> "itertools.cycle[str]":

@@ -57,7 +57,7 @@ class ModelCrm:
     _locked_until: float = -1.0
 
     def add(self, nickname: str, late: float) -> ModelChat:
-        """A customer writes now; the API shows the chat `late` seconds from now."""
+        """A customer writes now; the API shows the chat `delayed` seconds from now."""
         now = self.clock()
         chat = ModelChat(f"{len(self.chats):024x}", nickname, now, now + late)
         self.chats[chat.id] = chat

@@ -16,7 +16,7 @@ import pytest
 from mirt_sitniks.cli import main as cli
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Terms
+from mirt_sitniks.core.store import StoreOptions
 from mirt_sitniks.stores import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli.conftest import Run
@@ -31,7 +31,7 @@ def record(path: Path, session: str, *, days_ago: float = 0.0) -> None:
 
     async def go() -> None:
         store = SqliteStore(path, wall=lambda: time.time() - days_ago * 86_400)
-        await store.record(Terms("key"), intent)
+        await store.record(StoreOptions("key"), intent)
         await store.aclose()
 
     asyncio.run(go())

@@ -24,9 +24,9 @@ TIMEOUT = 10.0
 
 ERRORS: dict[str, Callable[[bool], CrmError]] = {
     "500": lambda write: Unavailable("500", status=500),
-    "502": lambda write: Unavailable("502", status=502, unsure=write),
+    "502": lambda write: Unavailable("502", status=502, unconfirmed=write),
     "refused": lambda write: Unavailable("connection refused"),
-    "html": lambda write: BadResponse("a page", status=200, unsure=write),
+    "html": lambda write: BadResponse("a page", status=200, unconfirmed=write),
     "400": lambda write: Refused("no such thing", status=400),
     "404": lambda write: NotFound("not there", status=404),
     "429": lambda write: RateLimited("too many", status=429, retry_after=60.0),
@@ -104,21 +104,21 @@ class ModelCrm:
             raise error
         if trouble.kind == "hang":
             await asyncio.sleep(TIMEOUT)
-            raise CallTimeout("no answer", unsure=write)
+            raise CallTimeout("no answer", unconfirmed=write)
         if trouble.kind in ("late", "reset") and write:
             # The server has it: it will come to pass whatever becomes of the sender.
             self.pending += 1
             asyncio.get_running_loop().call_later(trouble.after, self._quietly, call)
             if trouble.kind == "late":
                 await asyncio.sleep(TIMEOUT)
-                raise CallTimeout("no answer", unsure=True)
+                raise CallTimeout("no answer", unconfirmed=True)
             await asyncio.sleep(0.01)
-            raise Unavailable("connection reset", unsure=True)
+            raise Unavailable("connection reset", unconfirmed=True)
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_later(min(trouble.after, TIMEOUT) / 2, self._answer, call, done)
         await asyncio.sleep(min(trouble.after, TIMEOUT))
         if trouble.kind in ("lost", "late", "reset"):
-            raise Unavailable("connection reset", unsure=write)
+            raise Unavailable("connection reset", unconfirmed=write)
         return await done
 
     def _admit(self, now: float) -> bool:

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.budget import rest
+from mirt_sitniks.core.budget import lock
 from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import KeyNews, Report, Settled, Verdict
+from mirt_sitniks.core.store import KeyVerdict, Report, Settled, Verdict
 from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
 from mirt_sitniks.engine.refusals import ASK
 from mirt_sitniks.errors import StoreError
 from tests.core.crm import Trouble
 from tests.core.virtual import Busy, Stalled, VirtualLoop, run
-from tests.core.world import STATUSES, TERMS, World, intent
+from tests.core.world import OPTIONS, STATUSES, World, intent
 
 FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
 
@@ -125,7 +125,7 @@ def test_row08_a_new_key_works_at_once(world: World) -> None:
     world.loop.run_for(5.0)
     world.crm.key_ok = True
     driver = world.team[1].driver
-    driver.terms = replace(driver.terms, key="a new one")
+    driver.options = replace(driver.options, key="a new one")
     say(world, ALARM, place=1)
     world.loop.run_for(5.0)
     assert world.crm.chats["chat"].status == "AI Увага"
@@ -150,7 +150,7 @@ def test_row07_a_429_rests_the_key_for_everyone_and_loses_nothing(world: World) 
 def test_row09_a_chat_that_is_listed_but_not_there_is_looked_up_again_once(world: World) -> None:
     """The list shows it, the write is answered 404: twice, and then it is given up and not tried for ever."""
     world.crm.trouble = [Trouble(), *[Trouble("404", 0.01), Trouble("ok", 0.01)] * 500]
-    world.team[0].driver.people.wanted = replace(world.team[0].driver.people.wanted, human_id=102)
+    world.team[0].driver.managers.wanted = replace(world.team[0].driver.managers.wanted, human_id=102)
     say(world, INVOICE)
     world.loop.run_for(600.0)
     assert sent(world, SetStatus) == 2
@@ -344,25 +344,25 @@ def test_row08_the_one_call_that_a_resting_key_is_let_try_may_be_one_that_it_has
         world.loop.run(world.replace(place))
         world.loop.run(world.team[place].worker.drain(0.0))
     key, calls = world.store.rows.keys["key"], len(world.crm.calls)
-    resting = rest(key.budget, world.loop.time(), "plan_required", 700.0)
+    resting = lock(key.budget, world.loop.time(), "plan_required", 700.0)
     world.store.rows.keys["key"] = replace(key, budget=resting)
     world.loop.run_for(700.0)
     driver, settle, news = world.team[0].driver, world.store.settle, []
-    driver.people.wanted = replace(driver.people.wanted, human_id=102)
+    driver.managers.wanted = replace(driver.managers.wanted, human_id=102)
 
-    async def listen(terms: Any, report: Report) -> Settled:
-        news.append(report.news)
-        return await settle(terms, report)
+    async def listen(options: Any, report: Report) -> Settled:
+        news.append(report.key_verdict)
+        return await settle(options, report)
 
     async def drive() -> Settled:
-        (claim,) = (await world.store.claim(TERMS)).claims
+        (claim,) = (await world.store.claim(OPTIONS)).claims
         return await driver.drive(claim)
 
     monkeypatch.setattr(world.store, "settle", listen)
     settled = [world.loop.run(drive()) for _ in range(2)]
     assert [one.record.session for one in settled if one.record] == ["s", "s"]
     assert [type(call) for _, call in world.crm.calls[calls:]][:2] == [UpdateChat, ListChats]
-    assert news[:3] == [None, None, KeyNews() if good else KeyNews("unauthorized", 600.0)]
+    assert news[:3] == [None, None, KeyVerdict() if good else KeyVerdict("unauthorized", 600.0)]
     assert (world.store.rows.keys["key"].budget.lock is None) is good
 
 

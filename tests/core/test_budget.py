@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirt_sitniks.core.backoff import next_try, refused_delay, retry_delay, search_delay
-from mirt_sitniks.core.budget import Budget, Limit, free, give_back, locked, rest, take, wait, welcome
+from mirt_sitniks.core.budget import Budget, Limit, free, give_back, lock, locked, slot_in, take, welcome
 from mirt_sitniks.core.record import Error
 
 LIMIT = Limit()
@@ -37,11 +37,11 @@ def test_row18_no_window_holds_more_than_the_limit(steps: list[tuple[float, str,
             budget = give_back(budget, used[-1:])
             used.pop()
         elif what == "429":
-            budget = rest(budget, now, "rate_limited", 3.0)
+            budget = lock(budget, now, "rate_limited", 3.0)
         elif what == "fine":
             budget = welcome(budget)
         assert all(later - first >= LIMIT.seconds for first, later in zip(used, used[LIMIT.calls :], strict=False))
-        assert (wait(budget, LIMIT, now) == 0.0) is (free(budget, LIMIT, now) > 0)
+        assert (slot_in(budget, LIMIT, now) == 0.0) is (free(budget, LIMIT, now) > 0)
 
 
 @given(steps=STEPS, code=st.sampled_from(["rate_limited", "unauthorized", "plan_required"]))
@@ -53,8 +53,8 @@ def test_row18_waiting_as_long_as_it_says_brings_a_call(steps: list[tuple[float,
         if what == "take":
             budget, _ = take(budget, LIMIT, now, count)
         elif what == "429":
-            budget = rest(budget, now, code, 60.0)
-    assert free(budget, LIMIT, now + wait(budget, LIMIT, now) + 1e-6) > 0
+            budget = lock(budget, now, code, 60.0)
+    assert free(budget, LIMIT, now + slot_in(budget, LIMIT, now) + 1e-6) > 0
 
 
 def test_a_grant_that_is_given_back_is_free_at_once() -> None:
@@ -67,7 +67,7 @@ def test_a_grant_that_is_given_back_is_free_at_once() -> None:
 
 def test_row07_a_lock_after_a_429_is_for_everyone_and_is_not_cut_short() -> None:
     """Neither a shorter rest nor the late good answer of a call from before ends it early; then all calls are back."""
-    budget = rest(rest(Budget(), 0.0, "rate_limited", 60.0), 1.0, "rate_limited", 1.0)
+    budget = lock(lock(Budget(), 0.0, "rate_limited", 60.0), 1.0, "rate_limited", 1.0)
     assert locked(welcome(budget), 59.9) == ("rate_limited", 60.0)
     assert take(budget, LIMIT, 59.9, 1)[1] == ()
     assert free(budget, LIMIT, 60.0) == LIMIT.calls
@@ -75,7 +75,7 @@ def test_row07_a_lock_after_a_429_is_for_everyone_and_is_not_cut_short() -> None
 
 def test_row08_a_refused_key_gets_one_probe_in_ten_minutes() -> None:
     """One call, and no second one until its answer is in or ten minutes are over."""
-    budget = rest(Budget(), 0.0, "unauthorized", 600.0)
+    budget = lock(Budget(), 0.0, "unauthorized", 600.0)
     assert take(budget, LIMIT, 599.0, 9)[1] == ()
     budget, probe = take(budget, LIMIT, 600.0, 9)
     assert probe == (600.0,)
@@ -85,7 +85,7 @@ def test_row08_a_refused_key_gets_one_probe_in_ten_minutes() -> None:
 
 def test_row08_a_probe_that_was_not_sent_does_not_cost_ten_minutes() -> None:
     """It is given back, and the next one to ask gets it."""
-    budget, probe = take(rest(Budget(), 0.0, "plan_required", 600.0), LIMIT, 600.0, 1)
+    budget, probe = take(lock(Budget(), 0.0, "plan_required", 600.0), LIMIT, 600.0, 1)
     assert take(give_back(budget, probe), LIMIT, 600.5, 1)[1] == (600.5,)
 
 

@@ -123,7 +123,7 @@ class Convergence(RuleBasedStateMachine):
         records = world.store.rows.records
         for record in records.values():
             assert plan(record, world.loop.time() + 1e6) == (), "a call is planned for a record that is done"
-            if record.closed or record.observed.parked >= record.desired.generation:
+            if record.closed or record.observed.given_up >= record.desired.generation:
                 continue
             newest = max(
                 (

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.managers import Wanted
+from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Claimed, Report, Settled, Terms
+from mirt_sitniks.core.store import Claimed, Report, Settled, StoreOptions
 from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
-from mirt_sitniks.engine.managers import People
+from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import Worker
 from mirt_sitniks.errors import CrmError, Forbidden, RateLimited, Unavailable
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.core.crm import ModelCrm, Trouble
 from tests.core.virtual import VirtualLoop
-from tests.core.world import RULES, TERMS, WALL
+from tests.core.world import CONTEXT, OPTIONS, WALL
 
 READ = GetChat("chat")
 
@@ -39,17 +39,19 @@ class Desk:
         self.crm.add("chat", "iryna.example")
         self.memory = MemoryStore(clock, lambda: WALL + clock())
         store: Any = self
-        self.driver = Driver(store, TERMS, self.crm, People(Wanted("Павло"), clock), RULES, clock=clock)
-        self.alone = direct.Alone(self.driver)
+        self.driver = Driver(
+            store, OPTIONS, self.crm, ManagerList(WantedManagers("Павло"), clock), CONTEXT, clock=clock
+        )
+        self.alone = direct.DegradedWriter(self.driver)
 
-    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """The store's verb."""
-        return await self.memory.claim(terms, limit=limit)
+        return await self.memory.claim(options, limit=limit)
 
-    async def settle(self, terms: Terms, report: Report) -> Settled:
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """The store's verb, and its way back."""
         self.asked += 1
-        settled = await self.memory.settle(terms, report)
+        settled = await self.memory.settle(options, report)
         await asyncio.sleep(self.ways.pop(0) if self.ways else 0.0)
         return settled
 
@@ -160,7 +162,7 @@ def test_a_network_that_stalls_breaks_no_limit(desk: Desk, seconds: float) -> No
     async def crowd() -> None:
         for number in range(40):
             intent = Intent(f"s{number}", Stage.GIVE_REQUISITES, "k", chat_id=f"chat {number}")
-            await desk.memory.record(TERMS, intent, want=0)
+            await desk.memory.record(OPTIONS, intent, want=0)
             worker.mine.add(intent.session)
         worker.start()
         await asyncio.sleep(90.0)
@@ -205,7 +207,7 @@ def test_without_a_store_a_refused_assignment_does_not_stop_the_statuses(desk: D
     """The key may not assign: each stage's status is written all the same, and the key is asked for once."""
     desk.crm.refuses = {UpdateChat}
     for stage in (Stage.FIRST_TOUCH, Stage.ESCALATION):
-        assert desk.run(desk.alone.write_once("chat", stage)) == (RULES.statuses[stage], None)
+        assert desk.run(desk.alone.write_once("chat", stage)) == (CONTEXT.statuses[stage], None)
     assert desk.kinds().count(ListChats) <= 1
 
 

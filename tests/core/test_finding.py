@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirt_sitniks.core.chats import AMBIGUOUS, Chat, Contact, choose, finished, next_scan
-from mirt_sitniks.core.managers import Manager, Nobody, Person, Wanted, pick
+from mirt_sitniks.core.managers import Assignee, Manager, NoManager, WantedManagers, pick
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.crm.calls import Page
-from mirt_sitniks.engine.managers import People
+from mirt_sitniks.engine.managers import ManagerList
 
 
 def found(contacts: Iterable[Contact], instagram: str | None = None, telegram: str | None = None) -> str | None:
@@ -89,8 +89,8 @@ class TestRow13Row27:
 class TestRow12:
     """Windows and pages."""
 
-    def window(self, attempt: int, wide: tuple[float, float] = (-1e9, -1e9)) -> float:
-        scan = next_scan([(1e9, attempt)], token=1, wide=wide, now=0.0, wall=1e9, lookback=300.0)
+    def window(self, attempt: int, windows_read: tuple[float, float] = (-1e9, -1e9)) -> float:
+        scan = next_scan([(1e9, attempt)], token=1, windows_read=windows_read, now=0.0, wall=1e9, lookback=300.0)
         assert scan
         return 1e9 - scan.since
 
@@ -100,17 +100,17 @@ class TestRow12:
 
     def test_row12_a_window_that_was_read_lately_is_not_read_again(self) -> None:
         """The directory answers in its place."""
-        assert self.window(1, wide=(-500.0, -1e9)) == 300.0
-        assert self.window(1, wide=(-700.0, -1e9)) == 86_400.0
+        assert self.window(1, windows_read=(-500.0, -1e9)) == 300.0
+        assert self.window(1, windows_read=(-700.0, -1e9)) == 86_400.0
 
     def test_row12_one_scan_serves_everybody_who_waits(self) -> None:
         """It begins where the oldest needs it, and ends in the future: a slow clock here hides no chat."""
         waiting = [(1e9, 0), (1e9 - 5000.0, 0), (1e9, 1)]
-        scan = next_scan(waiting, token=7, wide=(-1e9, -1e9), now=0.0, wall=1e9, lookback=300.0)
+        scan = next_scan(waiting, token=7, windows_read=(-1e9, -1e9), now=0.0, wall=1e9, lookback=300.0)
         assert scan
-        assert (scan.since, scan.reach, scan.token) == (1e9 - 86_400.0, 1, 7)
+        assert (scan.since, scan.window, scan.token) == (1e9 - 86_400.0, 1, 7)
         assert scan.until > 1e9
-        assert next_scan([], token=1, wide=(0.0, 0.0), now=0.0, wall=0.0, lookback=0.0) is None
+        assert next_scan([], token=1, windows_read=(0.0, 0.0), now=0.0, wall=0.0, lookback=0.0) is None
 
     @pytest.mark.parametrize(
         ("read", "raw", "total", "over"),
@@ -132,78 +132,78 @@ class TestRow15:
 
     def test_row15_the_ai_is_found_by_name_and_the_human_is_not_the_ai(self) -> None:
         """Letter case and spaces do not matter; the list may begin with the AI."""
-        assert pick(Role.AI, Wanted("Павло"), self.staff) == Person(1, " павло ")
-        assert pick(Role.HUMAN, Wanted("Павло"), self.staff) == Person(2, "Олена")
+        assert pick(Role.AI, WantedManagers("Павло"), self.staff) == Assignee(1, " павло ")
+        assert pick(Role.HUMAN, WantedManagers("Павло"), self.staff) == Assignee(2, "Олена")
 
     def test_row15_ids_go_before_names(self) -> None:
         """An id needs no list; the name comes with it once the list is there."""
-        assert pick(Role.AI, Wanted("?", ai_id=9), None) == Person(9)
-        assert pick(Role.HUMAN, Wanted("?", human_id=3), self.staff) == Person(3, "Марко")
-        assert pick(Role.AI, Wanted("Павло"), None) is None
+        assert pick(Role.AI, WantedManagers("?", ai_id=9), None) == Assignee(9)
+        assert pick(Role.HUMAN, WantedManagers("?", human_id=3), self.staff) == Assignee(3, "Марко")
+        assert pick(Role.AI, WantedManagers("Павло"), None) is None
 
     def test_row15_with_the_ai_unknown_nobody_is_assigned(self) -> None:
         """The first of the list could be the AI itself; the message names setting and ids."""
-        nobody = pick(Role.HUMAN, Wanted("Петро"), self.staff)
-        assert isinstance(nobody, Nobody)
+        nobody = pick(Role.HUMAN, WantedManagers("Петро"), self.staff)
+        assert isinstance(nobody, NoManager)
         assert "SITNIKS_AI_MANAGER_ID" in nobody.message
         assert "1, 2, 3" in nobody.message
-        assert pick(Role.HUMAN, Wanted("Петро", ai_id=1), self.staff) == Person(2, "Олена")
+        assert pick(Role.HUMAN, WantedManagers("Петро", ai_id=1), self.staff) == Assignee(2, "Олена")
 
     def test_row15_two_of_one_name_are_nobody(self) -> None:
         """Both ids are in the message."""
-        nobody = pick(Role.AI, Wanted("Павло"), (*self.staff, Manager(7, "ПАВЛО")))
-        assert isinstance(nobody, Nobody)
+        nobody = pick(Role.AI, WantedManagers("Павло"), (*self.staff, Manager(7, "ПАВЛО")))
+        assert isinstance(nobody, NoManager)
         assert "1, 7" in nobody.message
 
     def test_row15_no_human_manager_is_said(self) -> None:
         """The AI is never its own live manager."""
-        nobody = pick(Role.HUMAN, Wanted("Павло"), self.staff[:1])
-        assert isinstance(nobody, Nobody)
+        nobody = pick(Role.HUMAN, WantedManagers("Павло"), self.staff[:1])
+        assert isinstance(nobody, NoManager)
         assert "SITNIKS_HUMAN_MANAGER_ID" in nobody.message
 
     def test_row15_the_list_is_kept_ten_minutes_and_a_missing_name_one(self) -> None:
         """A renamed manager is found again soon, and one list serves all sessions."""
         now = [1000.0]
-        people = People(Wanted("Павло"), lambda: now[0])
+        listing = ManagerList(WantedManagers("Павло"), lambda: now[0])
 
         def read(*managers: Manager) -> None:
-            people.learn(people.call(), Page(managers, len(managers), len(managers)))
+            listing.learn(listing.call(), Page(managers, len(managers), len(managers)))
 
-        assert people.pick(Role.AI) is None
+        assert listing.pick(Role.AI) is None
         read(Manager(2, "Олена"))
-        assert isinstance(people.pick(Role.AI), Nobody)
+        assert isinstance(listing.pick(Role.AI), NoManager)
         now[0] += 61.0
-        assert people.pick(Role.AI) is None
+        assert listing.pick(Role.AI) is None
         read(*self.staff)
         now[0] += 599.0
-        assert people.pick(Role.AI) == Person(1, " павло ")
+        assert listing.pick(Role.AI) == Assignee(1, " павло ")
         now[0] += 2.0
-        assert people.pick(Role.AI) is None
+        assert listing.pick(Role.AI) is None
 
     def test_row15_a_list_that_may_not_be_read_is_left_alone_for_a_minute(self) -> None:
         """There is nobody meanwhile, and the reason is told; who is named by id needs no list."""
         now = [1000.0]
-        people = People(Wanted("Павло", human_id=7), lambda: now[0])
-        people.refuse("give the key this right")
-        assert people.pick(Role.AI) == Nobody("give the key this right", "forbidden")
-        assert people.pick(Role.HUMAN) == Person(7)
+        listing = ManagerList(WantedManagers("Павло", human_id=7), lambda: now[0])
+        listing.refuse("give the key this right")
+        assert listing.pick(Role.AI) == NoManager("give the key this right", "forbidden")
+        assert listing.pick(Role.HUMAN) == Assignee(7)
         now[0] += 61.0
-        assert people.pick(Role.AI) is None
+        assert listing.pick(Role.AI) is None
 
     def test_row15_a_list_of_two_pages_counts_once_both_are_in(self) -> None:
         """The AI may stand on the second page; an answer that comes twice is taken once."""
-        people = People(Wanted("Павло"), lambda: 1000.0)
-        first = people.call()
-        people.learn(first, Page((Manager(2, "Олена"),) * 50, 51, 50))
-        assert people.pick(Role.AI) is None
-        assert people.call().skip == 50
-        people.learn(first, Page((Manager(2, "Олена"),) * 50, 51, 50))
-        people.learn(people.call(), Page((Manager(1, "Павло"),), 51, 1))
-        assert people.pick(Role.AI) == Person(1, "Павло")
+        listing = ManagerList(WantedManagers("Павло"), lambda: 1000.0)
+        first = listing.call()
+        listing.learn(first, Page((Manager(2, "Олена"),) * 50, 51, 50))
+        assert listing.pick(Role.AI) is None
+        assert listing.call().skip == 50
+        listing.learn(first, Page((Manager(2, "Олена"),) * 50, 51, 50))
+        listing.learn(listing.call(), Page((Manager(1, "Павло"),), 51, 1))
+        assert listing.pick(Role.AI) == Assignee(1, "Павло")
 
     def test_row15_a_person_is_told_by_id_else_by_name(self) -> None:
         """None when the chat tells neither."""
-        olena = Person(2, "Олена")
+        olena = Assignee(2, "Олена")
         assert olena.shown_by(Chat("c", manager_id=2, manager_name="?")) is True
         assert olena.shown_by(Chat("c", manager_id=3, manager_name="Олена")) is False
         assert olena.shown_by(Chat("c", manager_name=" олена ")) is True

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import Answer
 from mirt_sitniks.core.plan import WriteStatus, plan
-from mirt_sitniks.core.record import Doubt, Error, Observed, Record, Seen, pending
+from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import (
     BadResponse,
@@ -53,7 +53,7 @@ def test_a_definite_answer_confirms_the_generation_it_was_planned_for() -> None:
     """Both fields, with the values that were sent; nothing is left to do, and an error is forgotten."""
     record = record_at(FIRST, error=Error("timeout", "late"), attempt=3)
     done = after(record, ok(record, status_step(record)), ok(record, manager_step(record)))
-    assert done.observed == Observed(Seen(NAMES[FIRST], 1), Seen(101, 1), due_at=1.0)
+    assert done.observed == Observed(ObservedValue(NAMES[FIRST], 1), ObservedValue(101, 1), due_at=1.0)
     assert not pending(done)
 
 
@@ -71,52 +71,52 @@ class TestRow04:
         """It may still land, until twice the timeout is over; nothing counts as confirmed."""
         record = record_at(ALARM)
         lost = after(record, bad(record, status_step(record), at=5.0), ok(record, manager_step(record), at=5.0))
-        assert lost.observed.doubt == Doubt(1, 25.0)
+        assert lost.observed.unconfirmed == Unconfirmed(1, 25.0)
         assert (lost.observed.status.gen, lost.observed.manager.gen) == (0, 1)
 
     @pytest.mark.parametrize("error", [Unavailable("refused"), RateLimited("429"), Unauthorized("401"), Refused("400")])
     def test_row04_a_write_that_was_surely_not_applied_leaves_none(self, error: CrmError) -> None:
         """The connection was refused, or the CRM said no: it is simply written again."""
         record = record_at(ALARM)
-        assert after(record, bad(record, status_step(record), error)).observed.doubt is None
+        assert after(record, bad(record, status_step(record), error)).observed.unconfirmed is None
 
     def test_row04_a_lost_read_leaves_none(self) -> None:
         """A read changes nothing."""
-        record = record_at(ALARM, doubt=Doubt(1, 20.0))
-        assert after(record, bad(record, read_step())).observed.doubt == Doubt(1, 20.0)
+        record = record_at(ALARM, unconfirmed=Unconfirmed(1, 20.0))
+        assert after(record, bad(record, read_step())).observed.unconfirmed == Unconfirmed(1, 20.0)
 
     def test_row04_what_the_look_shows_is_not_written_again(self) -> None:
         """The write had come through."""
-        record = record_at(ALARM, doubt=Doubt(1, 20.0))
+        record = record_at(ALARM, unconfirmed=Unconfirmed(1, 20.0))
         assert not pending(after(record, shows(record, "AI Увага", 102)))
 
     def test_row04_our_older_value_is_written_again(self) -> None:
         """The write had not come through."""
-        record = record_at(ALARM, doubt=Doubt(1, 20.0))
+        record = record_at(ALARM, unconfirmed=Unconfirmed(1, 20.0))
         assert len(plan(after(record, shows(record, "Нові заявки", 101)), 9.0)) == 2
 
     def test_row04_what_a_look_shows_may_have_been_there_before(self) -> None:
         """Two escalations: the chat shows the first one's status; the second's write lands on the next stage."""
-        record = record_at(ALARM, ALARM, doubt=Doubt(2, 20.0), manager=Seen(102, 2))
+        record = record_at(ALARM, ALARM, unconfirmed=Unconfirmed(2, 20.0), manager=ObservedValue(102, 2))
         seen = after(record, shows(record, "AI Увага", 102))
-        assert seen.observed.doubt == Doubt(2, 20.0, looked=True)
+        assert seen.observed.unconfirmed == Unconfirmed(2, 20.0, looked=True)
         assert not pending(seen)
 
     def test_row04_a_second_doubt_does_not_hide_the_first(self) -> None:
         """Both are in the air: the newer one's landing must not end the watch for the older one."""
-        record = record_at(INVOICE, ALARM, confirmed=1, doubt=Doubt(1, 20.0))
+        record = record_at(INVOICE, ALARM, confirmed=1, unconfirmed=Unconfirmed(1, 20.0))
         lost = after(record, bad(record, status_step(record), at=5.0), ok(record, manager_step(record), at=5.0))
-        assert lost.observed.doubt == Doubt(0, 25.0)
+        assert lost.observed.unconfirmed == Unconfirmed(0, 25.0)
 
     def test_row04_an_older_doubt_that_is_not_looked_at_yet_is_not_hidden_either(self) -> None:
         """It landed and can be seen, but nobody has looked yet."""
-        record = record_at(FIRST, ALARM, manager=Seen(102, 2), doubt=Doubt(1, 20.0))
+        record = record_at(FIRST, ALARM, manager=ObservedValue(102, 2), unconfirmed=Unconfirmed(1, 20.0))
         lost = after(record, bad(record, status_step(record), at=30.0))
-        assert lost.observed.doubt == Doubt(0, 50.0)
+        assert lost.observed.unconfirmed == Unconfirmed(0, 50.0)
 
     def test_row04_a_write_of_one_field_says_nothing_of_the_other(self) -> None:
         """The AI's late assignment may stand over the live manager while only the status was written since."""
-        record = record_at(FIRST, ALARM, manager=Seen(102, 2), doubt=Doubt(1, 20.0))
+        record = record_at(FIRST, ALARM, manager=ObservedValue(102, 2), unconfirmed=Unconfirmed(1, 20.0))
         written = after(record, ok(record, status_step(record), at=30.0), now=31.0)
         assert plan(written, 31.0) == (read_step(),)
         fixed = after(written, shows(written, "AI Увага", 101, at=31.0))
@@ -124,19 +124,19 @@ class TestRow04:
 
     def test_row04_writing_all_that_could_be_spoiled_ends_a_doubt(self) -> None:
         """No look is needed: the invoice's status is written after the first touch's can no longer land."""
-        record = record_at(FIRST, INVOICE, confirmed=1, doubt=Doubt(1, 20.0))
+        record = record_at(FIRST, INVOICE, confirmed=1, unconfirmed=Unconfirmed(1, 20.0))
         assert not pending(after(record, ok(record, status_step(record), at=20.0)))
 
     def test_row04_a_confirmed_record_waits_until_the_older_write_can_no_longer_land(self) -> None:
         """It is due exactly then, not before."""
-        record = record_at(INVOICE, ALARM, confirmed=1, doubt=Doubt(1, 20.0))
+        record = record_at(INVOICE, ALARM, confirmed=1, unconfirmed=Unconfirmed(1, 20.0))
         done = after(record, ok(record, status_step(record)), ok(record, manager_step(record)))
         assert pending(done)
         assert done.observed.due_at == 20.0
 
     def test_row04_a_chat_that_does_not_tell_its_manager_is_assigned_again(self) -> None:
         """Better once too often than the wrong one: the account shows no manager's id, and no name."""
-        record = record_at(FIRST, ALARM, confirmed=2, doubt=Doubt(1, 20.0))
+        record = record_at(FIRST, ALARM, confirmed=2, unconfirmed=Unconfirmed(1, 20.0))
         assert plan(after(record, shows(record, "AI Увага", None, at=20.0)), 30.0) == (manager_step(record),)
 
 
@@ -145,14 +145,14 @@ class TestRow28:
 
     def test_row28_a_status_of_a_person_stays_when_ours_is_in_doubt(self) -> None:
         """Neither the desired nor an older one of ours: the person was later than the write that is in doubt."""
-        record = record_at(FIRST, INVOICE, confirmed=1, doubt=Doubt(2, 20.0))
+        record = record_at(FIRST, INVOICE, confirmed=1, unconfirmed=Unconfirmed(2, 20.0))
         seen = after(record, shows(record, "ОПЛАЧЕНО", 101))
         assert not pending(seen)
-        assert seen.observed.status == Seen("ОПЛАЧЕНО", 2)
+        assert seen.observed.status == ObservedValue("ОПЛАЧЕНО", 2)
 
     def test_row28_a_manager_who_took_over_stays_when_only_the_status_is_in_doubt(self) -> None:
         """The assignment had its definite answer, so whoever is shown now was chosen by a person."""
-        record = record_at(FIRST, INVOICE, confirmed=1, doubt=Doubt(2, 20.0))
+        record = record_at(FIRST, INVOICE, confirmed=1, unconfirmed=Unconfirmed(2, 20.0))
         assert not pending(after(record, shows(record, "Виставлено рахунок", 103)))
 
     def test_row28_a_converged_record_plans_nothing_whatever_people_do(self) -> None:
@@ -168,10 +168,10 @@ class TestRow09:
         record = record_at(ALARM)
         gone = folded(record, bad(record, status_step(record), NotFound("404", status=404)))
         assert gone.gone
-        assert gone.observed.parked == 0
+        assert gone.observed.given_up == 0
         again = replace(record, observed=replace(record.observed, error=gone.observed.error))
         twice = folded(again, bad(again, status_step(again), NotFound("404", status=404)))
-        assert twice.observed.parked == 1
+        assert twice.observed.given_up == 1
         assert twice.observed.error
         assert twice.observed.error.code == "chat_not_found"
 
@@ -194,7 +194,7 @@ class TestRow09:
             record = after(record, refused, now=0.0)
             waits.append(record.observed.due_at)
         assert waits[:5] == pytest.approx([630.0, 1260.0, 2520.0, 5040.0, 10080.0])
-        assert record.observed.parked == 1
+        assert record.observed.given_up == 1
         assert not pending(record)
 
     def test_row09_another_refusal_says_nothing_of_the_status(self) -> None:
@@ -251,7 +251,7 @@ class TestForbidden:
         assert done.observed.due_at == pytest.approx(630.0)
         for _ in range(5):
             done = after(done, bad(done, manager_step(done), self.NO), now=0.0)
-        assert done.observed.parked == 1
+        assert done.observed.given_up == 1
 
     @pytest.mark.parametrize("error", [Unavailable("500", status=500), RateLimited("429"), PlanRequired("403")])
     def test_it_does_not_put_the_other_field_off(self, error: CrmError) -> None:
@@ -265,30 +265,36 @@ class TestForbidden:
 
     def test_a_chat_that_may_not_be_read_is_written_again(self) -> None:
         """A write of what is desired now was lost: it is made once more, as if the look had shown nothing of it."""
-        record = record_at(FIRST, INVOICE, confirmed=1, doubt=Doubt(2, 20.0), attempt=2)
+        record = record_at(FIRST, INVOICE, confirmed=1, unconfirmed=Unconfirmed(2, 20.0), attempt=2)
         unread = after(record, bad(record, read_step(), self.NO))
         assert plan(unread, 1.0) == (status_step(record),)
         assert unread.observed.attempt == 2
 
     def test_what_an_older_write_may_have_spoiled_is_written_again_unseen(self) -> None:
         """Both fields of the escalation; the invoice's manager was not touched by what came before it."""
-        record = record_at(FIRST, ALARM, confirmed=2, doubt=Doubt(1, 20.0))
+        record = record_at(FIRST, ALARM, confirmed=2, unconfirmed=Unconfirmed(1, 20.0))
         unread = after(record, bad(record, read_step(), self.NO, at=20.0), now=20.0)
         assert plan(unread, 20.0) == (status_step(record), manager_step(record))
-        record = record_at(FIRST, INVOICE, confirmed=2, doubt=Doubt(1, 20.0))
+        record = record_at(FIRST, INVOICE, confirmed=2, unconfirmed=Unconfirmed(1, 20.0))
         unread = after(record, bad(record, read_step(), self.NO, at=20.0), now=20.0)
         assert plan(unread, 20.0) == (status_step(record),)
         assert not pending(after(unread, ok(unread, status_step(record), at=21.0)))
 
     def test_row28_what_a_person_set_is_not_written_over_unseen(self) -> None:
         """Then there is nothing to write, and the doubt ends."""
-        record = record_at(FIRST, INVOICE, status=Seen("ОПЛАЧЕНО", 2), manager=Seen(101, 1), doubt=Doubt(1, 20.0))
+        record = record_at(
+            FIRST,
+            INVOICE,
+            status=ObservedValue("ОПЛАЧЕНО", 2),
+            manager=ObservedValue(101, 1),
+            unconfirmed=Unconfirmed(1, 20.0),
+        )
         assert not pending(after(record, bad(record, read_step(), self.NO, at=20.0), now=20.0))
 
 
 def test_row16_a_late_first_touch_is_found_and_corrected() -> None:
     """The escalation was confirmed, then the first touch landed: the look shows it, and both fields are written."""
-    record = record_at(FIRST, ALARM, confirmed=2, doubt=Doubt(1, 20.0))
+    record = record_at(FIRST, ALARM, confirmed=2, unconfirmed=Unconfirmed(1, 20.0))
     assert len(plan(after(record, shows(record, "Взято в роботу", AI.id, at=20.0), now=21.0), 21.0)) == 2
 
 
@@ -315,10 +321,10 @@ def test_row06_failures_in_a_row_wait_longer_and_longer() -> None:
 _ERRORS = st.sampled_from(
     [
         None,
-        CallTimeout("t", unsure=True),
+        CallTimeout("t", unconfirmed=True),
         Unavailable("u"),
-        Unavailable("u", unsure=True),
-        BadResponse("b", unsure=True),
+        Unavailable("u", unconfirmed=True),
+        BadResponse("b", unconfirmed=True),
         RateLimited("r"),
         Unauthorized("k"),
         NotFound("n"),
@@ -331,7 +337,7 @@ _ERRORS = st.sampled_from(
 @given(
     stages=st.lists(st.sampled_from(Stage), min_size=1, max_size=3),
     confirmed=st.integers(0, 3),
-    doubt=st.none() | st.builds(Doubt, st.integers(0, 3), st.sampled_from([0.0, 5.0, 50.0]), st.booleans()),
+    unconfirmed=st.none() | st.builds(Unconfirmed, st.integers(0, 3), st.sampled_from([0.0, 5.0, 50.0]), st.booleans()),
     errors=st.lists(_ERRORS, min_size=2, max_size=2),
     shown=st.sampled_from(["Нові заявки", "ОПЛАЧЕНО", *NAMES.values()]),
     manager=st.sampled_from([None, 101, 102, 103]),
@@ -340,7 +346,7 @@ _ERRORS = st.sampled_from(
 @example(
     stages=[Stage.FIRST_TOUCH],
     confirmed=1,
-    doubt=Doubt(0, 0.0),
+    unconfirmed=Unconfirmed(0, 0.0),
     errors=[Forbidden("x"), None],
     shown="Нові заявки",
     manager=None,
@@ -349,7 +355,7 @@ _ERRORS = st.sampled_from(
 @example(
     stages=[Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES],
     confirmed=1,
-    doubt=Doubt(0, 0.0),
+    unconfirmed=Unconfirmed(0, 0.0),
     errors=[None, None],
     shown="Нові заявки",
     manager=None,
@@ -358,14 +364,14 @@ _ERRORS = st.sampled_from(
 def test_folding_never_goes_back_and_never_ahead(
     stages: list[Stage],
     confirmed: int,
-    doubt: Doubt | None,
+    unconfirmed: Unconfirmed | None,
     errors: list[CrmError | None],
     shown: str,
     manager: int | None,
     random: float,
 ) -> None:
     """Nothing is confirmed beyond what is desired, a failure confirms nothing, the next try is not in the past."""
-    record = record_at(*stages, confirmed=confirmed, doubt=doubt)
+    record = record_at(*stages, confirmed=confirmed, unconfirmed=unconfirmed)
     chat = Chat("chat", status=shown, manager_id=manager)
     answers = [
         bad(record, step, error, at=9.0) if error else ok(record, step, chat, at=9.0)
@@ -380,5 +386,5 @@ def test_folding_never_goes_back_and_never_ahead(
         for now_seen, before in ((seen.status, record.observed.status), (seen.manager, record.observed.manager)):
             assert now_seen.value == before.value
             assert now_seen.gen <= before.gen
-        done = seen.parked == want.generation or (doubt is not None and seen.doubt is None)
+        done = seen.given_up == want.generation or (unconfirmed is not None and seen.unconfirmed is None)
         assert pending(replace(record, observed=seen)) or done

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mirt_sitniks.core.plan import Find, Read, WriteManager, WriteStatus, plan
-from mirt_sitniks.core.record import Doubt, Seen
+from mirt_sitniks.core.record import ObservedValue, Unconfirmed
 from mirt_sitniks.core.stages import Stage
 from tests.core.records import record_at
 
@@ -29,7 +29,7 @@ def test_an_invoice_does_not_forget_a_manager_who_is_still_to_come() -> None:
 
 def test_equal_values_do_not_count_when_they_were_only_seen() -> None:
     """The chat showed the status before the intent: a person may have changed it since, so it is written."""
-    record = record_at(ALARM, status=Seen("AI Увага", 0), manager=Seen(102, 1))
+    record = record_at(ALARM, status=ObservedValue("AI Увага", 0), manager=ObservedValue(102, 1))
     assert plan(record, 0.0) == (WriteStatus("chat", ALARM, 1),)
 
 
@@ -44,10 +44,10 @@ def test_without_a_chat_it_is_looked_for() -> None:
         record_at(),
         record_at(FIRST, confirmed=1),
         record_at(FIRST, due_at=5.0),
-        record_at(FIRST, parked=1),
+        record_at(FIRST, given_up=1),
         replace(record_at(FIRST), closed="superseded"),
-        record_at(FIRST, confirmed=1, doubt=Doubt(1, 0.0)),
-        record_at(FIRST, INVOICE, confirmed=2, doubt=Doubt(1, 9.0)),
+        record_at(FIRST, confirmed=1, unconfirmed=Unconfirmed(1, 0.0)),
+        record_at(FIRST, INVOICE, confirmed=2, unconfirmed=Unconfirmed(1, 9.0)),
     ],
     ids=["empty", "converged", "resting", "given up", "superseded", "own write in doubt", "older write can still land"],
 )
@@ -58,18 +58,18 @@ def test_row16_no_call_is_planned_where_none_is_needed(record: object) -> None:
 
 def test_a_new_stage_ends_giving_up() -> None:
     """Giving up is about one generation."""
-    assert plan(record_at(FIRST, ALARM, parked=1), 0.0)
+    assert plan(record_at(FIRST, ALARM, given_up=1), 0.0)
 
 
 def test_row04_a_write_in_doubt_is_looked_at_before_it_is_repeated() -> None:
     """Its answer was lost: one read, and only then the write again."""
-    assert plan(record_at(ALARM, doubt=Doubt(1, 20.0)), 1.0) == (Read("chat"),)
-    assert len(plan(record_at(ALARM, doubt=Doubt(1, 20.0, looked=True)), 1.0)) == 2
+    assert plan(record_at(ALARM, unconfirmed=Unconfirmed(1, 20.0)), 1.0) == (Read("chat"),)
+    assert len(plan(record_at(ALARM, unconfirmed=Unconfirmed(1, 20.0, looked=True)), 1.0)) == 2
 
 
 def test_row04_a_doubt_about_an_older_write_holds_nothing_up() -> None:
     """The new stage is written at once; the look comes when the old write can no longer land."""
-    assert plan(record_at(INVOICE, ALARM, confirmed=1, doubt=Doubt(1, 20.0)), 1.0) == (
+    assert plan(record_at(INVOICE, ALARM, confirmed=1, unconfirmed=Unconfirmed(1, 20.0)), 1.0) == (
         WriteStatus("chat", ALARM, 2),
         WriteManager("chat", 2),
     )
@@ -78,5 +78,5 @@ def test_row04_a_doubt_about_an_older_write_holds_nothing_up() -> None:
 @pytest.mark.parametrize("gen", [0, 1])
 def test_row16_a_converged_record_is_looked_at_once_an_older_write_can_no_longer_land(gen: int) -> None:
     """A slow first touch must not stay on top of the escalation; `gen` 0 is somebody else's write."""
-    record = record_at(FIRST, ALARM, confirmed=2, doubt=Doubt(gen, 20.0))
+    record = record_at(FIRST, ALARM, confirmed=2, unconfirmed=Unconfirmed(gen, 20.0))
     assert plan(record, 20.0) == (Read("chat"),)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.record import Error, Record, Seen
+from mirt_sitniks.core.record import Error, ObservedValue, Record
 from mirt_sitniks.core.result import Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.stages import Stage
 from tests.core.records import NAMES, record_at
@@ -18,8 +18,8 @@ def result(record: Record, lock: tuple[str, float] | None = None) -> SyncResult:
     return result_of(record, stage=ALARM, at=1_798_761_600.0, statuses=NAMES, lock=lock)
 
 
-def failing(code: str, parked: int = 0) -> Record:
-    return record_at(ALARM, error=Error(code, "the cure"), parked=parked)
+def failing(code: str, given_up: int = 0) -> Record:
+    return record_at(ALARM, error=Error(code, "the cure"), given_up=given_up)
 
 
 def test_a_converged_record_is_synced_with_what_was_confirmed() -> None:
@@ -52,15 +52,15 @@ def test_row08_row09_what_a_person_must_put_right_is_failed(code: str) -> None:
     assert result(failing(code)).outcome is Outcome.FAILED
 
 
-STATUS_SET: dict[str, Any] = {"status": Seen("AI Увага", 1)}
-MANAGER_SET: dict[str, Any] = {"manager": Seen(102, 1)}
+STATUS_SET: dict[str, Any] = {"status": ObservedValue("AI Увага", 1)}
+MANAGER_SET: dict[str, Any] = {"manager": ObservedValue(102, 1)}
 
 
-@pytest.mark.parametrize("parked", [0, 1])
+@pytest.mark.parametrize("given_up", [0, 1])
 @pytest.mark.parametrize("code", ["forbidden", "manager_not_found", "plan_required"])
-def test_row15_a_status_without_its_manager_is_partial(code: str, parked: int) -> None:
+def test_row15_a_status_without_its_manager_is_partial(code: str, given_up: int) -> None:
     """The CRM shows the stage and a person has to put the rest right; that is no success, also once it is given up."""
-    done = result(record_at(ALARM, error=Error(code, "the cure"), parked=parked, **STATUS_SET))
+    done = result(record_at(ALARM, error=Error(code, "the cure"), given_up=given_up, **STATUS_SET))
     assert (done.outcome, done.status, done.manager_id, bool(done)) == (Outcome.PARTIAL, "AI Увага", None, False)
     assert done.error == {"code": code, "message": "the cure"}
     assert done.status_set
@@ -73,7 +73,7 @@ def test_row15_a_status_without_its_manager_is_partial(code: str, parked: int) -
         (STATUS_SET, "rate_limited", Outcome.QUEUED),
         (MANAGER_SET, "forbidden", Outcome.FAILED),
         ({}, "forbidden", Outcome.FAILED),
-        ({"status": Seen("ОПЛАЧЕНО", 1)}, "forbidden", Outcome.FAILED),
+        ({"status": ObservedValue("ОПЛАЧЕНО", 1)}, "forbidden", Outcome.FAILED),
     ],
     ids=["late", "resting", "manager only", "neither", "a person's status"],
 )
@@ -95,7 +95,7 @@ def test_row06_row07_what_heals_by_itself_is_queued_and_says_why(code: str) -> N
 @pytest.mark.parametrize("code", ["chat_not_found", "chat_ambiguous"])
 def test_row11_row13_what_was_given_up_is_failed(code: str) -> None:
     """Nothing will be tried before the next stage."""
-    assert result(failing(code, parked=1)).outcome is Outcome.FAILED
+    assert result(failing(code, given_up=1)).outcome is Outcome.FAILED
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_row09_the_keys_lock_does_not_hide_a_wrong_setting() -> None:
 
 def test_row28_a_status_that_a_person_set_is_held() -> None:
     """The record has converged on it, so nothing is written, and the caller is told."""
-    record = record_at(FIRST, INVOICE, confirmed=2, status=Seen("ОПЛАЧЕНО", 2), manager=Seen(101, 1))
+    record = record_at(FIRST, INVOICE, confirmed=2, status=ObservedValue("ОПЛАЧЕНО", 2), manager=ObservedValue(101, 1))
     held = result(record)
     assert (held.outcome, held.status) == (Outcome.HELD, "ОПЛАЧЕНО")
     assert not held

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
-from mirt_sitniks.core.fold import Rules
-from mirt_sitniks.core.managers import Wanted
+from mirt_sitniks.core.fold import FoldContext
+from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Claim, Intent, pending
 from mirt_sitniks.core.stages import EFFECTS, Stage
-from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, Terms, Verdict
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.crm.calls import Call
 from mirt_sitniks.engine.driver import Driver
-from mirt_sitniks.engine.managers import People
+from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import Worker
 from mirt_sitniks.errors import CrmError
 from mirt_sitniks.stores.memory import MemoryStore
@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 WALL = 1_800_000_000.0
 STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
-RULES = Rules(STATUSES, late=2 * TIMEOUT)
-TERMS = Terms("key", lease=3 * TIMEOUT, who="test")
+CONTEXT = FoldContext(STATUSES, landing_time=2 * TIMEOUT)
+OPTIONS = StoreOptions("key", lease=3 * TIMEOUT, who="test")
 
 
 class Process:
@@ -38,8 +38,8 @@ class Process:
         self.awake = asyncio.Event()
         self.awake.set()
         self.froze_at = 0.0
-        people = People(Wanted("Павло"), world.loop.time)
-        self.driver = Driver(self, TERMS, self, people, RULES, clock=world.loop.time, random=world.random.random)
+        managers = ManagerList(WantedManagers("Павло"), world.loop.time)
+        self.driver = Driver(self, OPTIONS, self, managers, CONTEXT, clock=world.loop.time, random=world.random.random)
         self.worker = Worker(self.driver, sweep=60.0)
         self.recording: set[asyncio.Task[Any]] = set()
 
@@ -53,19 +53,19 @@ class Process:
         await self.awake.wait()
         return value
 
-    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
         """The store's verb, with the way there and back."""
-        recorded: Recorded = await self._trip(self.world.store.record, terms, intent, want=want)
+        recorded: Recorded = await self._trip(self.world.store.record, options, intent, want=want)
         return recorded
 
-    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """The store's verb, with the way there and back."""
-        claimed: Claimed = await self._trip(self.world.store.claim, terms, limit=limit)
+        claimed: Claimed = await self._trip(self.world.store.claim, options, limit=limit)
         return claimed
 
-    async def settle(self, terms: Terms, report: Report) -> Settled:
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """The store's verb, with the way there and back."""
-        settled: Settled = await self._trip(self.world.store.settle, terms, report)
+        settled: Settled = await self._trip(self.world.store.settle, options, report)
         return settled
 
     async def _trip(self, verb: Any, *args: Any, **options: Any) -> Any:
@@ -80,7 +80,7 @@ class Process:
     async def sync(self, intent: Intent) -> Recorded:
         """Record and drive, as the runtime does; the drive goes on by itself."""
         asked = self.driver.clock()
-        recorded = await self.record(TERMS, intent)
+        recorded = await self.record(OPTIONS, intent)
         self.world.note(intent, recorded)
         if recorded.claim:
             self.worker.spawn(recorded.claim, asked)
@@ -104,7 +104,7 @@ class Process:
     def wake(self) -> None:
         """Go on. A freeze lasts longer than a third of a lease: a shorter one cannot be told from a slow network."""
         if not self.awake.is_set():
-            self.world.loop.run_for(max(0.0, self.froze_at + TERMS.lease / 3 + 0.5 - self.world.loop.time()))
+            self.world.loop.run_for(max(0.0, self.froze_at + OPTIONS.lease / 3 + 0.5 - self.world.loop.time()))
             self.awake.set()
 
     async def die(self) -> None:

@@ -18,7 +18,7 @@ from mirt_sitniks.core import rules
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.result import SyncResult
-from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, Store, Terms
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, Store, StoreOptions
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.sqlite import SqliteStore
@@ -27,7 +27,7 @@ from mirt_sitniks.stores.supabase import SupabaseStore
 POINTS = ("recorded", "sent", "applied", "answered", "settling", "scanning", "holding")
 
 
-def tell(**what: Any) -> None:
+def log(**what: Any) -> None:
     """One line to whoever started us; short enough to be written in one piece."""
     os.write(1, (json.dumps({"pid": os.getpid(), **what}, ensure_ascii=False) + "\n").encode())
 
@@ -43,7 +43,7 @@ class Stop:
         """Announce the point and stand still until SIGKILL or SIGCONT."""
         if self.armed and point == self.point:
             self.armed = False
-            tell(at=point)
+            log(at=point)
             # To this very thread: a signal to the process would let it run on for a moment.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
@@ -58,26 +58,26 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
-        recorded = await self._store.record(terms, intent, want=want)
-        tell(recorded=[intent.session, intent.key, recorded.verdict])
+    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
+        recorded = await self._store.record(options, intent, want=want)
+        log(recorded=[intent.session, intent.key, recorded.verdict])
         self._stop.at("recorded")
         self._claims += recorded.claim is not None
         if self._claims > 1:
             self._stop.at("holding")
         return recorded
 
-    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
-        claimed = await self._store.claim(terms, limit=limit)
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
+        claimed = await self._store.claim(options, limit=limit)
         held = [claim.record.session for claim in claimed.claims if claim.record]
         if held:
-            tell(holds=held)
+            log(holds=held)
         return claimed
 
-    async def settle(self, terms: Terms, report: Report) -> Settled:
-        if report.record and report.record.lands_until is not None:
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
+        if report.record and report.record.unconfirmed_until is not None:
             self._stop.at("answered")
-        return await self._store.settle(terms, report)
+        return await self._store.settle(options, report)
 
 
 class Tapped(httpx.AsyncBaseTransport):
@@ -126,9 +126,9 @@ def _stop_inside_settle(stop: Stop) -> None:
     """All rows are written, the transaction is not committed. (On Postgres the transaction is not in this process.)"""
     settle = rules.settle
 
-    def stopping(m: rules.Moment, report: Report) -> Settled:
-        settled = settle(m, report)
-        if report.record and report.record.lands_until is not None:
+    def stopping(tx: rules.Transaction, report: Report) -> Settled:
+        settled = settle(tx, report)
+        if report.record and report.record.unconfirmed_until is not None:
             stop.at("settling")
         return settled
 
@@ -161,12 +161,12 @@ async def _live(job: dict[str, Any], stop: Stop) -> None:
     zero = time.monotonic()
     results = await asyncio.gather(*(_talk(service, talk, stop, zero) for talk in job["talks"]))
     if job["talks"]:
-        tell(results=[[str(one.outcome) for one in talk] for talk in results])
+        log(results=[[str(one.outcome) for one in talk] for talk in results])
     if job["work"]:
         await service.reconcile(0)
         await asyncio.Event().wait()
     await service.aclose()
-    tell(done=True)
+    log(done=True)
 
 
 async def _warm_up(service: SitniksChatService, session: str) -> None:
@@ -174,7 +174,7 @@ async def _warm_up(service: SitniksChatService, session: str) -> None:
     go = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, go.set)
     await service.sync("first_touch", session=session, instagram_username=session)
-    tell(warm=True)
+    log(warm=True)
     await go.wait()
 
 

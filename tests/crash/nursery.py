@@ -32,13 +32,13 @@ def main() -> None:
         if "reap" in order:
             _, status = os.waitpid(order["reap"], 0)
             children.discard(order["reap"])
-            child.tell(reaped=order["reap"], status=status)
+            child.log(reaped=order["reap"], status=status)
             continue
         pid = os.fork()
         if pid == 0:
             _bear(order["fork"])
         children.add(pid)
-        child.tell(forked=pid)
+        child.log(forked=pid)
     for pid in children:
         os.kill(pid, signal.SIGKILL)
 
@@ -67,7 +67,7 @@ def _bear(job: dict[str, Any]) -> None:
         child.live(job)
         code = 0
     except BaseException:
-        child.tell(broke=traceback.format_exc())
+        child.log(broke=traceback.format_exc())
     finally:
         os._exit(code)
 

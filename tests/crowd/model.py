@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from mirt_sitniks.core.record import Intent, Record
-from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, Terms
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.crm import calls as wire
 from mirt_sitniks.errors import BadResponse, CallTimeout, CrmError, NotFound, RateLimited, StoreError, Unavailable
 from mirt_sitniks.sandbox.limits import KeyLimit
@@ -46,9 +46,9 @@ class Trace:
 class Weather:
     """How bad the day is: one-way delays in seconds (from, to), and how many of a thousand requests go wrong.
 
-    `lost`: the CRM applies a write and its answer never comes; `late`: it applies it only within two timeouts; `hang`:
-    it neither applies nor answers; `broken`: 503 before anything was done. `store_out`: the store does the work and the
-    answer is lost; `store_in`: the request is lost; `store_slow`: its answer takes up to five seconds.
+    `lost`: the CRM applies a write and its answer never comes; `delayed`: it applies it only within two timeouts;
+    `hang`: it neither applies nor answers; `broken`: 503 before anything was done. `store_out`: the store does the work
+    and the answer is lost; `store_in`: the request is lost; `store_slow`: its answer takes up to five seconds.
     """
 
     crm: tuple[float, float] = (0.02, 0.06)
@@ -194,7 +194,7 @@ class Crm:
 
     def _spoiled(self, name: str, call: wire.Call, write: bool) -> Any:
         if name == "broken":
-            return Unavailable("503", status=503, unsure=write)
+            return Unavailable("503", status=503, unconfirmed=write)
         if name == "lost":
             self._apply(call)
         elif name == "late":
@@ -246,10 +246,10 @@ class FarCrm:
                 return await self.process.ask(weather.crm, lambda: self.crm.answer(call), rng)
         except TimeoutError:
             await self.process.running()
-            raise CallTimeout("no answer", unsure=wire.is_write(call)) from None
+            raise CallTimeout("no answer", unconfirmed=wire.is_write(call)) from None
         except CrmError as error:
             # A fresh one, as every answer brings: a shared exception would grow a traceback for ever.
-            raise type(error)(error.message, status=error.status, unsure=error.unsure) from None
+            raise type(error)(error.message, status=error.status, unconfirmed=error.unconfirmed) from None
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -265,19 +265,19 @@ class FarStore:
     rng: Random
     weather: Weather
 
-    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
         """Log an intent."""
-        result: Recorded = await self._far("record", lambda: self.model.record(terms, intent, want=want))
+        result: Recorded = await self._far("record", lambda: self.model.record(options, intent, want=want))
         return result
 
-    async def claim(self, terms: Terms, *, limit: int = 9) -> Claimed:
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take due work."""
-        result: Claimed = await self._far("claim", lambda: self.model.claim(terms, limit=limit))
+        result: Claimed = await self._far("claim", lambda: self.model.claim(options, limit=limit))
         return result
 
-    async def settle(self, terms: Terms, report: Report) -> Settled:
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """Fold a round in."""
-        result: Settled = await self._far("settle", lambda: self.model.settle(terms, report))
+        result: Settled = await self._far("settle", lambda: self.model.settle(options, report))
         return result
 
     async def get(self, session: str) -> Record | None:

@@ -92,7 +92,7 @@ class Town:
         async def begin() -> Runtime:
             runtime = Runtime(self.settings, store, own_store=False, sweep=self.sweep)  # type: ignore[arg-type]
             driver, chance = runtime.driver, Random(self.rng.random())
-            driver.clock, driver.people.clock, driver.random = self.now, self.now, chance.random
+            driver.clock, driver.managers.clock, driver.random = self.now, self.now, chance.random
             driver.client = FarCrm(process, self.crm)
             return runtime
 
@@ -209,8 +209,8 @@ class Town:
             runtime = next((one for _, one in self.crew if one), None)
             if runtime is None:
                 continue
-            limit = runtime.driver.terms.limit
-            key = rows.key(runtime.driver.terms.key)
+            limit = runtime.driver.options.limit
+            key = rows.key(runtime.driver.options.key)
             due = [one for one in rows.left.values() if one.observed.due_at <= now]
             eye.backlog.append((now, len(due)))
             waiting = [

@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 import pytest
 
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.record import Intent, Seen
+from mirt_sitniks.core.record import Intent, ObservedValue
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, Verdict
 from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.postgres.stack import Stack
 from tests.stores.contract import settlement
-from tests.stores.worlds import EMPTY, TERMS, migrate
+from tests.stores.worlds import EMPTY, OPTIONS, migrate
 
 T = TypeVar("T")
-WIDE = replace(TERMS, limit=Limit(10_000, 10.5))
+WIDE = replace(OPTIONS, limit=Limit(10_000, 10.5))
 CROWD = 6
 
 
@@ -62,8 +62,8 @@ def test_each_record_is_claimed_once(project: Stack) -> None:
 
     async def claim(number: int, store: SupabaseStore) -> list[str]:
         mine: list[str] = []
-        terms = replace(WIDE, key=f"key {number % 3}")
-        while claims := (await store.claim(terms, limit=7)).claims:
+        options = replace(WIDE, key=f"key {number % 3}")
+        while claims := (await store.claim(options, limit=7)).claims:
             mine += [claim.record.session for claim in claims if claim.record]
         return mine
 
@@ -77,14 +77,14 @@ def test_one_budget_for_all(project: Stack) -> None:
     """Row 18: whoever asks, and by whichever verb, no more calls are granted than the window has."""
 
     async def ask(number: int, store: SupabaseStore) -> int:
-        terms = replace(TERMS, limit=Limit(9, 1000.0))
+        options = replace(OPTIONS, limit=Limit(9, 1000.0))
         grants = 0
         for place in range(6):
-            answer = await store.record(terms, intent(f"s{number}-{place}"))
+            answer = await store.record(options, intent(f"s{number}-{place}"))
             grants += len(answer.claim.grants) if answer.claim else 0
-            settled = await store.settle(terms, Report(want=1))
+            settled = await store.settle(options, Report(want=1))
             grants += len(settled.claim.grants) if settled.claim else 0
-            grants += sum(len(claim.grants) for claim in (await store.claim(terms)).claims)
+            grants += sum(len(claim.grants) for claim in (await store.claim(options)).claims)
         return grants
 
     assert sum(crowd(project, ask)) == 9
@@ -106,16 +106,16 @@ def test_takeovers_cross_without_a_deadlock(project: Stack) -> None:
     """Row 19: sessions that take one another's chats, under two keys whose rows do not order them, all end well."""
 
     async def take(number: int, store: SupabaseStore) -> None:
-        terms = replace(WIDE, key=f"key {number % 2}")
+        options = replace(WIDE, key=f"key {number % 2}")
         for turn in range(12):
             session = f"s{(number + turn) % 4}"
             chat = f"c{(number * 3 + turn) % 3}"
             answer = await store.record(
-                terms, intent(session, Stage.ESCALATION, f"{number} {turn}", chat_id=chat, instagram=f"name {chat}")
+                options, intent(session, Stage.ESCALATION, f"{number} {turn}", chat_id=chat, instagram=f"name {chat}")
             )
             if answer.claim and answer.claim.record:
-                mine = settlement(answer.claim.record, status=Seen("x", answer.record.desired.generation))
-                await store.settle(terms, Report(mine, want=2))
+                mine = settlement(answer.claim.record, status=ObservedValue("x", answer.record.desired.generation))
+                await store.settle(options, Report(mine, want=2))
 
     crowd(project, take)
     rows = project.sql(

@@ -16,13 +16,13 @@ import pytest
 
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import KeyNews, Recorded, Report, Verdict
+from mirt_sitniks.core.store import KeyVerdict, Recorded, Report, Verdict
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.conftest import Planted
 from tests.postgres.stack import Stack, token
 from tests.stores.contract import settlement
-from tests.stores.worlds import EMPTY, TERMS, migrate
+from tests.stores.worlds import EMPTY, OPTIONS, migrate
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Make = Callable[..., SupabaseStore]
@@ -74,7 +74,7 @@ def store(project: Stack, make: Make) -> SupabaseStore:
 
 
 def record(store: SupabaseStore, session: str = "s", key: str = "k") -> Coroutine[Any, Any, Recorded]:
-    return store.record(TERMS, Intent(session, Stage.FIRST_TOUCH, key, chat_id=f"chat of {session}"))
+    return store.record(OPTIONS, Intent(session, Stage.FIRST_TOUCH, key, chat_id=f"chat of {session}"))
 
 
 def fails(run: Run, verb: Coroutine[Any, Any, Any], *words: str) -> StoreError:
@@ -93,8 +93,13 @@ def test_each_verb_is_one_round_trip(project: Stack, store: SupabaseStore, run: 
     answer = run(record(store))
     assert answer.claim is not None
     verbs: list[tuple[str, Coroutine[Any, Any, Any]]] = [
-        ("settle", store.settle(TERMS, Report(settlement(answer.record), news=KeyNews(), unused=answer.claim.grants))),
-        ("claim", store.claim(TERMS)),
+        (
+            "settle",
+            store.settle(
+                OPTIONS, Report(settlement(answer.record), key_verdict=KeyVerdict(), unused=answer.claim.grants)
+            ),
+        ),
+        ("claim", store.claim(OPTIONS)),
         ("observe", store.observe("chat of s", status="x")),
         ("get", store.get("s")),
         ("story_of", store.ledger("s")),
@@ -265,7 +270,7 @@ def test_a_dead_idle_connection_is_opened_anew_once(project: Stack, store: Supab
     assert fault.hits == 2
     # Taken work whose answer is lost is taken up again when its lease ends; taking more in its place is no repair.
     with project.gateway.fault("sitniks_claim", drop="answer", times=1):
-        fails(run, store.claim(TERMS), REACH)
+        fails(run, store.claim(OPTIONS), REACH)
 
 
 def test_a_round_settled_twice_gives_its_calls_back_once(project: Stack, store: SupabaseStore, run: Run) -> None:
@@ -273,7 +278,7 @@ def test_a_round_settled_twice_gives_its_calls_back_once(project: Stack, store: 
     answer = run(record(store))
     assert answer.claim is not None
     with project.gateway.fault("sitniks_settle", drop="answer", times=1):
-        settled = run(store.settle(TERMS, Report(settlement(answer.record), unused=answer.claim.grants[:1])))
+        settled = run(store.settle(OPTIONS, Report(settlement(answer.record), unused=answer.claim.grants[:1])))
     assert settled.record.observed.status.gen == 1
     assert project.sql("select cardinality(grants) from public.sitniks_keys") == [("1",)]
 
@@ -283,10 +288,10 @@ def test_what_postgres_undid_is_tried_again(project: Stack, store: SupabaseStore
     """All of it was undone, so any verb may be tried again, several times: a crowd meets in one row more than once."""
     body = json.dumps({"code": code, "message": "undone"}).encode()
     with project.gateway.fault("sitniks_claim", status=409, body=body, times=5) as fault:
-        assert run(store.claim(TERMS)).claims == ()
+        assert run(store.claim(OPTIONS)).claims == ()
     assert fault.hits == 5
     with project.gateway.fault("sitniks_claim", status=409, body=body) as fault, pytest.raises(StoreError):
-        run(store.claim(TERMS))
+        run(store.claim(OPTIONS))
     assert fault.hits == 6
 
 
@@ -299,7 +304,7 @@ def test_a_database_that_went_away_is_asked_again_where_that_is_safe(
     with project.gateway.fault("sitniks_record", status=500, body=body, times=1):
         assert run(record(store)).verdict is Verdict.NEW
     with project.gateway.fault("sitniks_claim", status=500, body=body, times=1), pytest.raises(StoreError):
-        run(store.claim(TERMS))
+        run(store.claim(OPTIONS))
 
 
 def test_one_store_serves_many_loops(project: Stack) -> None:

@@ -3,12 +3,12 @@
 import json
 
 from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Doubt, Intent, Observed, Scan, Seen
+from mirt_sitniks.core.record import Intent, Observed, ObservedValue, Scan, Unconfirmed
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, ScanPage, Settlement
 from mirt_sitniks.stores import supabase_rows as rows
 from tests.postgres.stack import Stack
-from tests.stores.worlds import TERMS, migrate
+from tests.stores.worlds import OPTIONS, migrate
 
 MANY = """
 insert into public.sitniks_chat_mappings (user_id, instagram_username, telegram_username, sitniks_chat_id, generation,
@@ -33,8 +33,8 @@ def test_no_verb_reads_a_whole_table(supabase_stack: Stack) -> None:
     migrate(supabase_stack)
     supabase_stack.sql(MANY)
     before = supabase_stack.sql(f"select pg_stat_force_next_flush(); {SCANS}")[1:]
-    terms = rows.terms_json(TERMS)
-    observed = Observed(Seen("x", 1), Seen(1, 1), Doubt(1, 2e9))
+    options = rows.options_json(OPTIONS)
+    observed = Observed(ObservedValue("x", 1), ObservedValue(1, 1), Unconfirmed(1, 2e9))
     scan = Scan(1, 0.0, 1.0)
     calls = [
         ("record", rows.intent_json(Intent("s7", Stage.ESCALATION, "new", "ig7", "tg8"))),
@@ -42,7 +42,7 @@ def test_no_verb_reads_a_whole_table(supabase_stack: Stack) -> None:
         ("record", rows.intent_json(Intent("unknown", Stage.FIRST_TOUCH, "new", "nobody"))),
         ("claim", None),
         ("settle", rows.report_json(Report(Settlement("s992", 0, 1, observed, chat_id="c992", keep=True), want=2))),
-        ("settle", rows.report_json(Report(Settlement("s993", 9, 1, observed, chat_id="c993", lands_until=2e9)))),
+        ("settle", rows.report_json(Report(Settlement("s993", 9, 1, observed, chat_id="c993", unconfirmed_until=2e9)))),
         ("settle", rows.report_json(Report(page=ScanPage(scan, (Contact("c1", "ig1"),), 1, 1), want=2))),
         ("observe", {"chat_id": "c5", "status": "x"}),
         ("get", {"session": "s5"}),
@@ -52,7 +52,13 @@ def test_no_verb_reads_a_whole_table(supabase_stack: Stack) -> None:
     ]
     text = "set role service_role; "
     for verb, what in calls:
-        request = {"terms": terms, "want": 2, "limit": 9, "intent": what if verb == "record" else None, **(what or {})}
+        request = {
+            "terms": options,
+            "want": 2,
+            "limit": 9,
+            "intent": what if verb == "record" else None,
+            **(what or {}),
+        }
         text += f"select public.sitniks_{verb}('{json.dumps(request)}'); "
     supabase_stack.sql(text + "reset role; select pg_stat_force_next_flush()")
     assert supabase_stack.sql(SCANS) == before

@@ -18,7 +18,7 @@ import pytest
 import mirt_sitniks
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Terms
+from mirt_sitniks.core.store import StoreOptions
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import ConfigError, StoreError
 from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
@@ -288,13 +288,13 @@ def test_a_process_that_only_records_calls_nobody(shop: Shop) -> None:
 def test_a_lease_outlasts_a_call_and_its_grant(shop: Shop, timeout: float, rate_limit: str) -> None:
     """However short the timeout: who may still send has the lease, and the default is half a minute."""
 
-    async def terms() -> Terms:
+    async def options() -> StoreOptions:
         runtime = Runtime(
             shop.settings(timeout=timeout, rate_limit=rate_limit), shop.store, own_store=False, worker=False
         )
-        return runtime.driver.terms
+        return runtime.driver.options
 
-    made = asyncio.run(terms())
+    made = asyncio.run(options())
     assert made.lease > timeout + made.limit.grace
     assert timeout != 10.0 or made.lease == 30.0
 

@@ -24,7 +24,7 @@ def test_row11_a_chat_that_never_shows_is_given_up(shop: Shop) -> None:
     """Failed with the cure, and nothing is asked any more."""
     service = shop.service(reply_budget=0.05, rate_limit="10/0.5")
     touch(service, instagram_username="nobody")
-    wait_until(lambda: shop.record().observed.parked)
+    wait_until(lambda: shop.record().observed.given_up)
     calls = len(shop.sandbox.calls)
     result = touch(service, instagram_username="nobody")
     assert result.outcome is Outcome.FAILED

@@ -13,7 +13,7 @@ import pytest
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Recorded, Terms
+from mirt_sitniks.core.store import Recorded, StoreOptions
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.stores.memory import MemoryStore
@@ -31,10 +31,10 @@ class Gated(MemoryStore):
         super().__init__(shop.store.clock, shop.store.wall, shop.store.rows)
         self.before, self.tried = before, list[str]()
 
-    async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
         self.tried.append(intent.stage.value)
         await self.before(intent)
-        return await super().record(terms, intent, want=want)
+        return await super().record(options, intent, want=want)
 
 
 async def passes(gate: threading.Event) -> None:
@@ -147,9 +147,9 @@ def test_a_locked_file_changes_no_order(shop: Shop, tmp_path: Path, monkeypatch:
     tried: list[str] = []
 
     class Watched(SqliteStore):
-        async def record(self, terms: Terms, intent: Intent, *, want: int = 2) -> Recorded:
+        async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
             tried.append(intent.stage.value)
-            return await super().record(terms, intent, want=want)
+            return await super().record(options, intent, want=want)
 
     store = Watched(tmp_path / "store.sqlite3")
     asyncio.run(store.check())

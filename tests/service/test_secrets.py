@@ -89,7 +89,7 @@ def test_the_key_is_in_no_repr_and_no_attribute(guarded: Shop, planted: Any) -> 
     ]
     for thing in things:
         planted.assert_absent(thing, *([vars(thing)] if hasattr(thing, "__dict__") else []))
-    planted.assert_absent(service.settings.model_dump(), runtime.driver.terms, guarded.store.rows.keys)
+    planted.assert_absent(service.settings.model_dump(), runtime.driver.options, guarded.store.rows.keys)
 
 
 @pytest.mark.parametrize("kind", TROUBLES)

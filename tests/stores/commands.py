@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Claim, Doubt, Error, Intent, Observed, Seen
+from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Unconfirmed
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import KeyNews, Report, ScanPage, Settlement, Store, Terms
-from tests.stores.worlds import TERMS, World
+from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
+from tests.stores.worlds import OPTIONS, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")
 NAMES = ("olena", "ivan", "zoe")
@@ -18,17 +18,17 @@ CHATS = ("c1", "c2", "c3", "c4")
 STEPS = (0.25, 3.0, 6.0, 11.0, 31.0, 700.0, 2000.0)
 ERRORS = (None, Error("timeout", "late"), Error("chat_not_found", "gone"))
 CODES = ("rate_limited", "unauthorized")
-OTHER = replace(TERMS, key="other")
+OTHER = replace(OPTIONS, key="other")
 
 
 @dataclass(frozen=True)
 class Record:
     intent: Intent
     want: int
-    terms: Terms
+    options: StoreOptions
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
-        return store.record(self.terms, self.intent, want=self.want)
+        return store.record(self.options, self.intent, want=self.want)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ClaimWork:
     limit: int
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
-        return store.claim(TERMS, limit=self.limit)
+        return store.claim(OPTIONS, limit=self.limit)
 
 
 @dataclass(frozen=True)
@@ -45,28 +45,28 @@ class Settle:
 
     which: int
     gens: tuple[int, int]
-    doubt: tuple[int, float, bool] | None
+    unconfirmed: tuple[int, float, bool] | None
     rest: float
     error: Error | None
-    parked: bool
+    given_up: bool
     gone: bool
     lands: float | None
     keep: bool
     contacts: tuple[Contact, ...]
     last: bool
     pause: float | None
-    news: KeyNews | None
+    key_verdict: KeyVerdict | None
     unused: int
     want: int
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         if not claims:
-            return store.settle(TERMS, Report(want=self.want, news=self.news))
+            return store.settle(OPTIONS, Report(want=self.want, key_verdict=self.key_verdict))
         claim = claims[self.which % len(claims)]
         report = Report(
-            self._settlement(claim, now), self._page(claim), self.news, claim.grants[: self.unused], self.want
+            self._settlement(claim, now), self._page(claim), self.key_verdict, claim.grants[: self.unused], self.want
         )
-        return store.settle(TERMS, report)
+        return store.settle(OPTIONS, report)
 
     def _settlement(self, claim: Claim, now: float) -> Settlement | None:
         record = claim.record
@@ -74,15 +74,19 @@ class Settle:
             return None
         wish, seen = record.desired, record.observed
         generation = wish.generation
-        status = Seen("S", min(self.gens[0], generation)) if self.gens[0] else seen.status
-        manager = Seen(7, min(self.gens[1], generation)) if self.gens[1] else seen.manager
-        doubt = Doubt(min(self.doubt[0], generation), now + self.doubt[1], self.doubt[2]) if self.doubt else None
-        parked = generation if self.parked else seen.parked
-        observed = Observed(status, manager, doubt, parked, seen.attempt + 1, now + self.rest, self.error)
+        status = ObservedValue("S", min(self.gens[0], generation)) if self.gens[0] else seen.status
+        manager = ObservedValue(7, min(self.gens[1], generation)) if self.gens[1] else seen.manager
+        unconfirmed = (
+            Unconfirmed(min(self.unconfirmed[0], generation), now + self.unconfirmed[1], self.unconfirmed[2])
+            if self.unconfirmed
+            else None
+        )
+        given_up = generation if self.given_up else seen.given_up
+        observed = Observed(status, manager, unconfirmed, given_up, seen.attempt + 1, now + self.rest, self.error)
         lands = None if self.lands is None else now + self.lands
         gone = self.gone and record.chat_id is not None
         return Settlement(
-            record.session, record.token, generation, observed, seen.doubt, record.chat_id, gone, lands, self.keep
+            record.session, record.token, generation, observed, seen.unconfirmed, record.chat_id, gone, lands, self.keep
         )
 
     def _page(self, claim: Claim) -> ScanPage | None:
@@ -148,23 +152,23 @@ _settles = st.builds(
     Settle,
     which=st.integers(-3, 3),
     gens=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    doubt=st.none() | st.tuples(st.integers(0, 3), st.sampled_from((0.0, 20.0)), st.booleans()),
+    unconfirmed=st.none() | st.tuples(st.integers(0, 3), st.sampled_from((0.0, 20.0)), st.booleans()),
     rest=st.sampled_from((0.0, 0.0, 0.0, 2.5, 40.0)),
     error=st.sampled_from(ERRORS),
-    parked=st.sampled_from((False, False, False, True)),
+    given_up=st.sampled_from((False, False, False, True)),
     gone=st.sampled_from((False, False, False, True)),
     lands=st.sampled_from((None, 0.0, 20.0)),
     keep=st.booleans(),
     contacts=st.lists(_contacts, max_size=3).map(tuple),
     last=st.booleans(),
     pause=st.sampled_from((None, None, None, 0.0, 2.5)),
-    news=st.sampled_from((None, None, KeyNews(), KeyNews(CODES[0], 60.0), KeyNews(CODES[1], 600.0))),
+    key_verdict=st.sampled_from((None, None, KeyVerdict(), KeyVerdict(CODES[0], 60.0), KeyVerdict(CODES[1], 600.0))),
     unused=st.integers(0, 2),
     want=st.integers(0, 2),
 )
 _commands = st.one_of(
-    st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((TERMS, TERMS, TERMS, OTHER))),
-    st.builds(Record, _intents, st.just(2), st.just(TERMS)),
+    st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((OPTIONS, OPTIONS, OPTIONS, OTHER))),
+    st.builds(Record, _intents, st.just(2), st.just(OPTIONS)),
     st.builds(ClaimWork, st.integers(1, 4)),
     _settles,
     _settles,

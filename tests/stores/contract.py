@@ -3,11 +3,21 @@
 from dataclasses import replace
 
 from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, Contact
-from mirt_sitniks.core.record import Claim, Doubt, Error, Intent, Observed, Record, Seen, Want, pending
+from mirt_sitniks.core.record import (
+    Claim,
+    DesiredValue,
+    Error,
+    Intent,
+    Observed,
+    ObservedValue,
+    Record,
+    Unconfirmed,
+    pending,
+)
 from mirt_sitniks.core.rules import AGED
 from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
-from mirt_sitniks.core.store import Claimed, KeyNews, Recorded, Report, ScanPage, Settled, Settlement, Verdict
-from tests.stores.worlds import START, TERMS, World
+from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
+from tests.stores.worlds import OPTIONS, START, World
 
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
 
@@ -15,7 +25,7 @@ FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESC
 def record(world: World, session: str, stage: Stage, key: str = "", *, want: int = 2, **intent: str) -> Recorded:
     """Record a stage; `key` is unique for session and stage unless it is given."""
     made = Intent(session, stage, key or f"{session} {stage}", **intent)
-    return world.run(world.store.record(TERMS, made, want=want))
+    return world.run(world.store.record(OPTIONS, made, want=want))
 
 
 def get(world: World, session: str) -> Record:
@@ -25,7 +35,7 @@ def get(world: World, session: str) -> Record:
 
 
 def claim(world: World, limit: int = 9) -> Claimed:
-    return world.run(world.store.claim(TERMS, limit=limit))
+    return world.run(world.store.claim(OPTIONS, limit=limit))
 
 
 def claimed(answer: Recorded | Settled) -> Claim:
@@ -38,16 +48,20 @@ def settle(world: World, held: Claim, *, want: int = 2, page: ScanPage | None = 
     mine = held.record
     assert mine is not None
     report = Report(settlement(mine, **seen), page=page, want=want)
-    return world.run(world.store.settle(TERMS, report))
+    return world.run(world.store.settle(OPTIONS, report))
 
 
 def settlement(mine: Record, **changes: object) -> Settlement:
     """What a holder says that saw both fields confirmed; `changes` are of the settlement or of what it observed."""
     wish = mine.desired
-    observed = Observed(Seen("shown", wish.status.gen), Seen(7, wish.manager.gen), due_at=mine.observed.due_at)
+    observed = Observed(
+        ObservedValue("shown", wish.status.gen), ObservedValue(7, wish.manager.gen), due_at=mine.observed.due_at
+    )
     fields = {name: changes.pop(name) for name in list(changes) if name in Observed.__dataclass_fields__}
     observed = replace(observed, **fields)
-    base = Settlement(mine.session, mine.token, wish.generation, observed, mine.observed.doubt, mine.chat_id, keep=True)
+    base = Settlement(
+        mine.session, mine.token, wish.generation, observed, mine.observed.unconfirmed, mine.chat_id, keep=True
+    )
     return replace(base, **changes)
 
 
@@ -69,10 +83,10 @@ class Contract:
         mine = answer.record
         assert answer.verdict is Verdict.NEW
         assert (mine.desired.generation, mine.desired.stage, mine.desired.intent) == (1, FIRST, "s first_touch")
-        assert (mine.desired.status, mine.desired.manager) == (Want("first_touch", 1), Want("ai", 1))
+        assert (mine.desired.status, mine.desired.manager) == (DesiredValue("first_touch", 1), DesiredValue("ai", 1))
         assert (mine.instagram, mine.telegram, mine.chat_id) == ("olena", "lena", "c1")
         assert (mine.observed.due_at, mine.desired.asked_at, mine.first_touch_at, answer.now) == (START,) * 4
-        assert (mine.token, mine.lease_until) == (1, START + TERMS.lease)
+        assert (mine.token, mine.lease_until) == (1, START + OPTIONS.lease)
         assert answer.claim == Claim(mine, None, (START, START), START)
         assert get(world, "s") == mine
 
@@ -81,7 +95,7 @@ class Contract:
         first = record(world, "s", FIRST, chat_id="c1")
         again = record(world, "s", FIRST, chat_id="c1")
         assert (again.verdict, again.claim, again.record) == (Verdict.KNOWN, None, first.record)
-        world.clock.now += TERMS.lease
+        world.clock.now += OPTIONS.lease
         later = record(world, "s", FIRST, chat_id="c1")
         assert (later.verdict, claimed(later).record) == (Verdict.KNOWN, later.record)
         assert (later.record.desired.generation, later.record.token) == (1, 2)
@@ -91,7 +105,7 @@ class Contract:
         """Row 2: a known intent with a newer one behind it is `replay`, takes no lease, and overwrites nothing."""
         record(world, "s", FIRST, chat_id="c1")
         newest = record(world, "s", ESCALATION)
-        world.clock.now += TERMS.lease
+        world.clock.now += OPTIONS.lease
         answer = record(world, "s", FIRST, chat_id="c1")
         assert (answer.verdict, answer.claim, answer.record) == (Verdict.REPLAY, None, newest.record)
         assert get(world, "s") == newest.record
@@ -117,8 +131,11 @@ class Contract:
         """Coalesced: a stage that sets one field raises that field only."""
         record(world, "s", FIRST, chat_id="c1")
         mine = record(world, "s", INVOICE).record
-        assert (mine.desired.status, mine.desired.manager) == (Want("give_requisites", 2), Want("ai", 1))
-        assert record(world, "s", ESCALATION).record.desired.manager == Want("human", 3)
+        assert (mine.desired.status, mine.desired.manager) == (
+            DesiredValue("give_requisites", 2),
+            DesiredValue("ai", 1),
+        )
+        assert record(world, "s", ESCALATION).record.desired.manager == DesiredValue("human", 3)
 
     def test_a_stage_recorded_during_a_lease_is_left_to_its_holder(self, world: World) -> None:
         """Row 16: the newer intent gets no claim; the holder's settle goes on with it, in a round of its own."""
@@ -128,7 +145,7 @@ class Contract:
         mine = settled.record
         assert mine is not None
         assert (mine.observed.due_at, mine.observed.attempt, mine.observed.error) == (START, 0, None)
-        assert mine.observed.status == Seen("shown", 1)
+        assert mine.observed.status == ObservedValue("shown", 1)
         assert claimed(settled).record == mine
         assert pending(mine)
 
@@ -154,7 +171,7 @@ class Contract:
         assert len(claimed(record(world, "a", FIRST, chat_id="c1")).grants) == 2
         assert len(claimed(record(world, "b", FIRST, chat_id="c2")).grants) == 1
         third = record(world, "c", FIRST, chat_id="c3")
-        assert (third.claim, third.wait, third.lock) == (None, 10.5, None)
+        assert (third.claim, third.slot_in, third.lock) == (None, 10.5, None)
         world.clock.now += 10.25
         assert claim(world) == Claimed((), 0.25)
         world.clock.now += 0.25
@@ -166,8 +183,8 @@ class Contract:
         record(world, "b", FIRST, chat_id="c2")
         assert held.record is not None
         report = Report(settlement(held.record), unused=held.grants[:1])
-        settled = world.run(world.store.settle(TERMS, report))
-        assert settled.wait == 0.0
+        settled = world.run(world.store.settle(OPTIONS, report))
+        assert settled.slot_in == 0.0
         assert len(claimed(record(world, "c", INVOICE, chat_id="c3")).grants) == 1
 
     def test_calls_that_were_long_on_their_way_count_from_when_they_arrived(self, world: World) -> None:
@@ -176,9 +193,9 @@ class Contract:
         grants = tuple(one.grants[0] for one in held)
         assert grants == (START,) * 3
         world.clock.now += 4.0
-        world.run(world.store.settle(TERMS, Report(late=(*grants[:2], START - 60.0), arrived=START + 3.0)))
-        world.clock.now = START + TERMS.limit.seconds
-        assert len(world.run(world.store.settle(TERMS, Report(want=3))).claim.grants) == TERMS.limit.calls - 2
+        world.run(world.store.settle(OPTIONS, Report(delayed=(*grants[:2], START - 60.0), arrived=START + 3.0)))
+        world.clock.now = START + OPTIONS.limit.seconds
+        assert len(world.run(world.store.settle(OPTIONS, Report(want=3))).claim.grants) == OPTIONS.limit.calls - 2
 
     def test_a_key_that_asked_too_often_rests_for_everyone(self, world: World) -> None:
         """Row 7: a 429 rests the key for all; a good answer that was under way does not end that."""
@@ -186,10 +203,10 @@ class Contract:
         mine, other = claimed(first).record, claimed(second).record
         assert mine is not None
         assert other is not None
-        rest = Report(settlement(mine, status=Seen()), news=KeyNews("rate_limited", 60.0), want=2)
-        settled = world.run(world.store.settle(TERMS, rest))
-        assert (settled.claim, settled.wait, settled.lock) == (None, 60.0, ("rate_limited", START + 60))
-        late = world.run(world.store.settle(TERMS, Report(settlement(other), news=KeyNews())))
+        rest = Report(settlement(mine, status=ObservedValue()), key_verdict=KeyVerdict("rate_limited", 60.0), want=2)
+        settled = world.run(world.store.settle(OPTIONS, rest))
+        assert (settled.claim, settled.slot_in, settled.lock) == (None, 60.0, ("rate_limited", START + 60))
+        late = world.run(world.store.settle(OPTIONS, Report(settlement(other), key_verdict=KeyVerdict())))
         assert late.lock == ("rate_limited", START + 60)
         assert record(world, "c", ESCALATION, chat_id="c3").lock == ("rate_limited", START + 60)
         world.clock.now += 60
@@ -200,16 +217,18 @@ class Contract:
         mine = claimed(record(world, "a", FIRST, chat_id="c1")).record
         record(world, "b", FIRST, chat_id="c2", want=0)
         assert mine is not None
-        news = KeyNews("unauthorized", 600.0)
-        world.run(world.store.settle(TERMS, Report(settlement(mine, status=Seen()), news=news)))
+        news = KeyVerdict("unauthorized", 600.0)
+        world.run(world.store.settle(OPTIONS, Report(settlement(mine, status=ObservedValue()), key_verdict=news)))
         world.clock.now += 600
         (probe,) = claim(world).claims
         assert len(probe.grants) == 1
-        assert world.run(world.store.settle(TERMS, Report())).lock == ("unauthorized", START + 1200)
+        assert world.run(world.store.settle(OPTIONS, Report())).lock == ("unauthorized", START + 1200)
         assert claim(world).claims == ()
         assert probe.record is not None
         settled = world.run(
-            world.store.settle(TERMS, Report(settlement(probe.record, status=Seen()), news=KeyNews(), want=2))
+            world.store.settle(
+                OPTIONS, Report(settlement(probe.record, status=ObservedValue()), key_verdict=KeyVerdict(), want=2)
+            )
         )
         assert settled.lock is None
         assert settled.claim is not None
@@ -218,10 +237,10 @@ class Contract:
         """Row 8: what rests is the key, not the store: with a new one the same records are driven at once."""
         mine = claimed(record(world, "a", FIRST, chat_id="c1")).record
         assert mine is not None
-        news = KeyNews("unauthorized", 600.0)
-        world.run(world.store.settle(TERMS, Report(settlement(mine, status=Seen()), news=news)))
+        news = KeyVerdict("unauthorized", 600.0)
+        world.run(world.store.settle(OPTIONS, Report(settlement(mine, status=ObservedValue()), key_verdict=news)))
         assert claim(world).claims == ()
-        (held,) = world.run(world.store.claim(replace(TERMS, key="new"))).claims
+        (held,) = world.run(world.store.claim(replace(OPTIONS, key="new"))).claims
         assert held.record is not None
         assert held.record.session == "a"
 
@@ -268,8 +287,8 @@ class Contract:
     def test_a_dead_holders_record_is_claimed_after_its_lease(self, world: World) -> None:
         """Row 3: what a killed process left is due again when its lease ends; until then `wait` says how long."""
         record(world, "s", FIRST, chat_id="c1")
-        assert claim(world) == Claimed((), TERMS.lease)
-        world.clock.now += TERMS.lease
+        assert claim(world) == Claimed((), OPTIONS.lease)
+        world.clock.now += OPTIONS.lease
         (held,) = claim(world).claims
         assert held.record is not None
         assert (held.record.session, held.record.token) == ("s", 2)
@@ -278,7 +297,7 @@ class Contract:
         """`wait` is None when all is done."""
         assert claim(world) == Claimed((), None)
         settled = settle(world, claimed(record(world, "s", FIRST, chat_id="c1")))
-        assert (settled.claim, settled.more) == (None, None)
+        assert (settled.claim, settled.work_in) == (None, None)
         assert claim(world) == Claimed((), None)
 
     # ------------------------------------------------------------------------------------------------------ settle
@@ -288,62 +307,65 @@ class Contract:
         settled = settle(world, claimed(record(world, "s", FIRST, chat_id="c1")))
         assert settled.record is not None
         assert (settled.claim, settled.record.lease_until, pending(settled.record)) == (None, 0.0, False)
-        assert settled.record.observed.manager == Seen(7, 1)
+        assert settled.record.observed.manager == ObservedValue(7, 1)
 
     def test_a_half_done_record_goes_on_with_as_many_calls_as_it_needs(self, world: World) -> None:
         """One field left: the lease is renewed and one call granted; without `keep` the record is given up."""
         first = claimed(record(world, "s", FIRST, chat_id="c1", want=1))
         world.clock.now += 1
-        going = settle(world, first, manager=Seen())
+        going = settle(world, first, manager=ObservedValue())
         held = claimed(going)
         assert (held.grants, held.now) == ((START + 1,), START + 1)
         assert held.record is not None
-        assert (held.record.token, held.record.lease_until) == (1, START + 1 + TERMS.lease)
-        over = settle(world, held, manager=Seen(), keep=False)
+        assert (held.record.token, held.record.lease_until) == (1, START + 1 + OPTIONS.lease)
+        over = settle(world, held, manager=ObservedValue(), keep=False)
         assert over.record is not None
-        assert (over.claim, over.record.lease_until, over.more) == (None, 0.0, 0.0)
+        assert (over.claim, over.record.lease_until, over.work_in) == (None, 0.0, 0.0)
 
     def test_a_failure_rests_until_it_is_due(self, world: World) -> None:
         """The holder's due time stands, and with it the urgency: its head start is counted from there."""
         settled = settle(
             world,
             claimed(record(world, "s", INVOICE, chat_id="c1")),
-            status=Seen(),
+            status=ObservedValue(),
             due_at=START + 8,
             attempt=2,
             error=Error("timeout", "late"),
         )
         mine = settled.record
         assert mine is not None
-        assert (settled.claim, settled.more, mine.observed.attempt) == (None, 8.0, 2)
-        assert mine.urgent_at == START + 8 - EFFECTS[INVOICE].head_start
+        assert (settled.claim, settled.work_in, mine.observed.attempt) == (None, 8.0, 2)
+        assert mine.urgent_at == START + 8 - EFFECTS[INVOICE].priority_seconds
         assert mine.observed.error == Error("timeout", "late")
         assert claim(world) == Claimed((), 8.0)
 
     def test_a_stale_holders_answers_are_thrown_away(self, world: World) -> None:
         """Row 17: after its lease went to another, a frozen holder changes nothing but raises a doubt for its write."""
         frozen = claimed(record(world, "s", FIRST, chat_id="c1"))
-        world.clock.now += TERMS.lease
+        world.clock.now += OPTIONS.lease
         (fresh,) = claim(world).claims
-        settled = settle(world, frozen, lands_until=START + 50)
+        settled = settle(world, frozen, unconfirmed_until=START + 50)
         assert settled.claim is None
         mine = get(world, "s")
-        assert (mine.observed.status, mine.token) == (Seen(), 2)
-        assert mine.observed.doubt == Doubt(0, START + 50)
+        assert (mine.observed.status, mine.token) == (ObservedValue(), 2)
+        assert mine.observed.unconfirmed == Unconfirmed(0, START + 50)
         # The holder did not know of it: what it settles leaves the doubt as it is.
         assert fresh.record is not None
         settle(world, fresh)
         mine = get(world, "s")
-        assert (mine.observed.status, mine.observed.doubt) == (Seen("shown", 1), Doubt(0, START + 50))
+        assert (mine.observed.status, mine.observed.unconfirmed) == (
+            ObservedValue("shown", 1),
+            Unconfirmed(0, START + 50),
+        )
         assert pending(mine)
 
     def test_a_doubt_wakes_a_record_that_had_converged(self, world: World) -> None:
         """Row 17: the stale write may have landed on top: the record is due again once it can no longer land."""
         frozen = claimed(record(world, "s", FIRST, chat_id="c1"))
-        world.clock.now += TERMS.lease
+        world.clock.now += OPTIONS.lease
         (fresh,) = claim(world).claims
         settle(world, fresh)
-        settle(world, frozen, lands_until=START + 50)
+        settle(world, frozen, unconfirmed_until=START + 50)
         mine = get(world, "s")
         assert pending(mine)
         assert mine.observed.due_at == START + 50
@@ -352,28 +374,30 @@ class Contract:
 
     def test_a_doubt_of_the_holder_is_kept(self, world: World) -> None:
         """Row 4: a doubt comes back as it was settled, and goes with the next settle that has none."""
-        doubt = Doubt(1, START + 20.5, looked=True)
-        settled = settle(world, claimed(record(world, "s", FIRST, chat_id="c1")), status=Seen(), doubt=doubt)
+        unconfirmed = Unconfirmed(1, START + 20.5, looked=True)
+        settled = settle(
+            world, claimed(record(world, "s", FIRST, chat_id="c1")), status=ObservedValue(), unconfirmed=unconfirmed
+        )
         assert settled.record is not None
-        assert settled.record.observed.doubt == doubt
+        assert settled.record.observed.unconfirmed == unconfirmed
         over = settle(world, claimed(settled))
         assert over.record is not None
-        assert over.record.observed.doubt is None
+        assert over.record.observed.unconfirmed is None
 
     def test_a_round_settled_twice_says_the_same(self, world: World) -> None:
         """A lost answer: the same report again leaves the same record, and a chat that is gone stays unconfirmed."""
         held = claimed(record(world, "s", FIRST, chat_id="c1"))
-        once = settle(world, held, manager=Seen(), gone=True)
-        assert settle(world, held, manager=Seen(), gone=True).record == once.record
+        once = settle(world, held, manager=ObservedValue(), gone=True)
+        assert settle(world, held, manager=ObservedValue(), gone=True).record == once.record
         assert once.record is not None
-        assert (once.record.chat_id, once.record.observed.status) == (None, Seen())
+        assert (once.record.chat_id, once.record.observed.status) == (None, ObservedValue())
 
     def test_a_chat_that_is_gone_is_looked_for_again(self, world: World) -> None:
         """Row 9: with its chat a record loses what it knew of it; the directory forgets the chat as well."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         page = scan_page(held, Contact("c1", "olena", "instagram"))
-        found = settle(world, held, page=page, status=Seen(), manager=Seen())
-        lost = settle(world, claimed(found), gone=True, status=Seen(), manager=Seen())
+        found = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
+        lost = settle(world, claimed(found), gone=True, status=ObservedValue(), manager=ObservedValue())
         mine = lost.record
         assert mine is not None
         assert (mine.chat_id, mine.search_since, mine.search_attempt) == (None, START, 0)
@@ -381,14 +405,14 @@ class Contract:
 
     def test_a_settle_of_nobody_asks_for_calls(self, world: World) -> None:
         """An empty report is how a call outside any record gets its grant."""
-        settled = world.run(world.store.settle(TERMS, Report(want=2)))
+        settled = world.run(world.store.settle(OPTIONS, Report(want=2)))
         assert (settled.record, claimed(settled).record, claimed(settled).grants) == (None, None, (START, START))
-        assert world.run(world.store.settle(TERMS, Report(news=KeyNews()))).claim is None
+        assert world.run(world.store.settle(OPTIONS, Report(key_verdict=KeyVerdict()))).claim is None
 
     def test_a_parked_generation_is_left_alone_until_the_next(self, world: World) -> None:
         """Given up is given up: nothing is pending until a newer intent comes."""
         held = claimed(record(world, "s", FIRST, chat_id="c1"))
-        settle(world, held, status=Seen(), parked=1, error=Error("unknown_status", "none such"))
+        settle(world, held, status=ObservedValue(), given_up=1, error=Error("unknown_status", "none such"))
         assert claim(world) == Claimed((), None)
         assert record(world, "s", INVOICE).claim is not None
 
@@ -398,8 +422,8 @@ class Contract:
         """Rule 6: the first search reads from the look-back to a day ahead; two calls, the first page among them."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         assert held.scan is not None
-        assert (held.scan.since, held.scan.until) == (START - TERMS.lookback, START + CLOCK_SLACK)
-        assert (held.scan.skip, held.scan.reach, len(held.grants)) == (0, 0, 2)
+        assert (held.scan.since, held.scan.until) == (START - OPTIONS.lookback, START + CLOCK_SLACK)
+        assert (held.scan.skip, held.scan.window, len(held.grants)) == (0, 0, 2)
 
     def test_one_scan_serves_all_who_wait(self, world: World) -> None:
         """Rule 6: the second session gets no scan of its own, but its chat when the first one's ends."""
@@ -407,24 +431,26 @@ class Contract:
         assert record(world, "b", FIRST, instagram="ivan").claim is None
         mine = Contact("c1", "olena", "instagram", status="new", manager_id=3)
         page = scan_page(held, mine, Contact("c2", "ivan", ""))
-        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert (settled.record.chat_id, settled.record.search_since) == ("c1", None)
-        assert settled.record.observed.status == Seen("new", 0)
-        assert settled.record.observed.manager == Seen(3, 0)
+        assert settled.record.observed.status == ObservedValue("new", 0)
+        assert settled.record.observed.manager == ObservedValue(3, 0)
         assert get(world, "b").chat_id == "c2"
 
     def test_a_scan_goes_on_page_by_page(self, world: World) -> None:
         """Row 12: while there are more chats the claim comes back with the next page, and nobody is matched before."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         page = scan_page(held, Contact("c1", "olena", "instagram"), total=2)
-        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         following = claimed(settled).scan
         assert following is not None
         assert following.skip == 1
         assert get(world, "s").chat_id is None
         held = claimed(settled)
-        last = settle(world, held, page=scan_page(held, Contact("c2", "x", "")), status=Seen(), manager=Seen())
+        last = settle(
+            world, held, page=scan_page(held, Contact("c2", "x", "")), status=ObservedValue(), manager=ObservedValue()
+        )
         assert last.record is not None
         assert last.record.chat_id == "c1"
 
@@ -432,7 +458,9 @@ class Contract:
         """A grant that became too old costs neither the scan nor the record's lease: both go on where they are."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         assert held.scan is not None
-        settled = settle(world, held, page=ScanPage(held.scan, unsent=True), status=Seen(), manager=Seen())
+        settled = settle(
+            world, held, page=ScanPage(held.scan, unsent=True), status=ObservedValue(), manager=ObservedValue()
+        )
         again = claimed(settled)
         assert again.scan == held.scan
         assert again.record is not None
@@ -446,9 +474,11 @@ class Contract:
             reaches.append(held.scan.since)
             report = Report(page=scan_page(held))
             if held.record:
-                report = replace(report, record=settlement(held.record, status=Seen(), manager=Seen()))
-            world.run(world.store.settle(TERMS, report))
-            wait = claim(world).wait
+                report = replace(
+                    report, record=settlement(held.record, status=ObservedValue(), manager=ObservedValue())
+                )
+            world.run(world.store.settle(OPTIONS, report))
+            wait = claim(world).work_in
             if wait is None:
                 break
             waits.append(wait)
@@ -456,7 +486,7 @@ class Contract:
             (held,) = claim(world).claims
         assert waits[:4] == [5.0, 10.0, 20.0, 40.0]
         assert sum(waits) == 1800.0
-        assert reaches[:4] == [START - TERMS.lookback, START - DAY, START - 30 * DAY, START - TERMS.lookback]
+        assert reaches[:4] == [START - OPTIONS.lookback, START - DAY, START - 30 * DAY, START - OPTIONS.lookback]
         mine = get(world, "s")
         assert mine.observed.error is not None
         assert (mine.observed.error.code, pending(mine)) == ("chat_not_found", False)
@@ -464,10 +494,10 @@ class Contract:
     def test_somebody_elses_scan_is_no_search_of_a_record_that_rests(self, world: World) -> None:
         """Row 11: a record that is to be looked for later keeps its turn and its count."""
         held = claimed(record(world, "a", FIRST, instagram="olena"))
-        settle(world, held, page=scan_page(held), status=Seen(), manager=Seen())
+        settle(world, held, page=scan_page(held), status=ObservedValue(), manager=ObservedValue())
         world.clock.now += 1
         other = claimed(record(world, "b", FIRST, instagram="ivan"))
-        settle(world, other, page=scan_page(other), status=Seen(), manager=Seen())
+        settle(world, other, page=scan_page(other), status=ObservedValue(), manager=ObservedValue())
         assert (get(world, "a").search_attempt, get(world, "a").observed.due_at) == (1, START + 5)
         assert (get(world, "b").search_attempt, get(world, "b").observed.due_at) == (1, START + 6)
 
@@ -475,20 +505,34 @@ class Contract:
         """Row 9: found again, a record still tells that its chat was gone, so that it is looked for again only once."""
         gone = Error("chat_not_found", "gone")
         held = claimed(record(world, "s", FIRST, instagram="olena", chat_id="c1"))
-        lost = settle(world, held, gone=True, status=Seen(), manager=Seen(), error=gone, doubt=Doubt(1, START + 9))
+        lost = settle(
+            world,
+            held,
+            gone=True,
+            status=ObservedValue(),
+            manager=ObservedValue(),
+            error=gone,
+            unconfirmed=Unconfirmed(1, START + 9),
+        )
         held = claimed(record(world, "t", INVOICE, instagram="ivan"))
-        settle(world, held, page=scan_page(held, Contact("c1", "olena", "instagram")), status=Seen(), manager=Seen())
+        settle(
+            world,
+            held,
+            page=scan_page(held, Contact("c1", "olena", "instagram")),
+            status=ObservedValue(),
+            manager=ObservedValue(),
+        )
         mine = get(world, "s")
         assert lost.record is not None
         assert (lost.record.chat_id, mine.chat_id, mine.observed.error) == (None, "c1", gone)
         # A write that was in the air lands on the chat all the same.
-        assert mine.observed.doubt == Doubt(0, START + 9)
+        assert mine.observed.unconfirmed == Unconfirmed(0, START + 9)
 
     def test_two_people_of_one_name_are_ambiguous(self, world: World) -> None:
         """Row 13: chats of different people: nobody is written to, the record is given up with the reason."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         page = scan_page(held, Contact("c1", "olena", "instagram", "u1"), Contact("c2", "olena", "instagram", "u2"))
-        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert settled.record.observed.error is not None
         assert (settled.record.chat_id, settled.record.observed.error.code) == (None, "chat_ambiguous")
@@ -503,7 +547,7 @@ class Contract:
             Contact("c3", "olena", "instagram", "u1", "2026-02-01"),
             Contact("c4", "olena", "", "u8", "2026-04-01"),
         )
-        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert settled.record.chat_id == "c3"
 
@@ -515,7 +559,7 @@ class Contract:
             Contact("c1", "olena", None, "u1", "2026-03-01"),
             Contact("c2", "olena", "telegram_bot", "u2", "2026-01-01"),
         )
-        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert settled.record.chat_id == "c2"
 
@@ -527,7 +571,7 @@ class Contract:
         record(world, "newer", FIRST, telegram="ptr", chat_id="c4")
         twins = Contact("c2", "olena", "instagram", "u2"), Contact("c3", "olena", "instagram", "u3")
         page = scan_page(held, Contact("c1", "ivan", "instagram"), *twins, Contact("c4", "petro", "instagram"))
-        settle(world, held, page=page, status=Seen(), manager=Seen(), want=0)
+        settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue(), want=0)
         record(world, "newest", FIRST, instagram="ivan")
 
         def story(session: str) -> list[tuple[object, object]]:
@@ -541,8 +585,8 @@ class Contract:
     def test_a_page_that_could_not_be_read_rests_the_scan(self, world: World) -> None:
         """Row 6: the scan pauses for everyone and starts again where it was, by whoever comes first."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
-        settled = settle(world, held, page=scan_page(held, rest=4.0), status=Seen(), manager=Seen())
-        assert (settled.claim, settled.more) == (None, 4.0)
+        settled = settle(world, held, page=scan_page(held, rest=4.0), status=ObservedValue(), manager=ObservedValue())
+        assert (settled.claim, settled.work_in) == (None, 4.0)
         world.clock.now += 3.75
         assert claim(world) == Claimed((), 0.25)
         world.clock.now += 0.25
@@ -554,21 +598,21 @@ class Contract:
     def test_a_stale_scans_page_is_only_put_into_the_directory(self, world: World) -> None:
         """Row 17: a scanner frozen past its lease does not end the scan of another."""
         frozen = claimed(record(world, "s", FIRST, instagram="olena"))
-        world.clock.now += TERMS.lease
+        world.clock.now += OPTIONS.lease
         (fresh,) = claim(world).claims
         assert fresh.scan is not None
         late = world.run(
-            world.store.settle(TERMS, Report(page=scan_page(frozen, Contact("c1", "olena", "instagram")), want=2))
+            world.store.settle(OPTIONS, Report(page=scan_page(frozen, Contact("c1", "olena", "instagram")), want=2))
         )
         assert (late.claim, get(world, "s").chat_id) == (None, None)
-        world.run(world.store.settle(TERMS, Report(page=scan_page(fresh))))
+        world.run(world.store.settle(OPTIONS, Report(page=scan_page(fresh))))
         assert get(world, "s").chat_id == "c1"
 
     def test_the_directory_answers_later_sessions(self, world: World) -> None:
         """Rule 6: whom a scan has read needs none again; a chat that stands twice on a page is what it was last."""
         held = claimed(record(world, "a", FIRST, instagram="olena"))
         page = scan_page(held, Contact("c2", "x", "instagram"), Contact("c2", "ivan", "instagram"))
-        settle(world, held, page=page, status=Seen(), manager=Seen())
+        settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         answer = record(world, "b", FIRST, instagram="ivan")
         assert (answer.record.chat_id, claimed(answer).scan) == ("c2", None)
         assert world.run(world.store.counts())["directory"] == 1
@@ -583,10 +627,10 @@ class Contract:
         assert (before.chat_id, before.closed, before.token, before.lease_until) == (None, "superseded", 2, 0.0)
         assert answer.record.chat_id == "c1"
         # Whoever drove the old one may have a write under way.
-        assert answer.record.observed.doubt == Doubt(0, START + TERMS.lease)
+        assert answer.record.observed.unconfirmed == Unconfirmed(0, START + OPTIONS.lease)
         settle(world, old)
         assert get(world, "old") == before
-        world.clock.now += TERMS.lease
+        world.clock.now += OPTIONS.lease
         assert "old" not in [one.record.session for one in claim(world).claims if one.record]
 
     def test_a_scan_never_takes_a_chat_from_a_newer_intent(self, world: World) -> None:
@@ -594,7 +638,7 @@ class Contract:
         held = claimed(record(world, "old", FIRST, instagram="olena"))
         record(world, "new", FIRST, telegram="lena", chat_id="c1")
         page = scan_page(held, Contact("c1", "olena", "instagram"))
-        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert (settled.claim, settled.record.closed) == (None, "superseded")
         assert get(world, "new").chat_id == "c1"
@@ -603,10 +647,10 @@ class Contract:
         """Row 19: nothing that it wanted or knew before counts; a stage without a manager leaves him as he is."""
         record(world, "a", FIRST, instagram="olena", chat_id="c1")
         record(world, "b", ESCALATION, instagram="olena")
-        world.clock.now += TERMS.lease
+        world.clock.now += OPTIONS.lease
         mine = record(world, "a", INVOICE).record
         assert (mine.chat_id, mine.closed, get(world, "b").closed) == ("c1", None, "superseded")
-        assert (mine.desired.manager, mine.observed.status) == (Want(), Seen())
+        assert (mine.desired.manager, mine.observed.status) == (DesiredValue(), ObservedValue())
 
     # --------------------------------------------------------------------------------------------------- the others
 
@@ -617,7 +661,7 @@ class Contract:
         world.run(world.store.observe("c1", status="sent"))
         world.run(world.store.observe("elsewhere", status="paid"))
         seen = get(world, "s").observed
-        assert (seen.status, seen.manager) == (Seen("sent", 0), Seen(9, 0))
+        assert (seen.status, seen.manager) == (ObservedValue("sent", 0), ObservedValue(9, 0))
 
     def test_counts_tell_how_much_is_there(self, world: World) -> None:
         """Records, pending ones, those ten minutes late, ledger lines and chats."""
@@ -637,7 +681,7 @@ class Contract:
         page = scan_page(
             held, Contact("c1", "olena", "instagram"), Contact("c2", "lena", "x"), Contact("c3", "ivan", "instagram")
         )
-        settle(world, held, page=page, status=Seen(), manager=Seen())
+        settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         lines = len(world.run(world.store.ledger("a")))
         assert world.run(world.store.forget("a")) == 1 + lines + 2
         assert world.run(world.store.get("a")) is None
@@ -688,7 +732,7 @@ class Contract:
         """NUL and half surrogates, as a chat can bring them, do not stop a sync."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         page = scan_page(held, Contact("c1", "a\0b\ud83d", "instagram"), Contact("c2", "olena", "instagram"))
-        settled = settle(world, held, page=page, status=Seen(), manager=Seen())
+        settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert settled.record.chat_id == "c2"
         assert record(world, "t", ESCALATION, chat_id="c3", reason="\ud83d\0").verdict is Verdict.NEW
@@ -699,4 +743,4 @@ class Contract:
         assert answer.record.urgent_at == START - FIRST_OF_ALL
         assert record(world, "s", INVOICE).record.urgent_at == START - FIRST_OF_ALL
         settle(world, claimed(settle(world, claimed(answer))))
-        assert record(world, "s", INVOICE, "later").record.urgent_at == START - EFFECTS[INVOICE].head_start
+        assert record(world, "s", INVOICE, "later").record.urgent_at == START - EFFECTS[INVOICE].priority_seconds

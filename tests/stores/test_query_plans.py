@@ -6,9 +6,9 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
-from mirt_sitniks.core.store import Report, Terms
+from mirt_sitniks.core.store import Report, StoreOptions
 from mirt_sitniks.stores.sqlite import SqliteStore
-from tests.bench.filled import SQLITE, TERMS, known_sessions, life
+from tests.bench.filled import OPTIONS, SQLITE, known_sessions, life
 
 TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys", "sitniks_clock")
 
@@ -32,8 +32,8 @@ def opened(folder: Path, sessions: int) -> tuple[SqliteStore, sqlite3.Connection
     clock = Clock()
     store = SqliteStore(folder / f"{sessions}.sqlite3", clock=clock, wall=lambda: 1_790_000_000.0 + clock.now)
     asyncio.run(store.check())
-    assert store._hand is not None
-    connection = store._hand.connection
+    assert store._owner is not None
+    connection = store._owner.connection
     assert connection is not None
     connection.executescript(SQLITE.format(sessions=sessions))
     return store, connection, clock
@@ -45,9 +45,9 @@ async def verbs(store: SqliteStore, clock: Clock, sessions: int) -> None:
     await life(store, 1, known, clock.skip)
     await store.observe("c1", status="ОПЛАЧЕНО")
     await store.get(known)
-    claimed = await store.claim(Terms("other"))
+    claimed = await store.claim(StoreOptions("other"))
     assert not claimed.claims
-    await store.settle(TERMS, Report(want=1))
+    await store.settle(OPTIONS, Report(want=1))
 
 
 def test_every_statement_uses_an_index(tmp_path: Path) -> None:

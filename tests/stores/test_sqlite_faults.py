@@ -20,7 +20,7 @@ from mirt_sitniks.core.store import Recorded, Verdict
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores import sqlite
 from mirt_sitniks.stores.sqlite import SqliteStore
-from tests.stores.worlds import TERMS
+from tests.stores.worlds import OPTIONS
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -39,7 +39,9 @@ def store(tmp_path: Path, run: Run) -> Iterator[SqliteStore]:
 
 
 def record(store: SqliteStore, session: str = "s") -> Coroutine[Any, Any, Recorded]:
-    return store.record(TERMS, Intent(session, Stage.FIRST_TOUCH, "k", chat_id=f"chat of {session}", reason="r" * 2000))
+    return store.record(
+        OPTIONS, Intent(session, Stage.FIRST_TOUCH, "k", chat_id=f"chat of {session}", reason="r" * 2000)
+    )
 
 
 def fails(run: Run, verb: Coroutine[Any, Any, Any], cure: str) -> None:
@@ -143,9 +145,9 @@ def test_who_waits_behind_a_locked_file_waits_no_longer_than_it(
     tried: list[object] = []
     connect = SqliteStore._connect
 
-    def counting(self: SqliteStore, hand: Any) -> sqlite3.Connection:
-        tried.append(hand)
-        return connect(self, hand)
+    def counting(self: SqliteStore, owner: Any) -> sqlite3.Connection:
+        tried.append(owner)
+        return connect(self, owner)
 
     monkeypatch.setattr(SqliteStore, "_connect", counting)
 
@@ -193,8 +195,8 @@ def test_a_read_only_file_is_told(store: SqliteStore, run: Run, tmp_path: Path) 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(store: SqliteStore, run: Run) -> None:
     """Full: the whole transaction is undone; with room again the same intent is new."""
     run(store.check())
-    assert store._hand is not None
-    connection = store._hand.connection
+    assert store._owner is not None
+    connection = store._owner.connection
     assert connection is not None
     (size,) = connection.execute("pragma page_count").fetchone()
     connection.execute(f"pragma max_page_count = {size}")
@@ -273,7 +275,7 @@ def test_the_stores_clock_never_goes_back(tmp_path: Path, run: Run) -> None:
     again = run(record(store))
     assert again.now == first.now + 1
     assert (again.claim, again.record.lease_until) == (None, first.record.lease_until)
-    monotonic[0] += TERMS.lease
+    monotonic[0] += OPTIONS.lease
     assert run(record(store)).claim is not None
     run(store.aclose())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.store import Store, Terms
+from mirt_sitniks.core.store import Store, StoreOptions
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 # A date, because stores keep dates; and one that a float holds exactly.
 START = 1_800_000_000.0
-TERMS = Terms("key", limit=Limit(3, 10.5), lease=30.0, lookback=300.0, who="test")
+OPTIONS = StoreOptions("key", limit=Limit(3, 10.5), lease=30.0, lookback=300.0, who="test")
 
 
 @dataclass
@@ -104,11 +104,11 @@ def supabase_world(stack: Stack) -> Iterator[World]:
     async def factory() -> Any:
         client = await opener(stack.url, stack.keys.service_role, 30.0)()
 
-        async def tell(request: Any) -> None:
+        async def log(request: Any) -> None:
             request.headers["x-test-now"] = repr(clock.now)
 
         session = client.session
-        session.event_hooks = {**session.event_hooks, "request": [tell]}
+        session.event_hooks = {**session.event_hooks, "request": [log]}
         return client
 
     with asyncio.Runner() as runner:

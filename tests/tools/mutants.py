@@ -131,7 +131,7 @@ MUTANTS = (
     Mutant(
         "a frozen process sends what it was granted long ago",
         "engine/driver.py",
-        "granted = received - self.late(claim, received, asked)",
+        "granted = received - self.grant_age(claim, received, asked)",
         "granted = received",
         CORE + "test_bad_days.py -k row17",
     ),
