@@ -115,7 +115,7 @@ def window_of(attempt: int) -> int:
 
 
 def next_scan(
-    waiting: Sequence[tuple[float, int]],
+    waiting: Sequence[tuple[int, float]],
     *,
     token: int,
     windows_read: tuple[float, float],
@@ -123,7 +123,7 @@ def next_scan(
     wall: float,
     lookback: float,
 ) -> Scan | None:
-    """The scan that serves all `waiting` searches, given as (since, attempt); None when nobody waits.
+    """The scan that serves all `waiting` searches, given as (attempt, since); None when nobody waits.
 
     `windows_read` holds the store's times at which a day and 30 days were last read whole: for ten minutes the
     directory answers in their place. The end lies a day ahead, so that a slow clock here hides no chat.
@@ -131,7 +131,7 @@ def next_scan(
     if not waiting:
         return None
     since, widest = wall, 0
-    for asked, attempt in waiting:
+    for attempt, asked in waiting:
         window = window_of(attempt)
         if window and windows_read[window - 1] > now - FRESH:
             window = 0

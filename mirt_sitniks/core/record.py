@@ -5,7 +5,7 @@ All times are seconds. Due times, leases and doubts are on the store's clock, `a
 wall's, because they become dates in a request.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mirt_sitniks.core.stages import Role, Stage
 
@@ -139,13 +139,15 @@ class Scan:
 class Claim:
     """The right to work: a record whose lease is ours, or the scan, or both, with the calls that may be sent now.
 
-    `now` is the store's clock at the moment of the grant.
+    `now` is the store's clock at the moment of the grant. `basis` is for the store alone: what it saw when it granted,
+    so that the settlement need not ask for it again.
     """
 
     record: Record | None
     scan: Scan | None = None
     grants: tuple[float, ...] = ()
     now: float = 0.0
+    basis: object = field(default=None, compare=False, repr=False)
 
 
 def pending(record: Record) -> bool:

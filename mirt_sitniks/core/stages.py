@@ -46,6 +46,12 @@ EFFECTS: Mapping[Stage, Effect] = MappingProxyType(
     }
 )
 
+
+def priority_of(stage: Stage | None) -> float:
+    """How many seconds earlier a stage counts; 0 for none."""
+    return EFFECTS[stage].priority_seconds if stage else 0.0
+
+
 _SPELLINGS = {"give_requisits": Stage.GIVE_REQUISITES}
 
 

@@ -37,18 +37,27 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """The record after an intent; `claim` is None when it is somebody else's turn or nothing can be sent now.
+class Outlook:
+    """When there can be work, as a verb leaves it: `now` on the store's clock, the rest in seconds from then.
 
-    `slot_in` is how long until the budget has a slot, `lock` the key's, `now` the store's clock.
+    `slot_in`: until the budget has a call; `work_in`: until any record can be worked on (None: all are done). `lock` is
+    the key's: a code and when it ends.
     """
+
+    now: float = 0.0
+    slot_in: float = 0.0
+    work_in: float | None = None
+    lock: tuple[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The record after an intent; `claim` is None when it is somebody else's turn or nothing can be sent now."""
 
     verdict: Verdict
     record: Record
     claim: Claim | None = None
-    slot_in: float = 0.0
-    lock: tuple[str, float] | None = None
-    now: float = 0.0
+    outlook: Outlook = Outlook()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,42 +105,37 @@ class KeyVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything one round of calls brought, settled in one transaction; `want` asks for the next calls.
+    """Everything one round of calls brought, settled in one transaction; `calls` asks for the next ones.
 
-    `delayed` are grants whose calls may have reached the CRM as late as `arrived`, on the store's clock.
+    `delayed` are grants whose calls may have reached the CRM as late as `arrived`, on the store's clock. `basis` is
+    that of the claim.
     """
 
     record: Settlement | None = None
     page: ScanPage | None = None
     key_verdict: KeyVerdict | None = None
     unused: tuple[float, ...] = ()
-    want: int = 0
+    calls: int = 0
     delayed: tuple[float, ...] = ()
     arrived: float = 0.0
+    basis: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The record as it is after settling (None: it is not known any more), and the claim while there is more to send.
-
-    `slot_in` is how long until the budget has a slot, `work_in` how long until any record can be worked on (None: all
-    are done), `lock` the key's, `now` the store's clock.
-    """
+    """The record after settling (None: it is not known any more), and the claim while there is more to send."""
 
     record: Record | None = None
     claim: Claim | None = None
-    slot_in: float = 0.0
-    work_in: float | None = None
-    lock: tuple[str, float] | None = None
-    now: float = 0.0
+    outlook: Outlook = Outlook()
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Work to do now; `work_in` is how long until there can be more (None: nothing is unfinished)."""
+    """Work to do now."""
 
     claims: tuple[Claim, ...] = ()
-    work_in: float | None = None
+    outlook: Outlook = Outlook()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,7 @@ class Entry:
 class SyncStore(Protocol):
     """What syncing needs. Every verb is one transaction and one round trip; all raise `StoreError` only."""
 
-    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log the intent; if it is new, raise the generation and what the stage desires; claim the record if free."""
         ...
 

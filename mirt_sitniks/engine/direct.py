@@ -28,14 +28,14 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     waited = 0.0
     while True:
         asked = driver.clock()
-        settled = await driver.store.settle(driver.options, Report(want=1))
+        settled = await driver.store.settle(driver.options, Report(calls=1))
         if settled.claim:
             if driver.grant_age(settled.claim, driver.clock(), asked) <= driver.options.limit.grace:
                 break
             await driver.store.settle(driver.options, Report(unused=settled.claim.grants))
-        if settled.lock and settled.lock[0] in KEY_CODES:
-            raise CrmError("Sitniks refused the key: check SNITKIX_API_KEY and the plan", code=settled.lock[0])
-        pause = max(settled.slot_in, 0.05)
+        if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
+            raise CrmError("Sitniks refused the key: check SNITKIX_API_KEY and the plan", code=settled.outlook.lock[0])
+        pause = max(settled.outlook.slot_in, 0.05)
         if waited + pause > PATIENCE:
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
         await sleep(pause)

@@ -78,7 +78,12 @@ class Driver:
             granted = received - self.grant_age(claim, received, asked)
             report = await self._round(claim, granted)
             asked, settled = await self._settle(report)
-            if settled.claim is None and settled.lock and settled.lock[0] in KEY_CODES and self.refusals.waiting:
+            if (
+                settled.claim is None
+                and settled.outlook.lock
+                and settled.outlook.lock[0] in KEY_CODES
+                and self.refusals.waiting
+            ):
                 # Ours may be the one call that a resting key is let try, and it told nothing: another may be sent.
                 _, after = await self._settle(Report(unused=claim.grants))
                 return replace(after, record=settled.record)
@@ -134,7 +139,7 @@ class Driver:
             page=next((one.page for one in sent if one.page), ScanPage(scan, unsent=True) if scan else None),
             key_verdict=key_verdict_of([one.error for one in sent if one.used and not one.unexplained]),
             unused=claim.grants[used:],
-            want=SIDE_BY_SIDE,
+            calls=SIDE_BY_SIDE,
             delayed=delayed,
             arrived=claim.now + began - granted + way if delayed else 0.0,
         )

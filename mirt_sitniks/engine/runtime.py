@@ -69,7 +69,7 @@ class Runtime:
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify)
         self._degraded = direct.DegradedWriter(self.driver)
         self._polls = worker
-        self._want = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
+        self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self._waiting: dict[str, set[asyncio.Future[Settled]]] = {}
         # A session's lock is given in the order of asking, and gone when nobody holds it or waits for it.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -89,7 +89,7 @@ class Runtime:
                 recorded = await self._record(intent, asked)
             except StoreError as error:
                 return await self._without_store(intent, error)
-        settled = Settled(recorded.record, slot_in=recorded.slot_in, lock=recorded.lock, now=recorded.now)
+        settled = Settled(recorded.record, outlook=recorded.outlook)
         skipped = recorded.verdict not in (Verdict.NEW, Verdict.KNOWN)
         if not skipped and self._worth_waiting(recorded):
             settled = await self._driven(intent.session, recorded, asked) or settled
@@ -101,7 +101,7 @@ class Runtime:
             stage=intent.stage,
             at=time.time(),
             statuses=self.settings.statuses,
-            lock=settled.lock,
+            lock=settled.outlook.lock,
         )
         if recorded.verdict is Verdict.NO_USERNAME:
             log(WARNING, "nothing is synced, no user name of the customer is known: %s", LOOKED, **told)
@@ -113,19 +113,23 @@ class Runtime:
         """Record, and again when the store fails only after the caller was told `queued`: that is a promise."""
         for pause in RECORD_AGAIN:
             try:
-                return await self.store.record(self.driver.options, intent, want=self._want)
+                return await self.store.record(self.driver.options, intent, calls=self._calls)
             except StoreError:
                 if self.driver.clock() - asked < self.settings.reply_budget:
                     raise
             await asyncio.sleep(pause)
-        return await self.store.record(self.driver.options, intent, want=self._want)
+        return await self.store.record(self.driver.options, intent, calls=self._calls)
 
     def _worth_waiting(self, recorded: Recorded) -> bool:
         """Whether the record can move within the reply budget."""
         if recorded.claim:
             return True
         record, soon = recorded.record, self.settings.reply_budget
-        resting = recorded.lock is not None or recorded.slot_in > soon or record.observed.due_at > recorded.now + soon
+        resting = (
+            recorded.outlook.lock is not None
+            or recorded.outlook.slot_in > soon
+            or record.observed.due_at > recorded.outlook.now + soon
+        )
         return pending(record) and not resting and self._polls
 
     async def _driven(self, session: str, recorded: Recorded, asked: float) -> Settled | None:
@@ -152,9 +156,14 @@ class Runtime:
         record = settled.record
         if record is None:
             return
-        soon = settled.now + self.settings.reply_budget
-        moving = pending(record) and not record.observed.error and settled.lock is None
-        if moving and self._polls and record.observed.due_at <= soon and settled.now + settled.slot_in <= soon:
+        soon = settled.outlook.now + self.settings.reply_budget
+        moving = pending(record) and not record.observed.error and settled.outlook.lock is None
+        if (
+            moving
+            and self._polls
+            and record.observed.due_at <= soon
+            and settled.outlook.now + settled.outlook.slot_in <= soon
+        ):
             return
         for done in self._waiting.get(record.session, ()):
             if not done.done():

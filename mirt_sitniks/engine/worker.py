@@ -105,9 +105,9 @@ class Worker:
                 self.mine.discard(record.session)
             _log(record)
             self._on_done(settled)
-        if settled.work_in is not None:
+        if settled.outlook.work_in is not None:
             # Whoever has just been at the store knows when the next call can be made; the others sleep longer.
-            self.look_in(settled.work_in)
+            self.look_in(settled.outlook.work_in)
 
     async def _run(self) -> None:
         while True:
@@ -136,14 +136,14 @@ class Worker:
         self._failures = 0
         for claim in claimed.claims:
             self.spawn(claim, asked)
-        if claimed.work_in is None:
+        if claimed.outlook.work_in is None:
             # What was recorded while the answer was on its way is not meant.
             self.mine -= before
             return self.sweep
         if not (self.mine or claimed.claims):
             return self.sweep
         # Work that is due but cannot be claimed is in somebody's hands: look again soon, not at once.
-        return min(self.sweep, max(claimed.work_in, SHORTEST if claimed.claims else 20 * SHORTEST))
+        return min(self.sweep, max(claimed.outlook.work_in, SHORTEST if claimed.claims else 20 * SHORTEST))
 
 
 def _log(record: Record) -> None:

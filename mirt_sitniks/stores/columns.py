@@ -1,9 +1,20 @@
 """A record as the columns of `sitniks_chat_mappings`, which both databases have, and back."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from mirt_sitniks.core.record import Desired, DesiredValue, Error, Observed, ObservedValue, Record, Unconfirmed, pending
+from mirt_sitniks.core.record import (
+    Desired,
+    DesiredValue,
+    Error,
+    Observed,
+    ObservedValue,
+    Record,
+    Scan,
+    Unconfirmed,
+    pending,
+)
 from mirt_sitniks.core.stages import Stage
 
 COLUMNS = (
@@ -65,3 +76,16 @@ def from_row(row: Mapping[str, Any]) -> Record:
         lease_until=row["lease_until"],
         closed=row["closed"],
     )
+
+
+def scan_to(scan: Scan | None) -> dict[str, Any] | None:
+    """The shared scan as JSON; `reach` is the name that stored ones have for its window."""
+    if scan is None:
+        return None
+    fields = asdict(scan)
+    return {"reach": fields.pop("window"), **fields}
+
+
+def scan_from(fields: Mapping[str, Any] | None) -> Scan | None:
+    """JSON as the shared scan."""
+    return Scan(**{"window" if name == "reach" else name: value for name, value in fields.items()}) if fields else None

@@ -8,6 +8,7 @@ from math import inf
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Intent, Record, pending
+from mirt_sitniks.core.rows import Transaction, Waiting, waiting_of
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, KeyState, Recorded, Report, Settled, StoreOptions
 
 Index = dict[str | None, dict[str, None]]
@@ -33,6 +34,7 @@ class MemoryRows:
     intents: dict[tuple[str, str | None], int] = field(default_factory=dict)
     orders: int = 0
     wall: float = 0.0
+    unfolded: bool = False
 
     def get(self, session: str) -> Record | None:
         return self.records.get(session)
@@ -80,12 +82,15 @@ class MemoryRows:
 
     def add_contacts(self, contacts: Iterable[Contact]) -> None:
         for contact in contacts:
-            self.drop_contact(contact.chat_id)
+            self._unlist(contact.chat_id)
             self.directory[contact.chat_id] = contact
             self.nicknames[contact.nickname][contact.chat_id] = None
             self.touched["contact", contact.chat_id] = self.wall
 
     def drop_contact(self, chat_id: str) -> None:
+        self._unlist(chat_id)
+
+    def _unlist(self, chat_id: str) -> None:
         if old := self.directory.pop(chat_id, None):
             self.nicknames[old.nickname].pop(chat_id, None)
 
@@ -100,14 +105,14 @@ class MemoryRows:
         return self.orders
 
     def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]:
-        found = [one for one in self._due(now, found=True) if one.urgent_at > after]
+        found = [one for one in self._due(now) if one.urgent_at > after]
         return sorted(found, key=lambda one: (one.urgent_at, one.desired.order))[:limit]
 
-    def searching(self, now: float) -> Iterable[Record]:
-        return self._due(now, found=False)
+    def waiting(self, now: float) -> Waiting:
+        return waiting_of((one for one in self.left.values() if one.chat_id is None), now, self.wall)
 
-    def _due(self, now: float, *, found: bool) -> list[Record]:
-        left = [one for one in self.left.values() if (one.chat_id is not None) is found]
+    def _due(self, now: float) -> list[Record]:
+        left = [one for one in self.left.values() if one.chat_id is not None]
         return [one for one in left if one.observed.due_at <= now and one.lease_until <= now]
 
     def unfound(self) -> Iterable[Record]:
@@ -115,16 +120,11 @@ class MemoryRows:
         return sorted(found, key=lambda one: (one.urgent_at, one.desired.order))
 
     def ahead(self, urgent_at: float, now: float, limit: int) -> int:
-        return min(limit, sum(1 for one in self._due(now, found=True) if one.urgent_at < urgent_at))
+        return min(limit, sum(1 for one in self._due(now) if one.urgent_at < urgent_at))
 
-    def next_due(self, scan_at: float) -> float | None:
-        return min(
-            (
-                max(one.observed.due_at, one.lease_until, scan_at if one.chat_id is None else 0.0)
-                for one in self.left.values()
-            ),
-            default=None,
-        )
+    def next_due(self) -> float:
+        found = (one for one in self.left.values() if one.chat_id is not None)
+        return min((max(one.observed.due_at, one.lease_until) for one in found), default=inf)
 
     def keep_entries(self, entries: Iterable[Entry]) -> None:
         self.entries = list(entries)
@@ -145,13 +145,13 @@ class MemoryStore:
     wall: Callable[[], float]
     rows: MemoryRows = field(default_factory=MemoryRows)
 
-    def _begin_rules(self, options: StoreOptions) -> rules.Transaction:
+    def _begin_rules(self, options: StoreOptions) -> Transaction:
         self.rows.wall = self.wall()
-        return rules.Transaction(self.rows, options, self.clock(), self.rows.wall)
+        return Transaction(self.rows, options, self.clock(), self.rows.wall)
 
-    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent."""
-        return rules.record(self._begin_rules(options), intent, want)
+        return rules.record(self._begin_rules(options), intent, calls)
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take due work."""

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.record import Intent, Record
+from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
@@ -78,10 +79,10 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._owner: _ConnectionThread | None = None
 
-    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent."""
         event = clean(intent)
-        return await self._write(lambda rows, now: rules.record(self._begin_rules(rows, options, now), event, want))
+        return await self._write(lambda rows, now: rules.record(self._begin_rules(rows, options, now), event, calls))
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take due work."""
@@ -133,8 +134,8 @@ class SqliteStore:
             # Whoever has no time to wait for a file that is locked does not keep it from being closed.
             await asyncio.shield(asyncio.wrap_future(closed))
 
-    def _begin_rules(self, rows: SqliteRows, options: StoreOptions, now: float) -> rules.Transaction:
-        return rules.Transaction(rows, options, now, rows.wall)
+    def _begin_rules(self, rows: SqliteRows, options: StoreOptions, now: float) -> Transaction:
+        return Transaction(rows, options, now, rows.wall)
 
     async def _write(self, work: Callable[[SqliteRows, float], T]) -> T:
         try:

@@ -8,9 +8,11 @@ from typing import Any
 
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Record, Scan
+from mirt_sitniks.core.record import Record
+from mirt_sitniks.core.rows import Waiting
+from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import Entry, KeyState
-from mirt_sitniks.stores.columns import COLUMNS, from_row, to_row
+from mirt_sitniks.stores.columns import COLUMNS, from_row, scan_from, to_row
 
 _PUT = (
     f"insert into sitniks_chat_mappings ({', '.join(COLUMNS)}, created_at) "
@@ -21,6 +23,11 @@ _GET = f"select {', '.join(COLUMNS)} from sitniks_chat_mappings where "
 _DUE = "pending = 1 and due_at <= :now and lease_until <= :now and sitniks_chat_id is not null "
 # Written so that no plan reads all sessions that ever were without a chat, but only those with something left to do.
 _UNFOUND = "pending = 1 and (sitniks_chat_id is null) = 1 "
+_WAITING = (
+    "select max(due_at, lease_until) <= :now, search_attempt, min(coalesce(search_since, :wall)), min(urgent_at), "
+    "min(case when urgent_at > :ordinary then urgent_at end), min(max(due_at, lease_until)) "
+    f"from sitniks_chat_mappings where {_UNFOUND} group by 1, 2"
+)
 _ENTRY = "session, kind, key, stage, generation, who, at, before, after"
 _CONTACT = ("chat_id", "nickname", "source", "user_id", "last_message_at", "status", "manager_id")
 
@@ -30,6 +37,7 @@ class SqliteRows:
 
     def __init__(self, connection: sqlite3.Connection, wall: float) -> None:
         self.sql = connection
+        self.unfolded = False
         self.wall = wall
 
     def tick(self, monotonic: float) -> float:
@@ -97,9 +105,18 @@ class SqliteRows:
         order = "and urgent_at > :after order by urgent_at, intent_order limit :limit"
         return self._many(_DUE + order, {"now": now, "limit": limit, "after": after})
 
-    def searching(self, now: float) -> Iterable[Record]:
-        ready = "and max(due_at, lease_until) <= :now order by urgent_at, intent_order"
-        return self._many(_UNFOUND + ready, {"now": now})
+    def waiting(self, now: float) -> Waiting:
+        values = {"now": now, "wall": self.wall, "ordinary": now - FIRST_OF_ALL}
+        sums = self.sql.execute(_WAITING, values).fetchall()
+        found = Waiting()
+        for due, attempt, since, urgent_at, ordinary_at, ready_at in sums:
+            mine = Waiting(first_at=urgent_at, ready_at=ready_at)
+            if due:
+                mine = Waiting(
+                    ((attempt, since),), urgent_at, inf if ordinary_at is None else ordinary_at, urgent_at, ready_at
+                )
+            found += mine
+        return found
 
     def unfound(self) -> Iterable[Record]:
         return self._many(_UNFOUND + "order by urgent_at, intent_order", {})
@@ -109,14 +126,13 @@ class SqliteRows:
         values = {"now": now, "urgent_at": urgent_at, "limit": limit}
         return int(self.sql.execute(f"select count(*) from ({inner})", values).fetchone()[0])
 
-    def next_due(self, scan_at: float) -> float | None:
+    def next_due(self) -> float:
         query = (
             "select max(due_at, lease_until) from sitniks_chat_mappings "
-            "where pending = 1 and (sitniks_chat_id is null) = ? order by max(due_at, lease_until) limit 1"
+            "where pending = 1 and (sitniks_chat_id is null) = 0 order by max(due_at, lease_until) limit 1"
         )
-        found, unfound = (self.sql.execute(query, (flag,)).fetchone() for flag in (0, 1))
-        times = [*(found or ()), *(max(at, scan_at) for at in unfound or ())]
-        return float(min(times)) if times else None
+        row = self.sql.execute(query).fetchone()
+        return float(row[0]) if row else inf
 
     def key(self, key: str) -> KeyState:
         row = self.sql.execute("select state from sitniks_keys where key = ?", (key,)).fetchone()
@@ -125,12 +141,8 @@ class SqliteRows:
         state = json.loads(row[0])
         budget = state.pop("budget")
         scan, windows_read = state.pop("scan"), state.pop("wide")
-        if scan:
-            scan["window"] = scan.pop("reach")
         budget["grants"] = tuple(budget["grants"])
-        return KeyState(
-            Budget(**budget), Scan(**scan) if scan else None, windows_read=(windows_read[0], windows_read[1]), **state
-        )
+        return KeyState(Budget(**budget), scan_from(scan), windows_read=(windows_read[0], windows_read[1]), **state)
 
     def put_key(self, key: str, state: KeyState) -> None:
         values = (key, json.dumps(state, default=_fields))

@@ -1,32 +1,49 @@
-"""The store for more than one machine: Postgres does the work, each verb is one function and one round trip."""
+"""The store for more than one machine: Postgres shows rows, and writes them if they are still what was seen.
+
+A verb views, runs the rules on what it saw, and commits; when somebody was in the way, the answer is the new view. The
+view that comes with a claim is what its settlement starts from.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from dataclasses import replace
+from logging import WARNING
+from typing import Any, TypeAlias, TypeVar
 
 import httpx
 from pydantic import SecretStr
 
+from mirt_sitniks.core import rules
 from mirt_sitniks.core.addresses import is_loopback
-from mirt_sitniks.core.record import Intent, Record
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan
+from mirt_sitniks.core.rows import Transaction
+from mirt_sitniks.core.scanning import fold_part
+from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
+from mirt_sitniks.log import log
 from mirt_sitniks.process.off_loop import load
-from mirt_sitniks.stores import supabase_rows as rows
+from mirt_sitniks.stores.supabase_rows import View, ViewedRows, entry_of, view_of
 
 T = TypeVar("T")
 Json = dict[str, Any]
+Work: TypeAlias = Callable[[Transaction], T | None]
 
 TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys")
-VERBS = ("record", "claim", "settle", "observe", "get", "story_of", "forget", "prune", "counts", "check")
+VERBS = ("view", "commit", "forget", "prune", "counts", "check")
+# What `sitniks_check` of the newest migration answers.
+SCHEMA = 2
+# So many of those who wait for a chat are told of a finished scan at once.
+WAITING = 500
 
 # A connection that was idle can be dead without anybody having said so (supabase-py#1064).
 _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 # Two keys met in one row and Postgres undid the second: deadlock, serialisation, a chat that both gave away.
-_UNDONE = ("40P01", "40001", "23505")
+_UNDONE = ("40P01", "40001", "23505", "55P03")
 UNDONE_TRIES = 5
 # The database, or PostgREST's way to it, went away in between.
 _CUT = ("57P01", "PGRST001")
@@ -48,62 +65,110 @@ class SupabaseStore:
         key: str | SecretStr,
         *,
         timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
         client_factory: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
-        self._timeout = timeout
+        self._timeout, self._clock = timeout, clock
+        self._last: View | None = None
         self._factory = client_factory or opener(url, key, timeout)
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
 
-    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent. Repeated after a lost answer it is `KNOWN`; a claim that was lost with it ends by itself."""
-        request = {"terms": rows.options_json(options), "intent": rows.intent_json(intent), "want": want}
-        session = intent.session
-        return await self._ask("record", request, lambda answer: rows.recorded_of(answer, session), again=request)
+        event = clean(intent)
+        names = (event.instagram, event.telegram)
+        request = _request(options, [event.session], names=names, chats=[event.chat_id], event=event)
+
+        def work(tx: Transaction) -> Recorded:
+            return rules.record(tx, event, calls)
+
+        return await self._converge("record", options, request, work, again=work)
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
-        """Take due work."""
-        return await self._ask("claim", {"terms": rows.options_json(options), "limit": limit}, rows.claimed_of)
+        """Take due work. It is not taken twice: what a lost answer has taken is taken up again after its lease."""
+        return await self._converge("claim", options, _request(options, due=limit), lambda tx: rules.claim(tx, limit))
 
     async def settle(self, options: StoreOptions, report: Report) -> Settled:
-        """Fold a round in."""
-        request = {"terms": rows.options_json(options), **rows.report_json(report)}
-        # Folded twice a round says the same, but a call may be given back, or counted later, only once.
-        return await self._ask("settle", request, rows.settled_of, again={**request, "unused": [], "late": []})
+        """Fold a round in, starting from what its claim was granted on.
+
+        Folded twice a round says the same, but a call may be given back, or counted later, only once.
+        """
+        news = clean(report)
+        mine, page = news.record, news.page
+        request = _request(
+            options,
+            [mine.session] if mine else [],
+            chats=[mine.chat_id] if mine else [],
+            scan=page.scan if page else None,
+        )
+
+        def settling(news: Report) -> Work[Settled]:
+            def work(tx: Transaction) -> Settled | None:
+                return None if page and fold_part(tx, page) else rules.settle(tx, news)
+
+            return work
+
+        once = settling(replace(news, unused=(), delayed=()))
+        basis = report.basis if page else self._with_newest_key(report.basis)
+        return await self._converge("settle", options, request, settling(news), again=once, basis=basis)
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
-        request = {"chat_id": chat_id, "status": status, "manager_id": manager_id}
-        await self._ask("observe", request, lambda answer: None, again=request)
+        chat, seen = clean((chat_id, status))
+        options = StoreOptions("")
+
+        def work(tx: Transaction) -> bool:
+            rules.observe(tx, chat, seen, manager_id)
+            return True
+
+        await self._converge("observe", options, _request(options, chats=[chat]), work, again=work)
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""
-        return await self._ask("get", {"session": session}, rows.record_of, again={"session": session})
+        name = clean(session)
+
+        async def work(client: Any) -> Record | None:
+            view = await self._view(client, _request(StoreOptions(""), [name]))
+            return next((one for one in view.records if one.session == name), None)
+
+        return await self._exchange("get", work)
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session."""
-        request = {"session": session, "limit": limit}
-        return await self._ask("story_of", request, rows.entries_of, again=request)
+
+        async def work(client: Any) -> tuple[Entry, ...]:
+            query = client.from_("sitniks_ledger").select("*").eq("session", clean(session))
+            found = await query.order("id", desc=True).limit(limit).execute()
+            return tuple(entry_of(row) for row in reversed(found.data))
+
+        return await self._exchange("ledger", work)
 
     async def forget(self, session: str) -> int:
         """Erase one customer."""
-        return await self._ask("forget", {"session": session}, int)
+        return await self._care("forget", {"session": session}, int)
 
     async def prune(self, older_than: float) -> int:
         """Delete what is converged and old."""
-        return await self._ask("prune", {"older_than": older_than}, int)
+        return await self._care("prune", {"older_than": older_than}, int)
 
     async def counts(self) -> dict[str, int]:
         """How much is there."""
-        return await self._ask("counts", {"overdue": OVERDUE}, dict[str, int], again={"overdue": OVERDUE})
+        return await self._care("counts", {"overdue": OVERDUE}, dict[str, int], safe=True)
 
     async def check(self) -> None:
-        """Raise unless tables, functions and rights are there, and strangers have none."""
+        """Raise unless tables, functions and rights are there, new enough, and strangers have none."""
         request: Json = {"tables": list(TABLES), "functions": [f"sitniks_{verb}" for verb in VERBS]}
-        for kind, names in (await self._ask("check", request, dict[str, list[str]], again=request)).items():
-            if names:
-                raise StoreError(f"Supabase: {_FINDINGS[kind]} {', '.join(names)}; {_MIGRATE}")
+        found = await self._care("check", request, dict[str, Any], safe=True)
+        for kind, words in _FINDINGS.items():
+            if names := found[kind]:
+                raise StoreError(f"Supabase: {words} {', '.join(names)}; {_MIGRATE}")
+        version = found.get("version", 1)
+        if version < SCHEMA:
+            raise StoreError(f"Supabase: the schema is of version {version}, this package needs {SCHEMA}; {_MIGRATE}")
+        if version > SCHEMA:
+            log(WARNING, "Supabase has a schema of version %s, newer than %s: update this package", version, SCHEMA)
 
     async def aclose(self) -> None:
         """Close the connections; on a loop other than theirs they can only be let go."""
@@ -113,20 +178,82 @@ class SupabaseStore:
                 # A client of `supabase` has one for PostgREST in it.
                 await getattr(client, "postgrest", client).aclose()
 
-    async def _ask(self, verb: str, request: Json, read: Callable[[Any], T], *, again: Json | None = None) -> T:
-        """The answer of a function. `again` is sent in place of `request` when a dead connection kept the answer."""
-        outcome = await self._exchange(verb, clean(request), read, clean(again))
+    async def _care(self, verb: str, request: Json, read: Callable[[Any], T], *, safe: bool = False) -> T:
+        async def work(client: Any) -> T:
+            return read(await self._call(client, verb, request, safe=safe))
+
+        return await self._exchange(verb, work)
+
+    async def _converge(
+        self,
+        verb: str,
+        options: StoreOptions,
+        request: Json,
+        work: Work[T],
+        *,
+        again: Work[T] | None = None,
+        basis: object = None,
+    ) -> T:
+        """Run the rules on what is viewed and commit, until nobody was in the way. `work` that returns None goes on.
+
+        `again` takes its place once an answer was lost that may have been given; without it, that is the end. `basis`
+        stands for the first view.
+        """
+
+        async def converge(client: Any, work: Work[T] = work, again: Work[T] | None = again) -> T:
+            view = basis if isinstance(basis, View) and basis.key_name == options.key else None
+            while True:
+                view = view or await self._view(client, request)
+                rows = ViewedRows(view)
+                # To the microsecond, as the database keeps it.
+                now = round(view.now + self._clock() - view.received, 6)
+                answer = work(Transaction(rows, options, now, now))
+                changes = rows.changes()
+                following = {**request, "after": view.last} if answer is None else _following(options, request, answer)
+                done = changes is None
+                if changes is not None:
+                    try:
+                        done, view = await self._commit(client, {**changes, "again": request, "next": following})
+                    except Exception as exc:
+                        if again is None or not _is_lost(exc):
+                            raise
+                        work, again, view = again, None, None
+                if view and done and answer is not None:
+                    return _founded(options, answer, view)
+
+        return await self._exchange(verb, converge)
+
+    def _with_newest_key(self, basis: object) -> object:
+        """What a claim was granted on, with the key as this process has seen it last: others have been at it since."""
+        last = self._last
+        if isinstance(basis, View) and last and last.key_name == basis.key_name and last.now > basis.now:
+            return replace(basis, key=last.key, key_version=last.key_version)
+        return basis
+
+    async def _view(self, client: Any, request: Json) -> View:
+        self._last = view_of(await self._call(client, "view", request, safe=True), request["key"], self._clock())
+        return self._last
+
+    async def _commit(self, client: Any, changes: Json) -> tuple[bool, View]:
+        answer = await self._call(client, "commit", changes)
+        self._last = view_of(answer["view"], changes["next"]["key"], self._clock())
+        return answer["done"], self._last
+
+    async def _exchange(self, verb: str, work: Callable[[Any], Awaitable[T]]) -> T:
+        """What `work` brings over the client, within the timeout; of errors only `StoreError`, raised where no frame
+        holds the key."""
+        outcome = await self._attempt(verb, work)
         if isinstance(outcome, StoreError):
             # Raised here and not where it arose: frames further in hold the key.
             raise outcome
         return outcome
 
-    async def _exchange(self, verb: str, request: Json, read: Callable[[Any], T], again: Json | None) -> T | StoreError:
+    async def _attempt(self, verb: str, work: Callable[[Any], Awaitable[T]]) -> T | StoreError:
         seen: list[int] = []
         _status.set(seen)
         try:
             async with asyncio.timeout(self._timeout):
-                return read(await self._send(verb, request, again))
+                return await work(await self._open())
         except StoreError as exc:
             return exc.with_traceback(None)
         except Exception as exc:
@@ -135,20 +262,15 @@ class SupabaseStore:
             exc.__context__ = None
             raise exc.with_traceback(None) from None
 
-    async def _send(self, verb: str, request: Json, again: Json | None) -> Any:
-        client = await self._open()
-        for _ in range(UNDONE_TRIES):
+    async def _call(self, client: Any, function: str, request: Json, *, safe: bool = False) -> Any:
+        """A function's answer. What Postgres undid is sent again, after a lost answer only what is `safe` to."""
+        for left in reversed(range(UNDONE_TRIES)):
             try:
-                return await _rpc(client, verb, request)
+                return (await client.rpc(f"sitniks_{function}", {"request": request}).execute()).data
             except Exception as exc:
-                code = getattr(exc, "code", None)
-                if code in _UNDONE:
-                    continue
-                if again is None or not (isinstance(exc, _DEAD) or code in _CUT):
+                if not left or not (getattr(exc, "code", None) in _UNDONE or (safe and _is_lost(exc))):
                     raise
-                request = again
-                break
-        return await _rpc(client, verb, request)
+        raise AssertionError("unreachable")
 
     async def _open(self) -> Any:
         loop = asyncio.get_running_loop()
@@ -161,8 +283,58 @@ class SupabaseStore:
             return self._client
 
 
-async def _rpc(client: Any, verb: str, request: Json) -> Any:
-    return (await client.rpc(f"sitniks_{verb}", {"request": request}).execute()).data
+def _request(
+    options: StoreOptions,
+    sessions: Iterable[str] = (),
+    *,
+    names: Iterable[str | None] = (),
+    chats: Iterable[str | None] = (),
+    due: int = 0,
+    event: Intent | None = None,
+    scan: Scan | None = None,
+) -> Json:
+    """What a verb has to see; with a `scan` the first page of those who wait for a chat."""
+    return {
+        "key": options.key,
+        "sessions": list(sessions),
+        "names": [name for name in names if name],
+        "chats": [chat for chat in chats if chat],
+        "due": due,
+        "session": event.session if event else None,
+        "intent": event.key if event else None,
+        "waiting": WAITING if scan else 0,
+        "after": "",
+        "first_of_all": FIRST_OF_ALL,
+    }
+
+
+def _following(options: StoreOptions, request: Json, answer: object) -> Json:
+    """What whoever settles the claims that were given has to see, so that nothing is asked for twice."""
+    claims = _claims(answer)
+    held = (claim.record.session for claim in claims if claim.record)
+    return _request(options, [*request["sessions"], *held], scan=next((one.scan for one in claims if one.scan), None))
+
+
+def _founded(options: StoreOptions, answer: T, view: View) -> T:
+    """The answer with what it rests on; its outlook is what the commit has left, not what was thought before."""
+    if not isinstance(answer, Recorded | Claimed | Settled):
+        return answer
+    outlook = rules.outlook(Transaction(ViewedRows(view), options, view.now, view.now))
+    claims = tuple(replace(claim, basis=view) for claim in _claims(answer))
+    if isinstance(answer, Claimed):
+        return replace(answer, claims=claims, outlook=outlook)
+    return replace(answer, claim=claims[0] if claims else None, outlook=outlook)
+
+
+def _claims(answer: object) -> tuple[Claim, ...]:
+    if isinstance(answer, Claimed):
+        return answer.claims
+    return (answer.claim,) if isinstance(answer, Recorded | Settled) and answer.claim else ()
+
+
+def _is_lost(exc: Exception) -> bool:
+    """Whether the answer may have been given all the same."""
+    return isinstance(exc, _DEAD) or getattr(exc, "code", None) in _CUT
 
 
 def opener(url: str, key: str | SecretStr, timeout: float) -> Callable[[], Awaitable[Any]]:

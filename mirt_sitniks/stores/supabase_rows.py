@@ -1,130 +1,190 @@
-"""What goes to the Postgres functions as JSON and what comes back: pure, so that the store itself only sends."""
+"""Rows as a Supabase project showed them, and what a verb has changed of them: pure, so that the store only sends.
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
-from itertools import count, takewhile
+Times are seconds since 1970 here and ISO 8601 there, both to the microsecond, so that a grant is known again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
-from mirt_sitniks.core.backoff import KEY_CODES, PROBE, search_delay
-from mirt_sitniks.core.chats import CLOCK_SLACK, FRESH, WINDOWS, finished
-from mirt_sitniks.core.record import Claim, Intent, Record, Scan
-from mirt_sitniks.core.rules import AGED, NOT_FOUND, SEVERAL
-from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
-from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, ScanPage, Settled, StoreOptions, Verdict
-from mirt_sitniks.stores.columns import from_row
+from mirt_sitniks.core.budget import Budget
+from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.record import Record, pending
+from mirt_sitniks.core.rows import Waiting
+from mirt_sitniks.core.store import Entry, KeyState
+from mirt_sitniks.stores.columns import from_row, scan_from, scan_to, to_row
+from mirt_sitniks.stores.memory import MemoryRows
 
 Json = dict[str, Any]
 
-# The numbers of the rules: the functions have none of their own.
-_RULES: Json = {
-    "key_codes": sorted(KEY_CODES),
-    "probe": PROBE,
-    "fresh": FRESH,
-    "reaches": list(WINDOWS),
-    "slack": CLOCK_SLACK,
-    "delays": list(takewhile(lambda delay: delay is not None, (search_delay(attempt) for attempt in count(1)))),
-    "head_starts": {stage.value: effect.priority_seconds for stage, effect in EFFECTS.items()},
-    "first_of_all": FIRST_OF_ALL,
-    "aged": AGED,
-    "not_found": asdict(NOT_FOUND),
-    "several": asdict(SEVERAL),
-}
+_TIMES = ("first_touch_at", "asked_at", "doubt_until", "due_at", "search_since", "urgent_at", "lease_until")
 
 
-def options_json(options: StoreOptions) -> Json:
-    """Whose budget, how much, for how long, and the numbers of the rules."""
-    mine = {"key": options.key, "calls": options.limit.calls, "seconds": options.limit.seconds}
-    return {**mine, "lease": options.lease, "lookback": options.lookback, "who": options.who, **_RULES}
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the project showed in one snapshot, `received` on this process's clock.
+
+    A row's version is what it is compared by when it is written; a key or record that is not there has none.
+    `waiting` are the sums of those who wait for a chat and are not among `records`. `last` is the last session of the
+    page of them that was asked for; `unfolded`: there are more behind it.
+    """
+
+    now: float
+    received: float
+    key_name: str
+    key: KeyState
+    records: tuple[Record, ...]
+    versions: Mapping[str, str]
+    contacts: tuple[Contact, ...]
+    waiting: Waiting
+    key_version: str | None = None
+    unfolded: bool = False
+    last: str | None = None
+    known: int | None = None
+    order: int | None = None
 
 
-def intent_json(intent: Intent) -> Json:
-    """An intent with what its stage means: who becomes responsible, and whether it happens once a session."""
-    role = EFFECTS[intent.stage].role
-    texts = {name: value or None for name, value in asdict(intent).items()}
-    return {**texts, "role": role.value if role else None, "once": intent.stage is Stage.FIRST_TOUCH}
-
-
-def report_json(report: Report) -> Json:
-    """One round of calls."""
-    return {
-        "record": _named(asdict(report.record)) if report.record else None,
-        "page": _page(report.page) if report.page else None,
-        "news": asdict(report.key_verdict) if report.key_verdict else None,
-        "unused": list(report.unused),
-        "late": list(report.delayed),
-        "arrived": report.arrived,
-        "want": report.want,
-    }
-
-
-def _page(page: ScanPage) -> Json:
-    scan, read = page.scan, page.scan.skip + page.raw
-    last = not page.unsent and finished(read, page.raw, page.total)
-    following = None if last else _named(asdict(replace(scan, skip=read)))
-    return {
-        "token": scan.token,
-        "started": scan.started,
-        "reach": scan.window,
-        "next": following,
-        "contacts": [asdict(contact) for contact in page.contacts],
-        "rest": page.pause,
-    }
-
-
-def record_of(answer: Mapping[str, Any] | None) -> Record | None:
-    """A mapping's row."""
-    return from_row(answer) if answer is not None else None
-
-
-def recorded_of(answer: Json, session: str) -> Recorded:
-    """What recording brought; a session without a row has an empty record."""
-    return Recorded(
-        Verdict(answer["verdict"]),
-        record_of(answer["record"]) or Record(session),
-        claim_of(answer["claim"]),
-        answer["wait"],
-        _lock(answer["lock"]),
-        answer["now"],
+def view_of(answer: Json, key_name: str, received: float) -> View:
+    """An answer of `sitniks_view`."""
+    key, waiting = answer["key"], answer["waiting"]
+    return View(
+        now=_seconds(answer["now"]),
+        received=received,
+        key_name=key_name,
+        key=_key_of(key) if key else KeyState(),
+        key_version=key["version"] if key else None,
+        records=tuple(map(_record_of, answer["records"])),
+        versions={row["user_id"]: row["version"] for row in answer["records"]},
+        contacts=tuple(Contact(**row) for row in answer["contacts"]),
+        waiting=Waiting(
+            tuple((attempt, _seconds(since)) for attempt, since in waiting["due"]),
+            *(_seconds(waiting[name] or "infinity") for name in ("urgent_at", "ordinary_at", "first_at", "ready_at")),
+        ),
+        unfolded=waiting["left"] > 0,
+        last=waiting["last"],
+        known=answer["known"],
+        order=answer["order"],
     )
 
 
-def claimed_of(answer: Json) -> Claimed:
-    """What claiming brought."""
-    claims = (claim_of(one) for one in answer["claims"])
-    return Claimed(tuple(one for one in claims if one), answer["wait"])
+class ViewedRows(MemoryRows):
+    """The `Rows` of one try: what was viewed, and what is to be committed."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        for record in view.records:
+            super().put(record)
+        super().add_contacts(view.contacts)
+        self._view, self._key = view, view.key
+        self._records: dict[str, Record] = {}
+        self._contacts: dict[str, Contact] = {}
+        self._dropped: set[str] = set()
+        self.unfolded = view.unfolded
+
+    def put(self, record: Record) -> None:
+        super().put(record)
+        self._records[record.session] = record
+
+    def add_contacts(self, contacts: Iterable[Contact]) -> None:
+        listed = tuple(contacts)
+        super().add_contacts(listed)
+        self._contacts |= {one.chat_id: one for one in listed}
+
+    def drop_contact(self, chat_id: str) -> None:
+        super().drop_contact(chat_id)
+        self._contacts.pop(chat_id, None)
+        self._dropped.add(chat_id)
+
+    def intent(self, session: str, key: str) -> int | None:
+        return self._view.known
+
+    def log(self, line: Entry) -> int:
+        number = (self._view.order or 0) if line.kind == "intent" else 0
+        self.entries.append(replace(line, id=number))
+        return number
+
+    def waiting(self, now: float) -> Waiting:
+        return self._view.waiting + super().waiting(now)
+
+    def key(self, key: str) -> KeyState:
+        return self._key
+
+    def put_key(self, key: str, state: KeyState) -> None:
+        self._key = state
+
+    def changes(self) -> Json | None:
+        """What `sitniks_commit` shall write, None when there is nothing.
+
+        Whoever makes a session wait for a chat, or tells those who wait, writes the key as well: so a scan that ends
+        meanwhile is not what was seen any more, and neither of the two overlooks the other.
+        """
+        view, waits = self._view, any(pending(one) and one.chat_id is None for one in self._records.values())
+        keyed = self._key != view.key or waits
+        if not (keyed or self._records or self.entries or self._contacts or self._dropped):
+            return None
+        return {
+            "key": _key_row(view.key_name, self._key) if keyed else None,
+            "version": view.key_version if keyed else None,
+            "records": [{**_row(one), "version": view.versions.get(one.session)} for one in self._records.values()],
+            "lines": [{**asdict(line), "id": line.id or None, "at": iso(line.at)} for line in self.entries],
+            "dropped": sorted(self._dropped),
+            "contacts": [{k: v for k, v in asdict(one).items() if k != "own"} for one in self._contacts.values()],
+        }
 
 
-def settled_of(answer: Json) -> Settled:
-    """What settling brought."""
-    record, claim = record_of(answer["record"]), claim_of(answer["claim"])
-    return Settled(record, claim, answer["wait"], answer["more"], _lock(answer["lock"]), answer["now"])
+def _seconds(text: str) -> float:
+    return inf if text == "infinity" else datetime.fromisoformat(text).timestamp()
 
 
-def claim_of(answer: Json | None) -> Claim | None:
-    """The right to work."""
-    if answer is None:
-        return None
-    scan = scan_of(answer["scan"]) if answer["scan"] else None
-    return Claim(record_of(answer["record"]), scan, tuple(answer["grants"]), answer["now"])
+def iso(seconds: float) -> str:
+    """Seconds since 1970 as the database reads them."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def scan_of(answer: Json) -> Scan:
-    """The shared scan."""
-    return Scan(**{"window" if name == "reach" else name: value for name, value in answer.items()})
+def _record_of(row: Json) -> Record:
+    return from_row({**row, **{name: row[name] and _seconds(row[name]) for name in _TIMES}})
 
 
-# The names that the functions of the database know.
-_STORED = {"unconfirmed": "doubt", "given_up": "parked", "unconfirmed_until": "lands_until", "window": "reach"}
+def _row(record: Record) -> Json:
+    row: Json = to_row(record)
+    del row["updated_at"]
+    return {**row, **{name: None if row[name] is None else iso(row[name]) for name in _TIMES}}
 
 
-def _named(fields: Json) -> Json:
-    return {_STORED.get(name, name): _named(one) if isinstance(one, dict) else one for name, one in fields.items()}
+def _key_of(row: Json) -> KeyState:
+    first, second = map(_seconds, row["wide"])
+    return KeyState(
+        budget=Budget(tuple(map(_seconds, row["grants"])), row["lock_code"], _seconds(row["locked_until"])),
+        scan=scan_from(row["scan"]),
+        scan_until=_seconds(row["scan_until"]),
+        scan_due=_seconds(row["scan_due"]),
+        scan_failures=row["scan_failures"],
+        scans=row["scans"],
+        windows_read=(first, second),
+        aged_at=_seconds(row["aged_at"]),
+    )
 
 
-def _lock(answer: list[Any] | None) -> tuple[str, float] | None:
-    return (answer[0], answer[1]) if answer else None
+def _key_row(key: str, state: KeyState) -> Json:
+    return {
+        "key": key,
+        "grants": [iso(at) for at in state.budget.grants],
+        "lock_code": state.budget.lock,
+        "locked_until": iso(state.budget.locked_until),
+        "scan": scan_to(state.scan),
+        "scan_until": iso(state.scan_until),
+        "scan_due": iso(state.scan_due),
+        "scan_failures": state.scan_failures,
+        "scans": state.scans,
+        "wide": [iso(at) for at in state.windows_read],
+        "aged_at": iso(state.aged_at),
+        "lookout_at": iso(0.0),
+        "lookout_by": "",
+    }
 
 
-def entries_of(answer: list[Json]) -> tuple[Entry, ...]:
-    """Lines of the ledger."""
-    return tuple(Entry(**one) for one in answer)
+def entry_of(row: Json) -> Entry:
+    """A line of the ledger."""
+    return Entry(**{**row, "at": _seconds(row["at"])})

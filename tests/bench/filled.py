@@ -83,7 +83,7 @@ async def life(store: SyncStore, number: int, known: str, skip: Callable[[], Awa
     await skip()
     began = time.perf_counter()
     invoice = Intent(known, Stage.GIVE_REQUISITES, f"give_requisites:{number}")
-    recorded = await store.record(OPTIONS, invoice, want=0)
+    recorded = await store.record(OPTIONS, invoice, calls=0)
     times["record, known"] = time.perf_counter() - began
     assert recorded.record.chat_id
     began = time.perf_counter()
@@ -105,7 +105,7 @@ def _report(claim: Claim, page: ScanPage | None = None) -> Report:
         status, manager = ObservedValue(str(want.status.value), want.status.gen), ObservedValue(role, want.manager.gen)
         seen = replace(seen, status=status, manager=manager)
     news = Settlement(record.session, record.token, want.generation, seen, seen.unconfirmed, record.chat_id, keep=True)
-    return Report(news, page, KeyVerdict(), want=2)
+    return Report(news, page, KeyVerdict(), calls=2)
 
 
 def known_sessions(sessions: int) -> "itertools.cycle[str]":

@@ -45,7 +45,7 @@ class Shop:
             store = SqliteStore(self.path)
             runtime = Runtime(settings, store, own_store=True, worker=False)
             intent = Intent("iryna session", stage, stage.value, instagram="iryna.example")
-            await store.record(runtime.driver.options, intent, want=0)
+            await store.record(runtime.driver.options, intent, calls=0)
             await runtime.aclose()
 
         asyncio.run(go())

@@ -90,7 +90,7 @@ class TestRow12:
     """Windows and pages."""
 
     def window(self, attempt: int, windows_read: tuple[float, float] = (-1e9, -1e9)) -> float:
-        scan = next_scan([(1e9, attempt)], token=1, windows_read=windows_read, now=0.0, wall=1e9, lookback=300.0)
+        scan = next_scan([(attempt, 1e9)], token=1, windows_read=windows_read, now=0.0, wall=1e9, lookback=300.0)
         assert scan
         return 1e9 - scan.since
 
@@ -105,7 +105,7 @@ class TestRow12:
 
     def test_row12_one_scan_serves_everybody_who_waits(self) -> None:
         """It begins where the oldest needs it, and ends in the future: a slow clock here hides no chat."""
-        waiting = [(1e9, 0), (1e9 - 5000.0, 0), (1e9, 1)]
+        waiting = [(1, 1e9), (0, 1e9), (0, 1e9 - 5000.0)]
         scan = next_scan(waiting, token=7, windows_read=(-1e9, -1e9), now=0.0, wall=1e9, lookback=300.0)
         assert scan
         assert (scan.since, scan.window, scan.token) == (1e9 - 86_400.0, 1, 7)

@@ -53,9 +53,9 @@ class Process:
         await self.awake.wait()
         return value
 
-    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """The store's verb, with the way there and back."""
-        recorded: Recorded = await self._trip(self.world.store.record, options, intent, want=want)
+        recorded: Recorded = await self._trip(self.world.store.record, options, intent, calls=calls)
         return recorded
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:

@@ -58,8 +58,8 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
-        recorded = await self._store.record(options, intent, want=want)
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
+        recorded = await self._store.record(options, intent, calls=calls)
         log(recorded=[intent.session, intent.key, recorded.verdict])
         self._stop.at("recorded")
         self._claims += recorded.claim is not None

@@ -265,9 +265,9 @@ class FarStore:
     rng: Random
     weather: Weather
 
-    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent."""
-        result: Recorded = await self._far("record", lambda: self.model.record(options, intent, want=want))
+        result: Recorded = await self._far("record", lambda: self.model.record(options, intent, calls=calls))
         return result
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:

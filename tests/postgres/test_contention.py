@@ -58,7 +58,7 @@ def test_each_record_is_claimed_once(project: Stack) -> None:
 
     async def fill(number: int, store: SupabaseStore) -> None:
         for place in range(20):
-            await store.record(WIDE, intent(f"s{number}-{place}"), want=0)
+            await store.record(WIDE, intent(f"s{number}-{place}"), calls=0)
 
     async def claim(number: int, store: SupabaseStore) -> list[str]:
         mine: list[str] = []
@@ -82,7 +82,7 @@ def test_one_budget_for_all(project: Stack) -> None:
         for place in range(6):
             answer = await store.record(options, intent(f"s{number}-{place}"))
             grants += len(answer.claim.grants) if answer.claim else 0
-            settled = await store.settle(options, Report(want=1))
+            settled = await store.settle(options, Report(calls=1))
             grants += len(settled.claim.grants) if settled.claim else 0
             grants += sum(len(claim.grants) for claim in (await store.claim(options)).claims)
         return grants
@@ -115,7 +115,7 @@ def test_takeovers_cross_without_a_deadlock(project: Stack) -> None:
             )
             if answer.claim and answer.claim.record:
                 mine = settlement(answer.claim.record, status=ObservedValue("x", answer.record.desired.generation))
-                await store.settle(options, Report(mine, want=2))
+                await store.settle(options, Report(mine, calls=2))
 
     crowd(project, take)
     rows = project.sql(

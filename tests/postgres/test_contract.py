@@ -1,4 +1,4 @@
-"""The Postgres functions do what the model does."""
+"""A store on Postgres does what the model does, whichever view its settlements start from."""
 
 from collections.abc import Iterator
 
@@ -17,9 +17,10 @@ def migrated(supabase_stack: Stack) -> Stack:
     return supabase_stack
 
 
-@pytest.fixture
-def world(migrated: Stack) -> Iterator[World]:
-    with supabase_world(migrated) as world:
+@pytest.fixture(params=["fresh", "reused"])
+def world(migrated: Stack, request: pytest.FixtureRequest) -> Iterator[World]:
+    """With a view of its own for every settlement, and with those that came with the claims."""
+    with supabase_world(migrated, fresh=request.param == "fresh") as world:
         yield world
 
 

@@ -31,10 +31,10 @@ class Gated(MemoryStore):
         super().__init__(shop.store.clock, shop.store.wall, shop.store.rows)
         self.before, self.tried = before, list[str]()
 
-    async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         self.tried.append(intent.stage.value)
         await self.before(intent)
-        return await super().record(options, intent, want=want)
+        return await super().record(options, intent, calls=calls)
 
 
 async def passes(gate: threading.Event) -> None:
@@ -147,9 +147,9 @@ def test_a_locked_file_changes_no_order(shop: Shop, tmp_path: Path, monkeypatch:
     tried: list[str] = []
 
     class Watched(SqliteStore):
-        async def record(self, options: StoreOptions, intent: Intent, *, want: int = 2) -> Recorded:
+        async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
             tried.append(intent.stage.value)
-            return await super().record(options, intent, want=want)
+            return await super().record(options, intent, calls=calls)
 
     store = Watched(tmp_path / "store.sqlite3")
     asyncio.run(store.check())

@@ -22,10 +22,10 @@ from tests.stores.worlds import OPTIONS, START, World
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
 
 
-def record(world: World, session: str, stage: Stage, key: str = "", *, want: int = 2, **intent: str) -> Recorded:
+def record(world: World, session: str, stage: Stage, key: str = "", *, calls: int = 2, **intent: str) -> Recorded:
     """Record a stage; `key` is unique for session and stage unless it is given."""
     made = Intent(session, stage, key or f"{session} {stage}", **intent)
-    return world.run(world.store.record(OPTIONS, made, want=want))
+    return world.run(world.store.record(OPTIONS, made, calls=calls))
 
 
 def get(world: World, session: str) -> Record:
@@ -43,11 +43,16 @@ def claimed(answer: Recorded | Settled) -> Claim:
     return answer.claim
 
 
-def settle(world: World, held: Claim, *, want: int = 2, page: ScanPage | None = None, **seen: object) -> Settled:
+def nothing_for(claimed: Claimed, seconds: float | None) -> bool:
+    """Whether nothing was to be claimed, and there can be something in so many seconds (None: all is done)."""
+    return (claimed.claims, claimed.outlook.work_in) == ((), seconds)
+
+
+def settle(world: World, held: Claim, *, calls: int = 2, page: ScanPage | None = None, **seen: object) -> Settled:
     """Settle the record of a claim, by default as confirmed in both fields."""
     mine = held.record
     assert mine is not None
-    report = Report(settlement(mine, **seen), page=page, want=want)
+    report = Report(settlement(mine, **seen), page=page, calls=calls, basis=held.basis)
     return world.run(world.store.settle(OPTIONS, report))
 
 
@@ -85,7 +90,7 @@ class Contract:
         assert (mine.desired.generation, mine.desired.stage, mine.desired.intent) == (1, FIRST, "s first_touch")
         assert (mine.desired.status, mine.desired.manager) == (DesiredValue("first_touch", 1), DesiredValue("ai", 1))
         assert (mine.instagram, mine.telegram, mine.chat_id) == ("olena", "lena", "c1")
-        assert (mine.observed.due_at, mine.desired.asked_at, mine.first_touch_at, answer.now) == (START,) * 4
+        assert (mine.observed.due_at, mine.desired.asked_at, mine.first_touch_at, answer.outlook.now) == (START,) * 4
         assert (mine.token, mine.lease_until) == (1, START + OPTIONS.lease)
         assert answer.claim == Claim(mine, None, (START, START), START)
         assert get(world, "s") == mine
@@ -171,9 +176,9 @@ class Contract:
         assert len(claimed(record(world, "a", FIRST, chat_id="c1")).grants) == 2
         assert len(claimed(record(world, "b", FIRST, chat_id="c2")).grants) == 1
         third = record(world, "c", FIRST, chat_id="c3")
-        assert (third.claim, third.slot_in, third.lock) == (None, 10.5, None)
+        assert (third.claim, third.outlook.slot_in, third.outlook.lock) == (None, 10.5, None)
         world.clock.now += 10.25
-        assert claim(world) == Claimed((), 0.25)
+        assert nothing_for(claim(world), 0.25)
         world.clock.now += 0.25
         assert [one.record.session for one in claim(world).claims if one.record] == ["c"]
 
@@ -184,18 +189,18 @@ class Contract:
         assert held.record is not None
         report = Report(settlement(held.record), unused=held.grants[:1])
         settled = world.run(world.store.settle(OPTIONS, report))
-        assert settled.slot_in == 0.0
+        assert settled.outlook.slot_in == 0.0
         assert len(claimed(record(world, "c", INVOICE, chat_id="c3")).grants) == 1
 
     def test_calls_that_were_long_on_their_way_count_from_when_they_arrived(self, world: World) -> None:
         """Rule 7: the vendor's window begins with their arrival; grants of another window are left alone."""
-        held = [claimed(record(world, f"s{number}", FIRST, chat_id=f"c{number}", want=1)) for number in range(3)]
+        held = [claimed(record(world, f"s{number}", FIRST, chat_id=f"c{number}", calls=1)) for number in range(3)]
         grants = tuple(one.grants[0] for one in held)
         assert grants == (START,) * 3
         world.clock.now += 4.0
         world.run(world.store.settle(OPTIONS, Report(delayed=(*grants[:2], START - 60.0), arrived=START + 3.0)))
         world.clock.now = START + OPTIONS.limit.seconds
-        assert len(world.run(world.store.settle(OPTIONS, Report(want=3))).claim.grants) == OPTIONS.limit.calls - 2
+        assert len(world.run(world.store.settle(OPTIONS, Report(calls=3))).claim.grants) == OPTIONS.limit.calls - 2
 
     def test_a_key_that_asked_too_often_rests_for_everyone(self, world: World) -> None:
         """Row 7: a 429 rests the key for all; a good answer that was under way does not end that."""
@@ -203,34 +208,38 @@ class Contract:
         mine, other = claimed(first).record, claimed(second).record
         assert mine is not None
         assert other is not None
-        rest = Report(settlement(mine, status=ObservedValue()), key_verdict=KeyVerdict("rate_limited", 60.0), want=2)
+        rest = Report(settlement(mine, status=ObservedValue()), key_verdict=KeyVerdict("rate_limited", 60.0), calls=2)
         settled = world.run(world.store.settle(OPTIONS, rest))
-        assert (settled.claim, settled.slot_in, settled.lock) == (None, 60.0, ("rate_limited", START + 60))
+        assert (settled.claim, settled.outlook.slot_in, settled.outlook.lock) == (
+            None,
+            60.0,
+            ("rate_limited", START + 60),
+        )
         late = world.run(world.store.settle(OPTIONS, Report(settlement(other), key_verdict=KeyVerdict())))
-        assert late.lock == ("rate_limited", START + 60)
-        assert record(world, "c", ESCALATION, chat_id="c3").lock == ("rate_limited", START + 60)
+        assert late.outlook.lock == ("rate_limited", START + 60)
+        assert record(world, "c", ESCALATION, chat_id="c3").outlook.lock == ("rate_limited", START + 60)
         world.clock.now += 60
         assert len(claim(world).claims) == 2
 
     def test_a_refused_key_gets_one_probe_in_ten_minutes(self, world: World) -> None:
         """Row 8: a 401 is a state of the key; one probe when it ends, one more after it, all again on a good answer."""
         mine = claimed(record(world, "a", FIRST, chat_id="c1")).record
-        record(world, "b", FIRST, chat_id="c2", want=0)
+        record(world, "b", FIRST, chat_id="c2", calls=0)
         assert mine is not None
         news = KeyVerdict("unauthorized", 600.0)
         world.run(world.store.settle(OPTIONS, Report(settlement(mine, status=ObservedValue()), key_verdict=news)))
         world.clock.now += 600
         (probe,) = claim(world).claims
         assert len(probe.grants) == 1
-        assert world.run(world.store.settle(OPTIONS, Report())).lock == ("unauthorized", START + 1200)
+        assert world.run(world.store.settle(OPTIONS, Report())).outlook.lock == ("unauthorized", START + 1200)
         assert claim(world).claims == ()
         assert probe.record is not None
         settled = world.run(
             world.store.settle(
-                OPTIONS, Report(settlement(probe.record, status=ObservedValue()), key_verdict=KeyVerdict(), want=2)
+                OPTIONS, Report(settlement(probe.record, status=ObservedValue()), key_verdict=KeyVerdict(), calls=2)
             )
         )
-        assert settled.lock is None
+        assert settled.outlook.lock is None
         assert settled.claim is not None
 
     def test_another_key_starts_afresh(self, world: World) -> None:
@@ -249,7 +258,7 @@ class Contract:
     def test_claims_come_by_urgency(self, world: World) -> None:
         """Escalation before invoice before first touch, however they were recorded; each record is claimed once."""
         for session, stage in (("a", FIRST), ("b", INVOICE), ("c", ESCALATION)):
-            record(world, session, stage, chat_id=f"chat {session}", want=0)
+            record(world, session, stage, chat_id=f"chat {session}", calls=0)
             world.clock.now += 1
         first = claim(world, limit=1).claims
         rest = claim(world).claims
@@ -259,18 +268,18 @@ class Contract:
 
     def test_who_has_waited_long_goes_first_once_a_window(self, world: World) -> None:
         """Escalations hold nobody up for ever: after nine minutes the oldest goes first, once in a window."""
-        record(world, "old", FIRST, chat_id="c0", want=0)
-        record(world, "older", INVOICE, chat_id="c1", want=0)
+        record(world, "old", FIRST, chat_id="c0", calls=0)
+        record(world, "older", INVOICE, chat_id="c1", calls=0)
         world.clock.now += AGED
-        record(world, "new", ESCALATION, chat_id="c2", want=0)
+        record(world, "new", ESCALATION, chat_id="c2", calls=0)
         assert [one.record.session for one in claim(world, limit=1).claims if one.record] == ["older"]
         assert [one.record.session for one in claim(world, limit=1).claims if one.record] == ["new"]
 
     def test_a_scan_is_as_urgent_as_its_first_waiter(self, world: World) -> None:
         """Due writes and the one scan stand in one line, whoever of them is more urgent first."""
-        record(world, "waits", INVOICE, instagram="olena", want=0)
-        record(world, "less", FIRST, chat_id="c1", want=0)
-        record(world, "more", ESCALATION, chat_id="c2", want=0)
+        record(world, "waits", INVOICE, instagram="olena", calls=0)
+        record(world, "less", FIRST, chat_id="c1", calls=0)
+        record(world, "more", ESCALATION, chat_id="c2", calls=0)
         seen = [claim(world, limit=1).claims[0] for _ in range(2)]
         assert [(one.record.session if one.record else None, one.scan is None) for one in seen] == [
             ("more", True),
@@ -279,15 +288,15 @@ class Contract:
 
     def test_more_urgent_work_keeps_its_calls(self, world: World) -> None:
         """A record is granted only what the due work ahead of it leaves."""
-        record(world, "a", ESCALATION, chat_id="c1", want=0)
-        record(world, "b", ESCALATION, chat_id="c2", want=0)
+        record(world, "a", ESCALATION, chat_id="c1", calls=0)
+        record(world, "b", ESCALATION, chat_id="c2", calls=0)
         assert len(claimed(record(world, "c", FIRST, chat_id="c3")).grants) == 1
         assert record(world, "d", FIRST, chat_id="c4").claim is None
 
     def test_a_dead_holders_record_is_claimed_after_its_lease(self, world: World) -> None:
         """Row 3: what a killed process left is due again when its lease ends; until then `wait` says how long."""
         record(world, "s", FIRST, chat_id="c1")
-        assert claim(world) == Claimed((), OPTIONS.lease)
+        assert nothing_for(claim(world), OPTIONS.lease)
         world.clock.now += OPTIONS.lease
         (held,) = claim(world).claims
         assert held.record is not None
@@ -295,10 +304,10 @@ class Contract:
 
     def test_nothing_unfinished_is_nothing_to_wait_for(self, world: World) -> None:
         """`wait` is None when all is done."""
-        assert claim(world) == Claimed((), None)
+        assert nothing_for(claim(world), None)
         settled = settle(world, claimed(record(world, "s", FIRST, chat_id="c1")))
-        assert (settled.claim, settled.work_in) == (None, None)
-        assert claim(world) == Claimed((), None)
+        assert (settled.claim, settled.outlook.work_in) == (None, None)
+        assert nothing_for(claim(world), None)
 
     # ------------------------------------------------------------------------------------------------------ settle
 
@@ -311,7 +320,7 @@ class Contract:
 
     def test_a_half_done_record_goes_on_with_as_many_calls_as_it_needs(self, world: World) -> None:
         """One field left: the lease is renewed and one call granted; without `keep` the record is given up."""
-        first = claimed(record(world, "s", FIRST, chat_id="c1", want=1))
+        first = claimed(record(world, "s", FIRST, chat_id="c1", calls=1))
         world.clock.now += 1
         going = settle(world, first, manager=ObservedValue())
         held = claimed(going)
@@ -320,7 +329,7 @@ class Contract:
         assert (held.record.token, held.record.lease_until) == (1, START + 1 + OPTIONS.lease)
         over = settle(world, held, manager=ObservedValue(), keep=False)
         assert over.record is not None
-        assert (over.claim, over.record.lease_until, over.work_in) == (None, 0.0, 0.0)
+        assert (over.claim, over.record.lease_until, over.outlook.work_in) == (None, 0.0, 0.0)
 
     def test_a_failure_rests_until_it_is_due(self, world: World) -> None:
         """The holder's due time stands, and with it the urgency: its head start is counted from there."""
@@ -334,10 +343,10 @@ class Contract:
         )
         mine = settled.record
         assert mine is not None
-        assert (settled.claim, settled.work_in, mine.observed.attempt) == (None, 8.0, 2)
+        assert (settled.claim, settled.outlook.work_in, mine.observed.attempt) == (None, 8.0, 2)
         assert mine.urgent_at == START + 8 - EFFECTS[INVOICE].priority_seconds
         assert mine.observed.error == Error("timeout", "late")
-        assert claim(world) == Claimed((), 8.0)
+        assert nothing_for(claim(world), 8.0)
 
     def test_a_stale_holders_answers_are_thrown_away(self, world: World) -> None:
         """Row 17: after its lease went to another, a frozen holder changes nothing but raises a doubt for its write."""
@@ -405,7 +414,7 @@ class Contract:
 
     def test_a_settle_of_nobody_asks_for_calls(self, world: World) -> None:
         """An empty report is how a call outside any record gets its grant."""
-        settled = world.run(world.store.settle(OPTIONS, Report(want=2)))
+        settled = world.run(world.store.settle(OPTIONS, Report(calls=2)))
         assert (settled.record, claimed(settled).record, claimed(settled).grants) == (None, None, (START, START))
         assert world.run(world.store.settle(OPTIONS, Report(key_verdict=KeyVerdict()))).claim is None
 
@@ -413,7 +422,7 @@ class Contract:
         """Given up is given up: nothing is pending until a newer intent comes."""
         held = claimed(record(world, "s", FIRST, chat_id="c1"))
         settle(world, held, status=ObservedValue(), given_up=1, error=Error("unknown_status", "none such"))
-        assert claim(world) == Claimed((), None)
+        assert nothing_for(claim(world), None)
         assert record(world, "s", INVOICE).claim is not None
 
     # ----------------------------------------------------------------------------------------------------- looking
@@ -478,7 +487,7 @@ class Contract:
                     report, record=settlement(held.record, status=ObservedValue(), manager=ObservedValue())
                 )
             world.run(world.store.settle(OPTIONS, report))
-            wait = claim(world).work_in
+            wait = claim(world).outlook.work_in
             if wait is None:
                 break
             waits.append(wait)
@@ -571,7 +580,7 @@ class Contract:
         record(world, "newer", FIRST, telegram="ptr", chat_id="c4")
         twins = Contact("c2", "olena", "instagram", "u2"), Contact("c3", "olena", "instagram", "u3")
         page = scan_page(held, Contact("c1", "ivan", "instagram"), *twins, Contact("c4", "petro", "instagram"))
-        settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue(), want=0)
+        settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue(), calls=0)
         record(world, "newest", FIRST, instagram="ivan")
 
         def story(session: str) -> list[tuple[object, object]]:
@@ -586,9 +595,9 @@ class Contract:
         """Row 6: the scan pauses for everyone and starts again where it was, by whoever comes first."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         settled = settle(world, held, page=scan_page(held, rest=4.0), status=ObservedValue(), manager=ObservedValue())
-        assert (settled.claim, settled.work_in) == (None, 4.0)
+        assert (settled.claim, settled.outlook.work_in) == (None, 4.0)
         world.clock.now += 3.75
-        assert claim(world) == Claimed((), 0.25)
+        assert nothing_for(claim(world), 0.25)
         world.clock.now += 0.25
         (again,) = claim(world).claims
         assert again.scan is not None
@@ -602,7 +611,7 @@ class Contract:
         (fresh,) = claim(world).claims
         assert fresh.scan is not None
         late = world.run(
-            world.store.settle(OPTIONS, Report(page=scan_page(frozen, Contact("c1", "olena", "instagram")), want=2))
+            world.store.settle(OPTIONS, Report(page=scan_page(frozen, Contact("c1", "olena", "instagram")), calls=2))
         )
         assert (late.claim, get(world, "s").chat_id) == (None, None)
         world.run(world.store.settle(OPTIONS, Report(page=scan_page(fresh))))
@@ -666,8 +675,8 @@ class Contract:
     def test_counts_tell_how_much_is_there(self, world: World) -> None:
         """Records, pending ones, those ten minutes late, ledger lines and chats."""
         held = claimed(record(world, "a", FIRST, instagram="olena"))
-        record(world, "b", FIRST, chat_id="c2", want=0)
-        settle(world, held, page=scan_page(held, Contact("c1", "olena", "instagram")), want=0)
+        record(world, "b", FIRST, chat_id="c2", calls=0)
+        settle(world, held, page=scan_page(held, Contact("c1", "olena", "instagram")), calls=0)
         assert world.run(world.store.counts()) == {
             "records": 2, "pending": 1, "overdue": 0, "ledger": 3, "directory": 1
         }  # fmt: skip
@@ -677,7 +686,7 @@ class Contract:
     def test_forget_erases_one_customer_everywhere(self, world: World) -> None:
         """Record, ledger and every chat of the names: nothing of one customer is left, all of the other is."""
         held = claimed(record(world, "a", FIRST, instagram="olena", telegram="lena"))
-        record(world, "b", FIRST, chat_id="c9", want=0)
+        record(world, "b", FIRST, chat_id="c9", calls=0)
         page = scan_page(
             held, Contact("c1", "olena", "instagram"), Contact("c2", "lena", "x"), Contact("c3", "ivan", "instagram")
         )
@@ -706,7 +715,7 @@ class Contract:
     def test_prune_keeps_what_is_unfinished_or_young(self, world: World) -> None:
         """Converged records, ledger lines and chats that were not touched for that long go; the rest stays."""
         settle(world, claimed(record(world, "done", FIRST, chat_id="c1")))
-        record(world, "open", FIRST, chat_id="c2", want=0)
+        record(world, "open", FIRST, chat_id="c2", calls=0)
         world.clock.now += 100
         settle(world, claimed(record(world, "young", INVOICE, chat_id="c3")))
         assert world.run(world.store.prune(100.5)) == 0
@@ -719,7 +728,7 @@ class Contract:
     def test_any_text_is_only_text(self, world: World) -> None:
         """Quotes, wildcards, commas, line ends and Ukrainian come back as they went in and match nothing else."""
         strange = "o'Лена%_\"\\,().*&or=\n{}"
-        record(world, "plain", FIRST, chat_id="c1", want=0)
+        record(world, "plain", FIRST, chat_id="c1", calls=0)
         answer = record(world, strange, ESCALATION, strange, instagram=strange, chat_id=strange, reason=strange)
         assert answer.record == get(world, strange)
         assert (answer.record.session, answer.record.instagram, answer.record.chat_id) == (strange,) * 3

@@ -47,7 +47,7 @@ async def verbs(store: SqliteStore, clock: Clock, sessions: int) -> None:
     await store.get(known)
     claimed = await store.claim(StoreOptions("other"))
     assert not claimed.claims
-    await store.settle(OPTIONS, Report(want=1))
+    await store.settle(OPTIONS, Report(calls=1))
 
 
 def test_every_statement_uses_an_index(tmp_path: Path) -> None:

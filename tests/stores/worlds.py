@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.store import Store, StoreOptions
+from mirt_sitniks.core.store import Report, Settled, Store, StoreOptions
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
@@ -94,9 +94,16 @@ def migrate(stack: Stack, *, legacy_grants: bool = False) -> None:
     stack.reload()
 
 
+class FreshStore(SupabaseStore):
+    """Views anew for each settlement, so that its answers are the model's to the letter."""
+
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
+        return await super().settle(options, replace(report, basis=None))
+
+
 @contextmanager
-def supabase_world(stack: Stack) -> Iterator[World]:
-    """A project that was migrated, with a clock that is told."""
+def supabase_world(stack: Stack, *, fresh: bool = False) -> Iterator[World]:
+    """A project that was migrated, with a clock that is told; `fresh`: no settlement starts from an earlier view."""
     clock = Clock()
     stack.sql(CLOCK)
     stack.sql(EMPTY)
@@ -112,7 +119,8 @@ def supabase_world(stack: Stack) -> Iterator[World]:
         return client
 
     with asyncio.Runner() as runner:
-        store = SupabaseStore(stack.url, "unused", timeout=30.0, client_factory=factory)
+        kind = FreshStore if fresh else SupabaseStore
+        store = kind(stack.url, "unused", timeout=30.0, clock=clock, client_factory=factory)
         try:
             yield World(store, runner.run, clock, lambda: stack.sql(EMPTY))
         finally:

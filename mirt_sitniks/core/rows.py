@@ -1,0 +1,88 @@
+"""What the rules need of a store inside one transaction: its rows, in the words of the records."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.record import Record
+from mirt_sitniks.core.stages import FIRST_OF_ALL
+from mirt_sitniks.core.store import Entry, KeyState, StoreOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Those who wait for a chat, in sums: however many they are, the next scan needs no more of them.
+
+    `due` has one pair for each number of searches made: that number, and since when the first of them waits (wall
+    clock); `urgent_at` is the most urgent of all that are due, `ordinary_at` of those that are no escalation.
+    `first_at` is the most urgent of all who wait, `ready_at` when the first of them can be looked for.
+    """
+
+    due: tuple[tuple[int, float], ...] = ()
+    urgent_at: float = inf
+    ordinary_at: float = inf
+    first_at: float = inf
+    ready_at: float = inf
+
+    def __add__(self, other: "Waiting") -> "Waiting":
+        since = dict(self.due)
+        for attempt, at in other.due:
+            since[attempt] = min(at, since.get(attempt, inf))
+        return Waiting(
+            tuple(sorted(since.items())),
+            min(self.urgent_at, other.urgent_at),
+            min(self.ordinary_at, other.ordinary_at),
+            min(self.first_at, other.first_at),
+            min(self.ready_at, other.ready_at),
+        )
+
+
+def waiting_of(records: Iterable[Record], now: float, wall: float) -> Waiting:
+    """The sums of `records`, all of which wait for a chat."""
+    found = Waiting()
+    for one in records:
+        ready_at, urgent_at = max(one.observed.due_at, one.lease_until), one.urgent_at
+        mine = Waiting(first_at=urgent_at, ready_at=ready_at)
+        if ready_at <= now:
+            due = ((one.search_attempt, one.search_since or wall),)
+            ordinary_at = urgent_at if urgent_at > now - FIRST_OF_ALL else inf
+            mine = Waiting(due, urgent_at, ordinary_at, urgent_at, ready_at)
+        found += mine
+    return found
+
+
+class Rows(Protocol):
+    """The rows of one store inside one transaction; `log` numbers a line and returns its number.
+
+    `unfolded`: more wait for a chat than `unfound` shows.
+    """
+
+    unfolded: bool
+
+    def get(self, session: str) -> Record | None: ...
+    def put(self, record: Record) -> None: ...
+    def by_chat(self, chat_id: str) -> Record | None: ...
+    def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Contact]: ...
+    def add_contacts(self, contacts: Iterable[Contact]) -> None: ...
+    def drop_contact(self, chat_id: str) -> None: ...
+    def intent(self, session: str, key: str) -> int | None: ...
+    def log(self, line: Entry) -> int: ...
+    def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]: ...
+    def ahead(self, urgent_at: float, now: float, limit: int) -> int: ...
+    def next_due(self) -> float: ...
+    def waiting(self, now: float) -> Waiting: ...
+    def unfound(self) -> Iterable[Record]: ...
+    def key(self, key: str) -> KeyState: ...
+    def put_key(self, key: str, state: KeyState) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One transaction: its rows and options, the store's clock and the wall's."""
+
+    rows: Rows
+    options: StoreOptions
+    now: float
+    wall: float
