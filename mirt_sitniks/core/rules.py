@@ -29,6 +29,9 @@ from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, Entry, KeyState, Outlook, Recorded, Report, Settled, Settlement, Verdict
 
 AGED = 540.0
+# Seconds: how soon after a look the next one is promised at the soonest, and how late one may be without being too
+# late.
+LOOKOUT_LEAST, LOOKOUT_SLACK = 0.1, 0.5
 
 
 # -------------------------------------------------------------------------------------------------------------- record
@@ -143,7 +146,20 @@ def claim(tx: Transaction, limit: int) -> Claimed:
             key = hold_scan(tx, key, scan)
             claims.append(Claim(None, scan, grants, tx.now))
     tx.rows.put_key(tx.options.key, key)
-    return Claimed(tuple(claims), outlook(tx))
+    return Claimed(tuple(claims), _promise(tx, bool(claims)))
+
+
+def _promise(tx: Transaction, busy: bool) -> Outlook:
+    """Promise to look for work again when there can be some, unless somebody else looks in time: whoever takes work, or
+    finds that nobody looks, is the lookout.
+    """
+    seen = outlook(tx)
+    if seen.work_in is None or not (busy or is_unwatched(seen)):
+        return seen
+    key = tx.rows.key(tx.options.key)
+    at = tx.now + max(seen.work_in, LOOKOUT_LEAST)
+    tx.rows.put_key(tx.options.key, replace(key, lookout_at=at, lookout_by=tx.options.who))
+    return outlook(tx)
 
 
 # How urgent a piece of work is, and the record it is for; None is the scan.
@@ -278,7 +294,13 @@ def outlook(tx: Transaction) -> Outlook:
     slot_in = budgets.slot_in(key.budget, tx.options.limit, tx.now)
     due = min(tx.rows.next_due(), max(tx.rows.waiting(tx.now).ready_at, key.scan_until, key.scan_due))
     work_in = max(0.0, due - tx.now, slot_in) if due < inf else None
-    return Outlook(tx.now, slot_in, work_in, budgets.locked(key.budget, tx.now))
+    lock = budgets.locked(key.budget, tx.now)
+    return Outlook(tx.now, slot_in, work_in, lock, max(0.0, key.lookout_at - tx.now), key.lookout_by)
+
+
+def is_unwatched(seen: Outlook) -> bool:
+    """Whether there is work that nobody has promised to look for in time."""
+    return seen.work_in is not None and not 0 < seen.lookout_in <= seen.work_in + LOOKOUT_SLACK
 
 
 def _is_due(tx: Transaction, record: Record) -> bool:

@@ -41,13 +41,16 @@ class Outlook:
     """When there can be work, as a verb leaves it: `now` on the store's clock, the rest in seconds from then.
 
     `slot_in`: until the budget has a call; `work_in`: until any record can be worked on (None: all are done). `lock` is
-    the key's: a code and when it ends.
+    the key's: a code and when it ends. `lookout_by` is who has promised to look for work in `lookout_in` seconds; when
+    that is past, nobody has.
     """
 
     now: float = 0.0
     slot_in: float = 0.0
     work_in: float | None = None
     lock: tuple[str, float] | None = None
+    lookout_in: float = 0.0
+    lookout_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,9 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """The shared state of one API key: its budget, the one scan, and when somebody last went first for his age."""
+    """The shared state of one API key: its budget, the one scan, when somebody last went first for his age, and the
+    lookout: who has promised to look for work next, so that not every process wakes for each slot.
+    """
 
     budget: Budget = field(default_factory=Budget)
     scan: Scan | None = None
@@ -150,6 +155,8 @@ class KeyState:
     scans: int = 0
     windows_read: tuple[float, float] = (-1e9, -1e9)
     aged_at: float = -1e9
+    lookout_at: float = 0.0
+    lookout_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import os
 import socket
 import time
@@ -32,6 +33,8 @@ LOOKED = "set instagram_username, telegram_username or user_nickname in the stat
 
 # Less than the five seconds that closing may take in all.
 DRAIN, CLOSING = 4.5, 0.25
+# Services of one process are told apart, as processes are.
+_NUMBERS = itertools.count(1)
 RECORD_AGAIN = (0.2, 1.0, 5.0, 20.0, 60.0)
 
 
@@ -62,7 +65,7 @@ class Runtime:
             limit=limit,
             lease=3 * max(settings.timeout, limit.grace),
             lookback=60.0 * settings.lookback_minutes,
-            who=f"{socket.gethostname()}:{os.getpid()}",
+            who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(settings.statuses, landing_time=2 * settings.timeout)
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
@@ -94,8 +97,7 @@ class Runtime:
         if not skipped and self._worth_waiting(recorded):
             settled = await self._driven(intent.session, recorded, asked) or settled
         elif not skipped and pending(recorded.record):
-            self.worker.mine.add(intent.session)
-            self.worker.kick()
+            self.worker.expect(recorded.outlook)
         result = result_of(
             settled.record or recorded.record,
             stage=intent.stage,
@@ -139,8 +141,7 @@ class Runtime:
         if recorded.claim:
             self.worker.spawn(recorded.claim, asked)
         else:
-            self.worker.mine.add(session)
-            self.worker.kick()
+            self.worker.expect(recorded.outlook)
         try:
             return await asyncio.wait_for(done, max(0.0, asked + self.settings.reply_budget - self.driver.clock()))
         except TimeoutError:

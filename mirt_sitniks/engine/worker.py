@@ -9,7 +9,8 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import retry_delay
 from mirt_sitniks.core.record import Claim, Record, pending
-from mirt_sitniks.core.store import Settled
+from mirt_sitniks.core.rules import is_unwatched
+from mirt_sitniks.core.store import Outlook, Settled
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
@@ -20,11 +21,11 @@ AT_ONCE = 32
 
 
 class Worker:
-    """Drives claims as tasks of the running loop, and claims more while something is unfinished.
+    """Drives claims as tasks of the running loop, and claims more when there can be some.
 
-    `mine` are the sessions this process has left unfinished: only for them does it poll, and once in `sweep` seconds
-    it looks for what a dead process has left behind. A worker process has sessions of its own nowhere, so it is made
-    with a short sweep. `on_done` hears of every driven record.
+    Of all processes one is the lookout: it has promised to look for work when there can be some next, and the others
+    sleep. Once in half to a whole `sweep` seconds each looks all the same, for what a dead process has left behind.
+    `on_done` hears of every driven record.
     """
 
     def __init__(
@@ -32,7 +33,6 @@ class Worker:
     ) -> None:
         self.driver = driver
         self.sweep = sweep
-        self.mine: set[str] = set()
         self._on_done = on_done
         self._drives: set[asyncio.Task[Any]] = set()
         self._wake = asyncio.Event()
@@ -48,8 +48,12 @@ class Worker:
         """There may be work now."""
         self._wake.set()
 
-    def look_in(self, seconds: float) -> None:
-        """There can be work in so many seconds: claim then, unless that is planned sooner anyway."""
+    def expect(self, outlook: Outlook) -> None:
+        """There can be work as `outlook` says: claim then, unless somebody has promised to, or it is planned sooner."""
+        if outlook.work_in is not None and is_unwatched(outlook):
+            self._look_in(outlook.work_in)
+
+    def _look_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         if loop.time() + seconds < self._next - SHORTEST:
             self._next = loop.time() + seconds
@@ -93,21 +97,12 @@ class Worker:
         except Exception as error:
             # Not only a `StoreError`: a bug of ours must not end in silence either.
             log(WARNING, "a drive failed; it is taken up again after its lease", code=_code(error))
-            if claim.record:
-                self.mine.add(claim.record.session)
             self.kick()
             return
-        record = settled.record
-        if record:
-            if pending(record):
-                self.mine.add(record.session)
-            else:
-                self.mine.discard(record.session)
-            _log(record)
+        if settled.record:
+            _log(settled.record)
             self._on_done(settled)
-        if settled.outlook.work_in is not None:
-            # Whoever has just been at the store knows when the next call can be made; the others sleep longer.
-            self.look_in(settled.outlook.work_in)
+        self.expect(settled.outlook)
 
     async def _run(self) -> None:
         while True:
@@ -125,7 +120,7 @@ class Worker:
         room = AT_ONCE - len(self._drives)
         if room <= 0:
             return IDLE
-        asked, before = self.driver.clock(), set(self.mine)
+        asked = self.driver.clock()
         try:
             claimed = await self.driver.store.claim(self.driver.options, limit=room)
         except Exception as error:
@@ -136,14 +131,10 @@ class Worker:
         self._failures = 0
         for claim in claimed.claims:
             self.spawn(claim, asked)
-        if claimed.outlook.work_in is None:
-            # What was recorded while the answer was on its way is not meant.
-            self.mine -= before
-            return self.sweep
-        if not (self.mine or claimed.claims):
-            return self.sweep
-        # Work that is due but cannot be claimed is in somebody's hands: look again soon, not at once.
-        return min(self.sweep, max(claimed.outlook.work_in, SHORTEST if claimed.claims else 20 * SHORTEST))
+        outlook, sweep = claimed.outlook, self.sweep * (0.5 + 0.5 * self.driver.random())
+        if outlook.work_in is not None and outlook.lookout_by == self.driver.options.who:
+            return min(max(outlook.lookout_in, SHORTEST), sweep)
+        return sweep
 
 
 def _log(record: Record) -> None:

@@ -29,6 +29,7 @@ T = TypeVar("T")
 # How long a call waits for a locked file, and how long it sleeps between two tries.
 BUSY = 5.0
 SHORTEST, LONGEST = 0.001, 0.05
+VERSION = 2
 
 
 class _ConnectionThread:
@@ -194,6 +195,8 @@ class SqliteStore:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = normal")
             connection.executescript((files("mirt_sitniks") / "stores" / "sqlite.sql").read_text("utf-8"))
+            with _immediate(connection):
+                _upgrade(connection)
         except BaseException:
             connection.close()
             raise
@@ -213,6 +216,16 @@ def _in_child() -> None:
 
 
 at_fork(before=_before_fork, in_child=_in_child)
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file of an earlier version to this one's columns; it stays readable for that version."""
+    if connection.execute("pragma user_version").fetchone()[0] >= VERSION:
+        return
+    if not any(row[1] == "lookout_at" for row in connection.execute("pragma table_info(sitniks_keys)")):
+        connection.execute("alter table sitniks_keys add column lookout_at real not null default 0")
+        connection.execute("alter table sitniks_keys add column lookout_by text not null default ''")
+    connection.execute(f"pragma user_version = {VERSION}")
 
 
 @contextlib.contextmanager

@@ -78,7 +78,9 @@ create index if not exists sitniks_directory_names on sitniks_directory (nicknam
 
 create table if not exists sitniks_keys (
     key text primary key,
-    state text not null
+    state text not null,
+    lookout_at real not null default 0,
+    lookout_by text not null default ''
 ) without rowid;
 
 create table if not exists sitniks_clock (
@@ -86,4 +88,3 @@ create table if not exists sitniks_clock (
     ahead real not null,
     last real not null
 );
-pragma user_version = 1;

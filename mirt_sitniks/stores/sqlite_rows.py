@@ -135,18 +135,28 @@ class SqliteRows:
         return float(row[0]) if row else inf
 
     def key(self, key: str) -> KeyState:
-        row = self.sql.execute("select state from sitniks_keys where key = ?", (key,)).fetchone()
+        query = "select state, lookout_at, lookout_by from sitniks_keys where key = ?"
+        row = self.sql.execute(query, (key,)).fetchone()
         if row is None:
             return KeyState()
         state = json.loads(row[0])
         budget = state.pop("budget")
         scan, windows_read = state.pop("scan"), state.pop("wide")
         budget["grants"] = tuple(budget["grants"])
-        return KeyState(Budget(**budget), scan_from(scan), windows_read=(windows_read[0], windows_read[1]), **state)
+        return KeyState(
+            Budget(**budget),
+            scan_from(scan),
+            windows_read=(windows_read[0], windows_read[1]),
+            lookout_at=row[1],
+            lookout_by=row[2],
+            **state,
+        )
 
     def put_key(self, key: str, state: KeyState) -> None:
-        values = (key, json.dumps(state, default=_fields))
-        self.sql.execute("insert or replace into sitniks_keys (key, state) values (?, ?)", values)
+        # Apart from the rest: an earlier version reads the state, too, and takes nothing that it does not know.
+        values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by)
+        query = "insert or replace into sitniks_keys (key, state, lookout_at, lookout_by) values (?, ?, ?, ?)"
+        self.sql.execute(query, values)
 
     def ledger(self, session: str, limit: int) -> tuple[Entry, ...]:
         """The newest entries of a session, oldest first."""
@@ -197,4 +207,5 @@ _STORED = {"windows_read": "wide", "window": "reach"}
 
 def _fields(value: Any) -> dict[str, Any]:
     """A frozen value for JSON; `asdict` would copy every number in it."""
-    return {_STORED.get(name, name): getattr(value, name) for name in value.__slots__}
+    names = (name for name in value.__slots__ if not name.startswith("lookout"))
+    return {_STORED.get(name, name): getattr(value, name) for name in names}

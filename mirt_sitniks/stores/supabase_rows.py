@@ -164,6 +164,8 @@ def _key_of(row: Json) -> KeyState:
         scans=row["scans"],
         windows_read=(first, second),
         aged_at=_seconds(row["aged_at"]),
+        lookout_at=_seconds(row["lookout_at"]),
+        lookout_by=row["lookout_by"],
     )
 
 
@@ -180,8 +182,8 @@ def _key_row(key: str, state: KeyState) -> Json:
         "scans": state.scans,
         "wide": [iso(at) for at in state.windows_read],
         "aged_at": iso(state.aged_at),
-        "lookout_at": iso(0.0),
-        "lookout_by": "",
+        "lookout_at": iso(state.lookout_at),
+        "lookout_by": state.lookout_by,
     }
 
 

@@ -109,4 +109,4 @@ async def _idle() -> tuple[str, str]:
 
     world.store.claim = counted  # type: ignore[method-assign]
     await asyncio.sleep(3600.0)
-    return f"{len(world.crm.calls) - before} calls", f"{looks} sweeps of the store, one a minute"
+    return f"{len(world.crm.calls) - before} calls", f"{looks} sweeps of the store in an hour"

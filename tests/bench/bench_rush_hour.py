@@ -54,8 +54,7 @@ class World:
         if recorded.claim:
             self.worker.spawn(recorded.claim)
         elif pending(recorded.record):
-            self.worker.mine.add(talk.nickname)
-            self.worker.kick()
+            self.worker.expect(recorded.outlook)
 
 
 @dataclass(frozen=True, slots=True)

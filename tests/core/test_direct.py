@@ -163,7 +163,6 @@ def test_a_network_that_stalls_breaks_no_limit(desk: Desk, seconds: float) -> No
         for number in range(40):
             intent = Intent(f"s{number}", Stage.GIVE_REQUISITES, "k", chat_id=f"chat {number}")
             await desk.memory.record(OPTIONS, intent, calls=0)
-            worker.mine.add(intent.session)
         worker.start()
         await asyncio.sleep(90.0)
         await worker.drain(0.0)

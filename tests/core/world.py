@@ -1,7 +1,7 @@
 """Processes that share one store and one CRM on a virtual loop, and can die or freeze at any await."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -39,7 +39,9 @@ class Process:
         self.awake.set()
         self.froze_at = 0.0
         managers = ManagerList(WantedManagers("Павло"), world.loop.time)
-        self.driver = Driver(self, OPTIONS, self, managers, CONTEXT, clock=world.loop.time, random=world.random.random)
+        self.driver = Driver(
+            self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
+        )
         self.worker = Worker(self.driver, sweep=60.0)
         self.recording: set[asyncio.Task[Any]] = set()
 
@@ -80,13 +82,12 @@ class Process:
     async def sync(self, intent: Intent) -> Recorded:
         """Record and drive, as the runtime does; the drive goes on by itself."""
         asked = self.driver.clock()
-        recorded = await self.record(OPTIONS, intent)
+        recorded = await self.record(self.driver.options, intent)
         self.world.note(intent, recorded)
         if recorded.claim:
             self.worker.spawn(recorded.claim, asked)
         elif pending(recorded.record):
-            self.worker.mine.add(intent.session)
-            self.worker.kick()
+            self.worker.expect(recorded.outlook)
         return recorded
 
     def begin(self, intent: Intent) -> None:

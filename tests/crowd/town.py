@@ -34,8 +34,8 @@ class Event:
 class Eye:
     """What was seen by looking twenty times a second.
 
-    `lull`: the longest time for which work was due, a call was free and a process that had left it unfinished was
-    awake, and still nobody claimed it. `backlog`: (second, how many records were due).
+    `lull`: the longest time for which work was due, a call was free and the lookout was awake, and still nobody claimed
+    it. `backlog`: (second, how many records were due).
     """
 
     lull: float = 0.0
@@ -218,9 +218,8 @@ class Town:
                 for one in due
                 if one.lease_until <= now and (one.chat_id or now >= max(key.scan_until, key.scan_due))
             ]
-            names = {one.session for one in waiting}
             awake = [one for process, one in self.crew if one and process.alive and not process.frozen]
-            cared = any(one.worker.mine & names for one in awake)
+            cared = waiting and any(one.driver.options.who == key.lookout_by for one in awake)
             eye._since = (eye._since or now) if cared and free(key.budget, limit, now) > 0 else None
             eye.lull = max(eye.lull, now - eye._since if eye._since else 0.0)
             for one in rows.left.values():

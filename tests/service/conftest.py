@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mirt_sitniks.core import backoff, fold, rules
+from mirt_sitniks.core import backoff, fold, scanning
 from mirt_sitniks.core.record import Error
 from mirt_sitniks.sandbox import Sandbox
 from tests.service.shop import Shop
@@ -29,7 +29,7 @@ def shop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         return None if backoff.search_delay(attempt) is None else 0.03
 
     monkeypatch.setattr(fold, "next_try", hasty)
-    monkeypatch.setattr(rules, "search_delay", search)
+    monkeypatch.setattr(scanning, "search_delay", search)
     monkeypatch.setattr("mirt_sitniks.engine.driver.retry_delay", lambda attempt, random: 0.03)
     made = Shop(sandbox)
     yield made

@@ -10,7 +10,7 @@ from tests.service.shop import Shop, synced, touch, wait_until
 
 def test_row11_a_chat_that_shows_late_gets_the_newest_stage(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looked for again and again; the stage that came meanwhile waited for it."""
-    monkeypatch.setattr("mirt_sitniks.core.rules.search_delay", lambda attempt: 0.1)
+    monkeypatch.setattr("mirt_sitniks.core.scanning.search_delay", lambda attempt: 0.1)
     late = shop.sandbox.add_chat("vira", appears_in=3600.0)
     service = shop.service(reply_budget=0.05)
     first = touch(service, instagram_username="vira")
