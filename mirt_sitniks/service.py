@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from mirt_sitniks.core.chats import CLOCK_SLACK, Contact, choose, normalise_username
+from mirt_sitniks.core.chats import CLOCK_SLACK, Contact, choose, contact_of, normalise_username
 from mirt_sitniks.core.record import Intent, intent_key
 from mirt_sitniks.core.result import Outcome, SyncResult, iso
 from mirt_sitniks.core.stages import EFFECTS, Stage, parse_stage
@@ -23,7 +23,6 @@ from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.crm.calls import ListChats, ListManagers, SetStatus, UpdateChat
 from mirt_sitniks.engine import direct
-from mirt_sitniks.engine.driver import contact
 from mirt_sitniks.engine.life import Life
 from mirt_sitniks.engine.runtime import Runtime, open_store
 from mirt_sitniks.engine.worker import SWEEP
@@ -175,7 +174,7 @@ class SitniksChatService:
             now = datetime.now(UTC)
             since, until = now - timedelta(minutes=lookback_minutes), now + timedelta(seconds=CLOCK_SLACK)
             chats = await direct.all_pages(runtime.driver, lambda skip: ListChats(since, until, skip=skip))
-            found = choose(map(contact, chats), **names)
+            found = choose(map(contact_of, chats), **names)
             return found.chat_id if isinstance(found, Contact) else None
 
         return await self._verb("find_chat_by_username", read, None) if any(names.values()) else None

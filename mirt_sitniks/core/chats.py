@@ -62,6 +62,13 @@ class Contact:
     own: bool = False
 
 
+def contact_of(chat: Chat) -> Contact:
+    """What the directory keeps of a chat."""
+    return Contact(
+        chat.id, chat.nickname, chat.source, chat.user_id, chat.last_message_at, chat.status, chat.manager_id
+    )
+
+
 def fits(contact: Contact, channel: str) -> bool:
     """Whether the chat came in through `channel` (`instagram`, `telegram`); sources look like `telegram_bot`."""
     return bool(contact.source) and (contact.source or "").strip().casefold().startswith(channel)

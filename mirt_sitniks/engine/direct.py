@@ -10,10 +10,11 @@ from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.budget import Budget, lock, slot_in, take
 from mirt_sitniks.core.chats import finished
 from mirt_sitniks.core.managers import NoManager
+from mirt_sitniks.core.rounds import key_verdict_of
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
 from mirt_sitniks.core.store import Report
 from mirt_sitniks.crm.calls import Call, Page, SetStatus, UpdateChat
-from mirt_sitniks.engine.driver import Driver, key_verdict_of
+from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.errors import CrmError, RateLimited, StoreError
 
 PATIENCE = 30.0
@@ -30,7 +31,7 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
         asked = driver.clock()
         settled = await driver.store.settle(driver.options, Report(calls=1))
         if settled.claim:
-            if driver.grant_age(settled.claim, driver.clock(), asked) <= driver.options.limit.grace:
+            if driver.lateness.grant_age(settled.claim.now, driver.clock(), asked) <= driver.options.limit.grace:
                 break
             await driver.store.settle(driver.options, Report(unused=settled.claim.grants))
         if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
@@ -49,10 +50,9 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     again = partial(call, driver, sleep=sleep)
     meant = error and await driver.refusals.explained(request, error, sent_at, again)
     # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
+    verdict = key_verdict_of([error]) if meant is error else None
     with suppress(StoreError):
-        await driver.store.settle(
-            driver.options, Report(key_verdict=key_verdict_of([error]) if meant is error else None)
-        )
+        await driver.store.settle(driver.options, Report(key_verdict=verdict, basis=settled.claim.basis))
     if meant:
         raise meant
     return answer

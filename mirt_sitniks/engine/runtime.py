@@ -18,11 +18,12 @@ from mirt_sitniks.core.fold import FoldContext
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.result import Outcome, SyncResult, iso, result_of
+from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.stages import EFFECTS
 from mirt_sitniks.core.store import Recorded, Settled, Store, StoreOptions, Verdict
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
-from mirt_sitniks.engine.driver import SIDE_BY_SIDE, Driver
+from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import SWEEP, Worker
 from mirt_sitniks.errors import CrmError, StoreError

@@ -131,14 +131,14 @@ MUTANTS = (
     Mutant(
         "a frozen process sends what it was granted long ago",
         "engine/driver.py",
-        "granted = received - self.grant_age(claim, received, asked)",
-        "granted = received",
+        "done = await self._round(claim, received - age)",
+        "done = await self._round(claim, received)",
         CORE + "test_bad_days.py -k row17",
     ),
     Mutant(
         "a wrong status puts the manager off",
-        "engine/driver.py",
-        "if more and not gone:",
+        "core/rounds.py",
+        "if done.goes_on and not gone:",
         "if False:",
         CORE + "test_bad_days.py -k row09",
     ),
