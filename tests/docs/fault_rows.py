@@ -1,4 +1,4 @@
-"""Which test holds which row of the fault table: `python -m tests.docs.fault_rows` brings tests/README.md up to date.
+"""Which test holds which row of the fault table: `python -m tests.docs.fault_rows` brings tests/FAULTS.md up to date.
 
 A test says its rows by itself: `row07` in its name, or in its class's if it says none; or a docstring of it, of its
 class or of its module that begins with `Row 7:`. Other tests are named in the table by hand, and stay there.
@@ -13,8 +13,9 @@ from pathlib import Path
 from tests.docs.notebook import ROOT
 
 TESTS = ROOT / "tests"
-PAGE = TESTS / "README.md"
-LINE = re.compile(r"^\| (\d+) \| (.*?) \|(.*?) ?\|$", re.MULTILINE)
+PAGE = TESTS / "FAULTS.md"
+# The row, what happens and what must come of it, the tests.
+LINE = re.compile(r"^\| (\d+) \| (.+ \| .+) \| (.*?) ?\|$", re.MULTILINE)
 
 Tests = Mapping[str, dict[int, str]]
 """Test, as `folder/file.py::test_name` -> the rows that it says it holds, each with the entry for the table."""
@@ -54,8 +55,39 @@ def _numbered(name: str) -> set[int]:
 
 
 def table(page: str) -> dict[int, list[str]]:
-    """Row -> what the page names for it: tests, `*` standing for any text."""
-    return {int(row): re.findall(r"`([^`]+)`", names) for row, _, names in LINE.findall(page)}
+    """Row -> what the page names for it, as `folder/file.py::test_name`, `*` standing for any text."""
+    return {int(row): list(_entries(cell)) for row, _, cell in LINE.findall(page)}
+
+
+def _entries(cell: str) -> Iterator[str]:
+    for part in cell.split("<br>"):
+        if found := re.fullmatch(r"\[([^]]+)\]\([^)]+\)(?:: (.+))?", part):
+            yield from (f"{found[1]}::{_name(words)}" for words in (found[2] or "`*`").split("; "))
+
+
+def _cell(entries: list[str]) -> str:
+    """What `_entries` reads: a link for each file, and behind it its tests in words; no words for all of them."""
+    files: dict[str, list[str]] = {}
+    for entry in entries:
+        file, _, name = entry.partition("::")
+        files.setdefault(file, []).append(_words(name))
+    return "<br>".join(
+        f"[{file}]({file})" + ("" if "`*`" in names else ": " + "; ".join(names)) for file, names in files.items()
+    )
+
+
+def _words(name: str) -> str:
+    """`test_it_holds` in words that a page can break, `*row07*` as its row, any other pattern as it is."""
+    if found := re.fullmatch(r"test_(\w+)|\*(row\d\d)\*", name):
+        return found[1].replace("_", " ") if found[1] else found[2]
+    return f"`{name}`"
+
+
+def _name(words: str) -> str:
+    """The other way round."""
+    if re.fullmatch(r"row\d\d", words):
+        return f"*{words}*"
+    return words.strip("`") if words.startswith("`") else "test_" + words.replace(" ", "_")
 
 
 def named(entry: str, known: Tests) -> list[str]:
@@ -80,8 +112,7 @@ def store() -> None:
     full = complete(table(page), read(TESTS))
 
     def line(found: re.Match[str]) -> str:
-        cell = " ".join(f"`{entry}`" for entry in full[int(found[1])])
-        return f"| {found[1]} | {found[2]} | {cell} |"
+        return f"| {found[1]} | {found[2]} | {_cell(full[int(found[1])])} |"
 
     PAGE.write_text(LINE.sub(line, page), "utf-8")
 

@@ -32,7 +32,8 @@ from tests.docs.notebook import ROOT
 from tests.docs.pages import ENGLISH, UKRAINIAN, anchors, blocks, links, quoted, rows
 
 PACKAGE = Path(mirt_sitniks.__file__).parent
-PAGES = [page for page in (ENGLISH, UKRAINIAN, ROOT / "CHANGELOG.md", ROOT / "tests" / "README.md") if page.exists()]
+NAMES = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md", "tests/FAULTS.md")
+PAGES = [page for page in (ENGLISH, UKRAINIAN, *map(ROOT.joinpath, NAMES)) if page.exists()]
 BOTH = pytest.mark.parametrize("page", [ENGLISH, UKRAINIAN], ids=lambda page: page.name)
 WRITTEN_URL = "http://127.0.0.1:8765"
 # Whatever serves would do as much with the README's `lifespan`.

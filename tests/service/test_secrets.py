@@ -72,6 +72,21 @@ def test_the_key_is_in_no_log_no_result_and_no_file(
     planted.assert_absent(caplog.text, *[vars(one) for one in caplog.records], *results, *states, *entries, *files)
 
 
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_a_customers_words_are_in_no_log_and_no_result(
+    guarded: Shop, planted: Any, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """Why a customer needs a person stands in the ledger alone: in no result, and no line of any level or library."""
+    caplog.set_level(logging.DEBUG)
+    service = guarded.service(worker=False, timeout=0.2, reply_budget=0.5)
+    guarded.sandbox.fault(kind, times=3)
+    result = touch(service, "escalation", reason=planted.customer_text)
+    entries = asyncio.run(guarded.store.ledger("s"))
+    asyncio.run(service.aclose())
+    assert planted.customer_text in str(entries)
+    planted.assert_absent(caplog.text, *[vars(one) for one in caplog.records], result, result.to_state())
+
+
 def test_the_key_is_in_no_repr_and_no_attribute(guarded: Shop, planted: Any) -> None:
     """Services, settings, clients, drivers, stores: `repr()` and `vars()`, down to what they hold."""
     service = guarded.service()

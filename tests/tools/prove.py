@@ -20,7 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
 DEV = ROOT / ".venv"
-STAGED = ("tests", "examples", "pyproject.toml", "Makefile", "README.md", "README.uk.md", "CHANGELOG.md", "LICENSE")
+PAGES = ("README.md", "README.uk.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE")
+STAGED = ("tests", "examples", "pyproject.toml", "Makefile", ".github", ".pre-commit-config.yaml", *PAGES)
 HOUR = 3600.0
 
 
