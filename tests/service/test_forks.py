@@ -9,8 +9,6 @@ from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.process.program import Program
 from tests.service.shop import Shop
 
-pytestmark = pytest.mark.slow
-
 AT_ONCE = """
 import multiprocessing, os, subprocess, sys, threading, traceback
 from mirt_sitniks import SitniksChatService
@@ -73,6 +71,7 @@ assert not together.broken
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["fork", "preexec_fn", "multiprocessing"])
 def test_threads_that_fork_at_once_go_on_with_all_their_children(shop: Shop, tmp_path: Path, how: str) -> None:
     """Four threads fork at the same moment, again and again, while others sync: every process syncs, none hangs."""
@@ -87,3 +86,33 @@ def test_threads_that_fork_at_once_go_on_with_all_their_children(shop: Shop, tmp
         for chat in chats.values():
             shop.shows("Взято в роботу", 101, chat)
     asyncio.run(store.aclose())
+
+
+BEFORE_AND_AFTER = """
+import os, sys
+from mirt_sitniks import SitniksChatService
+from mirt_sitniks.settings import SitniksSettings
+
+URL, KEY, FILE = sys.argv[1:]
+service = SitniksChatService(
+    SitniksSettings(api_url=URL, api_key=KEY, database=FILE, reply_budget=10, _env_file=None)
+)
+
+def sync(stage):
+    return service.sync_blocking(stage, session="s", instagram_username="anna.shop").outcome
+
+assert sync("first_touch") == "synced"
+child = os.fork()
+if child == 0:
+    os._exit(sync("give_requisites") != "synced")
+assert os.waitpid(child, 0)[1] == 0
+assert sync("escalation") == "synced"
+"""
+
+
+def test_row23_a_fork_makes_its_own_thread_and_client(shop: Shop, tmp_path: Path) -> None:
+    """Parent and child sync through one service object made before the fork, one after the other."""
+    words = (shop.sandbox.url, shop.sandbox.key, str(tmp_path / "s.sqlite3"))
+    with Program(BEFORE_AND_AFTER, tmp_path, *words) as program:
+        program.ends_well()
+    assert shop.sandbox.chat(shop.chat)["status"] == "AI Увага"

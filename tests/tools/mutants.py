@@ -217,7 +217,7 @@ MUTANTS = (
         "engine/io_thread.py",
         "        thread._reset()",
         "        pass",
-        SERVICE + "test_callers.py -k fork",
+        SERVICE + "test_forks.py -k own_thread",
     ),
     Mutant(
         "the key is kept in an attribute",
