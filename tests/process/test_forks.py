@@ -62,16 +62,16 @@ pathlib.Path("made").touch()
 while not pathlib.Path("locked").exists():
     time.sleep(0.005)
 sqlite.BUSY = 3600.0
-immediate, tried = sqlite._immediate, threading.Event()
+sleep, waits = time.sleep, threading.Event()
 
-def begin(connection):
-    tried.set()
-    return immediate(connection)
+def pause(seconds):
+    waits.set()
+    sleep(seconds)
 
-sqlite._immediate = begin
+time.sleep = pause
 waiting = threading.Thread(target=lambda: asyncio.run(record(store, "parent")))
 waiting.start()
-tried.wait()
+waits.wait()
 child = os.fork()
 if child == 0:
     asyncio.run(record(store, "child"))
