@@ -167,7 +167,7 @@ TestConvergence.settings = settings(
 LESSONS = (97, 252, 264, 276, 346, 421, 517, 613, 648, 738, 806, 870, 937, 1072, 1348, 1437, 1487, 11778)
 
 
-def ordeal(seed: int) -> None:
+def bad_day(seed: int) -> None:
     """One bad day that only `seed` decides: the same rules, but troubles and talk come thicker than by even chance."""
     random, day = Random(seed), Convergence()
     day.begin(seed=seed % 4)
@@ -202,13 +202,13 @@ def ordeal(seed: int) -> None:
 @pytest.mark.parametrize("seed", LESSONS)
 def test_bad_days_that_taught_something(seed: int) -> None:
     """They end well now."""
-    ordeal(seed)
+    bad_day(seed)
 
 
 def test_three_hundred_bad_days() -> None:
     """Each ends with every chat at its newest stage."""
     for seed in range(30_000, 30_300):
-        ordeal(seed)
+        bad_day(seed)
 
 
 @pytest.mark.slow
@@ -216,4 +216,4 @@ def test_three_hundred_bad_days() -> None:
 def test_two_thousand_bad_days() -> None:
     """The same, for those who have a minute."""
     for seed in range(40_000, 42_000):
-        ordeal(seed)
+        bad_day(seed)

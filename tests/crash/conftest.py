@@ -7,33 +7,33 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.crash_run import Account, CrashRun, ForkServer, crash_run
 from tests.crash.midway import Midway
-from tests.crash.ordeal import Account, Nursery, Ordeal, ordeal
 from tests.postgres.stack import Stack
 from tests.stores.worlds import migrate
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
+def fork_server() -> Iterator[ForkServer]:
     """A process that forks children, once a session."""
-    one = Nursery()
+    one = ForkServer()
     yield one
     one.close()
 
 
 @pytest.fixture
-def on_sqlite(nursery: Nursery, tmp_path: Path) -> Iterator[Ordeal]:
+def on_sqlite(fork_server: ForkServer, tmp_path: Path) -> Iterator[CrashRun]:
     """Children that share a SQLite file."""
-    with ordeal({"path": str(tmp_path / "crash.sqlite3")}, nursery) as one:
+    with crash_run({"path": str(tmp_path / "crash.sqlite3")}, fork_server) as one:
         yield one
 
 
 @pytest.fixture
-def on_postgres(nursery: Nursery, supabase_stack: Stack) -> Iterator[Ordeal]:
+def on_postgres(fork_server: ForkServer, supabase_stack: Stack) -> Iterator[CrashRun]:
     """Children that share a Supabase project."""
     migrate(supabase_stack)
     where = {"url": supabase_stack.url, "key": supabase_stack.keys.service_role}
-    with Midway(supabase_stack) as midway, ordeal(where, nursery, midway) as one:
+    with Midway(supabase_stack) as midway, crash_run(where, fork_server, midway) as one:
         yield one
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.crash.ordeal import Account, Ordeal
+from tests.crash.crash_run import Account, CrashRun
 from tests.crash.plan import kill_everywhere
 
 pytestmark = pytest.mark.crash
@@ -22,19 +22,19 @@ def survived(account: Account, kills: int, each: int) -> None:
     assert not account.wrong
 
 
-def test_a_few_kills_on_sqlite(on_sqlite: Ordeal) -> None:
+def test_a_few_kills_on_sqlite(on_sqlite: CrashRun) -> None:
     """A process that is killed at any point leaves its stages to the next one, on SQLite."""
     survived(kill_everywhere(on_sqlite, FEW), kills=21, each=3)
 
 
-def test_a_few_kills_on_postgres(on_postgres: Ordeal) -> None:
+def test_a_few_kills_on_postgres(on_postgres: CrashRun) -> None:
     """A process that is killed at any point leaves its stages to the next one, on Postgres."""
     survived(kill_everywhere(on_postgres, FEW), kills=21, each=3)
 
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_two_hundred_kills_on_sqlite(on_sqlite: Ordeal, write_down: Callable[[Account], None]) -> None:
+def test_two_hundred_kills_on_sqlite(on_sqlite: CrashRun, write_down: Callable[[Account], None]) -> None:
     """200 of 200 SIGKILLs that hit unfinished work lose nothing, at least 20 at each point, on SQLite."""
     account = kill_everywhere(on_sqlite, POINTS, rounds=5)
     write_down(account)
@@ -43,7 +43,7 @@ def test_two_hundred_kills_on_sqlite(on_sqlite: Ordeal, write_down: Callable[[Ac
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_two_hundred_kills_on_postgres(on_postgres: Ordeal, write_down: Callable[[Account], None]) -> None:
+def test_two_hundred_kills_on_postgres(on_postgres: CrashRun, write_down: Callable[[Account], None]) -> None:
     """200 of 200 SIGKILLs that hit unfinished work lose nothing, at least 20 at each point, on Postgres."""
     account = kill_everywhere(on_postgres, POINTS, rounds=5)
     write_down(account)

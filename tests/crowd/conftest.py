@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.ordeal import Nursery
+from tests.crash.crash_run import ForkServer
 from tests.crowd.town import Town
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
+def fork_server() -> Iterator[ForkServer]:
     """A process that forks children, once a session."""
-    one = Nursery()
+    one = ForkServer()
     yield one
     one.close()
 

@@ -13,7 +13,7 @@ import pytest
 
 from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.sandbox import Sandbox
-from tests.crash.ordeal import Nursery, Ordeal, ordeal
+from tests.crash.crash_run import CrashRun, ForkServer, crash_run
 from tests.crash.waiting import wait_until
 from tests.postgres.stack import Stack
 from tests.stores.worlds import migrate
@@ -30,7 +30,7 @@ UNDER_WAY = 3.0
 WITHIN = {Stage.FIRST_TOUCH: (0.0, 10.0), Stage.GIVE_REQUISITES: (15.0, 50.0), Stage.ESCALATION: (30.0, 70.0)}
 
 
-def rush(crowd: Ordeal) -> dict[str, Any]:
+def rush(crowd: CrashRun) -> dict[str, Any]:
     """Have every process serve its turns of all customers; the numbers, once everything is done."""
     rng = Random(60)
     turns: list[dict[str, list[Turn]]] = [{} for _ in range(PROCESSES)]
@@ -48,7 +48,7 @@ def rush(crowd: Ordeal) -> dict[str, Any]:
         how = {"warm": f"warm{number}", "rate": (CALLS, WINDOW / SPEED), "timeout": 5.0, "budget": 0.0, "work": True}
         pids.append(crowd.start(talks=talks, **how))
     for pid in pids:
-        crowd.nursery.hear(pid, "warm", 60.0)
+        crowd.fork_server.hear(pid, "warm", 60.0)
     crowd.settled()
     # The window of the warming up is over, and what is counted begins.
     end = time.monotonic() + WINDOW / SPEED
@@ -58,10 +58,10 @@ def rush(crowd: Ordeal) -> dict[str, Any]:
         crowd.customer(f"customer{number}")
     for pid in pids:
         os.kill(pid, signal.SIGUSR1)
-    outcomes = Counter(one for pid in pids for talk in crowd.nursery.hear(pid, "results", 60.0) for one in talk)
+    outcomes = Counter(one for pid in pids for talk in crowd.fork_server.hear(pid, "results", 60.0) for one in talk)
     crowd.settled(120.0, every=0.25)
     for pid in pids:
-        crowd.nursery.kill(pid)
+        crowd.fork_server.kill(pid)
     account = crowd.judge()
     calls = sorted(call.at for call in crowd.sandbox.calls[before:])
     whole = int((calls[-1] - calls[0]) / WINDOW)
@@ -90,7 +90,7 @@ def _when(stage: Turn) -> float:
     return stage[2]
 
 
-def order(crowd: Ordeal) -> tuple[dict[str, list[float]], int]:
+def order(crowd: CrashRun) -> tuple[dict[str, list[float]], int]:
     """Median and longest wait of each stage that was shown, in sandbox seconds, and the escalations overtaken.
 
     An escalation is overtaken when a chat that has none yet is served although it was there first, and not in the same
@@ -140,18 +140,18 @@ def sqlite_where(tmp_path: Path) -> dict[str, str]:
 
 
 def test_eight_processes_share_one_key_on_sqlite(
-    nursery: Nursery, sqlite_where: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+    fork_server: ForkServer, sqlite_where: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """No 429 at a server that counts, all sessions end right, the budget is used up, escalations go first (SQLite)."""
-    with Sandbox(speed=SPEED) as sandbox, ordeal(sqlite_where, nursery, sandbox=sandbox) as crowd:
+    with Sandbox(speed=SPEED) as sandbox, crash_run(sqlite_where, fork_server, sandbox=sandbox) as crowd:
         proved(rush(crowd), tmp_path, request.node.name)
 
 
 def test_eight_processes_share_one_key_on_postgres(
-    nursery: Nursery, supabase_stack: Stack, tmp_path: Path, request: pytest.FixtureRequest
+    fork_server: ForkServer, supabase_stack: Stack, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """No 429 at a server that counts, all sessions end right, the budget is used, escalations go first (Postgres)."""
     migrate(supabase_stack)
     where = {"url": supabase_stack.url, "key": supabase_stack.keys.service_role}
-    with Sandbox(speed=SPEED) as sandbox, ordeal(where, nursery, sandbox=sandbox) as crowd:
+    with Sandbox(speed=SPEED) as sandbox, crash_run(where, fork_server, sandbox=sandbox) as crowd:
         proved(rush(crowd), tmp_path, request.node.name)

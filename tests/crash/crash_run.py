@@ -35,12 +35,12 @@ LATE = 0.8
 RATE = (400, 5.0)
 
 
-class Nursery:
+class ForkServer:
     """Children of one fork server, by pid; `close()` ends all of them."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.nursery"],
+            [sys.executable, "-m", "tests.crash.fork_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -49,7 +49,7 @@ class Nursery:
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._heard = threading.Condition()
         self._said: dict[int, list[dict[str, Any]]] = {}
-        self._thread = threading.Thread(target=self._listen, name="nursery", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="fork-server", daemon=True)
         self._thread.start()
 
     def fork(self, job: dict[str, Any]) -> int:
@@ -116,7 +116,7 @@ class Nursery:
 
 @dataclass
 class Account:
-    """What an ordeal came to; `kills` and `hits` by point."""
+    """What a crash run came to; `kills` and `hits` by point."""
 
     store: str = ""
     kills: Counter[str] = field(default_factory=Counter)
@@ -144,12 +144,12 @@ class Account:
 
 
 @dataclass
-class Ordeal:
+class CrashRun:
     """A sandbox, a store that `where` leads to, and children to kill. `midway` holds Postgres inside settle."""
 
     where: dict[str, str]
     sandbox: Sandbox
-    nursery: Nursery
+    fork_server: ForkServer
     runner: asyncio.Runner
     midway: Midway | None = None
 
@@ -184,15 +184,16 @@ class Ordeal:
             ],
             **how,
         }
-        pid = self.nursery.fork(job)
+        pid = self.fork_server.fork(job)
         self._pids.add(pid)
         return pid
 
     def stop_at(self, point: str, *talks: tuple[str, tuple[str, ...]], **how: Any) -> int:
         """A child that has been stopped exactly at `point`."""
-        # It goes on working when the first try fails, so that it comes to its point on a slow machine too.
-        pid = self.start(*talks, stop=point, work=True, **how)
-        self.nursery.hear(pid, "at")
+        # It goes on working when the first try fails, so that it comes to its point on a slow machine too; and soon,
+        # for one of the dead may have promised to look for work next.
+        pid = self.start(*talks, stop=point, work=True, sweep=1.0, **how)
+        self.fork_server.hear(pid, "at")
         return pid
 
     def kill_at(self, point: str, *talks: tuple[str, tuple[str, ...]], **how: Any) -> list[str]:
@@ -210,10 +211,10 @@ class Ordeal:
         return [session for session, _ in talks]
 
     def _killed(self, pid: int, point: str, talks: tuple[tuple[str, tuple[str, ...]], ...]) -> None:
-        self.nursery.kill(pid)
+        self.fork_server.kill(pid)
         self.account.kills[point] += 1
         # A process that serves a customer also takes up what the dead have left.
-        taken = [one for line in self.nursery.said(pid) for one in line.get("holds", ())]
+        taken = [one for line in self.fork_server.said(pid) for one in line.get("holds", ())]
         in_hand = [session for session, _ in talks] + taken
         if self.midway.unfinished(in_hand) if self.midway else any(self.unfinished(one) for one in in_hand):
             self.account.hits[point] += 1
@@ -243,7 +244,7 @@ class Ordeal:
         try:
             self.settled(seconds)
         finally:
-            self.nursery.kill(pid)
+            self.fork_server.kill(pid)
 
     def left(self) -> list[Record | None]:
         """The records with something left to be done."""
@@ -267,21 +268,21 @@ class Ordeal:
         return account
 
     def _recorded(self, pid: int) -> Iterator[tuple[str, str]]:
-        for line in self.nursery.said(pid):
+        for line in self.fork_server.said(pid):
             if "recorded" in line:
                 session, key, _ = line["recorded"]
                 yield session, key
 
 
 @contextmanager
-def ordeal(
-    where: dict[str, str], nursery: Nursery, midway: Midway | None = None, sandbox: Sandbox | None = None
-) -> Iterator[Ordeal]:
-    """An ordeal with a sandbox of its own, which does not count calls, or with a running one."""
+def crash_run(
+    where: dict[str, str], fork_server: ForkServer, midway: Midway | None = None, sandbox: Sandbox | None = None
+) -> Iterator[CrashRun]:
+    """A crash run with a sandbox of its own, which does not count calls, or with a running one."""
     with ExitStack() as stack:
         sandbox = sandbox or stack.enter_context(Sandbox(limit=False))
         runner = stack.enter_context(asyncio.Runner())
-        one = Ordeal(where, sandbox, nursery, runner, midway)
+        one = CrashRun(where, sandbox, fork_server, runner, midway)
         try:
             yield one
         finally:

@@ -1,6 +1,6 @@
 """A process that has everything imported and forks children: a start costs milliseconds instead of a second.
 
-Run as `python -m tests.crash.nursery`. Reads JSON lines from stdin: `{"fork": job}` is answered `{"forked": pid}`,
+Run as `python -m tests.crash.fork_server`. Reads JSON lines from stdin: `{"fork": job}` is answered `{"forked": pid}`,
 `{"reap": pid}` waits for a child's end and answers `{"reaped": pid, "status": waitstatus}`. Children write their own
 lines to the same stdout, each with their `pid`. At the end of stdin it kills the children that it still has.
 """
@@ -36,7 +36,7 @@ def main() -> None:
             continue
         pid = os.fork()
         if pid == 0:
-            _bear(order["fork"])
+            _live(order["fork"])
         children.add(pid)
         child.log(forked=pid)
     for pid in children:
@@ -56,7 +56,7 @@ async def _warm_up() -> None:
         await store.aclose()
 
 
-def _bear(job: dict[str, Any]) -> None:
+def _live(job: dict[str, Any]) -> None:
     """The child's whole life; never returns."""
     code = 1
     try:
