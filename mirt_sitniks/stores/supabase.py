@@ -24,6 +24,7 @@ from mirt_sitniks.core.scanning import fold_part
 from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.text import clean
+from mirt_sitniks.core.turns import outlook
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.process.off_loop import load
@@ -319,11 +320,11 @@ def _founded(options: StoreOptions, answer: T, view: View) -> T:
     """The answer with what it rests on; its outlook is what the commit has left, not what was thought before."""
     if not isinstance(answer, Recorded | Claimed | Settled):
         return answer
-    outlook = rules.outlook(Transaction(ViewedRows(view), options, view.now, view.now))
+    seen = outlook(Transaction(ViewedRows(view), options, view.now, view.now))
     claims = tuple(replace(claim, basis=view) for claim in _claims(answer))
     if isinstance(answer, Claimed):
-        return replace(answer, claims=claims, outlook=outlook)
-    return replace(answer, claim=claims[0] if claims else None, outlook=outlook)
+        return replace(answer, claims=claims, outlook=seen)
+    return replace(answer, claim=claims[0] if claims else None, outlook=seen)
 
 
 def _claims(answer: object) -> tuple[Claim, ...]:
