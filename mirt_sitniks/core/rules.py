@@ -58,7 +58,7 @@ def _verdict(old: Record, intent: Intent, known: int | None) -> Verdict:
 
 
 def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
-    """The record after a new intent: a later generation, coalesced wishes, due at once, and its chat if it is known."""
+    """The record after a new intent: a later generation, coalesced desires, due at once, its chat if that is known."""
     generation, effect = old.desired.generation + 1, EFFECTS[intent.stage]
     shown = {"reason": intent.reason} if intent.reason else {}
     line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, shown)
