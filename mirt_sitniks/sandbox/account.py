@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from .bell import Bell
 from .calls import CallLog
 from .clock import Clock
 from .faults import Faults
 from .limits import KeyLimit
+from .notifier import ChangeNotifier
 from .world import DEFAULT_MANAGERS, World
 
 
@@ -58,7 +58,7 @@ _ALLOWED: dict[str, tuple[Any, ...] | None] = {
 
 
 class Account:
-    """Everything the sandbox remembers. Whoever reads or changes it holds `bell`."""
+    """Everything the sandbox remembers. Whoever reads or changes it holds the lock of `changes`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Account:
     ) -> None:
         self.key = key
         self.clock = clock
-        self.bell = Bell()
+        self.changes = ChangeNotifier()
         self._managers = tuple(DEFAULT_MANAGERS if managers is None else managers)
         self._habits = habits or {}
         self.releases = 0
@@ -78,11 +78,11 @@ class Account:
 
     def reset(self) -> None:
         """Go back to the beginning: no chats, calls or faults, habits as at the start, held requests let go."""
-        with self.bell:
+        with self.changes:
             self.habits = Habits()
             for name, value in self._habits.items():
                 self.habits.change(name, value)
-            self.world = World(self.clock, self.bell)
+            self.world = World(self.clock, self.changes)
             self.world.set_managers(self._managers)
             self.limit = KeyLimit()
             self.faults = Faults()
@@ -91,6 +91,6 @@ class Account:
 
     def release(self) -> None:
         """Let go of the requests that a fault is holding; their connections are dropped."""
-        with self.bell:
+        with self.changes:
             self.releases += 1
-            self.bell.ring()
+            self.changes.notify()

@@ -71,7 +71,7 @@ def key_of(headers: Mapping[str, str]) -> str | None:
 
 
 def answer(account: Account, ask: Ask) -> Answer:
-    """Do what the request asks, as far as the contract has it, and answer; the caller holds the account's bell.
+    """Do what the request asks, as far as the contract has it, and answer; the caller holds the account's lock.
 
     The key, the trial plan, the limit and the faults are looked after before.
     """

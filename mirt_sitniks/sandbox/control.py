@@ -164,15 +164,15 @@ def _shown(fault: Fault) -> dict[str, Any]:
 async def _events(sandbox: "Sandbox") -> AsyncIterator[str]:
     account = sandbox.account
     yield "retry: 1000\n\n"
-    with account.bell.listen() as rang:
+    with account.changes.listen() as changed:
         while True:
-            rang.clear()
-            with account.bell:
+            changed.clear()
+            with account.changes:
                 board = json.dumps(view(account), ensure_ascii=False)
                 nap = account.clock.nap(account.world.next_event())
             yield f"data: {board}\n\n"
             try:
-                await asyncio.wait_for(rang.wait(), _HEARTBEAT if nap is None else min(nap, _HEARTBEAT))
+                await asyncio.wait_for(changed.wait(), _HEARTBEAT if nap is None else min(nap, _HEARTBEAT))
             except TimeoutError:
                 continue
             await asyncio.sleep(_CALM)

@@ -36,9 +36,9 @@ class _Habit(Generic[T]):
         return value
 
     def __set__(self, sandbox: "Sandbox", value: T) -> None:
-        with sandbox.account.bell:
+        with sandbox.account.changes:
             sandbox.account.habits.change(self._name, value)
-            sandbox.account.bell.ring()
+            sandbox.account.changes.notify()
 
 
 class Sandbox:
@@ -90,7 +90,7 @@ class Sandbox:
     def start(self) -> None:
         """Serve; after `stop` at the same address again, with all that was there before."""
         if self._server is None:
-            server = ServerThread(self._application, self.account.bell, self._wanted_port)
+            server = ServerThread(self._application, self.account.changes, self._wanted_port)
             server.start()
             self._server = server
             self._wanted_port = server.port
@@ -131,10 +131,10 @@ class Sandbox:
 
     @key.setter
     def key(self, key: str) -> None:
-        with self.account.bell:
+        with self.account.changes:
             self.account.key = key
             self.account.limit.clear()
-            self.account.bell.ring()
+            self.account.changes.notify()
 
     @property
     def statuses(self) -> tuple[str, ...]:
@@ -143,9 +143,9 @@ class Sandbox:
 
     @statuses.setter
     def statuses(self, statuses: Iterable[str]) -> None:
-        with self.account.bell:
+        with self.account.changes:
             self.account.world.statuses = tuple(statuses)
-            self.account.bell.ring()
+            self.account.changes.notify()
 
     @property
     def managers(self) -> dict[int, str]:
@@ -191,12 +191,12 @@ class Sandbox:
 
     def chat(self, chat_id: str) -> dict[str, Any]:
         """The chat as the API shows it, also one that does not show yet; KeyError when there is none."""
-        with self.account.bell:
+        with self.account.changes:
             return show_chat(self.account, self.account.world.chat(chat_id))
 
     def chats(self) -> list[dict[str, Any]]:
         """All chats that the API shows by now, the newest first."""
-        with self.account.bell:
+        with self.account.changes:
             return [show_chat(self.account, chat) for chat in self.account.world.visible()]
 
     def history(self, chat_id: str) -> list[dict[str, Any]]:
@@ -204,22 +204,22 @@ class Sandbox:
 
         `at` is in sandbox seconds, managers are ids, `by` is "api" or "person".
         """
-        with self.account.bell:
+        with self.account.changes:
             return [dict(change) for change in self.account.world.chat(chat_id).history]
 
     def notes(self, chat_id: str) -> list[dict[str, Any]]:
         """The chat's notes as the API shows them, the oldest first."""
-        with self.account.bell:
+        with self.account.changes:
             return [dict(note) for note in self.account.world.chat(chat_id).notes]
 
     def messages(self, chat_id: str) -> list[dict[str, Any]]:
         """The chat's messages as the API shows them, the oldest first."""
-        with self.account.bell:
+        with self.account.changes:
             return [dict(message) for message in self.account.world.chat(chat_id).messages]
 
     def person_sets(self, chat_id: str, status: str | None = None, manager: int | str | None = None) -> None:
         """A person changes the chat in the CRM's own interface: no key, no limit, no call."""
-        with self.account.bell:
+        with self.account.changes:
             chat = self.account.world.chat(chat_id)
             manager_id = self.account.world.manager_id(manager)
             if status is not None:
@@ -229,13 +229,13 @@ class Sandbox:
 
     def customer_writes(self, chat_id: str, text: str, *, comment_id: str | None = None) -> dict[str, Any]:
         """The customer writes into the chat (with `comment_id`: a public comment); returns the Message."""
-        with self.account.bell:
+        with self.account.changes:
             chat = self.account.world.chat(chat_id)
             return dict(self.account.world.add_message(chat, text, by="customer", comment_id=comment_id))
 
     def person_writes(self, chat_id: str, text: str) -> dict[str, Any]:
         """The chat's manager answers the customer by hand; returns the Message."""
-        with self.account.bell:
+        with self.account.changes:
             return dict(self.account.world.add_message(self.account.world.chat(chat_id), text, by="person"))
 
     # Calls
@@ -243,7 +243,7 @@ class Sandbox:
     @property
     def calls(self) -> tuple[Call, ...]:
         """All calls to the Open API in order of arrival, refused and broken ones too."""
-        with self.account.bell:
+        with self.account.changes:
             return tuple(self.account.calls)
 
     def count(self, method: str | None = None, path: str | None = None) -> int:
@@ -257,7 +257,7 @@ class Sandbox:
 
     def wait(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
         """Block until the condition is true; TimeoutError when it is not within so many real seconds."""
-        if not self.account.bell.wait(condition, seconds):
+        if not self.account.changes.wait(condition, seconds):
             raise TimeoutError(f"the sandbox did not get there within {seconds} seconds")
 
     # Trouble
@@ -267,14 +267,14 @@ class Sandbox:
     ) -> Fault:
         """Arm a fault for the next `times` fitting calls (None: until cleared); see `faults.KINDS`."""
         fault = make_fault(kind, method, path, times, **options)
-        with self.account.bell:
+        with self.account.changes:
             self.account.faults.arm(fault)
-            self.account.bell.ring()
+            self.account.changes.notify()
         return fault
 
     def clear_faults(self) -> None:
         """Disarm all faults; requests that one was holding lose their connection. Late changes still come."""
-        with self.account.bell:
+        with self.account.changes:
             self.account.faults.clear()
             self.account.release()
 

@@ -15,7 +15,7 @@ from .api import Answer, Ask
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Line:
+class Connection:
     """Reads the request, then answers it, waits, or breaks the connection."""
 
     def __init__(
@@ -29,8 +29,8 @@ class Line:
         self._transport = transport
         self._releases = account.releases
 
-    def admit(self) -> None:
-        """From here on no pause outlasts the account's next letting go. Whoever calls holds the bell."""
+    def arrive(self) -> None:
+        """From here on no pause outlasts the account's next release of held requests; the caller holds its lock."""
         self._releases = self._account.releases
 
     async def read(self) -> Ask:
@@ -87,11 +87,11 @@ class Line:
         until = None if seconds is None else account.clock.now() + seconds
         gone = asyncio.create_task(self._gone())
         try:
-            with account.bell.listen() as rang:
+            with account.changes.listen() as changed:
                 while until is None or account.clock.now() < until:
                     if account.releases != self._releases or (heed_client and gone.done()):
                         return False
-                    waits: set[asyncio.Task[None]] = {asyncio.create_task(_heard(rang))}
+                    waits: set[asyncio.Task[None]] = {asyncio.create_task(_heard(changed))}
                     if heed_client:
                         waits.add(gone)
                     nap = account.clock.nap(until)
@@ -107,6 +107,6 @@ class Line:
             pass
 
 
-async def _heard(rang: asyncio.Event) -> None:
-    await rang.wait()
-    rang.clear()
+async def _heard(changed: asyncio.Event) -> None:
+    await changed.wait()
+    changed.clear()
