@@ -43,7 +43,7 @@ _OTHERS = ["key", "statuses", "managers"]
 # How long the stream stays silent at most, so that a dead client is noticed.
 _HEARTBEAT = 15.0
 # A burst of changes makes one event.
-_CALM = 0.04
+_DEBOUNCE = 0.04
 
 
 def control(sandbox: "Sandbox") -> list[Route]:
@@ -169,10 +169,10 @@ async def _events(sandbox: "Sandbox") -> AsyncIterator[str]:
             changed.clear()
             with account.changes:
                 board = json.dumps(view(account), ensure_ascii=False)
-                nap = account.clock.nap(account.world.next_event())
+                timeout = account.clock.timeout(account.world.next_event())
             yield f"data: {board}\n\n"
             try:
-                await asyncio.wait_for(changed.wait(), _HEARTBEAT if nap is None else min(nap, _HEARTBEAT))
+                await asyncio.wait_for(changed.wait(), _HEARTBEAT if timeout is None else min(timeout, _HEARTBEAT))
             except TimeoutError:
                 continue
-            await asyncio.sleep(_CALM)
+            await asyncio.sleep(_DEBOUNCE)
