@@ -1,6 +1,5 @@
 """One Sitniks account: its key and habits, its chats, its limit, its faults and the calls it was asked."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -9,7 +8,7 @@ from .clock import Clock
 from .faults import Faults
 from .limits import KeyLimit
 from .notifier import ChangeNotifier
-from .world import DEFAULT_MANAGERS, World
+from .world import DEFAULT_MANAGERS, Managers, World
 
 
 @dataclass(slots=True)
@@ -65,13 +64,13 @@ class Account:
         *,
         key: str,
         clock: Clock,
-        managers: Iterable[tuple[int, str]] | None = None,
+        managers: Managers | None = None,
         habits: dict[str, Any] | None = None,
     ) -> None:
         self.key = key
         self.clock = clock
         self.changes = ChangeNotifier()
-        self._managers = tuple(DEFAULT_MANAGERS if managers is None else managers)
+        self._managers = dict(DEFAULT_MANAGERS if managers is None else managers)
         self._habits = habits or {}
         self.releases = 0
         self.reset()

@@ -18,7 +18,7 @@ TransportOf = Callable[[Scope], asyncio.Transport]
 
 
 class OpenApi:
-    """An ASGI application for everything under /open-api; `transport_of` gives the connection of a scope."""
+    """An ASGI application for everything under /open-api; `transport_of` gives the transport of a scope."""
 
     def __init__(self, account: Account, transport_of: TransportOf) -> None:
         self._account = account

@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 class ServerThread(threading.Thread):
     """The port is bound (OSError if it is taken) when the object exists; `start` serves, `stop` drops everyone.
 
-    `make_application` is given a function from an ASGI scope to its connection.
+    `make_application` is given a function from an ASGI scope to its transport.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 import heapq
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -11,6 +11,8 @@ from typing import Any, Literal
 from .clock import Clock, ago, iso
 from .notifier import ChangeNotifier
 
+# Full name by id, or (id, full name) pairs.
+Managers = Mapping[int, str] | Iterable[tuple[int, str]]
 DEFAULT_MANAGERS = ((101, "Павло"), (102, "Олена"), (103, "Марко"))
 DEFAULT_STATUSES = (
     "Нові заявки",
@@ -119,7 +121,7 @@ class World:
 
     # Changing
 
-    def set_managers(self, managers: Iterable[tuple[int, str]]) -> None:
+    def set_managers(self, managers: Managers) -> None:
         """Replace the account's people; chats keep the id of one who is gone."""
         with self.changes:
             self.managers = dict(managers)
