@@ -138,11 +138,19 @@ class SupabaseStore:
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session."""
+        name = clean(session)
 
         async def work(client: Any) -> tuple[Entry, ...]:
-            query = client.from_("sitniks_ledger").select("*").eq("session", clean(session))
-            found = await query.order("id", desc=True).limit(limit).execute()
-            return tuple(entry_of(row) for row in reversed(found.data))
+            found: list[Json] = []
+
+            def older() -> Any:
+                query = client.from_("sitniks_ledger").select("*").eq("session", name).order("id", desc=True)
+                return (query.lt("id", found[-1]["id"]) if found else query).limit(limit - len(found))
+
+            # PostgREST cuts a long answer, usually at a thousand rows, and does not say so.
+            while len(found) < limit and (page := await self._send(older, safe=True)):
+                found += page
+            return tuple(entry_of(row) for row in reversed(found))
 
         return await self._exchange("ledger", work)
 
@@ -264,10 +272,14 @@ class SupabaseStore:
             raise exc.with_traceback(None) from None
 
     async def _call(self, client: Any, function: str, request: Json, *, safe: bool = False) -> Any:
-        """A function's answer. What Postgres undid is sent again, after a lost answer only what is `safe` to."""
+        """A function's answer."""
+        return await self._send(lambda: client.rpc(f"sitniks_{function}", {"request": request}), safe=safe)
+
+    async def _send(self, query: Callable[[], Any], *, safe: bool = False) -> Any:
+        """What a query brings. What Postgres undid is sent again, after a lost answer only what is `safe` to."""
         for left in reversed(range(UNDONE_TRIES)):
             try:
-                return (await client.rpc(f"sitniks_{function}", {"request": request}).execute()).data
+                return (await query().execute()).data
             except Exception as exc:
                 if not left or not (getattr(exc, "code", None) in _UNDONE or (safe and _is_lost(exc))):
                     raise
