@@ -118,6 +118,7 @@ class Stack:
         if done.returncode:
             message = done.stderr.decode()
             raise SqlError(message[max(message.find("ERROR:"), 0) :].strip())
+        csv.field_size_limit(1 << 30)
         rows = csv.reader(io.StringIO(done.stdout.decode()))
         return [tuple(None if value == "\\N" else value for value in row) for row in rows]
 
