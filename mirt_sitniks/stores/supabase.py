@@ -101,7 +101,7 @@ class SupabaseStore:
         request = _request(
             options,
             [mine.session] if mine else [],
-            chats=[mine.chat_id] if mine else [],
+            chats=[mine.chat_id if mine else None, *(one.chat_id for one in (page.contacts if page else ()))],
             scan=page.scan if page else None,
         )
 
@@ -209,26 +209,30 @@ class SupabaseStore:
         stands for the first view.
         """
 
-        async def converge(client: Any, work: Work[T] = work, again: Work[T] | None = again) -> T:
+        async def converge(client: Any, asked: Json = request, work: Work[T] = work, again: Work[T] | None = again) -> T:
             view = basis if isinstance(basis, View) and basis.key_name == options.key else None
             while True:
-                view = view or await self._view(client, request)
+                view = view or await self._view(client, asked)
                 rows = ViewedRows(view)
                 # To the microsecond, as the database keeps it.
                 now = round(view.now + self._clock() - view.received, 6)
                 answer = work(Transaction(rows, options, now, now))
                 changes = rows.changes()
-                following = {**request, "after": view.last} if answer is None else _following(options, request, answer)
-                done = changes is None
+                following = {**asked, "after": view.last} if answer is None else _following(options, request, answer)
+                done = True
                 if changes is not None:
                     try:
-                        done, view = await self._commit(client, {**changes, "again": request, "next": following})
+                        done, view = await self._commit(client, {**changes, "again": asked, "next": following})
                     except Exception as exc:
                         if again is None or not _is_lost(exc):
                             raise
                         work, again, view = again, None, None
-                if view and done and answer is not None:
+                        continue
+                if done and answer is not None:
                     return _founded(options, answer, view)
+                if done:
+                    # Those of this page are told, if there was anything to tell: whoever comes later sees that.
+                    asked, view = following, view if changes else None
 
         return await self._exchange(verb, converge)
 
