@@ -239,7 +239,7 @@ class SupabaseStore:
     def _with_newest_key(self, basis: object) -> object:
         """What a claim was granted on, with the key as this process has seen it last: others have been at it since."""
         last = self._last
-        if isinstance(basis, View) and last and last.key_name == basis.key_name and last.now > basis.now:
+        if isinstance(basis, View) and last and last.key_name == basis.key_name and last.now >= basis.now:
             return replace(basis, key=last.key, key_version=last.key_version)
         return basis
 
