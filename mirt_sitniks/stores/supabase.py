@@ -209,7 +209,8 @@ class SupabaseStore:
         stands for the first view.
         """
 
-        async def converge(client: Any, asked: Json = request, work: Work[T] = work, again: Work[T] | None = again) -> T:
+        async def converge(client: Any, work: Work[T] = work, again: Work[T] | None = again) -> T:
+            asked = request
             view = basis if isinstance(basis, View) and basis.key_name == options.key else None
             while True:
                 view = view or await self._view(client, asked)

@@ -96,5 +96,7 @@ def test_no_verb_reads_more_than_it_needs(supabase_stack: Stack, plans: str) -> 
         await cheap(lambda: store.prune(90 * 86_400.0))
 
     asyncio.run(verbs())
-    plan = supabase_stack.sql("explain select * from public.sitniks_ledger where session = 's5' order by id desc limit 9")
+    plan = supabase_stack.sql(
+        "explain select * from public.sitniks_ledger where session = 's5' order by id desc limit 9"
+    )
     assert any("sitniks_ledger_sessions" in row[0] for row in plan)

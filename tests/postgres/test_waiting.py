@@ -109,7 +109,7 @@ def test_those_who_rest_hide_nobody_behind_them(migrated: Stack, world: World) -
 def test_who_begins_to_wait_meanwhile_is_told(
     migrated: Stack, world: World, monkeypatch: pytest.MonkeyPatch, session: str, commit: int
 ) -> None:
-    """Whoever makes a session wait writes the key: a scan that is just ending sees that, and needs not be made again."""
+    """Whoever makes a session wait writes the key: a scan that is just ending sees that, and none is needed again."""
     migrated.sql(MANY.format(count=600) + "insert into public.sitniks_directory (chat_id, nickname, source, seen_at) "
                  "select 'c' || n, 'name' || n, 'instagram', now() from generate_series(1, 600, 2) n")  # fmt: skip
     claim, put, number = scanning(world), SupabaseStore._commit, 0
@@ -142,7 +142,7 @@ def test_a_chat_that_a_session_of_another_name_has_is_seen(migrated: Stack, worl
 
 
 def test_who_was_told_is_not_asked_for_again(migrated: Stack, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody who is in the way of a part has that part tried again, and no part before it: a crowd is told in time."""
+    """Somebody who is in the way of a part has that part tried again, and none before it: a crowd is told in time."""
     migrated.sql(MANY.format(count=1200) + "delete from public.sitniks_directory")
     claim, commit = scanning(world), SupabaseStore._commit
 
