@@ -208,6 +208,7 @@ def test_an_old_process_between_a_view_and_its_commit_is_seen(
     assert project.sql("select cardinality(grants) from public.sitniks_keys") == [("3",)]
 
 
+@pytest.mark.blocks
 def test_an_upsert_of_the_original_between_a_view_and_its_commit_is_seen(
     project: Stack, new: World, before_commit: Callable[[Meanwhile], None]
 ) -> None:
