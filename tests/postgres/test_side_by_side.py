@@ -44,14 +44,11 @@ def new(project: Stack) -> Iterator[World]:
 
 
 @pytest.fixture
-def old(new: World) -> World:
+def old(new: World) -> Iterator[World]:
     """The released version, in one world with the other."""
-
-    async def client() -> Any:
-        assert isinstance(new.store, SupabaseStore)
-        return await new.store._open()
-
-    return replace(new, store=EarlierStore("", "", timeout=30.0, client_factory=client))
+    store = EarlierStore("", "", timeout=30.0, client_factory=new.client)
+    yield replace(new, store=store)
+    new.run(store.aclose())
 
 
 @pytest.fixture(params=["old to new", "new to old"])

@@ -12,7 +12,8 @@ from mirt_sitniks.core.store import Report, Settled, Store, StoreOptions
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
-from mirt_sitniks.stores.supabase import SupabaseStore, opener
+from mirt_sitniks.stores.supabase import SupabaseStore
+from mirt_sitniks.stores.supabase_project import opener
 from tests.postgres.stack import Stack
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ class Clock:
 
 @dataclass
 class World:
-    """`run` runs a verb to its end; `clear` empties the store."""
+    """`run` runs a verb to its end; `clear` empties the store; `client` makes one more that has its clock."""
 
     store: Store
     run: Callable[[Coroutine[Any, Any, T]], T]
