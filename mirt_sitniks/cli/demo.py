@@ -242,15 +242,15 @@ class Demo:
 
 def run(*, keep: bool = False, port: int = 0, view: View | None = None) -> int:
     """Run the demo; 0 when the CRM ended as it must, else 1. `keep` leaves the board open until SIGINT or SIGTERM."""
-    view = view or View(command=_command())
+    view = view or View(command=command_name())
     # The plugin's warnings are part of an outage; the transcript tells of it better.
     logging.getLogger("mirt_sitniks").addHandler(logging.NullHandler())
-    example = _example()
+    example = load_example()
     with (
         tempfile.TemporaryDirectory(prefix="mirt-sitniks-demo-") as folder,
         Sandbox(key="demo-key", speed=SPEED, port=port, latency=ANSWERS_AFTER * SPEED) as sandbox,
     ):
-        service = TimedService(_settings(sandbox, Path(folder, "sitniks.sqlite3")))
+        service = TimedService(settings_for(sandbox, Path(folder, "sitniks.sqlite3")))
         try:
             view.begin(sandbox.url, ANSWERS_AFTER, keep=keep)
             # A host's service has been open for long when a customer writes.
@@ -281,14 +281,14 @@ def run(*, keep: bool = False, port: int = 0, view: View | None = None) -> int:
     return 1 if problems else 0
 
 
-def _settings(sandbox: Sandbox, database: Path) -> SitniksSettings:
+def settings_for(sandbox: Sandbox, database: Path) -> SitniksSettings:
     """Settings of which none comes from the environment or `.env`: a real CRM must never see the demo."""
     defaults = {name: field.default for name, field in SitniksSettings.model_fields.items()}
     chosen = {"api_url": sandbox.url, "api_key": sandbox.key, "rate_limit": LIMIT, "database": str(database)}
     return SitniksSettings(_env_file=None, **{**defaults, "store": "sqlite", **chosen})
 
 
-def _example() -> ModuleType:
+def load_example() -> ModuleType:
     """The example's module: in an installed package within it, in a checkout beside it."""
     package = Path(__file__).parents[1]
     for folder in (package / "examples", package.parent / "examples"):
@@ -303,7 +303,7 @@ def _example() -> ModuleType:
     raise SitniksError("examples/main_graph.py is not there: install mirt-sitniks again, or run in a whole checkout")
 
 
-def _command() -> str:
+def command_name() -> str:
     """How the reader starts us again: by name, else by the path that was used, else as a module."""
     used = Path(sys.argv[0])
     if shutil.which("mirt-sitniks"):

@@ -151,7 +151,7 @@ def ended() -> Iterator[Demo]:
     """A demo whose conversations are over, with a CRM that shows all that it must."""
     with Sandbox(limit=False) as sandbox:
         made = Demo(
-            sandbox, TimedService(demo._settings(sandbox, Path("unused"))), None, View(Console(file=StringIO()))
+            sandbox, TimedService(demo.settings_for(sandbox, Path("unused"))), None, View(Console(file=StringIO()))
         )
         for customer in CUSTOMERS:
             made.chats[customer] = sandbox.add_chat(customer.nickname)
@@ -256,12 +256,12 @@ def test_a_wrong_end_is_exit_code_1(run: Run, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_slow_crm_changes_no_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """When even a first touch outlasts the reply budget, the next message waits for it, and no status is skipped."""
-    settings = demo._settings
+    settings = demo.settings_for
 
     def hasty(*arguments: Any) -> SitniksSettings:
         return settings(*arguments).model_copy(update={"reply_budget": 0.25})
 
-    monkeypatch.setattr(demo, "_settings", hasty)
+    monkeypatch.setattr(demo, "settings_for", hasty)
     monkeypatch.setattr(demo, "ANSWERS_AFTER", 0.35)
     monkeypatch.setattr(Demo, "run", Demo.purchase)
     _, out, _ = run("demo")
@@ -294,25 +294,25 @@ def test_the_example_is_found_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp
     package = tmp_path / "mirt_sitniks"
     monkeypatch.setattr(demo, "__file__", str(package / "cli" / "demo.py"))
     with pytest.raises(SitniksError, match="install mirt-sitniks again"):
-        demo._example()
+        demo.load_example()
     assert run("demo")[0] == 1
     for place in (tmp_path / "examples", package / "examples"):
         place.mkdir(parents=True)
         (place / "main_graph.py").write_text(f"here = {place.parent.name!r}")
-        assert demo._example().here == place.parent.name
+        assert demo.load_example().here == place.parent.name
 
 
 def test_the_command_is_named_as_it_can_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """By its name where a shell finds it, by its path from here where not, else as a module."""
     monkeypatch.setattr("sys.argv", [str(tmp_path / ".venv" / "bin" / "mirt-sitniks")])
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert demo._command() == ".venv/bin/mirt-sitniks"
+    assert demo.command_name() == ".venv/bin/mirt-sitniks"
     monkeypatch.chdir("/")
-    assert demo._command() == str(tmp_path / ".venv" / "bin" / "mirt-sitniks").lstrip("/")
+    assert demo.command_name() == str(tmp_path / ".venv" / "bin" / "mirt-sitniks").lstrip("/")
     monkeypatch.setattr("sys.argv", ["/somewhere/__main__.py"])
-    assert demo._command() == "python -m mirt_sitniks"
+    assert demo.command_name() == "python -m mirt_sitniks"
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    assert demo._command() == "mirt-sitniks"
+    assert demo.command_name() == "mirt-sitniks"
 
 
 def rendered(width: int, **options: Any) -> str:

@@ -36,11 +36,11 @@ class Midway:
         self._held = 0
 
     def __enter__(self) -> Self:
-        self._sql(_MAKE)
+        self.sql(_MAKE)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._sql("drop schema test_midway cascade")
+        self.sql("drop schema test_midway cascade")
 
     def hold(self) -> "_Hold":
         """Hold the transactions that change a record from now on."""
@@ -53,7 +53,7 @@ class Midway:
 
     def holds(self) -> bool:
         """Whether a transaction is held now."""
-        return self._sql(f"select count(*) {_HELD}") != [("0",)]
+        return self.sql(f"select count(*) {_HELD}") != [("0",)]
 
     def unfinished(self, sessions: Iterable[str]) -> bool:
         """Whether something is left to be done for one of the sessions.
@@ -62,9 +62,10 @@ class Midway:
         """
         names = ", ".join(f"'{session}'" for session in sessions)
         found = f"select count(*) from public.sitniks_chat_mappings where pending and user_id in ({names})"
-        return self._sql(found) != [("0",)]
+        return self.sql(found) != [("0",)]
 
-    def _sql(self, text: str) -> list[tuple[str | None, ...]]:
+    def sql(self, text: str) -> list[tuple[str | None, ...]]:
+        """Run SQL as the owner of everything."""
         return self._stack.sql(text, user="supabase_admin")
 
 
@@ -75,10 +76,10 @@ class _Hold:
         self._midway, self._commit = midway, commit
 
     def __enter__(self) -> None:
-        self._midway._sql("insert into test_midway.flag values (true)")
+        self._midway.sql("insert into test_midway.flag values (true)")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         end = "delete from test_midway.flag;"
         if not self._commit:
             end = f"select pg_cancel_backend(pid) {_HELD}; {end}"
-        self._midway._sql(end)
+        self._midway.sql(end)

@@ -31,10 +31,10 @@ class FakeService:
 
     async def sync(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         await asyncio.sleep(0)
-        return self._answer("async", stage, session, arguments)
+        return self.answer("async", stage, session, arguments)
 
     def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
-        return self._answer("blocking", stage, session, arguments)
+        return self.answer("blocking", stage, session, arguments)
 
     def skip(self, stage: Stage | None, reason: str) -> SyncResult:
         return SyncResult(stage, AT, Outcome.SKIPPED, reason=reason)
@@ -47,7 +47,7 @@ class FakeService:
     def intents(self) -> list[str | None]:
         return [call["intent"] for call in self.calls]
 
-    def _answer(self, door: str, stage: Stage, session: str, arguments: dict[str, Any]) -> SyncResult:
+    def answer(self, door: str, stage: Stage, session: str, arguments: dict[str, Any]) -> SyncResult:
         intent = intent_key(stage, arguments["intent"] or f"fresh {len(self.calls) + 1}")
         self.calls.append({"door": door, "stage": stage, "session": session, **arguments, "intent": intent})
         if self.raises is not None:

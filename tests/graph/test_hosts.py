@@ -354,10 +354,10 @@ class TestOddStates:
         service: Any = FakeService(raises=RuntimeError("секрет"))
         value = dict(VALUE)
         if broken == "skip":
-            service.skip = service._answer  # Called the wrong way: TypeError.
+            service.skip = service.answer  # Called the wrong way: TypeError.
             value["session_id"] = ""
         if broken == "answer":
-            service._answer = lambda *_: None
+            service.answer = lambda *_: None
         graph = host(WithMixin, service).compile()
         told = run(graph, value)["sitniks"]
         assert told["outcome"] == "failed"

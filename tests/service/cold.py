@@ -27,8 +27,15 @@ noting = over = False
 
 def note(event: str, args: tuple[Any, ...]) -> None:
     """Audit hook: what waits for a disk or a network on an event loop, if it is ours and not LangGraph's."""
-    if noting and event in EVENTS and asyncio._get_running_loop() is not None and is_ours():
+    if noting and event in EVENTS and on_a_loop() and is_ours():
         held_up.append(f"{event} {args[0]} in {threading.current_thread().name}")
+
+
+def on_a_loop() -> bool:
+    try:
+        return bool(asyncio.get_running_loop())
+    except RuntimeError:
+        return False
 
 
 def is_ours() -> bool:
@@ -64,14 +71,24 @@ async def main() -> None:
     global noting, over
     import shop  # type: ignore[import-not-found]
 
+    from mirt_sitniks.engine.io_thread import IoThread
+
+    submit, ours = IoThread.submit, []
+
+    def watched(thread: IoThread, work: Any) -> Any:
+        """Its steps count from before its first work on."""
+        IoThread.submit = submit  # type: ignore[method-assign]
+        ours.append(submit(thread, longest_step))
+        return submit(thread, work)
+
+    IoThread.submit = watched  # type: ignore[method-assign, assignment]
     noting = True
     host = asyncio.ensure_future(longest_step())
     await asyncio.sleep(0)
     service = shop.get_sitniks_chat_service()
-    ours = service._life.io.submit(longest_step)
     state = await shop.build_graph(service).ainvoke(shop.HELLO)
     over = True
-    steps = {"host": await host, "ours": await asyncio.wrap_future(ours)}
+    steps = {"host": await host, "ours": await asyncio.wrap_future(ours[0])}
     await service.aclose()
     noting = False
     print(json.dumps({"sitniks": state["sitniks"], "held up": held_up, "steps": steps}))

@@ -6,6 +6,7 @@ import pytest
 
 from mirt_sitniks.core import backoff, fold, scanning
 from mirt_sitniks.core.record import Error
+from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.sandbox import Sandbox
 from tests.service.shop import Shop
 
@@ -34,3 +35,17 @@ def shop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     made = Shop(sandbox)
     yield made
     made.close()
+
+
+@pytest.fixture
+def closings(monkeypatch: pytest.MonkeyPatch) -> list[Runtime]:
+    """The runtimes that have begun to end."""
+    begun: list[Runtime] = []
+    aclose = Runtime.aclose
+
+    async def noted(runtime: Runtime) -> None:
+        begun.append(runtime)
+        await aclose(runtime)
+
+    monkeypatch.setattr(Runtime, "aclose", noted)
+    return begun

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.sandbox import Sandbox
@@ -43,11 +45,21 @@ class Shop:
         return SitniksSettings(**{**plain, **self.options, **values}, _env_file=None)
 
     def service(
-        self, *, store: Any = None, worker: bool = True, sweep: float = 60.0, **values: Any
+        self,
+        *,
+        store: Any = None,
+        client_factory: Callable[[], httpx.AsyncClient] | None = None,
+        worker: bool = True,
+        sweep: float = 60.0,
+        **values: Any,
     ) -> SitniksChatService:
-        """A service of its own, over the shop's store unless told otherwise."""
+        """A service over `store`: the shop's unless told otherwise, and its own when a `database` is named."""
         made = SitniksChatService(
-            self.settings(**values), store=self.store if store is None else store, worker=worker, sweep=sweep
+            self.settings(**values),
+            store=None if "database" in values else self.store if store is None else store,
+            client_factory=client_factory,
+            worker=worker,
+            sweep=sweep,
         )
         self.services.append(made)
         return made

@@ -2,16 +2,13 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 import mirt_sitniks
-from mirt_sitniks.process.off_loop import off_loop
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.service import get_sitniks_chat_service
 from mirt_sitniks.stores.sqlite import SqliteStore
@@ -82,25 +79,3 @@ def test_a_database_may_be_named_on_a_running_loop(tmp_path: Path) -> None:
 
     asyncio.run(host())
     assert (tmp_path / "s.sqlite3").exists()
-
-
-def test_only_a_running_loop_takes_a_thread_and_none_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Off a loop the caller does the work itself, and so it does when there are no more threads; errors arrive."""
-    here = threading.current_thread()
-
-    async def worker() -> threading.Thread:
-        return off_loop(threading.current_thread)
-
-    async def failure() -> object:
-        return off_loop(lambda: os.environ["NO SUCH KEY"])
-
-    assert off_loop(threading.current_thread) is here
-    assert asyncio.run(worker()) is not here
-    with pytest.raises(KeyError, match="NO SUCH KEY"):
-        asyncio.run(failure())
-
-    def exhausted(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", exhausted)
-    assert asyncio.run(worker()) is here

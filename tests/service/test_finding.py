@@ -1,10 +1,12 @@
 """Finding the customer's chat and the managers over real HTTP: late, many, old, doubled, nameless."""
 
+import time
 from typing import Any
 
 import pytest
 
 from mirt_sitniks.core.result import Outcome
+from mirt_sitniks.stores.memory import MemoryStore
 from tests.service.shop import Shop, synced, touch, wait_until
 
 
@@ -167,3 +169,11 @@ def test_row28_what_a_manager_set_by_hand_stays_when_the_graph_resumes(shop: Sho
     touch(service, "give_requisites", intent="turn-1")
     assert len(shop.sandbox.calls) == calls
     assert shop.sandbox.chat(shop.chat)["status"] == "ОПЛАЧЕНО"
+
+
+@pytest.mark.parametrize("hours", [-1.0, 1.0])
+def test_row22_a_clock_that_is_an_hour_off(shop: Shop, hours: float) -> None:
+    """The chat is found all the same: by the window's slack, or by the window of a day."""
+    store = MemoryStore(time.monotonic, lambda: time.time() + 3600.0 * hours)
+    touch(shop.service(store=store))
+    shop.shows("Взято в роботу", 101)

@@ -1,6 +1,7 @@
 """The stages of one session are recorded in the order in which they were asked for, whatever the store does."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Recorded, StoreOptions
+from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.stores.memory import MemoryStore
@@ -88,7 +90,7 @@ def test_another_session_does_not_wait(shop: Shop) -> None:
     shop.shows("Взято в роботу", 101)
 
 
-def test_closing_waits_for_who_has_not_had_his_turn(shop: Shop) -> None:
+def test_closing_waits_for_who_has_not_had_his_turn(shop: Shop, closings: list[Runtime]) -> None:
     """Two stages that were told `queued`, the second behind the first, are recorded before the service is closed."""
     go = threading.Event()
     service = shop.service(store=stalling(shop, go), reply_budget=0.0)
@@ -96,7 +98,7 @@ def test_closing_waits_for_who_has_not_had_his_turn(shop: Shop) -> None:
         assert touch(service, stage).outcome is Outcome.QUEUED
     closing = threading.Thread(target=service.close)
     closing.start()
-    wait_until(lambda: service._life.runtime is None)
+    wait_until(lambda: closings)
     go.set()
     closing.join()
     assert recorded(shop) == ["first_touch", "escalation"]
@@ -214,6 +216,19 @@ def test_a_store_that_cannot_keep_up_changes_no_order(shop: Shop, monkeypatch: p
     for session in shop.store.rows.records:
         keys = [line.key for line in shop.store.rows.entries if line.session == session and line.kind == "intent"]
         assert keys == [f"escalation:{turn:02}" for turn in turns]
-    runtime = service._life.runtime
-    assert runtime
-    wait_until(lambda: not runtime._turns)
+
+
+def test_a_session_that_nobody_syncs_leaves_no_lock_behind(shop: Shop) -> None:
+    """A process that has served a hundred sessions holds no more than one that has served one."""
+
+    def locks() -> int:
+        gc.collect()
+        return sum(isinstance(one, asyncio.Lock) for one in gc.get_objects())
+
+    service = shop.service(worker=False, reply_budget=0.0)
+    asyncio.run(all_at_once(service, [("escalation", "first", "1")]))
+    wait_until(lambda: len(shop.store.rows.intents) == 1)
+    before = locks()
+    asyncio.run(all_at_once(service, [("escalation", f"s{number}", "1") for number in range(100)]))
+    wait_until(lambda: len(shop.store.rows.intents) == 101)
+    wait_until(lambda: locks() <= before)

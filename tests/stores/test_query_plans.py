@@ -9,6 +9,7 @@ from pathlib import Path
 from mirt_sitniks.core.store import Report, StoreOptions
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.bench.filled import OPTIONS, SQLITE, known_sessions, life
+from tests.stores.connections import opened
 
 TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys", "sitniks_clock")
 
@@ -27,14 +28,11 @@ class Clock:
         self.now += 11.0
 
 
-def opened(folder: Path, sessions: int) -> tuple[SqliteStore, sqlite3.Connection, Clock]:
+def filled(folder: Path, sessions: int) -> tuple[SqliteStore, sqlite3.Connection, Clock]:
     """A store that has seen so many sessions, and its own connection."""
     clock = Clock()
     store = SqliteStore(folder / f"{sessions}.sqlite3", clock=clock, wall=lambda: 1_790_000_000.0 + clock.now)
-    asyncio.run(store.check())
-    assert store._owner is not None
-    connection = store._owner.connection
-    assert connection is not None
+    connection = opened(store)
     connection.executescript(SQLITE.format(sessions=sessions))
     return store, connection, clock
 
@@ -52,7 +50,7 @@ async def verbs(store: SqliteStore, clock: Clock, sessions: int) -> None:
 
 def test_every_statement_uses_an_index(tmp_path: Path) -> None:
     """No statement of record, claim, settle, observe and get reads a table from end to end, or a foreign index."""
-    store, connection, clock = opened(tmp_path, 100)
+    store, connection, clock = filled(tmp_path, 100)
     seen: list[str] = []
     connection.set_trace_callback(seen.append)
     asyncio.run(verbs(store, clock, 100))
@@ -72,7 +70,7 @@ def test_the_work_does_not_grow(tmp_path: Path) -> None:
     """The same verbs take SQLite as many steps in a store of 5,000 sessions as in one of 100."""
     steps: Counter[int] = Counter()
     for sessions in (100, 5000):
-        store, connection, clock = opened(tmp_path, sessions)
+        store, connection, clock = filled(tmp_path, sessions)
 
         def count(size: int = sessions) -> None:
             steps[size] += 1

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from mirt_sitniks.core.store import Recorded, Verdict
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores import sqlite
 from mirt_sitniks.stores.sqlite import SqliteStore
+from tests.stores.connections import opened
 from tests.stores.worlds import OPTIONS
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -65,9 +67,9 @@ def test_a_file_that_another_holds_is_waited_for_and_told(
     store: SqliteStore, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Locked: a clear error after the wait, and the next try works once the other lets go."""
-    monkeypatch.setattr(sqlite, "BUSY", 0.01)
     run(store.check())
-    with held(tmp_path):
+    with held(tmp_path), monkeypatch.context() as patch:
+        patch.setattr(sqlite, "BUSY", 0.01)
         fails(run, record(store), "locked for 5 s: end that process")
     assert run(record(store)).verdict is Verdict.NEW
 
@@ -142,14 +144,14 @@ def test_who_waits_behind_a_locked_file_waits_no_longer_than_it(
     """Of twenty calls at once the first waits and fails, and the others with it: a process must be able to end."""
     monkeypatch.setattr(sqlite, "BUSY", 0.1)
     run(store.check())
-    tried: list[object] = []
-    connect = SqliteStore._connect
+    pauses: list[float] = []
+    sleep = time.sleep
 
-    def counting(self: SqliteStore, owner: Any) -> sqlite3.Connection:
-        tried.append(owner)
-        return connect(self, owner)
+    def counting(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(seconds)
 
-    monkeypatch.setattr(SqliteStore, "_connect", counting)
+    monkeypatch.setattr("mirt_sitniks.stores.sqlite.time.sleep", counting)
 
     async def crowd() -> list[object]:
         calls = (record(store, f"{number}") for number in range(20))
@@ -158,7 +160,7 @@ def test_who_waits_behind_a_locked_file_waits_no_longer_than_it(
     with held(tmp_path):
         run(store.aclose())
         assert {type(one) for one in run(crowd())} == {StoreError}
-    assert 1 <= len(tried) < 20
+    assert 1 <= len(pauses) < 20
 
 
 def test_a_locked_file_does_not_hold_up_the_loop(
@@ -194,10 +196,7 @@ def test_a_read_only_file_is_told(store: SqliteStore, run: Run, tmp_path: Path) 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(store: SqliteStore, run: Run) -> None:
     """Full: the whole transaction is undone; with room again the same intent is new."""
-    run(store.check())
-    assert store._owner is not None
-    connection = store._owner.connection
-    assert connection is not None
+    connection = opened(store)
     (size,) = connection.execute("pragma page_count").fetchone()
     connection.execute(f"pragma max_page_count = {size}")
     error, number = None, -1

@@ -1,7 +1,7 @@
 """A store in a world of its own: a clock that stands until it is moved, and a loop to run its verbs on."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +41,7 @@ class World:
     run: Callable[[Coroutine[Any, Any, T]], T]
     clock: Clock = field(default_factory=Clock)
     clear: Callable[[], object] = lambda: None
+    client: Callable[[], Awaitable[Any]] | None = None
 
 
 @contextmanager
@@ -123,6 +124,6 @@ def supabase_world(stack: Stack, *, fresh: bool = False) -> Iterator[World]:
         kind = FreshStore if fresh else SupabaseStore
         store = kind(stack.url, "unused", timeout=30.0, clock=clock, client_factory=factory)
         try:
-            yield World(store, runner.run, clock, lambda: stack.sql(EMPTY))
+            yield World(store, runner.run, clock, lambda: stack.sql(EMPTY), factory)
         finally:
             runner.run(store.aclose())

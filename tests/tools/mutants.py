@@ -182,14 +182,14 @@ MUTANTS = (
         "core/chats.py",
         'return 0 if (contact.source or "").strip() else 2',
         "return 2",
-        CORE + "test_finding.py",
+        CORE + "test_chats.py",
     ),
     Mutant(
         "the live manager may be the AI itself",
         "core/managers.py",
         "if role is Role.AI or isinstance(ai, Nobody):",
         "if role is Role.AI:",
-        CORE + "test_finding.py -k row15",
+        CORE + "test_managers.py -k row15",
     ),
     Mutant(
         "the end of a worker meets a kick and waits for ever",
@@ -217,7 +217,7 @@ MUTANTS = (
         "engine/io_thread.py",
         "        thread._reset()",
         "        pass",
-        SERVICE + "test_callers.py -k fork",
+        SERVICE + "test_forks.py -k own_thread",
     ),
     Mutant(
         "the key is kept in an attribute",

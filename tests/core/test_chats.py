@@ -1,16 +1,12 @@
-"""Which chat belongs to a customer, and who is meant by a manager."""
+"""Which chat belongs to a customer: how names are compared, whose a chat is, and which chats are read for it."""
 
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mirt_sitniks.core.chats import AMBIGUOUS, Chat, Contact, choose, finished, next_scan
-from mirt_sitniks.core.managers import Assignee, Manager, NoManager, WantedManagers, pick
-from mirt_sitniks.core.stages import Role
-from mirt_sitniks.crm.calls import Page
-from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.core.chats import AMBIGUOUS, Contact, choose, finished, next_scan, normalise_username
 
 
 def found(contacts: Iterable[Contact], instagram: str | None = None, telegram: str | None = None) -> str | None:
@@ -125,86 +121,32 @@ class TestRow12:
         assert finished(500, 50, 100_000)
 
 
-class TestRow15:
-    """Managers."""
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.text())
+def test_a_normalised_name_stays_as_it_is(name: str) -> None:
+    """Normalising twice changes nothing, so stored and fresh names compare."""
+    once = normalise_username(name)
+    assert once is None or (once and normalise_username(once) == once and once[0] != "@")
 
-    staff = (Manager(1, " павло "), Manager(2, "Олена"), Manager(3, "Марко"))
 
-    def test_row15_the_ai_is_found_by_name_and_the_human_is_not_the_ai(self) -> None:
-        """Letter case and spaces do not matter; the list may begin with the AI."""
-        assert pick(Role.AI, WantedManagers("Павло"), self.staff) == Assignee(1, " павло ")
-        assert pick(Role.HUMAN, WantedManagers("Павло"), self.staff) == Assignee(2, "Олена")
-
-    def test_row15_ids_go_before_names(self) -> None:
-        """An id needs no list; the name comes with it once the list is there."""
-        assert pick(Role.AI, WantedManagers("?", ai_id=9), None) == Assignee(9)
-        assert pick(Role.HUMAN, WantedManagers("?", human_id=3), self.staff) == Assignee(3, "Марко")
-        assert pick(Role.AI, WantedManagers("Павло"), None) is None
-
-    def test_row15_with_the_ai_unknown_nobody_is_assigned(self) -> None:
-        """The first of the list could be the AI itself; the message names setting and ids."""
-        nobody = pick(Role.HUMAN, WantedManagers("Петро"), self.staff)
-        assert isinstance(nobody, NoManager)
-        assert "SITNIKS_AI_MANAGER_ID" in nobody.message
-        assert "1, 2, 3" in nobody.message
-        assert pick(Role.HUMAN, WantedManagers("Петро", ai_id=1), self.staff) == Assignee(2, "Олена")
-
-    def test_row15_two_of_one_name_are_nobody(self) -> None:
-        """Both ids are in the message."""
-        nobody = pick(Role.AI, WantedManagers("Павло"), (*self.staff, Manager(7, "ПАВЛО")))
-        assert isinstance(nobody, NoManager)
-        assert "1, 7" in nobody.message
-
-    def test_row15_no_human_manager_is_said(self) -> None:
-        """The AI is never its own live manager."""
-        nobody = pick(Role.HUMAN, WantedManagers("Павло"), self.staff[:1])
-        assert isinstance(nobody, NoManager)
-        assert "SITNIKS_HUMAN_MANAGER_ID" in nobody.message
-
-    def test_row15_the_list_is_kept_ten_minutes_and_a_missing_name_one(self) -> None:
-        """A renamed manager is found again soon, and one list serves all sessions."""
-        now = [1000.0]
-        listing = ManagerList(WantedManagers("Павло"), lambda: now[0])
-
-        def read(*managers: Manager) -> None:
-            listing.learn(listing.call(), Page(managers, len(managers), len(managers)))
-
-        assert listing.pick(Role.AI) is None
-        read(Manager(2, "Олена"))
-        assert isinstance(listing.pick(Role.AI), NoManager)
-        now[0] += 61.0
-        assert listing.pick(Role.AI) is None
-        read(*self.staff)
-        now[0] += 599.0
-        assert listing.pick(Role.AI) == Assignee(1, " павло ")
-        now[0] += 2.0
-        assert listing.pick(Role.AI) is None
-
-    def test_row15_a_list_that_may_not_be_read_is_left_alone_for_a_minute(self) -> None:
-        """There is nobody meanwhile, and the reason is told; who is named by id needs no list."""
-        now = [1000.0]
-        listing = ManagerList(WantedManagers("Павло", human_id=7), lambda: now[0])
-        listing.refuse("give the key this right")
-        assert listing.pick(Role.AI) == NoManager("give the key this right", "forbidden")
-        assert listing.pick(Role.HUMAN) == Assignee(7)
-        now[0] += 61.0
-        assert listing.pick(Role.AI) is None
-
-    def test_row15_a_list_of_two_pages_counts_once_both_are_in(self) -> None:
-        """The AI may stand on the second page; an answer that comes twice is taken once."""
-        listing = ManagerList(WantedManagers("Павло"), lambda: 1000.0)
-        first = listing.call()
-        listing.learn(first, Page((Manager(2, "Олена"),) * 50, 51, 50))
-        assert listing.pick(Role.AI) is None
-        assert listing.call().skip == 50
-        listing.learn(first, Page((Manager(2, "Олена"),) * 50, 51, 50))
-        listing.learn(listing.call(), Page((Manager(1, "Павло"),), 51, 1))
-        assert listing.pick(Role.AI) == Assignee(1, "Павло")
-
-    def test_row15_a_person_is_told_by_id_else_by_name(self) -> None:
-        """None when the chat tells neither."""
-        olena = Assignee(2, "Олена")
-        assert olena.shown_by(Chat("c", manager_id=2, manager_name="?")) is True
-        assert olena.shown_by(Chat("c", manager_id=3, manager_name="Олена")) is False
-        assert olena.shown_by(Chat("c", manager_name=" олена ")) is True
-        assert olena.shown_by(Chat("c")) is None
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (" @Iryna.Example\n", "iryna.example"),
+        ("@ @x", "x"),
+        ("ІРИНА", "ірина"),
+        ("https://www.instagram.com/Iryna.Example/?hl=uk", "iryna.example"),
+        ("t.me/@Iryna_1", "iryna_1"),
+        ("t.me/", "t.me/"),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, None),
+        ("iryna.t.me", "iryna.t.me"),
+        ("@", None),
+        ("", None),
+        (None, None),
+        (5, None),
+    ],
+)
+def test_names_are_compared_without_at_spaces_and_case(value: object, name: str | None) -> None:
+    """`@Iryna ` and `iryna` are one user; nothing left is None."""
+    assert normalise_username(value) == name

@@ -243,7 +243,7 @@ def test_the_address_may_end_with_open_api_or_not(end: str) -> None:
 
 
 def test_an_id_from_outside_stays_one_segment_on_the_wire() -> None:
-    """What `wire` encoded reaches the server encoded once, and a query value cannot add another."""
+    """What `calls` encoded reaches the server encoded once, and a query value cannot add another."""
 
     async def use(client: SitniksClient, server: Server) -> None:
         await fails(client, GetChat("a/../b?c#d%2e"))
@@ -258,7 +258,7 @@ def test_an_id_from_outside_stays_one_segment_on_the_wire() -> None:
 
 
 def test_what_cannot_be_an_id_costs_no_call() -> None:
-    """`wire` refuses before anything is sent."""
+    """`calls` refuses before anything is sent."""
 
     async def use(client: SitniksClient, server: Server) -> None:
         error = await fails(client, SetStatus("..", "x"))
@@ -432,8 +432,8 @@ def test_a_factory_that_fails_is_an_error_of_ours() -> None:
     ("status", "kind"),
     [("401 Unauthorized", Unauthorized), ("403 Forbidden", PlanRequired), ("429 Slow Down", RateLimited)],
 )
-def test_a_refusal_is_what_wire_says_it_is(status: str, kind: type[CrmError]) -> None:
-    """Statuses and headers reach `wire`."""
+def test_a_refusal_is_what_answers_say_it_is(status: str, kind: type[CrmError]) -> None:
+    """Statuses and headers reach `answers`."""
     error = one_failure(answer(b"", status, "Retry-After: 17"), READ)
     assert type(error) is kind
     assert error.retry_after == 17.0
@@ -611,10 +611,12 @@ def test_closing_closes_what_the_factory_made_and_using_opens_again() -> None:
 
 
 def test_closing_on_another_loop_lets_go() -> None:
-    """A client of a loop that is gone is dropped without touching that loop."""
-    client = SitniksClient("http://127.0.0.1:9", KEY, client_factory=raising(httpx.ReadError("x")))
-    asyncio.run(fails(client, READ))
+    """Connections of a loop that is gone cannot be closed any more: they are dropped, untouched."""
+    http = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, content=BODY)))
+    client = SitniksClient("http://127.0.0.1:9", KEY, client_factory=lambda: http)
+    asyncio.run(client.send(READ))
     asyncio.run(client.aclose())
+    assert not http.is_closed
 
 
 def test_loopback_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,65 @@
+"""Without settings, or with wrong ones, nothing is sent and nothing raises; the log says so."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirt_sitniks.core.result import Outcome
+from mirt_sitniks.service import get_sitniks_chat_service
+from tests.service.shop import Shop, touch
+
+
+@pytest.mark.parametrize("missing", [{"api_url": ""}, {"api_key": ""}, {"api_key": "  \n"}])
+def test_row24_without_address_or_key_it_only_says_what_it_would_do(
+    shop: Shop, caplog: pytest.LogCaptureFixture, missing: Any
+) -> None:
+    """Disabled: one line at INFO with status and role, no network, no file."""
+    caplog.set_level(logging.INFO, "mirt_sitniks")
+    service = shop.service(rate_limit="9/10.5", **missing)
+    assert not service.enabled
+    assert touch(service, "escalation").outcome is Outcome.DISABLED
+    assert "AI Увага" in caplog.text
+    assert asyncio.run(service.get_managers()) == []
+    assert asyncio.run(service.find_chat_by_username(instagram_username="anna.shop")) is None
+    assert asyncio.run(service.update_chat_status(shop.chat, "ОПЛАЧЕНО")) is False
+    assert asyncio.run(service.assign_manager(shop.chat, 101)) is False
+    assert asyncio.run(service.reconcile()) == 0
+    assert shop.sandbox.calls == ()
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        ({"api_url": ""}, ["SNITKIX_API_URL"]),
+        ({"api_key": ""}, ["SNITKIX_API_KEY"]),
+        ({"api_url": "", "api_key": ""}, []),
+    ],
+)
+def test_row24_half_a_configuration_is_said_loudly(
+    shop: Shop, caplog: pytest.LogCaptureFixture, missing: Any, named: list[str]
+) -> None:
+    """An address without a key, or a key without an address, is a mistake; neither of them is a choice."""
+    shop.service(rate_limit="9/10.5", **missing)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == [f"sitniks: disabled, nothing will reach the CRM: {name} is not set" for name in named]
+
+
+def test_row24_wrong_settings_disable_the_default_service_loudly(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process's one service never raises; it is made anew after it was closed."""
+    monkeypatch.setenv("SNITKIX_API_URL", "ftp://crm")
+    monkeypatch.setenv("SNITKIX_API_KEY", "key")
+    service = get_sitniks_chat_service()
+    assert not service.enabled
+    assert "SNITKIX_API_URL" in caplog.text
+    assert get_sitniks_chat_service() is service
+    asyncio.run(service.aclose())
+    monkeypatch.setenv("SNITKIX_API_URL", "http://127.0.0.1:9")
+    again = get_sitniks_chat_service()
+    assert again.enabled
+    asyncio.run(again.aclose())
