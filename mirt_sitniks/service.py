@@ -1,7 +1,6 @@
 """The service that the nodes call: hands a stage to the I/O thread and waits no longer than the reply budget."""
 
 import asyncio
-import os
 import threading
 import time
 import uuid
@@ -68,7 +67,7 @@ class SitniksChatService:
         self._store, self._own_store = store, store is None
         self._client_factory = client_factory
         self._worker, self._sweep = worker, sweep
-        self._life = Life()
+        self._life = Life(self._make)
         if not self.settings.enabled and (self.settings.api_url or self.settings.api_key.get_secret_value()):
             missing = "SNITKIX_API_KEY" if self.settings.api_url else "SNITKIX_API_URL"
             log(WARNING, "disabled, nothing will reach the CRM: %s is not set", missing)
@@ -101,7 +100,9 @@ class SitniksChatService:
             return asked
         try:
             # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
-            return await asyncio.wait_for(asyncio.wrap_future(self._begin(asked)), self._hold)
+            return await asyncio.wait_for(
+                asyncio.wrap_future(self._life.run(lambda runtime: runtime.sync(asked))), self._hold
+            )
         except Exception as error:
             return self._unanswered(asked, error)
 
@@ -121,7 +122,7 @@ class SitniksChatService:
         if isinstance(asked, SyncResult):
             return asked
         try:
-            return self._begin(asked).result(self._hold)
+            return self._life.run(lambda runtime: runtime.sync(asked)).result(self._hold)
         except Exception as error:
             return self._unanswered(asked, error)
 
@@ -238,15 +239,14 @@ class SitniksChatService:
     def _ending(self) -> "Iterator[Future[None] | None]":
         """What ends when all is closed, if anything was opened in this process; afterwards the thread is stopped."""
         # Whoever comes while this life drains begins another one.
-        life, self._life = self._life, Life()
+        life, self._life = self._life, Life(self._make)
         _forget_default(self)
         try:
-            opened = life.runtime if life.pid == os.getpid() else None
-            yield life.io.submit(opened.aclose) if opened else None
+            yield life.close()
         except TimeoutError:
             log(WARNING, "five seconds were not enough to close everything; nothing recorded is lost")
         finally:
-            life.io.stop()
+            life.stop()
 
     @property
     def _hold(self) -> float:
@@ -290,30 +290,16 @@ class SitniksChatService:
             reason=str(reason)[:REASON_LENGTH] if reason else None,
         )
 
-    def _begin(self, intent: Intent) -> "Future[SyncResult]":
-        return self._run(lambda runtime: runtime.sync(intent))
-
-    def _run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> "Future[T]":
-        """Run `work` on the I/O thread with the runtime of this process, made there on first use."""
-
-        life = self._life
-
-        async def on_thread() -> T:
-            if life.runtime is None or life.pid != os.getpid():
-                # It reads files; the loop waits for nothing else yet.
-                store = self._store or off_loop(self._open_store)
-                life.runtime = Runtime(
-                    self.settings,
-                    store,
-                    own_store=self._own_store,
-                    client_factory=self._client_factory,
-                    worker=self._worker,
-                    sweep=self._sweep,
-                )
-                life.pid = os.getpid()
-            return await work(life.runtime)
-
-        return life.io.submit(on_thread)
+    def _make(self) -> Runtime:
+        """What lives on the I/O thread; made there, where nothing else waits for the loop yet."""
+        return Runtime(
+            self.settings,
+            self._store or off_loop(self._open_store),
+            own_store=self._own_store,
+            client_factory=self._client_factory,
+            worker=self._worker,
+            sweep=self._sweep,
+        )
 
     def _open_store(self) -> Store:
         # A child that is forked while a module is loaded waits for that module for ever.
@@ -325,7 +311,7 @@ class SitniksChatService:
             log(INFO, "disabled, %s does nothing", name)
             return otherwise
         try:
-            return await asyncio.shield(asyncio.wrap_future(self._run(work)))
+            return await asyncio.shield(asyncio.wrap_future(self._life.run(work)))
         except SitniksError as error:
             log(WARNING, "%s failed: %s", name, error.message, code=error.code)
         except Exception as error:

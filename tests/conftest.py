@@ -176,6 +176,9 @@ def _guard(_loopback_only: None) -> BlockBuster:
     for function in ("io.TextIOWrapper.write", "io.BufferedWriter.write"):
         # Where log lines go is the host's affair; pytest's go to a file.
         guard.functions[function].can_block_in("logging/__init__.py", ("emit", "flush"))
+    for blocking in guard.functions.values():
+        # A test's own look at its database, in the middle of what it tests.
+        blocking.can_block_in("tests/postgres/stack.py", "sql")
     # LangGraph 1.0.4 reads the source of a host's nodes when a graph is built.
     guard.functions["os.stat"].can_block_in("langgraph/pregel/_utils.py", "get_function_nonlocals")
     return guard

@@ -44,7 +44,7 @@ VENDOR = Limit(10, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """When calls were granted, and until when (`locked_until`) and why (`lock`: an error code) the key rests."""
+    """When calls were granted, and until when (`locked_until`) and why (`lock`: an error code) the key is locked."""
 
     grants: tuple[float, ...] = ()
     lock: str | None = None
@@ -52,23 +52,23 @@ class Budget:
 
 
 def locked(budget: Budget, now: float) -> tuple[str, float] | None:
-    """The key's lock, if it rests: a code and the time it ends."""
+    """The key's lock, while it lasts: a code and the time it ends."""
     if budget.lock and now < budget.locked_until:
         return budget.lock, budget.locked_until
     return None
 
 
 def free(budget: Budget, limit: Limit, now: float) -> int:
-    """How many calls may be granted now. A key that was refused gets one probe when its rest is over."""
+    """How many calls may be granted now. A key that was refused gets one probe when its lock is over."""
     if locked(budget, now):
         return 0
     used = sum(1 for at in budget.grants if at > now - limit.seconds)
     return max(0, min(limit.calls - used, 1 if budget.lock in KEY_CODES else limit.calls))
 
 
-def take(budget: Budget, limit: Limit, now: float, want: int) -> tuple[Budget, tuple[float, ...]]:
-    """Grant at most `want` calls; a granted probe puts the key to rest again until its answer is in."""
-    count = min(want, free(budget, limit, now))
+def take(budget: Budget, limit: Limit, now: float, calls: int) -> tuple[Budget, tuple[float, ...]]:
+    """Grant at most `calls` calls; a granted probe locks the key again until its answer is in."""
+    count = min(calls, free(budget, limit, now))
     if count <= 0:
         return budget, ()
     kept = tuple(at for at in budget.grants if at > now - limit.seconds)
@@ -106,7 +106,7 @@ def lock(budget: Budget, now: float, code: str, seconds: float) -> Budget:
 
 
 def welcome(budget: Budget) -> Budget:
-    """The key was accepted: a refusal ends. A rest after a 429 is not cut short by a late good answer."""
+    """The key was accepted: a refusal ends. A lock after a 429 is not cut short by a late good answer."""
     return replace(budget, lock=None, locked_until=0.0) if budget.lock in KEY_CODES else budget
 
 

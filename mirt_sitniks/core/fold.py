@@ -45,8 +45,8 @@ class Folded:
 def fold(record: Record, answers: Iterable[Answer], context: FoldContext, *, now: float, random: float) -> Folded:
     """Fold the answers of steps that went out side by side.
 
-    A definite 2xx confirms the generation it was planned for. A write whose fate is unknown leaves a doubt. The worst
-    error decides when to try again; a rest of the key (429, 401, 403) is the key's affair and no failed attempt.
+    A definite 2xx confirms the generation it was planned for. A write whose fate is unknown is unconfirmed. The worst
+    error decides when to try again; a lock of the key (429, 401, 403) is the key's affair and no failed attempt.
     """
     observed, errors, gone = record.observed, [], False
     answers = tuple(answers)
@@ -77,26 +77,26 @@ def _success(record: Record, observed: Observed, answer: Answer, context: FoldCo
 def _read(record: Record, observed: Observed, answer: Answer, context: FoldContext) -> Observed:
     """A chat read after the intent: what is as desired is confirmed, our own older value is to be written again.
 
-    A status that is neither is a person's: it came after the write that is in doubt, and stays. A field that had a
+    A status that is neither is a person's: it came after the write that is unconfirmed, and stays. A field that had a
     definite answer is judged only when an older write may have come on top of it.
     """
-    chat, want, unconfirmed = answer.value, record.desired, observed.unconfirmed
+    chat, desired, unconfirmed = answer.value, record.desired, observed.unconfirmed
     assert chat is not None
-    older = unconfirmed is not None and unconfirmed.gen != want.generation
-    if want.status.value:
-        desired = context.statuses[Stage(want.status.value)]
+    older = unconfirmed is not None and unconfirmed.gen != desired.generation
+    if desired.status.value:
+        name = context.statuses[Stage(desired.status.value)]
         ours = {*context.statuses.values(), observed.status.value}
-        if chat.status == desired or (chat.status and observed.status.value and chat.status not in ours):
-            observed = replace(observed, status=ObservedValue(chat.status, want.status.gen))
+        if chat.status == name or (chat.status and observed.status.value and chat.status not in ours):
+            observed = replace(observed, status=ObservedValue(chat.status, desired.status.gen))
         elif older or "status" in stale(record):
             observed = replace(
-                observed, status=ObservedValue(chat.status, min(observed.status.gen, want.status.gen - 1))
+                observed, status=ObservedValue(chat.status, min(observed.status.gen, desired.status.gen - 1))
             )
-    if want.manager.value and (assignee := answer.assignee):
+    if desired.manager.value and (assignee := answer.assignee):
         if assignee.shown_by(chat):
-            observed = replace(observed, manager=ObservedValue(assignee.id, want.manager.gen))
+            observed = replace(observed, manager=ObservedValue(assignee.id, desired.manager.gen))
         elif older or "manager" in stale(record):
-            gen = min(observed.manager.gen, want.manager.gen - 1)
+            gen = min(observed.manager.gen, desired.manager.gen - 1)
             observed = replace(observed, manager=replace(observed.manager, gen=gen))
     if unconfirmed is None or answer.sent_at >= unconfirmed.until:
         return replace(observed, unconfirmed=None)
@@ -106,17 +106,17 @@ def _read(record: Record, observed: Observed, answer: Answer, context: FoldConte
 
 def _unread(record: Record, context: FoldContext) -> Observed:
     """The chat may not be read: what an older write may have spoiled is written again unseen, but for what a person
-    set; with nothing to write the doubt ends."""
-    observed, unconfirmed, want = record.observed, record.observed.unconfirmed, record.desired
+    set; with nothing to write it ends there."""
+    observed, unconfirmed, desired = record.observed, record.observed.unconfirmed, record.desired
     status, manager = observed.status, observed.manager
     if (
         unconfirmed
-        and want.status.gen > unconfirmed.gen
-        and status.value == context.statuses[Stage(want.status.value or "")]
+        and desired.status.gen > unconfirmed.gen
+        and status.value == context.statuses[Stage(desired.status.value or "")]
     ):
-        status = replace(status, gen=min(status.gen, want.status.gen - 1))
-    if unconfirmed and want.manager.gen > unconfirmed.gen:
-        manager = replace(manager, gen=min(manager.gen, want.manager.gen - 1))
+        status = replace(status, gen=min(status.gen, desired.status.gen - 1))
+    if unconfirmed and desired.manager.gen > unconfirmed.gen:
+        manager = replace(manager, gen=min(manager.gen, desired.manager.gen - 1))
     observed = replace(
         observed, status=status, manager=manager, unconfirmed=replace(unconfirmed, looked=True) if unconfirmed else None
     )
@@ -135,14 +135,14 @@ def _unconfirmed(record: Record, observed: Observed, answer: Answer, context: Fo
 
 
 def _overwritten(record: Record, observed: Observed, answers: tuple[Answer, ...]) -> Observed:
-    """A doubt ends without a look when what was in doubt can no longer land and every field that it could have
+    """An unconfirmed write needs no look when it can no longer land and every field that it could have
     spoiled has been written since."""
-    unconfirmed, want = record.observed.unconfirmed, record.desired
+    unconfirmed, desired = record.observed.unconfirmed, record.desired
     if unconfirmed is None or observed.unconfirmed != unconfirmed:
         return observed
     since = [one.step for one in answers if one.error is None and one.sent_at >= unconfirmed.until]
-    status = want.status.gen <= unconfirmed.gen or any(isinstance(step, WriteStatus) for step in since)
-    manager = want.manager.gen <= unconfirmed.gen or any(isinstance(step, WriteManager) for step in since)
+    status = desired.status.gen <= unconfirmed.gen or any(isinstance(step, WriteStatus) for step in since)
+    manager = desired.manager.gen <= unconfirmed.gen or any(isinstance(step, WriteManager) for step in since)
     return replace(observed, unconfirmed=None) if since and status and manager else observed
 
 
@@ -163,22 +163,22 @@ def _explain(answer: Answer, context: FoldContext) -> Error:
 def _schedule(record: Record, errors: list[Error], gone: bool, now: float, random: float) -> Observed:
     observed = record.observed
     failures = [error for error in errors if error.code not in ("rate_limited", "unauthorized", "plan_required")]
-    rests = [error for error in errors if error not in failures]
+    locks = [error for error in errors if error not in failures]
     if not errors:
-        rest = (
+        pause = (
             observed.unconfirmed.until
             if observed.unconfirmed and not stale(record) and may_be_overwritten(record)
             else now
         )
-        return replace(observed, attempt=0, error=None, due_at=max(now, rest))
+        return replace(observed, attempt=0, error=None, due_at=max(now, pause))
     if gone:
         # Looked up again once: a chat that is gone twice in a row is given up until the next stage.
         again = observed.error is not None and observed.error.code == "chat_not_found"
         given_up = record.desired.generation if again else observed.given_up
         return replace(observed, error=failures[0] if failures else errors[0], given_up=given_up, due_at=now, attempt=0)
     # What may heal by itself decides the pace; a setting that is wrong must not slow the other field down.
-    if rests and all(error.code in SETTINGS_CODES for error in failures):
-        return replace(observed, error=rests[0], due_at=now)
+    if locks and all(error.code in SETTINGS_CODES for error in failures):
+        return replace(observed, error=locks[0], due_at=now)
     error = min(failures, key=lambda one: one.code in SETTINGS_CODES)
     before = observed.error is not None and observed.error.code in SETTINGS_CODES
     attempt = observed.attempt + 1 if before is (error.code in SETTINGS_CODES) else 1

@@ -61,8 +61,10 @@ def raise_unconfirmed(tx: Transaction, chat_id: str, until: float) -> None:
 def audit(tx: Transaction, before: Record, after: Record) -> None:
     """Give the ledger a line of what came out, if anything did."""
     if _audited(before) != _audited(after):
-        want, shown = after.desired, (_shown(before), _shown(after))
-        line = Entry(0, after.session, "outcome", None, want.stage, want.generation, tx.options.who, tx.wall, *shown)
+        desired, shown = after.desired, (_shown(before), _shown(after))
+        line = Entry(
+            0, after.session, "outcome", None, desired.stage, desired.generation, tx.options.who, tx.wall, *shown
+        )
         tx.rows.log(line)
 
 

@@ -39,12 +39,12 @@ Step = Find | Read | WriteStatus | WriteManager
 
 
 def plan(record: Record, now: float) -> tuple[Step, ...]:
-    """The steps that can be taken side by side now; none for a record that has converged, rests or is closed.
+    """The steps that can be taken side by side now; none for a record that has converged, pauses or is closed.
 
     A field is written while its confirmed generation is behind the desired one. While a write of what is desired now is
-    in doubt, the chat is read first. A doubt about an older write is read once that write can no longer land.
+    unconfirmed, the chat is read first. After an older one it is read once that write can no longer land.
     """
-    seen, want = record.observed, record.desired
+    seen, desired = record.observed, record.desired
     if not pending(record) or seen.due_at > now:
         return ()
     if record.chat_id is None:
@@ -52,11 +52,11 @@ def plan(record: Record, now: float) -> tuple[Step, ...]:
     fields = stale(record)
     if not fields and may_be_overwritten(record) and seen.unconfirmed is not None:
         return (Read(record.chat_id),) if now >= seen.unconfirmed.until else ()
-    if seen.unconfirmed and not seen.unconfirmed.looked and seen.unconfirmed.gen == want.generation:
+    if seen.unconfirmed and not seen.unconfirmed.looked and seen.unconfirmed.gen == desired.generation:
         return (Read(record.chat_id),)
     steps: list[Step] = []
     if "status" in fields:
-        steps.append(WriteStatus(record.chat_id, Stage(want.status.value or ""), want.status.gen))
+        steps.append(WriteStatus(record.chat_id, Stage(desired.status.value or ""), desired.status.gen))
     if "manager" in fields:
-        steps.append(WriteManager(record.chat_id, want.manager.gen))
+        steps.append(WriteManager(record.chat_id, desired.manager.gen))
     return tuple(steps)

@@ -1,8 +1,8 @@
 """The record of one session: what its chat shall show, and what the CRM has confirmed.
 
-`Desired` is written by recording an intent, `Observed` by whoever holds the lease; neither writes the other's part.
-All times are seconds. Due times, leases and doubts are on the store's clock, `asked_at` and `search_since` on the
-wall's, because they become dates in a request.
+`Desired` is written by recording an intent, `Observed` by whoever holds the lease; neither writes the other's part. All
+times are seconds. Due times, leases and unconfirmed writes are on the store's clock, `asked_at` and `search_since` on
+the wall's, because they become dates in a request.
 """
 
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The newest intent, and what all intents together want: a stage leaves alone the field that it does not set."""
+    """The newest intent, and what all intents together ask for: a stage leaves alone the field that it does not set."""
 
     generation: int = 0
     stage: Stage | None = None
@@ -158,16 +158,16 @@ def pending(record: Record) -> bool:
 
 
 def stale(record: Record) -> tuple[str, ...]:
-    """The fields that the CRM has not confirmed for the generation that wants them."""
-    want, seen = record.desired, record.observed
-    fields = (("status", want.status, seen.status), ("manager", want.manager, seen.manager))
-    return tuple(name for name, wish, fact in fields if fact.gen < wish.gen)
+    """The fields that the CRM has not confirmed for the generation that asks for them."""
+    desired, seen = record.desired, record.observed
+    fields = (("status", desired.status, seen.status), ("manager", desired.manager, seen.manager))
+    return tuple(name for name, asked, shown in fields if shown.gen < asked.gen)
 
 
 def may_be_overwritten(record: Record) -> bool:
     """Whether an older write may still land on top of what was confirmed."""
-    unconfirmed, want = record.observed.unconfirmed, record.desired
-    return unconfirmed is not None and unconfirmed.gen != max(want.status.gen, want.manager.gen)
+    unconfirmed, desired = record.observed.unconfirmed, record.desired
+    return unconfirmed is not None and unconfirmed.gen != max(desired.status.gen, desired.manager.gen)
 
 
 def intent_key(stage: Stage, turn: str) -> str:

@@ -95,7 +95,7 @@ class SyncResult:
 LOCKS: Mapping[str, str] = {
     "unauthorized": "Sitniks refused the key (401): check SNITKIX_API_KEY; it is tried again every ten minutes",
     "plan_required": "the Sitniks account's plan has no Open API (403): change the plan; tried again every ten minutes",
-    "rate_limited": "the key rests after too many calls; the record is synced as soon as it may be used again",
+    "rate_limited": "the key is locked after too many calls; the record is synced as soon as it may be used again",
 }
 
 SEARCHING = Error(

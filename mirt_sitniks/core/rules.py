@@ -6,7 +6,6 @@ are written only if they are still the same. Each function is the body of one tr
 
 from dataclasses import replace
 from math import inf
-from operator import itemgetter
 
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.chats import Contact, choose
@@ -25,14 +24,9 @@ from mirt_sitniks.core.record import (
 )
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import fold_page, hold_scan, open_scan
-from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage, priority_of
-from mirt_sitniks.core.store import Claimed, Entry, KeyState, Outlook, Recorded, Report, Settled, Settlement, Verdict
-
-AGED = 540.0
-# Seconds: how soon after a look the next one is promised at the soonest, and how late one may be without being too
-# late.
-LOOKOUT_LEAST, LOOKOUT_SLACK = 0.1, 0.5
-
+from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
+from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
+from mirt_sitniks.core.turns import aged_turn, outlook, promise, turns_of
 
 # -------------------------------------------------------------------------------------------------------------- record
 
@@ -64,7 +58,7 @@ def _verdict(old: Record, intent: Intent, known: int | None) -> Verdict:
 
 
 def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
-    """The record after a new intent: a later generation, coalesced wishes, due at once, and its chat if it is known."""
+    """The record after a new intent: a later generation, coalesced desires, due at once, its chat if that is known."""
     generation, effect = old.desired.generation + 1, EFFECTS[intent.stage]
     shown = {"reason": intent.reason} if intent.reason else {}
     line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, shown)
@@ -129,8 +123,8 @@ def claim(tx: Transaction, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
     key, waiting, claims = tx.rows.key(tx.options.key), tx.rows.waiting(tx.now), []
     scan = open_scan(tx, key) if waiting.due else None
-    turns = _turns(tx, limit, waiting if scan else Waiting())
-    if aged := _aged(tx, key, turns, waiting if scan else Waiting()):
+    turns = turns_of(tx, limit, waiting if scan else Waiting())
+    if aged := aged_turn(tx, key, turns, waiting if scan else Waiting()):
         turns = [aged, *(turn for turn in turns if turn[1] != aged[1])]
     for turn in turns[:limit]:
         work = turn[1]
@@ -146,43 +140,7 @@ def claim(tx: Transaction, limit: int) -> Claimed:
             key = hold_scan(tx, key, scan)
             claims.append(Claim(None, scan, grants, tx.now))
     tx.rows.put_key(tx.options.key, key)
-    return Claimed(tuple(claims), _promise(tx, bool(claims)))
-
-
-def _promise(tx: Transaction, busy: bool) -> Outlook:
-    """Promise to look for work again when there can be some, unless somebody else looks in time: whoever takes work, or
-    finds that nobody looks, is the lookout.
-    """
-    seen = outlook(tx)
-    if seen.work_in is None or not (busy or is_unwatched(seen)):
-        return seen
-    key = tx.rows.key(tx.options.key)
-    at = tx.now + max(seen.work_in, LOOKOUT_LEAST)
-    tx.rows.put_key(tx.options.key, replace(key, lookout_at=at, lookout_by=tx.options.who))
-    return outlook(tx)
-
-
-# How urgent a piece of work is, and the record it is for; None is the scan.
-Turn = tuple[float, Record | None]
-
-
-def _turns(tx: Transaction, limit: int, waiting: Waiting) -> list[Turn]:
-    """Who is due, the most urgent first; the scan with those who wait for it."""
-    turns: list[Turn] = [(one.urgent_at, one) for one in tx.rows.due(tx.now, limit)]
-    if waiting.due:
-        turns.append((waiting.urgent_at, None))
-    return sorted(turns, key=itemgetter(0))[:limit]
-
-
-def _aged(tx: Transaction, key: KeyState, turns: list[Turn], waiting: Waiting) -> Turn | None:
-    """Who goes first although it is no escalation: once in a window of the budget, the first of those who have waited
-    nine minutes. So escalations hold nobody up for long, and a backlog that is older than that holds no escalation up.
-    """
-    if tx.now < key.aged_at + tx.options.limit.seconds:
-        return None
-    ordinary: list[Turn] = [(one.urgent_at, one) for one in tx.rows.due(tx.now, 1, tx.now - FIRST_OF_ALL)]
-    oldest = min([*ordinary, (waiting.ordinary_at, None)], key=itemgetter(0))
-    return oldest if oldest[0] <= tx.now - AGED and [oldest] != turns[:1] else None
+    return Claimed(tuple(claims), promise(tx, bool(claims)))
 
 
 # -------------------------------------------------------------------------------------------------------------- settle
@@ -285,22 +243,7 @@ def observe(tx: Transaction, chat_id: str, status: str | None, manager_id: int |
     tx.rows.put(replace(record, observed=seen))
 
 
-# --------------------------------------------------------------------------------------------- leases, calls, outlook
-
-
-def outlook(tx: Transaction) -> Outlook:
-    """When there can be work: the next due record or scan, and a call for it."""
-    key = tx.rows.key(tx.options.key)
-    slot_in = budgets.slot_in(key.budget, tx.options.limit, tx.now)
-    due = min(tx.rows.next_due(), max(tx.rows.waiting(tx.now).ready_at, key.scan_until, key.scan_due))
-    work_in = max(0.0, due - tx.now, slot_in) if due < inf else None
-    lock = budgets.locked(key.budget, tx.now)
-    return Outlook(tx.now, slot_in, work_in, lock, max(0.0, key.lookout_at - tx.now), key.lookout_by)
-
-
-def is_unwatched(seen: Outlook) -> bool:
-    """Whether there is work that nobody has promised to look for in time."""
-    return seen.work_in is not None and not 0 < seen.lookout_in <= seen.work_in + LOOKOUT_SLACK
+# ------------------------------------------------------------------------------------------------------ leases, calls
 
 
 def _is_due(tx: Transaction, record: Record) -> bool:

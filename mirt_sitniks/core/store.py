@@ -67,7 +67,7 @@ class Recorded:
 class Settlement:
     """What the holder of a record's lease learned.
 
-    `generation` is the newest it saw, `unconfirmed` the doubt it started from, `gone` that `chat_id` is no longer in
+    `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
     the CRM. `unconfirmed_until` is set when a write was sent: the store's time until which it may still land, for the
     case that the lease was lost meanwhile. `keep` asks to go on holding the lease.
     """
@@ -100,7 +100,7 @@ class ScanPage:
 
 @dataclass(frozen=True, slots=True)
 class KeyVerdict:
-    """What an answer said of the key: `code` None means it was accepted, else it rests for `seconds`."""
+    """What an answer said of the key: `code` None means it was accepted, else it is locked for `seconds`."""
 
     code: str | None = None
     seconds: float = 0.0

@@ -125,10 +125,10 @@ def format_time(moment: datetime) -> str:
     return aware.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _chat_path(chat_id: str, rest: str = "") -> str:
+def _chat_path(chat_id: str, tail: str = "") -> str:
     if _id(chat_id) is None:
         raise NotFound("This is not the id of a Sitniks chat; leave it out to have the chat looked up by user name.")
-    return f"/chats/{quote(chat_id.strip(), safe='')}{rest}"
+    return f"/chats/{quote(chat_id.strip(), safe='')}{tail}"
 
 
 def _paging(skip: int, limit: int) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -226,8 +226,8 @@ class Driver:
         try:
             page: Page[Chat] = await self.send(call)
         except CrmError as error:
-            resting = error.code == "rate_limited" or error.code in KEY_CODES
-            pause = 0.0 if resting else max(0.5, retry_delay(scan.failures + 1, self.random()))
+            locked = error.code == "rate_limited" or error.code in KEY_CODES
+            pause = 0.0 if locked else max(0.5, retry_delay(scan.failures + 1, self.random()))
             return CallOutcome(True, page=ScanPage(scan, pause=pause), error=error)
         contacts = tuple(contact_of(chat) for chat in page.items)
         return CallOutcome(True, page=ScanPage(scan, contacts, page.raw, page.total))

@@ -86,7 +86,7 @@ class Runtime:
         A session's intents are recorded one after another, in the order of the calls, however long one of them takes.
         """
         asked = self.driver.clock()
-        told = {"session": intent.session, "stage": intent.stage.value}
+        ids = {"session": intent.session, "stage": intent.stage.value}
         # Nothing is awaited before: tasks begin in the order of asking, and so they must queue.
         async with self._turns.setdefault(intent.session, asyncio.Lock()):
             try:
@@ -107,7 +107,7 @@ class Runtime:
             lock=settled.outlook.lock,
         )
         if recorded.verdict is Verdict.NO_USERNAME:
-            log(WARNING, "nothing is synced, no user name of the customer is known: %s", LOOKED, **told)
+            log(WARNING, "nothing is synced, no user name of the customer is known: %s", LOOKED, **ids)
         if skipped:
             return replace(result, outcome=Outcome.SKIPPED, reason=recorded.verdict.value, error=None)
         return result
@@ -128,12 +128,12 @@ class Runtime:
         if recorded.claim:
             return True
         record, soon = recorded.record, self.settings.reply_budget
-        resting = (
+        locked = (
             recorded.outlook.lock is not None
             or recorded.outlook.slot_in > soon
             or record.observed.due_at > recorded.outlook.now + soon
         )
-        return pending(record) and not resting and self._polls
+        return pending(record) and not locked and self._polls
 
     async def _driven(self, session: str, recorded: Recorded, asked: float) -> Settled | None:
         """Wait for a drive of the session to end; None when the reply budget ends first. The drive goes on."""

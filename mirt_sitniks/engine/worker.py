@@ -9,8 +9,8 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import retry_delay
 from mirt_sitniks.core.record import Claim, Record, pending
-from mirt_sitniks.core.rules import is_unwatched
 from mirt_sitniks.core.store import Outlook, Settled
+from mirt_sitniks.core.turns import is_unwatched
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log

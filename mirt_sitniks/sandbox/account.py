@@ -1,15 +1,14 @@
 """One Sitniks account: its key and habits, its chats, its limit, its faults and the calls it was asked."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from .bell import Bell
 from .calls import CallLog
 from .clock import Clock
 from .faults import Faults
 from .limits import KeyLimit
-from .world import DEFAULT_MANAGERS, World
+from .notifier import ChangeNotifier
+from .world import DEFAULT_MANAGERS, Managers, World
 
 
 @dataclass(slots=True)
@@ -58,31 +57,31 @@ _ALLOWED: dict[str, tuple[Any, ...] | None] = {
 
 
 class Account:
-    """Everything the sandbox remembers. Whoever reads or changes it holds `bell`."""
+    """Everything the sandbox remembers. Whoever reads or changes it holds the lock of `changes`."""
 
     def __init__(
         self,
         *,
         key: str,
         clock: Clock,
-        managers: Iterable[tuple[int, str]] | None = None,
+        managers: Managers | None = None,
         habits: dict[str, Any] | None = None,
     ) -> None:
         self.key = key
         self.clock = clock
-        self.bell = Bell()
-        self._managers = tuple(DEFAULT_MANAGERS if managers is None else managers)
+        self.changes = ChangeNotifier()
+        self._managers = dict(DEFAULT_MANAGERS if managers is None else managers)
         self._habits = habits or {}
         self.releases = 0
         self.reset()
 
     def reset(self) -> None:
         """Go back to the beginning: no chats, calls or faults, habits as at the start, held requests let go."""
-        with self.bell:
+        with self.changes:
             self.habits = Habits()
             for name, value in self._habits.items():
                 self.habits.change(name, value)
-            self.world = World(self.clock, self.bell)
+            self.world = World(self.clock, self.changes)
             self.world.set_managers(self._managers)
             self.limit = KeyLimit()
             self.faults = Faults()
@@ -91,6 +90,6 @@ class Account:
 
     def release(self) -> None:
         """Let go of the requests that a fault is holding; their connections are dropped."""
-        with self.bell:
+        with self.changes:
             self.releases += 1
-            self.bell.ring()
+            self.changes.notify()

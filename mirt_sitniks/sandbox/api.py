@@ -28,7 +28,7 @@ _REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Request:
     """A request as it came: `path` percent-encoded and without the query, header names in lower case."""
 
     method: str
@@ -70,32 +70,32 @@ def key_of(headers: Mapping[str, str]) -> str | None:
     return key if scheme == "Bearer" and key else None
 
 
-def answer(account: Account, ask: Ask) -> Answer:
-    """Do what the request asks, as far as the contract has it, and answer; the caller holds the account's bell.
+def answer(account: Account, request: Request) -> Answer:
+    """Do what the request asks, as far as the contract has it, and answer; the caller holds the account's lock.
 
     The key, the trial plan, the limit and the faults are looked after before.
     """
     allowed = []
     for method, pattern, handle in _ROUTES:
-        match = pattern.fullmatch(ask.path)
-        if match and method == ask.method:
+        match = pattern.fullmatch(request.path)
+        if match and method == request.method:
             try:
-                return handle(account, ask, *map(unquote, match.groups()))
+                return handle(account, request, *map(unquote, match.groups()))
             except _Refused as refused:
                 return refused.answer
         if match:
             allowed.append(method)
     # PATCH on a chat is the guess of an older integration; the service does not know the route at all.
-    if not allowed or (ask.method == "PATCH" and "PUT" in allowed):
-        return refusal(404, f"Cannot {ask.method} {ask.path}")
-    return refusal(405, f"{ask.method} is not allowed here; allowed: {', '.join(allowed)}")
+    if not allowed or (request.method == "PATCH" and "PUT" in allowed):
+        return refusal(404, f"Cannot {request.method} {request.path}")
+    return refusal(405, f"{request.method} is not allowed here; allowed: {', '.join(allowed)}")
 
 
 # Reading what was sent
 
 
-def _query(ask: Ask, *known: str) -> dict[str, str]:
-    pairs = parse_qsl(ask.query, keep_blank_values=True)
+def _query(request: Request, *known: str) -> dict[str, str]:
+    pairs = parse_qsl(request.query, keep_blank_values=True)
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _Refused(400, "a query parameter comes twice")
@@ -130,11 +130,11 @@ def _range(query: Mapping[str, str], start: str, end: str) -> tuple[datetime, da
     return dates[0], dates[1]
 
 
-def _json_body(ask: Ask, **known: type) -> dict[str, Any]:
-    if ask.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+def _json_body(request: Request, **known: type) -> dict[str, Any]:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise _Refused(400, "the body must be application/json")
     try:
-        body = json.loads(ask.body.decode("utf-8"))
+        body = json.loads(request.body.decode("utf-8"))
     except ValueError:
         raise _Refused(400, "the body is not JSON") from None
     if not isinstance(body, dict):
@@ -195,9 +195,9 @@ def _written(account: Account, chat: Chat) -> Answer:
 # The endpoints
 
 
-def _list_chats(account: Account, ask: Ask) -> Answer:
+def _list_chats(account: Account, request: Request) -> Answer:
     names = ("startDate", "endDate", "firstMessageStartDate", "firstMessageEndDate", "status", "initialSource")
-    query = _query(ask, *names, "limit", "skip")
+    query = _query(request, *names, "limit", "skip")
     page = _page(query)
     dates = _range(query, *names[:2])
     first = _range(query, *names[2:4])
@@ -215,14 +215,14 @@ def _list_chats(account: Account, ask: Ask) -> Answer:
     return as_json(200, {"data": found[page], "count": len(found)})
 
 
-def _get_chat(account: Account, ask: Ask, chat_id: str) -> Answer:
-    _query(ask)
+def _get_chat(account: Account, request: Request, chat_id: str) -> Answer:
+    _query(request)
     return as_json(200, show_chat(account, _chat(account, chat_id)))
 
 
-def _set_status(account: Account, ask: Ask, chat_id: str) -> Answer:
-    _query(ask)
-    status = _json_body(ask, status=str).get("status")
+def _set_status(account: Account, request: Request, chat_id: str) -> Answer:
+    _query(request)
+    status = _json_body(request, status=str).get("status")
     if status is None:
         raise _Refused(400, "status should not be empty")
     chat = _chat(account, chat_id)
@@ -232,9 +232,9 @@ def _set_status(account: Account, ask: Ask, chat_id: str) -> Answer:
     return _written(account, chat)
 
 
-def _update_chat(account: Account, ask: Ask, chat_id: str) -> Answer:
-    _query(ask)
-    body = _json_body(ask, assignedManagerId=int, tags=list)
+def _update_chat(account: Account, request: Request, chat_id: str) -> Answer:
+    _query(request)
+    body = _json_body(request, assignedManagerId=int, tags=list)
     chat = _chat(account, chat_id)
     manager_id = body.get("assignedManagerId")
     if manager_id is not None and not account.habits.managers_refuse:
@@ -246,8 +246,8 @@ def _update_chat(account: Account, ask: Ask, chat_id: str) -> Answer:
     return _written(account, chat)
 
 
-def _list_messages(account: Account, ask: Ask, chat_id: str) -> Answer:
-    query = _query(ask, "limit", "skip", "isComment")
+def _list_messages(account: Account, request: Request, chat_id: str) -> Answer:
+    query = _query(request, "limit", "skip", "isComment")
     page = _page(query)
     comment = query.get("isComment")
     if comment not in (None, "true", "false"):
@@ -258,22 +258,22 @@ def _list_messages(account: Account, ask: Ask, chat_id: str) -> Answer:
     return as_json(200, {"data": messages[page]})
 
 
-def _add_message(account: Account, ask: Ask, chat_id: str) -> Answer:
-    _query(ask)
-    body = _json_body(ask, text=str, attachments=list)
+def _add_message(account: Account, request: Request, chat_id: str) -> Answer:
+    _query(request)
+    body = _json_body(request, text=str, attachments=list)
     chat = _chat(account, chat_id)
     return as_json(201, account.world.add_message(chat, _text(body), by="api", attachments=body.get("attachments", ())))
 
 
-def _add_note(account: Account, ask: Ask, chat_id: str) -> Answer:
-    _query(ask)
-    body = _json_body(ask, text=str)
+def _add_note(account: Account, request: Request, chat_id: str) -> Answer:
+    _query(request)
+    body = _json_body(request, text=str)
     chat = _chat(account, chat_id)
     return as_json(201, account.world.add_note(chat, _text(body), "Open API"))
 
 
-def _list_managers(account: Account, ask: Ask) -> Answer:
-    page = _page(_query(ask, "limit", "skip"))
+def _list_managers(account: Account, request: Request) -> Answer:
+    page = _page(_query(request, "limit", "skip"))
     managers = [{"id": number, "user": {"fullname": name}} for number, name in account.world.managers.items()]
     return as_json(200, {"data": managers[page], "count": len(managers)})
 

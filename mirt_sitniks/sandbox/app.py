@@ -9,53 +9,53 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 
 from .account import Account
-from .api import Answer, Ask, answer, as_json, key_of, refusal
+from .api import Answer, Request, answer, as_json, key_of, refusal
 from .calls import Call
+from .connection import Connection
 from .faults import Fault
-from .line import Line
 
 TransportOf = Callable[[Scope], asyncio.Transport]
 
 
 class OpenApi:
-    """An ASGI application for everything under /open-api; `transport_of` gives the connection of a scope."""
+    """An ASGI application for everything under /open-api; `transport_of` gives the transport of a scope."""
 
     def __init__(self, account: Account, transport_of: TransportOf) -> None:
         self._account = account
         self._transport_of = transport_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _Visit(self._account, Line(self._account, scope, receive, send, self._transport_of(scope))).go()
+        await _Exchange(self._account, Connection(self._account, scope, receive, send, self._transport_of(scope))).run()
 
 
-class _Visit:
+class _Exchange:
     """One request on its way through the account."""
 
-    def __init__(self, account: Account, line: Line) -> None:
+    def __init__(self, account: Account, connection: Connection) -> None:
         self._account = account
-        self._line = line
+        self._connection = connection
         # A reset of the sandbox starts a new log; what is under way writes to the one it began in.
         self._log = account.calls
         self._number = -1
-        self._ask = Ask("", "")
+        self._request = Request("", "")
 
-    async def go(self) -> None:
+    async def run(self) -> None:
         account = self._account
-        self._ask = ask = await self._line.read()
-        with account.bell:
-            key_ok = key_of(ask.headers) == account.key
-            query = dict(parse_qsl(ask.query, keep_blank_values=True))
+        self._request = request = await self._connection.read()
+        with account.changes:
+            key_ok = key_of(request.headers) == account.key
+            query = dict(parse_qsl(request.query, keep_blank_values=True))
             now = account.clock.now()
-            call = Call(ask.method, ask.path, query, _shown(ask.body), None, now, key_ok, None)
+            call = Call(request.method, request.path, query, _shown(request.body), None, now, key_ok, None)
             self._number = self._log.arrive(call)
-            self._line.admit()
+            self._connection.arrive()
             refused = self._at_the_door(key_ok)
-            fault = None if refused else account.faults.take(ask.method, ask.path, at_the_door=False)
+            fault = None if refused else account.faults.take(request.method, request.path, at_the_door=False)
             if fault:
                 self._log.update(self._number, fault=fault.kind)
-            account.bell.ring()
+            account.changes.notify()
         if account.habits.latency:
-            await self._line.pause(account.habits.latency, heed_client=False)
+            await self._connection.pause(account.habits.latency, heed_client=False)
         if refused:
             await self._answer(refused)
         elif fault:
@@ -67,7 +67,7 @@ class _Visit:
         account = self._account
         if not key_ok:
             return refusal(401, "Unauthorized")
-        fault = account.faults.take(self._ask.method, self._ask.path, at_the_door=True)
+        fault = account.faults.take(self._request.method, self._request.path, at_the_door=True)
         if fault:
             self._log.update(self._number, fault=fault.kind)
             return _DOOR[fault.kind](fault)
@@ -78,8 +78,8 @@ class _Visit:
         return None
 
     def _apply(self) -> Answer:
-        with self._account.bell:
-            return answer(self._account, self._ask)
+        with self._account.changes:
+            return answer(self._account, self._request)
 
     def _if_applied(self, fault: Fault, bad: Answer) -> Answer:
         """The bad answer, after the request had its effect if the fault says so; a refused request is refused."""
@@ -89,14 +89,14 @@ class _Visit:
         return bad if good.status < 400 else good
 
     def _answered(self, status: int) -> None:
-        with self._account.bell:
+        with self._account.changes:
             self._log.update(self._number, status=status)
-            self._account.bell.ring()
+            self._account.changes.notify()
 
     async def _answer(self, answer: Answer) -> None:
         # Noted first: a client that has its answer must find the call complete.
         self._answered(answer.status)
-        await self._line.write(answer)
+        await self._connection.write(answer)
 
     # Faults behind the door
 
@@ -128,32 +128,32 @@ class _Visit:
         await self._answer(refusal(403, "forbidden_resource"))
 
     async def _slow(self, fault: Fault) -> None:
-        await self._line.pause(fault.options["seconds"], heed_client=False)
+        await self._connection.pause(fault.options["seconds"], heed_client=False)
         await self._answer(self._apply())
 
     async def _reset(self, fault: Fault) -> None:
-        await self._line.reset()
+        await self._connection.reset()
 
     async def _answer_lost(self, fault: Fault) -> None:
         self._apply()
-        await self._line.reset()
+        await self._connection.reset()
 
     async def _hang(self, fault: Fault) -> None:
-        await self._line.pause(None)
-        await self._line.reset()
+        await self._connection.pause(None)
+        await self._connection.reset()
 
     async def _applied_late(self, fault: Fault) -> None:
-        ask = self._ask
-        with self._account.bell:
-            self._account.world.later(fault.options["seconds"], lambda: answer(self._account, ask))
+        request = self._request
+        with self._account.changes:
+            self._account.world.later(fault.options["seconds"], lambda: answer(self._account, request))
         await self._hang(fault)
 
     async def _reset_body(self, fault: Fault) -> None:
         good = _with_body(self._if_applied(fault, as_json(200, {"data": []})))
         self._answered(good.status)
-        await self._line.begin(good, len(good.body))
-        await self._line.stream(_pieces(good.body[: len(good.body) // 2]), more=True)
-        await self._line.reset()
+        await self._connection.begin(good, len(good.body))
+        await self._connection.stream(_pieces(good.body[: len(good.body) // 2]), more=True)
+        await self._connection.reset()
 
     async def _drip(self, fault: Fault) -> None:
         good = _with_body(self._apply())
@@ -161,13 +161,13 @@ class _Visit:
         async def drops() -> AsyncIterator[bytes]:
             for at in range(len(good.body)):
                 yield good.body[at : at + 1]
-                if not await self._line.pause(fault.options["every"]):
-                    await self._line.reset()
+                if not await self._connection.pause(fault.options["every"]):
+                    await self._connection.reset()
                     return
 
         self._answered(good.status)
-        await self._line.begin(good, len(good.body))
-        await self._line.stream(drops(), more=True)
+        await self._connection.begin(good, len(good.body))
+        await self._connection.stream(drops(), more=True)
 
     async def _huge(self, fault: Fault) -> None:
         size = fault.options["size"]
@@ -178,7 +178,7 @@ class _Visit:
             left = size - len(head) - len(tail)
             while left > 0:
                 # Nothing else stops the flood once the client has hung up, for sends go nowhere silently.
-                if self._line.broken():
+                if self._connection.closed():
                     return
                 yield block[:left]
                 left -= len(block)
@@ -189,8 +189,8 @@ class _Visit:
             await self._answer(good)
             return
         self._answered(200)
-        await self._line.begin(Answer(200, head), None)
-        await self._line.stream(pieces())
+        await self._connection.begin(Answer(200, head), None)
+        await self._connection.stream(pieces())
 
 
 def _shown(body: bytes) -> Any:
@@ -231,19 +231,19 @@ _DOOR: dict[str, Callable[[Fault], Answer]] = {
     "trial": lambda fault: _trial(),
 }
 _PERFORM = {
-    "status": _Visit._status,
-    "html": _Visit._html,
-    "empty": _Visit._empty,
-    "shape": _Visit._shape,
-    "huge": _Visit._huge,
-    "slow": _Visit._slow,
-    "drip": _Visit._drip,
-    "hang": _Visit._hang,
-    "reset": _Visit._reset,
-    "reset_body": _Visit._reset_body,
-    "answer_lost": _Visit._answer_lost,
-    "applied_late": _Visit._applied_late,
-    "too_fast_503": _Visit._too_fast,
-    "redirect": _Visit._redirect,
-    "forbidden": _Visit._forbidden,
+    "status": _Exchange._status,
+    "html": _Exchange._html,
+    "empty": _Exchange._empty,
+    "shape": _Exchange._shape,
+    "huge": _Exchange._huge,
+    "slow": _Exchange._slow,
+    "drip": _Exchange._drip,
+    "hang": _Exchange._hang,
+    "reset": _Exchange._reset,
+    "reset_body": _Exchange._reset_body,
+    "answer_lost": _Exchange._answer_lost,
+    "applied_late": _Exchange._applied_late,
+    "too_fast_503": _Exchange._too_fast,
+    "redirect": _Exchange._redirect,
+    "forbidden": _Exchange._forbidden,
 }

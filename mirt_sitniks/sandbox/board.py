@@ -27,7 +27,7 @@ async def board(request: Request) -> Response:
 
 
 def view(account: Account) -> dict[str, Any]:
-    """All that the page shows, as plain JSON; the caller holds the account's bell.
+    """All that the page shows, as plain JSON; the caller holds the account's lock.
 
     `speed` says how fast the ages and waits, which are in sandbox seconds, run on until the next view.
     """

@@ -37,8 +37,8 @@ class Clock:
             seconds = time.time() - (0.0 if at is None else (self.now() - at) / self.speed)
         return datetime.fromtimestamp(int(seconds * 1000) / 1000, UTC)
 
-    def nap(self, until: float | None) -> float | None:
-        """How many real seconds to sleep before looking at `now()` again; None: until woken."""
+    def timeout(self, until: float | None) -> float | None:
+        """How many real seconds to wait before looking at `now()` again; None: until woken."""
         if until is None:
             return None
         left = max(0.0, (until - self.now()) / self.speed)

@@ -25,64 +25,65 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from .account import Habits
+from .account import Account, Habits
 from .board import view
+from .crm import LocalCrm
 from .faults import Fault
-
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
 
 _HABITS = [field.name for field in fields(Habits)]
 _OTHERS = ["key", "statuses", "managers"]
 # How long the stream stays silent at most, so that a dead client is noticed.
 _HEARTBEAT = 15.0
 # A burst of changes makes one event.
-_CALM = 0.04
+_DEBOUNCE = 0.04
 
 
-def control(sandbox: "Sandbox") -> list[Route]:
-    """The routes, to be mounted at /_sandbox."""
+class _Controls:
+    """What each call does; one with a `body` is given the JSON object that was sent."""
 
-    async def add_chat(body: dict[str, Any]) -> Response:
-        return JSONResponse({"id": sandbox.add_chat(body.pop("nickname", None), **body)}, 201)
+    def __init__(self, crm: LocalCrm) -> None:
+        self._crm = crm
 
-    async def chats(request: Request) -> Response:
-        return JSONResponse({"data": sandbox.chats()})
+    async def add_chat(self, body: dict[str, Any]) -> Response:
+        return JSONResponse({"id": self._crm.add_chat(body.pop("nickname", None), **body)}, 201)
 
-    async def person(body: dict[str, Any]) -> Response:
+    async def chats(self, request: Request) -> Response:
+        return JSONResponse({"data": self._crm.chats()})
+
+    async def person(self, body: dict[str, Any]) -> Response:
         chat_id = body.pop("chat")
-        sandbox.person_sets(chat_id, **body)
-        return JSONResponse(sandbox.chat(chat_id))
+        self._crm.person_sets(chat_id, **body)
+        return JSONResponse(self._crm.chat(chat_id))
 
-    async def add_message(body: dict[str, Any]) -> Response:
-        write = sandbox.person_writes if body.pop("by", "customer") == "person" else sandbox.customer_writes
+    async def add_message(self, body: dict[str, Any]) -> Response:
+        write = self._crm.person_writes if body.pop("by", "customer") == "person" else self._crm.customer_writes
         return JSONResponse(write(body.pop("chat"), body.pop("text"), **body), 201)
 
-    async def add_fault(body: dict[str, Any]) -> Response:
-        return JSONResponse(_shown(sandbox.fault(body.pop("kind"), **body)), 201)
+    async def add_fault(self, body: dict[str, Any]) -> Response:
+        return JSONResponse(_shown(self._crm.fault(body.pop("kind"), **body)), 201)
 
-    async def faults(request: Request) -> Response:
-        return JSONResponse({"data": [_shown(fault) for fault in sandbox.account.faults.armed]})
+    async def faults(self, request: Request) -> Response:
+        return JSONResponse({"data": [_shown(fault) for fault in self._crm.account.faults.armed]})
 
-    async def clear_faults(request: Request) -> Response:
-        sandbox.clear_faults()
+    async def clear_faults(self, request: Request) -> Response:
+        self._crm.clear_faults()
         return JSONResponse({"data": []})
 
-    async def calls(request: Request) -> Response:
+    async def calls(self, request: Request) -> Response:
         return JSONResponse(
-            {"data": [asdict(call) for call in sandbox.calls], "most_in_window": sandbox.most_in_window()}
+            {"data": [asdict(call) for call in self._crm.calls], "most_in_window": self._crm.most_in_window()}
         )
 
-    async def settings(request: Request) -> Response:
-        return JSONResponse({name: getattr(sandbox, name) for name in _HABITS + _OTHERS})
+    async def settings(self, request: Request) -> Response:
+        return JSONResponse({name: getattr(self._crm, name) for name in _HABITS + _OTHERS})
 
-    async def change_settings(body: dict[str, Any]) -> Response:
+    async def change_settings(self, body: dict[str, Any]) -> Response:
         strange = set(body) - {*_HABITS, *_OTHERS}
         if strange:
             raise ValueError(
@@ -91,40 +92,38 @@ def control(sandbox: "Sandbox") -> list[Route]:
         if "managers" in body:
             body["managers"] = {int(number): name for number, name in body["managers"].items()}
         for name, value in body.items():
-            setattr(sandbox, name, value)
-        return JSONResponse({name: getattr(sandbox, name) for name in _HABITS + _OTHERS})
+            setattr(self._crm, name, value)
+        return JSONResponse({name: getattr(self._crm, name) for name in _HABITS + _OTHERS})
 
-    async def reset(body: dict[str, Any]) -> Response:
-        sandbox.reset()
+    async def reset(self, body: dict[str, Any]) -> Response:
+        self._crm.reset()
         return JSONResponse({})
 
-    async def events(request: Request) -> Response:
+    async def events(self, request: Request) -> Response:
         return StreamingResponse(
-            _events(sandbox), media_type="text/event-stream", headers={"cache-control": "no-store"}
+            _events(self._crm.account), media_type="text/event-stream", headers={"cache-control": "no-store"}
         )
 
-    def of_chat(show: Callable[[str], list[dict[str, Any]]]) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(request: Request) -> Response:
-            return JSONResponse({"data": show(request.query_params["chat"])})
 
-        return endpoint
-
+def control(crm: LocalCrm) -> list[Route]:
+    """The routes, to be mounted at /_sandbox."""
+    controls = _Controls(crm)
     return [
-        Route("/chats", _guarded(chats), methods=["GET"]),
-        Route("/chats", _with_body(add_chat), methods=["POST"]),
-        Route("/history", _guarded(of_chat(sandbox.history)), methods=["GET"]),
-        Route("/messages", _guarded(of_chat(sandbox.messages)), methods=["GET"]),
-        Route("/messages", _with_body(add_message), methods=["POST"]),
-        Route("/notes", _guarded(of_chat(sandbox.notes)), methods=["GET"]),
-        Route("/person", _with_body(person), methods=["POST"]),
-        Route("/faults", _guarded(faults), methods=["GET"]),
-        Route("/faults", _with_body(add_fault), methods=["POST"]),
-        Route("/faults", _guarded(clear_faults), methods=["DELETE"]),
-        Route("/calls", _guarded(calls), methods=["GET"]),
-        Route("/settings", _guarded(settings), methods=["GET"]),
-        Route("/settings", _with_body(change_settings), methods=["PUT"]),
-        Route("/reset", _with_body(reset), methods=["POST"]),
-        Route("/events", events, methods=["GET"]),
+        Route("/chats", _guarded(controls.chats), methods=["GET"]),
+        Route("/chats", _with_body(controls.add_chat), methods=["POST"]),
+        Route("/history", _guarded(_of_chat(crm.history)), methods=["GET"]),
+        Route("/messages", _guarded(_of_chat(crm.messages)), methods=["GET"]),
+        Route("/messages", _with_body(controls.add_message), methods=["POST"]),
+        Route("/notes", _guarded(_of_chat(crm.notes)), methods=["GET"]),
+        Route("/person", _with_body(controls.person), methods=["POST"]),
+        Route("/faults", _guarded(controls.faults), methods=["GET"]),
+        Route("/faults", _with_body(controls.add_fault), methods=["POST"]),
+        Route("/faults", _guarded(controls.clear_faults), methods=["DELETE"]),
+        Route("/calls", _guarded(controls.calls), methods=["GET"]),
+        Route("/settings", _guarded(controls.settings), methods=["GET"]),
+        Route("/settings", _with_body(controls.change_settings), methods=["PUT"]),
+        Route("/reset", _with_body(controls.reset), methods=["POST"]),
+        Route("/events", controls.events, methods=["GET"]),
     ]
 
 
@@ -153,6 +152,13 @@ def _with_body(endpoint: Callable[[dict[str, Any]], Awaitable[Response]]) -> Cal
     return _guarded(read)
 
 
+def _of_chat(show: Callable[[str], list[dict[str, Any]]]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return JSONResponse({"data": show(request.query_params["chat"])})
+
+    return endpoint
+
+
 def _shown(fault: Fault) -> dict[str, Any]:
     options = {
         name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in fault.options.items()
@@ -161,18 +167,17 @@ def _shown(fault: Fault) -> dict[str, Any]:
     return {"kind": fault.kind, "method": fault.method, "path": pattern, "times": fault.times, "options": options}
 
 
-async def _events(sandbox: "Sandbox") -> AsyncIterator[str]:
-    account = sandbox.account
+async def _events(account: Account) -> AsyncIterator[str]:
     yield "retry: 1000\n\n"
-    with account.bell.listen() as rang:
+    with account.changes.listen() as changed:
         while True:
-            rang.clear()
-            with account.bell:
+            changed.clear()
+            with account.changes:
                 board = json.dumps(view(account), ensure_ascii=False)
-                nap = account.clock.nap(account.world.next_event())
+                timeout = account.clock.timeout(account.world.next_event())
             yield f"data: {board}\n\n"
             try:
-                await asyncio.wait_for(rang.wait(), _HEARTBEAT if nap is None else min(nap, _HEARTBEAT))
+                await asyncio.wait_for(changed.wait(), _HEARTBEAT if timeout is None else min(timeout, _HEARTBEAT))
             except TimeoutError:
                 continue
-            await asyncio.sleep(_CALM)
+            await asyncio.sleep(_DEBOUNCE)

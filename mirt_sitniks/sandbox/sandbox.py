@@ -1,9 +1,8 @@
-"""The sandbox as tests and demos hold it."""
+"""The CRM on a port: what tests and demos open."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Self
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,52 +11,22 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from .account import Account
-from .api import show_chat
 from .app import OpenApi, TransportOf
 from .board import board
-from .calls import Call, most_in_window
 from .clock import Clock
 from .control import control
-from .faults import Fault, make_fault
+from .crm import LocalCrm
 from .thread import HOST, ServerThread
-
-T = TypeVar("T")
-Managers = Mapping[int, str] | Iterable[tuple[int, str]]
+from .world import Managers
 
 
-class _Habit(Generic[T]):
-    """An attribute of the sandbox that is one of the account's habits."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, sandbox: "Sandbox", owner: type) -> T:
-        value: T = getattr(sandbox.account.habits, self._name)
-        return value
-
-    def __set__(self, sandbox: "Sandbox", value: T) -> None:
-        with sandbox.account.bell:
-            sandbox.account.habits.change(self._name, value)
-            sandbox.account.bell.ring()
-
-
-class Sandbox:
+class Sandbox(LocalCrm):
     """A local Sitniks CRM for one key, on a free loopback port, from `with` to its end.
 
     `speed` makes sandbox seconds pass faster than real ones (limits, lock, lateness, latency; never the dates that the
     API shows). `clock`, a callable giving Unix seconds, replaces both. `managers` are (id, full name) pairs or a dict.
     `trial` answers 403 to everything, `limit=False` switches the ten calls in ten seconds off. Threads may share it.
     """
-
-    date_filter = _Habit[Literal["created", "last_message"]]()
-    write_body = _Habit[Literal["chat", "empty"]]()
-    status_shape = _Habit[Literal["text", "object"]]()
-    unknown_status = _Habit[Literal[400, 422]]()
-    show_manager_id = _Habit[bool]()
-    managers_refuse = _Habit[bool]()
-    trial = _Habit[bool]()
-    limit = _Habit[bool]()
-    latency = _Habit[float]()
 
     def __init__(
         self,
@@ -71,12 +40,8 @@ class Sandbox:
         clock: Callable[[], float] | None = None,
         limit: bool = True,
     ) -> None:
-        self.account = Account(
-            key=key,
-            clock=Clock(speed, clock),
-            managers=None if managers is None else _pairs(managers),
-            habits={"trial": trial, "latency": latency, "limit": limit},
-        )
+        habits = {"trial": trial, "latency": latency, "limit": limit}
+        super().__init__(Account(key=key, clock=Clock(speed, clock), managers=managers, habits=habits))
         self._wanted_port = port
         self._server: ServerThread | None = None
 
@@ -90,7 +55,7 @@ class Sandbox:
     def start(self) -> None:
         """Serve; after `stop` at the same address again, with all that was there before."""
         if self._server is None:
-            server = ServerThread(self._application, self.account.bell, self._wanted_port)
+            server = ServerThread(self._application, self.account.changes, self._wanted_port)
             server.start()
             self._server = server
             self._wanted_port = server.port
@@ -115,173 +80,9 @@ class Sandbox:
         application.router.redirect_slashes = False
         return application
 
-    # Where and who
-
     @property
     def url(self) -> str:
         """The base address, without /open-api."""
         if self._server is None:
             raise RuntimeError("the sandbox is not running: use it as `with Sandbox() as sandbox:`")
         return f"http://{HOST}:{self._server.port}"
-
-    @property
-    def key(self) -> str:
-        """The key that is let in; setting it makes the old one wrong and frees the limit."""
-        return self.account.key
-
-    @key.setter
-    def key(self, key: str) -> None:
-        with self.account.bell:
-            self.account.key = key
-            self.account.limit.clear()
-            self.account.bell.ring()
-
-    @property
-    def statuses(self) -> tuple[str, ...]:
-        """The account's statuses in the board's order; settable."""
-        return self.account.world.statuses
-
-    @statuses.setter
-    def statuses(self, statuses: Iterable[str]) -> None:
-        with self.account.bell:
-            self.account.world.statuses = tuple(statuses)
-            self.account.bell.ring()
-
-    @property
-    def managers(self) -> dict[int, str]:
-        """Full name by id; settable."""
-        return dict(self.account.world.managers)
-
-    @managers.setter
-    def managers(self, managers: Managers) -> None:
-        self.account.world.set_managers(_pairs(managers))
-
-    # Chats
-
-    def add_chat(
-        self,
-        nickname: str | None,
-        *,
-        source: str = "instagram",
-        name: str = "Ірина К.",
-        user_id: str | None = None,
-        status: str = "Нові заявки",
-        appears_in: float = 0.0,
-        created_ago: float = 0.0,
-        manager: int | str | None = None,
-        chat_id: str | None = None,
-        last_message_ago: float = 0.0,
-    ) -> str:
-        """A customer writes for the first time; returns the chat's id.
-
-        The API shows the chat after `appears_in` sandbox seconds (404 before). `manager` is an id or a full name.
-        """
-        return self.account.world.add_chat(
-            nickname,
-            source=source,
-            name=name,
-            user_id=user_id,
-            status=status,
-            appears_in=appears_in,
-            created_ago=created_ago,
-            manager=manager,
-            chat_id=chat_id,
-            last_message_ago=last_message_ago,
-        )
-
-    def chat(self, chat_id: str) -> dict[str, Any]:
-        """The chat as the API shows it, also one that does not show yet; KeyError when there is none."""
-        with self.account.bell:
-            return show_chat(self.account, self.account.world.chat(chat_id))
-
-    def chats(self) -> list[dict[str, Any]]:
-        """All chats that the API shows by now, the newest first."""
-        with self.account.bell:
-            return [show_chat(self.account, chat) for chat in self.account.world.visible()]
-
-    def history(self, chat_id: str) -> list[dict[str, Any]]:
-        """Every change of the chat's status, manager and tags: {at, field, before, after, by}, the oldest first.
-
-        `at` is in sandbox seconds, managers are ids, `by` is "api" or "person".
-        """
-        with self.account.bell:
-            return [dict(change) for change in self.account.world.chat(chat_id).history]
-
-    def notes(self, chat_id: str) -> list[dict[str, Any]]:
-        """The chat's notes as the API shows them, the oldest first."""
-        with self.account.bell:
-            return [dict(note) for note in self.account.world.chat(chat_id).notes]
-
-    def messages(self, chat_id: str) -> list[dict[str, Any]]:
-        """The chat's messages as the API shows them, the oldest first."""
-        with self.account.bell:
-            return [dict(message) for message in self.account.world.chat(chat_id).messages]
-
-    def person_sets(self, chat_id: str, status: str | None = None, manager: int | str | None = None) -> None:
-        """A person changes the chat in the CRM's own interface: no key, no limit, no call."""
-        with self.account.bell:
-            chat = self.account.world.chat(chat_id)
-            manager_id = self.account.world.manager_id(manager)
-            if status is not None:
-                self.account.world.set_status(chat, status, "person")
-            if manager_id is not None:
-                self.account.world.set_manager(chat, manager_id, "person")
-
-    def customer_writes(self, chat_id: str, text: str, *, comment_id: str | None = None) -> dict[str, Any]:
-        """The customer writes into the chat (with `comment_id`: a public comment); returns the Message."""
-        with self.account.bell:
-            chat = self.account.world.chat(chat_id)
-            return dict(self.account.world.add_message(chat, text, by="customer", comment_id=comment_id))
-
-    def person_writes(self, chat_id: str, text: str) -> dict[str, Any]:
-        """The chat's manager answers the customer by hand; returns the Message."""
-        with self.account.bell:
-            return dict(self.account.world.add_message(self.account.world.chat(chat_id), text, by="person"))
-
-    # Calls
-
-    @property
-    def calls(self) -> tuple[Call, ...]:
-        """All calls to the Open API in order of arrival, refused and broken ones too."""
-        with self.account.bell:
-            return tuple(self.account.calls)
-
-    def count(self, method: str | None = None, path: str | None = None) -> int:
-        """How many calls fit the method and the regular expression (looked for in the path)."""
-        fits = re.compile(path or "")
-        return sum(1 for call in self.calls if (method in (None, call.method)) and fits.search(call.path))
-
-    def most_in_window(self, seconds: float = 10.0) -> int:
-        """The most calls with the right key that arrived within any stretch of so many sandbox seconds."""
-        return most_in_window([call.at for call in self.calls if call.key_ok], seconds)
-
-    def wait(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
-        """Block until the condition is true; TimeoutError when it is not within so many real seconds."""
-        if not self.account.bell.wait(condition, seconds):
-            raise TimeoutError(f"the sandbox did not get there within {seconds} seconds")
-
-    # Trouble
-
-    def fault(
-        self, kind: str, *, method: str | None = None, path: str | None = None, times: int | None = 1, **options: Any
-    ) -> Fault:
-        """Arm a fault for the next `times` fitting calls (None: until cleared); see `faults.KINDS`."""
-        fault = make_fault(kind, method, path, times, **options)
-        with self.account.bell:
-            self.account.faults.arm(fault)
-            self.account.bell.ring()
-        return fault
-
-    def clear_faults(self) -> None:
-        """Disarm all faults; requests that one was holding lose their connection. Late changes still come."""
-        with self.account.bell:
-            self.account.faults.clear()
-            self.account.release()
-
-    def reset(self) -> None:
-        """Back to the beginning: no chats, calls or faults, and the habits that the sandbox was made with."""
-        self.account.reset()
-
-
-def _pairs(managers: Managers) -> tuple[tuple[int, str], ...]:
-    return tuple(managers.items() if isinstance(managers, Mapping) else managers)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .app import TransportOf
-from .bell import Bell
+from .notifier import ChangeNotifier
 
 HOST = "127.0.0.1"
 
@@ -20,13 +20,15 @@ HOST = "127.0.0.1"
 class ServerThread(threading.Thread):
     """The port is bound (OSError if it is taken) when the object exists; `start` serves, `stop` drops everyone.
 
-    `make_application` is given a function from an ASGI scope to its connection.
+    `make_application` is given a function from an ASGI scope to its transport.
     """
 
-    def __init__(self, make_application: Callable[[TransportOf], ASGIApp], bell: Bell, port: int = 0) -> None:
+    def __init__(
+        self, make_application: Callable[[TransportOf], ASGIApp], changes: ChangeNotifier, port: int = 0
+    ) -> None:
         super().__init__(name="sitniks-sandbox", daemon=True)
         self._make_application = make_application
-        self._bell = bell
+        self._changes = changes
         # With the protocol named asyncio switches Nagle's delay off, which would cost 40 ms a call.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,7 +63,7 @@ class ServerThread(threading.Thread):
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        self._bell.bind(self._loop)
+        self._changes.bind(self._loop)
         config = uvicorn.Config(
             self._make_application(self._transport_of),
             http=self._protocol(),
@@ -81,7 +83,7 @@ class ServerThread(threading.Thread):
         self._ready.set()
         await self._stopping.wait()
         # Not uvicorn's own shutdown: it waits for clients politely, and here hung requests are the rule.
-        self._bell.bind(None)
+        self._changes.bind(None)
         for listener in server.servers:
             listener.close()
         self._socket.close()

@@ -2,15 +2,17 @@
 
 import heapq
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from typing import Any, Literal
 
-from .bell import Bell
 from .clock import Clock, ago, iso
+from .notifier import ChangeNotifier
 
+# Full name by id, or (id, full name) pairs.
+Managers = Mapping[int, str] | Iterable[tuple[int, str]]
 DEFAULT_MANAGERS = ((101, "Павло"), (102, "Олена"), (103, "Марко"))
 DEFAULT_STATUSES = (
     "Нові заявки",
@@ -46,11 +48,11 @@ class Chat:
 
 
 class World:
-    """The CRM's state, guarded by the bell's lock; every change rings it. Time comes from the clock handed in."""
+    """The CRM's state, guarded by the notifier's lock; every change is told. Time comes from the clock handed in."""
 
-    def __init__(self, clock: Clock, bell: Bell) -> None:
+    def __init__(self, clock: Clock, changes: ChangeNotifier) -> None:
         self.clock = clock
-        self.bell = bell
+        self.changes = changes
         self.statuses: tuple[str, ...] = DEFAULT_STATUSES
         self.managers: dict[int, str] = {}
         self._chats: dict[str, Chat] = {}
@@ -70,9 +72,9 @@ class World:
 
     def later(self, seconds: float, change: Callable[[], object]) -> None:
         """Make a change after so many sandbox seconds. It is made by whoever looks first, as if it had been in time."""
-        with self.bell:
+        with self.changes:
             heapq.heappush(self._late, (self.now() + seconds, next(self._number), change))
-            self.bell.ring()
+            self.changes.notify()
 
     def catch_up(self) -> None:
         """Make the late changes that are due, in their order. Every look and every change begins with it."""
@@ -95,13 +97,13 @@ class World:
 
     def chat(self, chat_id: str) -> Chat:
         """The chat, also one that the API does not show yet; KeyError when there is none."""
-        with self.bell:
+        with self.changes:
             self.catch_up()
             return self._chats[chat_id]
 
     def visible(self) -> list[Chat]:
         """The chats that the API shows by now, the newest first."""
-        with self.bell:
+        with self.changes:
             self.catch_up()
             now = self.now()
             chats = [chat for chat in self._chats.values() if chat.shows_at <= now]
@@ -119,11 +121,11 @@ class World:
 
     # Changing
 
-    def set_managers(self, managers: Iterable[tuple[int, str]]) -> None:
+    def set_managers(self, managers: Managers) -> None:
         """Replace the account's people; chats keep the id of one who is gone."""
-        with self.bell:
+        with self.changes:
             self.managers = dict(managers)
-            self.bell.ring()
+            self.changes.notify()
 
     def add_chat(
         self,
@@ -140,7 +142,7 @@ class World:
         last_message_ago: float,
     ) -> str:
         """Add a chat as if a customer had written; returns its id (24 hexadecimal characters unless given)."""
-        with self.bell:
+        with self.changes:
             self.catch_up()
             chat_id = chat_id or secrets.token_hex(12)
             if chat_id in self._chats:
@@ -164,12 +166,12 @@ class World:
                 status_changed=created,
                 shows_at=self.now() + appears_in,
             )
-            self.bell.ring()
+            self.changes.notify()
             return chat_id
 
     def set_status(self, chat: Chat, status: str, by: str) -> None:
         """Move the chat to another column; the same status again is no change."""
-        with self.bell:
+        with self.changes:
             self._check_status(status)
             if self._note_change(chat, "status", chat.status, status, by):
                 chat.status = status
@@ -177,13 +179,13 @@ class World:
 
     def set_manager(self, chat: Chat, manager_id: int, by: str) -> None:
         """Make another manager responsible."""
-        with self.bell:
+        with self.changes:
             if self._note_change(chat, "manager", chat.manager_id, manager_id, by):
                 chat.manager_id = manager_id
 
     def set_tags(self, chat: Chat, tags: list[str], by: str) -> None:
         """Replace the whole list of tags."""
-        with self.bell:
+        with self.changes:
             if self._note_change(chat, "tags", list(chat.tags), list(tags), by):
                 chat.tags = list(tags)
 
@@ -197,7 +199,7 @@ class World:
         comment_id: str | None = None,
     ) -> dict[str, Any]:
         """Add a message to the chat and return it as the API shows it; a person's names the chat's manager."""
-        with self.bell:
+        with self.changes:
             date = self.date()
             message: dict[str, Any] = {
                 "id": secrets.token_hex(12),
@@ -215,16 +217,16 @@ class World:
                 message["managerName"] = self.managers.get(chat.manager_id or 0, "Менеджер")
             chat.messages.append(message)
             chat.last_message = chat.updated = date
-            self.bell.ring()
+            self.changes.notify()
             return message
 
     def add_note(self, chat: Chat, text: str, author: str) -> dict[str, Any]:
         """Add a note that only staff see and return it as the API shows it."""
-        with self.bell:
+        with self.changes:
             note = {"text": text, "managerName": author, "createdAt": iso(self.date())}
             chat.notes.append(note)
             chat.updated = self.date()
-            self.bell.ring()
+            self.changes.notify()
             return note
 
     def _check_status(self, status: str) -> None:
@@ -236,5 +238,5 @@ class World:
             return False
         chat.history.append({"at": self.now(), "field": name, "before": before, "after": after, "by": by})
         chat.updated = self.date()
-        self.bell.ring()
+        self.changes.notify()
         return True

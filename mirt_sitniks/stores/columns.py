@@ -28,13 +28,13 @@ COLUMNS = (
 
 def to_row(record: Record) -> dict[str, object]:
     """A record as column values."""
-    want, seen = record.desired, record.observed
+    desired, seen = record.desired, record.observed
     values = (
         record.session, record.instagram, record.telegram, record.chat_id, seen.manager.value, seen.status.value,
-        record.first_touch_at, want.generation, want.stage, want.intent, want.order, want.asked_at, want.status.value,
-        want.status.gen, want.manager.value, want.manager.gen, seen.status.gen, seen.manager.gen,
-        seen.unconfirmed.gen if seen.unconfirmed else None, seen.unconfirmed.until if seen.unconfirmed else None,
-        seen.unconfirmed.looked if seen.unconfirmed else None, seen.given_up, seen.attempt, seen.due_at,
+        record.first_touch_at, desired.generation, desired.stage, desired.intent, desired.order, desired.asked_at,
+        desired.status.value, desired.status.gen, desired.manager.value, desired.manager.gen, seen.status.gen,
+        seen.manager.gen, seen.unconfirmed.gen if seen.unconfirmed else None, seen.unconfirmed.until if seen.unconfirmed
+        else None, seen.unconfirmed.looked if seen.unconfirmed else None, seen.given_up, seen.attempt, seen.due_at,
         seen.error.code if seen.error else None, seen.error.message if seen.error else None, record.search_since,
         record.search_attempt, record.urgent_at, record.token, record.lease_until, record.closed, pending(record), 0.0,
     )  # fmt: skip

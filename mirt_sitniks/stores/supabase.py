@@ -4,33 +4,28 @@ A verb views, runs the rules on what it saw, and commits; when somebody was in t
 view that comes with a claim is what its settlement starts from.
 """
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from logging import WARNING
 from typing import Any, TypeAlias, TypeVar
 
-import httpx
 from pydantic import SecretStr
 
 from mirt_sitniks.core import rules
-from mirt_sitniks.core.addresses import is_loopback
 from mirt_sitniks.core.record import Claim, Intent, Record, Scan
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.scanning import fold_part
 from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.text import clean
+from mirt_sitniks.core.turns import outlook
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
-from mirt_sitniks.process.off_loop import load
+from mirt_sitniks.stores.supabase_project import MIGRATE, Factory, Json, Project, is_lost, opener
 from mirt_sitniks.stores.supabase_rows import View, ViewedRows, entry_of, view_of
 
 T = TypeVar("T")
-Json = dict[str, Any]
 Work: TypeAlias = Callable[[Transaction], T | None]
 
 TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys")
@@ -39,15 +34,6 @@ VERBS = ("view", "commit", "forget", "prune", "counts", "check")
 SCHEMA = 2
 # So many of those who wait for a chat are told of a finished scan at once.
 WAITING = 500
-
-# A connection that was idle can be dead without anybody having said so (supabase-py#1064).
-_DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-# Two keys met in one row and Postgres undid the second: deadlock, serialisation, a chat that both gave away.
-_UNDONE = ("40P01", "40001", "23505", "55P03")
-UNDONE_TRIES = 5
-# The database, or PostgREST's way to it, went away in between.
-_CUT = ("57P01", "PGRST001")
-_status: ContextVar[list[int]] = ContextVar("_status")
 
 
 class SupabaseStore:
@@ -66,14 +52,11 @@ class SupabaseStore:
         *,
         timeout: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
-        client_factory: Callable[[], Awaitable[Any]] | None = None,
+        client_factory: Factory | None = None,
     ) -> None:
-        self._timeout, self._clock = timeout, clock
+        self._project = Project(client_factory or opener(url, key, timeout), timeout)
+        self._clock = clock
         self._last: View | None = None
-        self._factory = client_factory or opener(url, key, timeout)
-        self._client: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening = asyncio.Lock()
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent. Repeated after a lost answer it is `KNOWN`; a claim that was lost with it ends by itself."""
@@ -100,7 +83,7 @@ class SupabaseStore:
         request = _request(
             options,
             [mine.session] if mine else [],
-            chats=[mine.chat_id] if mine else [],
+            chats=[mine.chat_id if mine else None, *(one.chat_id for one in (page.contacts if page else ()))],
             scan=page.scan if page else None,
         )
 
@@ -133,17 +116,25 @@ class SupabaseStore:
             view = await self._view(client, _request(StoreOptions(""), [name]))
             return next((one for one in view.records if one.session == name), None)
 
-        return await self._exchange("get", work)
+        return await self._project.exchange("get", work)
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session."""
+        name = clean(session)
 
         async def work(client: Any) -> tuple[Entry, ...]:
-            query = client.from_("sitniks_ledger").select("*").eq("session", clean(session))
-            found = await query.order("id", desc=True).limit(limit).execute()
-            return tuple(entry_of(row) for row in reversed(found.data))
+            found: list[Json] = []
 
-        return await self._exchange("ledger", work)
+            def older() -> Any:
+                query = client.from_("sitniks_ledger").select("*").eq("session", name).order("id", desc=True)
+                return (query.lt("id", found[-1]["id"]) if found else query).limit(limit - len(found))
+
+            # PostgREST cuts a long answer, usually at a thousand rows, and does not say so.
+            while len(found) < limit and (page := await self._project.send(older, safe=True)):
+                found += page
+            return tuple(entry_of(row) for row in reversed(found))
+
+        return await self._project.exchange("ledger", work)
 
     async def forget(self, session: str) -> int:
         """Erase one customer."""
@@ -163,26 +154,22 @@ class SupabaseStore:
         found = await self._care("check", request, dict[str, Any], safe=True)
         for kind, words in _FINDINGS.items():
             if names := found[kind]:
-                raise StoreError(f"Supabase: {words} {', '.join(names)}; {_MIGRATE}")
+                raise StoreError(f"Supabase: {words} {', '.join(names)}; {MIGRATE}")
         version = found.get("version", 1)
         if version < SCHEMA:
-            raise StoreError(f"Supabase: the schema is of version {version}, this package needs {SCHEMA}; {_MIGRATE}")
+            raise StoreError(f"Supabase: the schema is of version {version}, this package needs {SCHEMA}; {MIGRATE}")
         if version > SCHEMA:
             log(WARNING, "Supabase has a schema of version %s, newer than %s: update this package", version, SCHEMA)
 
     async def aclose(self) -> None:
         """Close the connections; on a loop other than theirs they can only be let go."""
-        client, self._client = self._client, None
-        if client is not None and self._loop is asyncio.get_running_loop():
-            with suppress(Exception):
-                # A client of `supabase` has one for PostgREST in it.
-                await getattr(client, "postgrest", client).aclose()
+        await self._project.aclose()
 
     async def _care(self, verb: str, request: Json, read: Callable[[Any], T], *, safe: bool = False) -> T:
         async def work(client: Any) -> T:
-            return read(await self._call(client, verb, request, safe=safe))
+            return read(await self._project.call(client, verb, request, safe=safe))
 
-        return await self._exchange(verb, work)
+        return await self._project.exchange(verb, work)
 
     async def _converge(
         self,
@@ -201,86 +188,50 @@ class SupabaseStore:
         """
 
         async def converge(client: Any, work: Work[T] = work, again: Work[T] | None = again) -> T:
+            asked = request
             view = basis if isinstance(basis, View) and basis.key_name == options.key else None
             while True:
-                view = view or await self._view(client, request)
+                view = view or await self._view(client, asked)
                 rows = ViewedRows(view)
                 # To the microsecond, as the database keeps it.
                 now = round(view.now + self._clock() - view.received, 6)
                 answer = work(Transaction(rows, options, now, now))
                 changes = rows.changes()
-                following = {**request, "after": view.last} if answer is None else _following(options, request, answer)
-                done = changes is None
+                following = {**asked, "after": view.last} if answer is None else _following(options, request, answer)
+                done = True
                 if changes is not None:
                     try:
-                        done, view = await self._commit(client, {**changes, "again": request, "next": following})
+                        done, view = await self._commit(client, {**changes, "again": asked, "next": following})
                     except Exception as exc:
-                        if again is None or not _is_lost(exc):
+                        if again is None or not is_lost(exc):
                             raise
                         work, again, view = again, None, None
-                if view and done and answer is not None:
+                        continue
+                if done and answer is not None:
                     return _founded(options, answer, view)
+                if done:
+                    # Those of this page are told, if there was anything to tell: whoever comes later sees that.
+                    asked, view = following, view if changes else None
 
-        return await self._exchange(verb, converge)
+        return await self._project.exchange(verb, converge)
 
     def _with_newest_key(self, basis: object) -> object:
         """What a claim was granted on, with the key as this process has seen it last: others have been at it since."""
         last = self._last
-        if isinstance(basis, View) and last and last.key_name == basis.key_name and last.now > basis.now:
+        if isinstance(basis, View) and last and last.key_name == basis.key_name and last.now >= basis.now:
             return replace(basis, key=last.key, key_version=last.key_version)
         return basis
 
     async def _view(self, client: Any, request: Json) -> View:
-        self._last = view_of(await self._call(client, "view", request, safe=True), request["key"], self._clock())
+        self._last = view_of(
+            await self._project.call(client, "view", request, safe=True), request["key"], self._clock()
+        )
         return self._last
 
     async def _commit(self, client: Any, changes: Json) -> tuple[bool, View]:
-        answer = await self._call(client, "commit", changes)
+        answer = await self._project.call(client, "commit", changes)
         self._last = view_of(answer["view"], changes["next"]["key"], self._clock())
         return answer["done"], self._last
-
-    async def _exchange(self, verb: str, work: Callable[[Any], Awaitable[T]]) -> T:
-        """What `work` brings over the client, within the timeout; of errors only `StoreError`, raised where no frame
-        holds the key."""
-        outcome = await self._attempt(verb, work)
-        if isinstance(outcome, StoreError):
-            # Raised here and not where it arose: frames further in hold the key.
-            raise outcome
-        return outcome
-
-    async def _attempt(self, verb: str, work: Callable[[Any], Awaitable[T]]) -> T | StoreError:
-        seen: list[int] = []
-        _status.set(seen)
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await work(await self._open())
-        except StoreError as exc:
-            return exc.with_traceback(None)
-        except Exception as exc:
-            return _translate(verb, exc, seen[-1] if seen else None)
-        except BaseException as exc:
-            exc.__context__ = None
-            raise exc.with_traceback(None) from None
-
-    async def _call(self, client: Any, function: str, request: Json, *, safe: bool = False) -> Any:
-        """A function's answer. What Postgres undid is sent again, after a lost answer only what is `safe` to."""
-        for left in reversed(range(UNDONE_TRIES)):
-            try:
-                return (await client.rpc(f"sitniks_{function}", {"request": request}).execute()).data
-            except Exception as exc:
-                if not left or not (getattr(exc, "code", None) in _UNDONE or (safe and _is_lost(exc))):
-                    raise
-        raise AssertionError("unreachable")
-
-    async def _open(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            # Another loop's client (an earlier `asyncio.run`, the parent of a fork) cannot be closed from here.
-            self._loop, self._client, self._opening = loop, None, asyncio.Lock()
-        async with self._opening:
-            if self._client is None:
-                self._client = await self._factory()
-            return self._client
 
 
 def _request(
@@ -319,11 +270,11 @@ def _founded(options: StoreOptions, answer: T, view: View) -> T:
     """The answer with what it rests on; its outlook is what the commit has left, not what was thought before."""
     if not isinstance(answer, Recorded | Claimed | Settled):
         return answer
-    outlook = rules.outlook(Transaction(ViewedRows(view), options, view.now, view.now))
+    seen = outlook(Transaction(ViewedRows(view), options, view.now, view.now))
     claims = tuple(replace(claim, basis=view) for claim in _claims(answer))
     if isinstance(answer, Claimed):
-        return replace(answer, claims=claims, outlook=outlook)
-    return replace(answer, claim=claims[0] if claims else None, outlook=outlook)
+        return replace(answer, claims=claims, outlook=seen)
+    return replace(answer, claim=claims[0] if claims else None, outlook=seen)
 
 
 def _claims(answer: object) -> tuple[Claim, ...]:
@@ -332,82 +283,4 @@ def _claims(answer: object) -> tuple[Claim, ...]:
     return (answer.claim,) if isinstance(answer, Recorded | Settled) and answer.claim else ()
 
 
-def _is_lost(exc: Exception) -> bool:
-    """Whether the answer may have been given all the same."""
-    return isinstance(exc, _DEAD) or getattr(exc, "code", None) in _CUT
-
-
-def opener(url: str, key: str | SecretStr, timeout: float) -> Callable[[], Awaitable[Any]]:
-    """What opens a client; the key lives in a closure, where no `repr()` or `vars()` shows it."""
-    address = url.strip().rstrip("/")
-    secret = (key.get_secret_value() if isinstance(key, SecretStr) else key).strip()
-
-    def make() -> tuple[Any, httpx.AsyncClient]:
-        # Whoever uses SQLite never pays for it; this part of `supabase` loads in a fraction of the time of the whole.
-        from postgrest import AsyncPostgrestClient
-
-        headers = {"apikey": secret, "Authorization": f"Bearer {secret}"}
-        client = AsyncPostgrestClient(f"{address}/rest/v1", headers=headers)
-        # Their session follows redirects with the key, and keeps an idle HTTP/2 connection that may have died; over
-        # HTTP/1.1 a closed connection is noticed before it is used. It stays open from one sweep to the next.
-        theirs = client.session
-        client.session = httpx.AsyncClient(
-            base_url=theirs.base_url,
-            headers=theirs.headers,
-            timeout=timeout,
-            limits=httpx.Limits(keepalive_expiry=120.0),
-            follow_redirects=False,
-            trust_env=not is_loopback(address),
-            event_hooks={"response": [_note]},
-        )
-        return client, theirs
-
-    async def opened() -> Any:
-        if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
-            raise StoreError(f"SUPABASE_KEY holds characters that no key has; {_KEY}")
-        client, theirs = await load(make)
-        await theirs.aclose()
-        return client
-
-    return opened
-
-
-async def _note(response: httpx.Response) -> None:
-    # The package's error does not tell the status of an answer.
-    with suppress(LookupError):
-        _status.get().append(response.status_code)
-
-
-def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
-    """Our error for a foreign one: its type and code are copied, its text and frames are not."""
-    code = str(getattr(exc, "code", None) or status or type(exc).__name__)
-    said = f"Supabase answered sitniks_{verb} with {code}"
-    if code in _MISSING:
-        return StoreError(f"{said}: a table or function is missing; {_MIGRATE}", status=status)
-    if code in _FULL:
-        return StoreError(f"{said}: the database takes no writes; make room or end its read-only mode", status=status)
-    if code in _CURES:
-        return StoreError(f"{said}: {_CURES[code]}", status=status)
-    if code == "42501" or code in _REFUSED or (status in (401, 403) and code == str(status)):
-        return StoreError(f"{said}: {_KEY}; with such a key {_MIGRATE}", status=status)
-    if isinstance(exc, TimeoutError | httpx.TimeoutException):
-        return StoreError(f"Supabase did not answer sitniks_{verb} in time ({code}); {_REACH}")
-    if isinstance(exc, httpx.HTTPError | OSError):
-        return StoreError(f"Supabase cannot be reached ({code}); {_REACH}")
-    if isinstance(exc, KeyError | TypeError | ValueError | AttributeError) and status is not None:
-        kind = type(exc).__name__
-        return StoreError(f"{said} and something that is no answer of it ({kind}); {_REACH}", status=status)
-    return StoreError(f"{said}; {_REACH}", status=status)
-
-
-_MISSING = ("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42P01", "42703", "42704", "42883", "42P10", "404")
-_REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
-_FULL = ("25006", "53100")
-_CURES = {
-    "54000": "a session's id is longer than an index holds; give sessions ids of at most 200 characters",
-    "57014": "the statement took longer than the project allows; raise service_role's statement_timeout, or prune",
-}
-_MIGRATE = "run the SQL of `mirt-sitniks migrations --print` in the project's SQL editor"
-_KEY = "set SUPABASE_KEY to the project's service_role key or to one that begins with sb_secret_"
-_REACH = "check SUPABASE_URL, the network and that the project is not paused"
 _FINDINGS = {"missing": "missing:", "denied": "this key has no right to:", "open": "open to anon or authenticated:"}

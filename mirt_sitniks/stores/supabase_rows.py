@@ -81,9 +81,12 @@ class ViewedRows(MemoryRows):
         self._records: dict[str, Record] = {}
         self._contacts: dict[str, Contact] = {}
         self._dropped: set[str] = set()
+        self._waited = False
         self.unfolded = view.unfolded
 
     def put(self, record: Record) -> None:
+        before = self.get(record.session)
+        self._waited |= any(one and pending(one) and one.chat_id is None for one in (before, record))
         super().put(record)
         self._records[record.session] = record
 
@@ -120,8 +123,8 @@ class ViewedRows(MemoryRows):
         Whoever makes a session wait for a chat, or tells those who wait, writes the key as well: so a scan that ends
         meanwhile is not what was seen any more, and neither of the two overlooks the other.
         """
-        view, waits = self._view, any(pending(one) and one.chat_id is None for one in self._records.values())
-        keyed = self._key != view.key or waits
+        view = self._view
+        keyed = self._waited or self._key != view.key
         if not (keyed or self._records or self.entries or self._contacts or self._dropped):
             return None
         return {

@@ -6,7 +6,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +22,8 @@ class Fault:
 
     `delay`: seconds before anything else happens. `status` with `body` and `headers`: answered here, the database never
     sees the request. `drop`: the connection is cut without an answer, before ("request") or after ("answer") the
-    database has done the work. `times`: how many requests it hits; None is all of them. `hits` counts them.
+    database has done the work. `then`: called once it has. `times`: how many requests it hits; None is all of them.
+    `hits` counts them.
     """
 
     match: str = ""
@@ -31,6 +32,7 @@ class Fault:
     body: bytes = b'{"message":"injected"}'
     headers: Mapping[str, str] = field(default_factory=dict)
     drop: Literal["request", "answer"] | None = None
+    then: Callable[[], object] | None = None
     times: int | None = None
     hits: int = 0
 
@@ -169,6 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
         except (OSError, http.client.HTTPException):
             self._upstream.close()
             return self._say(502, "An invalid response was received from the upstream server")
+        if fault and fault.then:
+            fault.then()
         if fault and fault.drop == "answer":
             return self._cut()
         self._answer(response.status, dict(response.getheaders()), data)

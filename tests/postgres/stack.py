@@ -94,12 +94,12 @@ class Stack:
         self._epoch = 0
         if major not in servers():
             raise Missing(f"PostgreSQL {major} is not installed; found: {list(servers()) or 'none'}")
-        postgrest = _postgrest()
+        self._postgrest = _postgrest()
         self._home = Path(tempfile.mkdtemp(prefix="mirt-pg-"))
         try:
             self._bin = _reachable(servers()[major], self._home)
             self._start_postgres()
-            self._start_postgrest(postgrest)
+            self._start_postgrest()
             tokens = {self.keys.secret: self.keys.service_role, self.keys.publishable: self.keys.anon}
             self.gateway = Gateway(self._home / "rest.sock", tokens)
         except BaseException:
@@ -118,6 +118,7 @@ class Stack:
         if done.returncode:
             message = done.stderr.decode()
             raise SqlError(message[max(message.find("ERROR:"), 0) :].strip())
+        csv.field_size_limit(1 << 30)
         rows = csv.reader(io.StringIO(done.stdout.decode()))
         return [tuple(None if value == "\\N" else value for value in row) for row in rows]
 
@@ -161,6 +162,24 @@ class Stack:
         """Ends `pause()`."""
         self._processes[-1].send_signal(signal.SIGCONT)
 
+    def kill(self) -> None:
+        """PostgREST ends in the middle of what it does, as by kill -9; `restart()` brings another one."""
+        process = self._processes[-1]
+        process.kill()
+        process.wait()
+
+    def restart(self) -> bool:
+        """Ends `kill()`, once all that had begun is undone; returns whether there was one."""
+        if self._processes[-1].poll() is None:
+            return False
+        self._processes.pop()
+        (self._home / "rest.sock").unlink()
+        begun = "select 1 from pg_stat_activity where usename = 'authenticator'"
+        if not _waited(lambda: not self.sql(begun, user="supabase_admin"), 10.0):
+            raise TimeoutError("connections of a PostgREST that was killed are still there")
+        self._start_postgrest()
+        return True
+
     def close(self) -> None:
         """Ends what was started, last first."""
         if hasattr(self, "gateway"):
@@ -195,7 +214,7 @@ class Stack:
             raise Missing(f"PostgreSQL {self.major} did not start:\n{self._log('postgres')}")
         self.sql(_PROJECT + _RESET, user="supabase_admin")
 
-    def _start_postgrest(self, program: Path) -> None:
+    def _start_postgrest(self) -> None:
         settings = {
             "DB_URI": f"postgresql://authenticator@/postgres?host={self._home}",
             "DB_SCHEMAS": "public,stack",
@@ -204,7 +223,7 @@ class Stack:
             "JWT_SECRET": _JWT_SECRET,
             "SERVER_UNIX_SOCKET": str(self._home / "rest.sock"),
         }
-        self._run("postgrest", program, env={f"PGRST_{name}": value for name, value in settings.items()})
+        self._run("postgrest", self._postgrest, env={f"PGRST_{name}": value for name, value in settings.items()})
         if not _waited(lambda: self._ask("/", {}) == 200, 30.0):
             raise Missing(f"PostgREST did not start:\n{self._log('postgrest')}")
 

@@ -1,11 +1,11 @@
-"""Many at once on the real Postgres: one holder each, one budget for all, and no deadlock."""
+"""Many at once on the real Postgres, also of two versions: one holder each, one budget for all, and no deadlock."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pytest
 
@@ -13,20 +13,34 @@ from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.record import Intent, ObservedValue
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, Verdict
+from mirt_sitniks.stores.migrations import script
 from mirt_sitniks.stores.supabase import SupabaseStore
+from tests.postgres.earlier import store as earlier
+from tests.postgres.earlier.store import EarlierStore
 from tests.postgres.stack import Stack
 from tests.stores.contract import settlement
-from tests.stores.worlds import EMPTY, OPTIONS, migrate
+from tests.stores.worlds import EMPTY, OPTIONS
 
 T = TypeVar("T")
+Kinds: TypeAlias = list[type[SupabaseStore]]
 WIDE = replace(OPTIONS, limit=Limit(10_000, 10.5))
 CROWD = 6
 
 
 @pytest.fixture(scope="module")
 def migrated(supabase_stack: Stack) -> Stack:
-    migrate(supabase_stack)
+    """A project of the released version that was upgraded in place."""
+    supabase_stack.reset()
+    supabase_stack.sql(earlier.script())
+    supabase_stack.sql(script())
+    supabase_stack.reload()
     return supabase_stack
+
+
+@pytest.fixture(params=[[SupabaseStore], [SupabaseStore, EarlierStore]], ids=["one version", "two versions"])
+def kinds(request: pytest.FixtureRequest) -> Kinds:
+    """Who shares the project: processes of this version, or old ones among them."""
+    return request.param
 
 
 @pytest.fixture
@@ -35,11 +49,11 @@ def project(migrated: Stack) -> Stack:
     return migrated
 
 
-def crowd(project: Stack, work: Callable[[int, SupabaseStore], Coroutine[Any, Any, T]]) -> list[T]:
+def crowd(project: Stack, kinds: Kinds, work: Callable[[int, SupabaseStore], Coroutine[Any, Any, T]]) -> list[T]:
     """`work` on as many threads, each with a store and a loop of its own; begun together, raised if one fails."""
 
     async def alone(number: int) -> T:
-        store = SupabaseStore(project.url, project.keys.service_role, timeout=60.0)
+        store = kinds[number % len(kinds)](project.url, project.keys.service_role, timeout=60.0)
         try:
             return await work(number, store)
         finally:
@@ -53,7 +67,7 @@ def intent(session: str, stage: Stage = Stage.FIRST_TOUCH, key: str = "k", **mor
     return Intent(session, stage, key, **{"chat_id": f"chat of {session}", **more})
 
 
-def test_each_record_is_claimed_once(project: Stack) -> None:
+def test_each_record_is_claimed_once(project: Stack, kinds: Kinds) -> None:
     """Row 17: claimers at once take 120 records, every one of them exactly once, also under several keys."""
 
     async def fill(number: int, store: SupabaseStore) -> None:
@@ -67,13 +81,13 @@ def test_each_record_is_claimed_once(project: Stack) -> None:
             mine += [claim.record.session for claim in claims if claim.record]
         return mine
 
-    crowd(project, fill)
-    taken = Counter(session for mine in crowd(project, claim) for session in mine)
+    crowd(project, kinds, fill)
+    taken = Counter(session for mine in crowd(project, kinds, claim) for session in mine)
     assert len(taken) == 20 * CROWD
     assert set(taken.values()) == {1}
 
 
-def test_one_budget_for_all(project: Stack) -> None:
+def test_one_budget_for_all(project: Stack, kinds: Kinds) -> None:
     """Row 18: whoever asks, and by whichever verb, no more calls are granted than the window has."""
 
     async def ask(number: int, store: SupabaseStore) -> int:
@@ -87,22 +101,22 @@ def test_one_budget_for_all(project: Stack) -> None:
             grants += sum(len(claim.grants) for claim in (await store.claim(options)).claims)
         return grants
 
-    assert sum(crowd(project, ask)) == 9
+    assert sum(crowd(project, kinds, ask)) == 9
 
 
-def test_an_intent_recorded_by_all_at_once_is_new_once(project: Stack) -> None:
+def test_an_intent_recorded_by_all_at_once_is_new_once(project: Stack, kinds: Kinds) -> None:
     """Row 1: the same intent from all processes: one is new, the others know it, and one has the claim."""
 
     async def same(number: int, store: SupabaseStore) -> tuple[Verdict, bool]:
         answer = await store.record(WIDE, intent("s"))
         return answer.verdict, answer.claim is not None
 
-    answers = crowd(project, same)
+    answers = crowd(project, kinds, same)
     assert sorted(verdict.value for verdict, _ in answers) == ["known"] * (CROWD - 1) + ["new"]
     assert sum(claimed for _, claimed in answers) == 1
 
 
-def test_takeovers_cross_without_a_deadlock(project: Stack) -> None:
+def test_takeovers_cross_without_a_deadlock(project: Stack, kinds: Kinds) -> None:
     """Row 19: sessions that take one another's chats, under two keys whose rows do not order them, all end well."""
 
     async def take(number: int, store: SupabaseStore) -> None:
@@ -117,7 +131,7 @@ def test_takeovers_cross_without_a_deadlock(project: Stack) -> None:
                 mine = settlement(answer.claim.record, status=ObservedValue("x", answer.record.desired.generation))
                 await store.settle(options, Report(mine, calls=2))
 
-    crowd(project, take)
+    crowd(project, kinds, take)
     rows = project.sql(
         "select count(sitniks_chat_id), count(distinct sitniks_chat_id), sum(generation) "
         "from public.sitniks_chat_mappings"

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Recorded, Report, Verdict
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.supabase import SupabaseStore
+from mirt_sitniks.stores.supabase_project import UNDONE_TRIES
 from tests.conftest import Planted
 from tests.postgres.stack import Stack, token
 from tests.stores.contract import settlement
@@ -73,8 +75,12 @@ def store(project: Stack, make: Make) -> SupabaseStore:
     return make(project.url, project.keys.service_role)
 
 
-def record(store: SupabaseStore, session: str = "s", key: str = "k") -> Coroutine[Any, Any, Recorded]:
-    return store.record(OPTIONS, Intent(session, Stage.FIRST_TOUCH, key, chat_id=f"chat of {session}"))
+def intent(session: str = "s", stage: Stage = Stage.FIRST_TOUCH, key: str = "k") -> Intent:
+    return Intent(session, stage, key, chat_id=f"chat of {session}")
+
+
+def record(store: SupabaseStore, session: str = "s") -> Coroutine[Any, Any, Recorded]:
+    return store.record(OPTIONS, intent(session))
 
 
 def fails(run: Run, verb: Coroutine[Any, Any, Any], *words: str) -> StoreError:
@@ -88,35 +94,34 @@ def fails(run: Run, verb: Coroutine[Any, Any, Any], *words: str) -> StoreError:
     return caught.value
 
 
-def test_each_verb_is_one_round_trip(project: Stack, store: SupabaseStore, run: Run) -> None:
-    """No call to log in, none for the schema, none for the lease or the budget; also the very first time."""
-    answer = run(record(store))
-    assert answer.claim is not None
-    verbs: list[tuple[str, Coroutine[Any, Any, Any]]] = [
-        (
-            "settle",
-            store.settle(
-                OPTIONS, Report(settlement(answer.record), key_verdict=KeyVerdict(), unused=answer.claim.grants)
-            ),
-        ),
-        ("claim", store.claim(OPTIONS)),
-        ("observe", store.observe("chat of s", status="x")),
-        ("get", store.get("s")),
-        ("story_of", store.ledger("s")),
+def test_a_verb_asks_once_and_writes_once(project: Stack, store: SupabaseStore, run: Run) -> None:
+    """No call to log in, none for the schema, the lease or the budget, and what was shown already is not asked for."""
+    asked = project.gateway.requests
+
+    def trips(verb: Coroutine[Any, Any, Any]) -> tuple[Any, list[str]]:
+        before = len(asked)
+        return run(verb), [line.removeprefix("POST /rpc/sitniks_") for line in asked[before:]]
+
+    answer, of_record = trips(record(store))
+    assert of_record == ["view", "commit"]
+    news = Report(settlement(answer.record), key_verdict=KeyVerdict(), unused=answer.claim.grants)
+    assert trips(store.settle(OPTIONS, replace(news, basis=answer.claim.basis)))[1] == ["commit"]
+    assert trips(store.settle(OPTIONS, Report(calls=1)))[1] == ["view", "commit"]
+    assert trips(store.claim(OPTIONS))[1] == ["view"]
+    assert trips(store.observe("chat of s", status="x"))[1] == ["view", "commit"]
+    assert trips(store.get("s"))[1] == ["view"]
+    for name, verb in (
         ("counts", store.counts()),
         ("check", store.check()),
         ("prune", store.prune(1e6)),
         ("forget", store.forget("s")),
-    ]
-    for _, verb in verbs:
-        run(verb)
-    names = ["record", *(name for name, _ in verbs)]
-    assert project.gateway.requests[-len(names) :] == [f"POST /rpc/sitniks_{name}" for name in names]
-    assert project.gateway.requests.count("POST /rpc/sitniks_record") == 1
+    ):
+        assert trips(verb)[1] == [name]
+    assert all(line.startswith("GET /sitniks_ledger?") for line in trips(store.ledger("s"))[1])
 
 
 def test_an_answer_is_not_cut_at_a_thousand_rows(project: Stack, store: SupabaseStore, run: Run) -> None:
-    """More than 1,000 rows in an answer: a function's answer is one value, of which PostgREST cuts nothing."""
+    """More than 1,000 rows in an answer, where PostgREST cuts without saying so: the rest is asked for."""
     project.sql(
         "insert into public.sitniks_ledger (session, kind, generation, who, at, before, after) "
         "select 's', 'outcome', n, 'test', now(), '{}', '{}' from generate_series(1, 1500) n"
@@ -136,14 +141,11 @@ def test_an_address_that_nobody_answers_is_told(run: Run, make: Make) -> None:
 
 def test_a_slow_database_is_given_up(project: Stack, run: Run, make: Make) -> None:
     """Row 5: slow or hung, the verb ends with its timeout; the store works again when the database does."""
-    store = make(project.url, project.keys.service_role, timeout=3.0)
-    run(store.check())
-    store._timeout = 0.05
+    store = make(project.url, project.keys.service_role, timeout=1.0)
     began = time.monotonic()
-    with project.gateway.fault("sitniks_record", delay=20, drop="request"):
+    with project.gateway.fault("sitniks_view", delay=20, drop="request"):
         fails(run, record(store), "in time", REACH)
-    assert time.monotonic() - began < 2
-    store._timeout = 3.0
+    assert time.monotonic() - began < 10
     assert run(record(store)).verdict is Verdict.NEW
 
 
@@ -187,8 +189,8 @@ def test_an_unknown_or_publishable_key_is_told(project: Stack, run: Run, make: M
     [
         "drop table public.sitniks_chat_mappings cascade",
         "drop table public.sitniks_keys cascade",
-        "drop function public.sitniks_record(jsonb)",
-        "drop function public.sitniks_seconds(timestamptz)",
+        "drop function public.sitniks_commit(jsonb)",
+        "drop function public.sitniks_now()",
         "alter table public.sitniks_chat_mappings drop column urgent_at cascade",
         "drop schema public cascade; create schema public; grant usage on schema public to service_role",
     ],
@@ -204,7 +206,7 @@ def test_a_missing_table_or_function_is_told_with_the_command(broken: Stack, run
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("drop function public.sitniks_settle(jsonb)", ("missing: sitniks_settle",)),
+        ("drop function public.sitniks_commit(jsonb)", ("missing: sitniks_commit",)),
         ("drop table public.sitniks_directory", ("missing: sitniks_directory",)),
         ("revoke update on public.sitniks_keys from service_role", ("no right to: sitniks_keys",)),
         ("grant select on public.sitniks_ledger to anon", ("open to anon or authenticated: sitniks_ledger",)),
@@ -224,6 +226,7 @@ def test_check_names_what_is_not_as_it_must_be(
     fails(run, store.check(), *words, MIGRATE)
 
 
+@pytest.mark.parametrize("function", ["view", "commit"])
 @pytest.mark.parametrize(
     ("how", "words"),
     [
@@ -237,62 +240,55 @@ def test_check_names_what_is_not_as_it_must_be(
         ({"status": 404, "body": b'{"code": "PGRST202", "message": "no function"}'}, ("PGRST202", MIGRATE)),
         ({"status": 403, "body": b'{"code": "42501", "message": "permission denied"}'}, ("42501", KEY, MIGRATE)),
         ({"status": 200, "body": b"<html>log in to the hotel's network</html>"}, ("no answer", REACH)),
-        ({"status": 200, "body": b'{"verdict": "new"}'}, ("no answer", REACH)),
+        ({"status": 200, "body": b'{"done": true}'}, ("no answer", REACH)),
         ({"status": 200, "body": b"[]"}, ("no answer", REACH)),
-        ({"status": 200, "body": b'{"verdict": 1e999, "claim": [1]}'}, ("no answer", REACH)),
+        ({"status": 200, "body": b'{"now": 1e999, "key": [1], "waiting": {}, "view": 7}'}, ("no answer", REACH)),
     ],
 )
 def test_strange_answers_are_our_error(
-    project: Stack, store: SupabaseStore, run: Run, how: dict[str, Any], words: tuple[str, ...]
+    project: Stack, store: SupabaseStore, run: Run, function: str, how: dict[str, Any], words: tuple[str, ...]
 ) -> None:
     """Nothing foreign escapes, whatever stands between us and the database says."""
-    with project.gateway.fault("sitniks_record", **how):
+    with project.gateway.fault(f"sitniks_{function}", **how):
         fails(run, record(store), *words)
 
 
 def test_a_redirect_is_not_followed_with_the_key(project: Stack, store: SupabaseStore, run: Run) -> None:
     """The key goes to the address that was set and nowhere else."""
     elsewhere = f"{project.url}/rest/v1/rpc/elsewhere"
-    with project.gateway.fault("sitniks_record", status=307, headers={"Location": elsewhere}):
+    with project.gateway.fault("sitniks_view", status=307, headers={"Location": elsewhere}):
         fails(run, record(store), REACH)
     assert not any("elsewhere" in request for request in project.gateway.requests)
 
 
-def test_a_dead_idle_connection_is_opened_anew_once(project: Stack, store: SupabaseStore, run: Run) -> None:
-    """supabase-py#1064: what may be repeated is, once; a lost answer of `record` is `known` then."""
+def test_a_dead_idle_connection_is_opened_anew(project: Stack, store: SupabaseStore, run: Run) -> None:
+    """supabase-py#1064: what only reads is asked again, and the ledger too; there is an end to it."""
     run(store.check())
-    with project.gateway.fault("sitniks_record", drop="request", times=1):
+    with project.gateway.fault("sitniks_view", drop="request", times=1):
         assert run(record(store, "a")).verdict is Verdict.NEW
-    with project.gateway.fault("sitniks_record", drop="answer", times=1):
-        assert run(record(store, "b")).verdict is Verdict.KNOWN
-    with project.gateway.fault("sitniks_record", drop="request", times=2) as fault:
+    with project.gateway.fault("sitniks_view", drop="answer", times=1):
+        assert run(record(store, "b")).verdict is Verdict.NEW
+    with project.gateway.fault("sitniks_ledger", drop="answer", times=1):
+        assert len(run(store.ledger("a"))) == 1
+    with project.gateway.fault("sitniks_view", drop="request") as fault:
         fails(run, record(store, "c"), REACH)
-    assert fault.hits == 2
-    # Taken work whose answer is lost is taken up again when its lease ends; taking more in its place is no repair.
-    with project.gateway.fault("sitniks_claim", drop="answer", times=1):
-        fails(run, store.claim(OPTIONS), REACH)
+    assert fault.hits == UNDONE_TRIES
 
 
-def test_a_round_settled_twice_gives_its_calls_back_once(project: Stack, store: SupabaseStore, run: Run) -> None:
-    """A lost answer of `settle`: folded again it says the same, and no call more than the limit is granted."""
-    answer = run(record(store))
-    assert answer.claim is not None
-    with project.gateway.fault("sitniks_settle", drop="answer", times=1):
-        settled = run(store.settle(OPTIONS, Report(settlement(answer.record), unused=answer.claim.grants[:1])))
-    assert settled.record.observed.status.gen == 1
-    assert project.sql("select cardinality(grants) from public.sitniks_keys") == [("1",)]
-
-
-@pytest.mark.parametrize("code", ["40P01", "40001", "23505"])
-def test_what_postgres_undid_is_tried_again(project: Stack, store: SupabaseStore, run: Run, code: str) -> None:
+@pytest.mark.parametrize("code", ["40P01", "40001", "23505", "55P03"])
+@pytest.mark.parametrize("function", ["view", "commit"])
+def test_what_postgres_undid_is_tried_again(
+    project: Stack, store: SupabaseStore, run: Run, function: str, code: str
+) -> None:
     """All of it was undone, so any verb may be tried again, several times: a crowd meets in one row more than once."""
     body = json.dumps({"code": code, "message": "undone"}).encode()
-    with project.gateway.fault("sitniks_claim", status=409, body=body, times=5) as fault:
-        assert run(store.claim(OPTIONS)).claims == ()
-    assert fault.hits == 5
-    with project.gateway.fault("sitniks_claim", status=409, body=body) as fault, pytest.raises(StoreError):
-        run(store.claim(OPTIONS))
-    assert fault.hits == 6
+    match = f"sitniks_{function}"
+    with project.gateway.fault(match, status=409, body=body, times=UNDONE_TRIES - 1) as fault:
+        assert run(record(store)).verdict is Verdict.NEW
+    assert fault.hits == UNDONE_TRIES - 1
+    with project.gateway.fault(match, status=409, body=body) as fault, pytest.raises(StoreError):
+        run(record(store, "t"))
+    assert fault.hits == UNDONE_TRIES
 
 
 @pytest.mark.parametrize("code", ["57P01", "PGRST001"])
@@ -301,10 +297,12 @@ def test_a_database_that_went_away_is_asked_again_where_that_is_safe(
 ) -> None:
     """A restart cuts connections: recording twice is recording once, claiming twice would hold two claims."""
     body = json.dumps({"code": code, "message": "terminating connection"}).encode()
-    with project.gateway.fault("sitniks_record", status=500, body=body, times=1):
-        assert run(record(store)).verdict is Verdict.NEW
-    with project.gateway.fault("sitniks_claim", status=500, body=body, times=1), pytest.raises(StoreError):
+    for function in ("view", "commit"):
+        with project.gateway.fault(f"sitniks_{function}", status=500, body=body, times=1):
+            assert run(store.record(OPTIONS, intent(function), calls=0)).verdict is Verdict.NEW
+    with project.gateway.fault("sitniks_commit", status=500, body=body, times=1) as fault, pytest.raises(StoreError):
         run(store.claim(OPTIONS))
+    assert fault.hits == 1
 
 
 def test_one_store_serves_many_loops(project: Stack) -> None:
@@ -333,7 +331,7 @@ def test_a_cancelled_verb_leaves_the_store_usable(project: Stack, store: Supabas
     run(store.check())
 
     async def cancelled() -> None:
-        with project.gateway.fault("sitniks_record", delay=20, drop="request"):
+        with project.gateway.fault("sitniks_view", delay=20, drop="request"):
             task = asyncio.ensure_future(record(store))
             while not project.gateway.requests:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
@@ -367,7 +365,7 @@ def test_the_key_is_in_no_sink(
         key = f"{key}\n{key}"
     store = make(url, key, timeout=1.0 if fault == "slow" else 5.0)
     # What only a slow first use would hide is opened before.
-    with project.gateway.fault("sitniks_record", **how) if how else project.gateway.fault("no such request"):
+    with project.gateway.fault("sitniks_view", **how) if how else project.gateway.fault("no such request"):
         try:
             run(record(store))
         except StoreError as error:

@@ -1,13 +1,21 @@
 """The migrations make a new project, upgrade an old one with its rows, and may run again at any time."""
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.stores.migrations import copy, migrations, script
+from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.postgres.stack import Stack
-from tests.stores.worlds import migrate
+from tests.stores.worlds import OPTIONS, migrate
+
+T = TypeVar("T")
 
 # The table as the original's SQL made it, with its policy that let everybody in.
 ORIGINAL = """
@@ -42,6 +50,15 @@ select relname, relacl::text, relrowsecurity from pg_class where relnamespace = 
 def upgrade(stack: Stack) -> None:
     for one in migrations():
         stack.sql(one.sql)
+
+
+async def alone(stack: Stack, verb: Callable[[SupabaseStore], Awaitable[T]]) -> T:
+    """A verb of a store that is opened and closed for it."""
+    store = SupabaseStore(stack.url, stack.keys.service_role)
+    try:
+        return await verb(store)
+    finally:
+        await store.aclose()
 
 
 def original(stack: Stack, rows: str = "", *, id: str = ID, time: str = TIME) -> None:
@@ -210,13 +227,10 @@ def test_new_rows_number_themselves_whatever_the_id_is(supabase_stack: Stack, id
     )
     upgrade(supabase_stack)
     upgrade(supabase_stack)
-    request = (
-        '{"terms": {"key": "k", "calls": 3, "seconds": 10.5, "lease": 30, "who": "", "key_codes": [],'
-        ' "head_starts": {}},'
-        ' "intent": {"session": "%s", "stage": "first_touch", "key": "k", "chat_id": "%s", "once": true}, "want": 2}'
-    )
+    supabase_stack.reload()
     for session in ("a", "b"):
-        supabase_stack.sql(f"set role service_role; select public.sitniks_record('{request % (session, session)}')")
+        made = Intent(session, Stage.FIRST_TOUCH, "k", chat_id=session)
+        asyncio.run(alone(supabase_stack, lambda store, made=made: store.record(OPTIONS, made)))
     rows = supabase_stack.sql("select user_id, id is not null, generation from public.sitniks_chat_mappings order by 1")
     assert rows == [("a", "t", "1"), ("b", "t", "1")]
 

@@ -1,4 +1,4 @@
-"""What a sync asks of the database: one question before the CRM's first call, one answer for each round of calls."""
+"""What a sync asks of the database: two trips before the CRM's first call, one for each round of calls."""
 
 import asyncio
 
@@ -8,8 +8,8 @@ from tests.postgres.stack import Stack
 from tests.stores.worlds import migrate
 
 
-def test_a_stage_costs_two_round_trips_and_a_first_touch_three(supabase_stack: Stack) -> None:
-    """Budget, claim and ledger come with them: nothing else is asked, and one request goes before the first call."""
+def test_a_stage_costs_three_round_trips_and_a_first_touch_four(supabase_stack: Stack) -> None:
+    """One look, then one commit before the first call and after each round: each brings what the next starts from."""
     migrate(supabase_stack)
     asked = supabase_stack.gateway.requests
 
@@ -30,8 +30,8 @@ def test_a_stage_costs_two_round_trips_and_a_first_touch_three(supabase_stack: S
     with Sandbox() as crm:
         crm.add_chat("iryna.example")
         first, invoice, escalation = asyncio.run(talk())
-    assert first == ["sitniks_record", "sitniks_settle", "sitniks_settle"]
-    assert invoice == escalation == ["sitniks_record", "sitniks_settle"]
+    assert first == ["sitniks_view", *["sitniks_commit"] * 3]
+    assert invoice == escalation == ["sitniks_view", *["sitniks_commit"] * 2]
 
 
 def test_a_slow_answer_of_the_database_costs_one_more_round_trip_and_no_stage(supabase_stack: Stack) -> None:
@@ -42,7 +42,7 @@ def test_a_slow_answer_of_the_database_costs_one_more_round_trip_and_no_stage(su
         project = {"supabase_url": supabase_stack.url, "supabase_key": supabase_stack.keys.service_role}
         settings = SitniksSettings(api_url=crm.url, api_key=crm.key, reply_budget=30.0, **project)
         async with SitniksChatService(settings, worker=False) as service:
-            with supabase_stack.gateway.fault("sitniks_record", delay=0.8, times=1) as slow:
+            with supabase_stack.gateway.fault("sitniks_commit", delay=0.8, times=1) as slow:
                 result = await service.sync("first_touch", session="s", instagram_username="iryna.example")
             assert slow.hits == 1
             return result.success

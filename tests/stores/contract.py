@@ -14,9 +14,9 @@ from mirt_sitniks.core.record import (
     Unconfirmed,
     pending,
 )
-from mirt_sitniks.core.rules import AGED
 from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
 from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
+from mirt_sitniks.core.turns import AGED
 from tests.stores.worlds import OPTIONS, START, World
 
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION

@@ -1,7 +1,7 @@
 """A store in a world of its own: a clock that stands until it is moved, and a loop to run its verbs on."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,8 @@ from mirt_sitniks.core.store import Report, Settled, Store, StoreOptions
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
-from mirt_sitniks.stores.supabase import SupabaseStore, opener
+from mirt_sitniks.stores.supabase import SupabaseStore
+from mirt_sitniks.stores.supabase_project import opener
 from tests.postgres.stack import Stack
 
 T = TypeVar("T")
@@ -34,12 +35,13 @@ class Clock:
 
 @dataclass
 class World:
-    """`run` runs a verb to its end; `clear` empties the store."""
+    """`run` runs a verb to its end; `clear` empties the store; `client` makes one more that has its clock."""
 
     store: Store
     run: Callable[[Coroutine[Any, Any, T]], T]
     clock: Clock = field(default_factory=Clock)
     clear: Callable[[], object] = lambda: None
+    client: Callable[[], Awaitable[Any]] | None = None
 
 
 @contextmanager
@@ -122,6 +124,6 @@ def supabase_world(stack: Stack, *, fresh: bool = False) -> Iterator[World]:
         kind = FreshStore if fresh else SupabaseStore
         store = kind(stack.url, "unused", timeout=30.0, clock=clock, client_factory=factory)
         try:
-            yield World(store, runner.run, clock, lambda: stack.sql(EMPTY))
+            yield World(store, runner.run, clock, lambda: stack.sql(EMPTY), factory)
         finally:
             runner.run(store.aclose())

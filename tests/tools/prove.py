@@ -23,6 +23,7 @@ DEV = ROOT / ".venv"
 PAGES = ("README.md", "README.uk.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE")
 STAGED = ("tests", "examples", "pyproject.toml", "Makefile", ".github", ".pre-commit-config.yaml", *PAGES)
 HOUR = 3600.0
+FAST = "not (slow or postgres or crash or browser)"
 
 
 class Failed(Exception):
@@ -154,7 +155,7 @@ def check() -> int:
     proof = Proof()
     python = install(DEV, "-e", f"{ROOT}[dev]")
     proof.lint(python)
-    proof.stage("fast tests", lambda: proof.pytest(python, "-q", "-m", "not (slow or postgres or crash or browser)"))
+    proof.stage("fast tests", lambda: proof.pytest(python, "-q", "-n", "auto", "-m", FAST))
     return proof.close()
 
 

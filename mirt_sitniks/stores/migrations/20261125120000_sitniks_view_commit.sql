@@ -8,6 +8,10 @@ alter table public.sitniks_keys
     add column if not exists lookout_at timestamptz not null default 'epoch',
     add column if not exists lookout_by text not null default '';
 
+-- Those who wait for a chat, page by page.
+create index if not exists sitniks_mappings_waiting on public.sitniks_chat_mappings (user_id)
+    where pending and sitniks_chat_id is null;
+
 -- The store's clock.
 create or replace function public.sitniks_now() returns timestamptz
 language sql volatile security invoker set search_path = '' as $$

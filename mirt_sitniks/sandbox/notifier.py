@@ -7,34 +7,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Bell:
+class ChangeNotifier:
     """One lock for all of the sandbox's state, and the news that it changed.
 
-    `with bell:` guards reading and writing (re-entrant). `ring()` wakes `wait()` in threads, `listen()` in coroutines.
+    `with notifier:` guards reading and writing (re-entrant). `notify()` wakes `wait()` in threads and `listen()` in
+    coroutines.
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._rings = 0
+        self._condition = threading.Condition()
+        self._version = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: set[asyncio.Event] = set()
 
     def __enter__(self) -> None:
-        self._changed.acquire()
+        self._condition.acquire()
 
     def __exit__(self, *exc: object) -> None:
-        self._changed.release()
+        self._condition.release()
 
     def bind(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Name the loop whose coroutines listen; None when it is about to close."""
         with self:
             self._loop = loop
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake everyone, from any thread."""
         with self:
-            self._rings += 1
-            self._changed.notify_all()
+            self._version += 1
+            self._condition.notify_all()
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._wake)
 
@@ -44,7 +45,7 @@ class Bell:
 
     @contextmanager
     def listen(self) -> Iterator[asyncio.Event]:
-        """An event that is set at every ring; the coroutine clears it."""
+        """An event that is set at every change; the coroutine clears it."""
         event = asyncio.Event()
         self._listeners.add(event)
         try:
@@ -56,7 +57,7 @@ class Bell:
         """Block the thread until `condition()` is true; False when it is not within `seconds` real seconds."""
         end = time.monotonic() + seconds
         while True:
-            rings = self._rings
+            version = self._version
             # Asked without the lock, for a condition may well be a call to the sandbox's server.
             if condition():
                 return True
@@ -65,5 +66,5 @@ class Bell:
                 return False
             with self:
                 # Some conditions come true by time alone (a late change, a chat that appears): look now and then.
-                if self._rings == rings:
-                    self._changed.wait(min(left, 0.02))
+                if self._version == version:
+                    self._condition.wait(min(left, 0.02))

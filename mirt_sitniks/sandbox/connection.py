@@ -5,41 +5,41 @@ import socket
 import struct
 from collections.abc import AsyncIterable
 
-from starlette.requests import Request
+from starlette.requests import Request as HttpRequest
 from starlette.types import Message, Receive, Scope, Send
 
 from .account import Account
-from .api import Answer, Ask
+from .api import Answer, Request
 
 # SO_LINGER on and zero: closing sends RST at once and throws away what was not sent.
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Line:
+class Connection:
     """Reads the request, then answers it, waits, or breaks the connection."""
 
     def __init__(
         self, account: Account, scope: Scope, receive: Receive, send: Send, transport: asyncio.Transport
     ) -> None:
         self._account = account
-        self._request = Request(scope, receive)
+        self._http = HttpRequest(scope, receive)
         self._scope = scope
         self._receive = receive
         self._send = send
         self._transport = transport
         self._releases = account.releases
 
-    def admit(self) -> None:
-        """From here on no pause outlasts the account's next letting go. Whoever calls holds the bell."""
+    def arrive(self) -> None:
+        """From here on no pause outlasts the account's next release of held requests; the caller holds its lock."""
         self._releases = self._account.releases
 
-    async def read(self) -> Ask:
+    async def read(self) -> Request:
         """The whole request."""
-        body = await self._request.body()
-        headers = {name.lower(): value for name, value in self._request.headers.items()}
+        body = await self._http.body()
+        headers = {name.lower(): value for name, value in self._http.headers.items()}
         path: bytes = self._scope["raw_path"]
         query: bytes = self._scope["query_string"]
-        return Ask(self._request.method, path.decode("latin-1"), query.decode("latin-1"), body, headers)
+        return Request(self._http.method, path.decode("latin-1"), query.decode("latin-1"), body, headers)
 
     async def write(self, answer: Answer) -> None:
         """Answer in full."""
@@ -65,7 +65,7 @@ class Line:
         message: Message = {"type": "http.response.body", "body": body, "more_body": more}
         await self._send(message)
 
-    def broken(self) -> bool:
+    def closed(self) -> bool:
         """Whether the connection is gone."""
         return self._transport.is_closing()
 
@@ -76,7 +76,7 @@ class Line:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
         # Until the server has noticed too, or it would complain that nothing was answered.
-        await self._gone()
+        await self._until_disconnected()
 
     async def pause(self, seconds: float | None, *, heed_client: bool = True) -> bool:
         """Wait so many sandbox seconds (None: for ever); False when cut short.
@@ -85,28 +85,28 @@ class Line:
         """
         account = self._account
         until = None if seconds is None else account.clock.now() + seconds
-        gone = asyncio.create_task(self._gone())
+        disconnected = asyncio.create_task(self._until_disconnected())
         try:
-            with account.bell.listen() as rang:
+            with account.changes.listen() as changed:
                 while until is None or account.clock.now() < until:
-                    if account.releases != self._releases or (heed_client and gone.done()):
+                    if account.releases != self._releases or (heed_client and disconnected.done()):
                         return False
-                    waits: set[asyncio.Task[None]] = {asyncio.create_task(_heard(rang))}
+                    waits: set[asyncio.Task[None]] = {asyncio.create_task(_take(changed))}
                     if heed_client:
-                        waits.add(gone)
-                    nap = account.clock.nap(until)
-                    await asyncio.wait(waits, timeout=nap, return_when=asyncio.FIRST_COMPLETED)
-                    for wait in waits - {gone}:
+                        waits.add(disconnected)
+                    timeout = account.clock.timeout(until)
+                    await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                    for wait in waits - {disconnected}:
                         wait.cancel()
                 return True
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
-    async def _gone(self) -> None:
+    async def _until_disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
 
-async def _heard(rang: asyncio.Event) -> None:
-    await rang.wait()
-    rang.clear()
+async def _take(changed: asyncio.Event) -> None:
+    await changed.wait()
+    changed.clear()
