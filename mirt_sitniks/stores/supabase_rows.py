@@ -128,8 +128,7 @@ class ViewedRows(MemoryRows):
         if not (keyed or self._records or self.entries or self._contacts or self._dropped):
             return None
         return {
-            "key": _key_row(view.key_name, self._key) if keyed else None,
-            "version": view.key_version if keyed else None,
+            "key": {**_key_row(view.key_name, self._key), "version": view.key_version} if keyed else None,
             "records": [{**_row(one), "version": view.versions.get(one.session)} for one in self._records.values()],
             "lines": [{**asdict(line), "id": line.id or None, "at": iso(line.at)} for line in self.entries],
             "dropped": sorted(self._dropped),

@@ -1,6 +1,7 @@
 """Many at once on the real Postgres, also of two versions: one holder each, one budget for all, and no deadlock."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -138,3 +139,31 @@ def test_takeovers_cross_without_a_deadlock(project: Stack, kinds: Kinds) -> Non
     )
     assert rows[0][0] == rows[0][1]
     assert rows[0][2] == str(12 * CROWD)
+
+
+def test_migrations_run_again_under_traffic(project: Stack, kinds: Kinds) -> None:
+    """They take their locks in the order of the verbs, so that neither ends the other, nor a reader, as a deadlock."""
+    over, turned = threading.Event(), threading.Semaphore(0)
+
+    async def work(number: int, store: SupabaseStore) -> None:
+        turn = 0
+        while not over.is_set():
+            turn += 1
+            answer = await store.record(replace(WIDE, key=f"key {number % 3}"), intent(f"s{number}", key=str(turn)))
+            await store.observe(f"chat of s{number}", status=str(turn))
+            assert answer.record.chat_id == (await store.get(f"s{number}")).chat_id
+            turned.release()
+
+    def migrate() -> None:
+        try:
+            for _ in range(8):
+                for _ in range(2 * CROWD):
+                    assert turned.acquire(timeout=60)
+                project.sql(f"begin; {script()}; commit")
+        finally:
+            over.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        migrating = pool.submit(migrate)
+        crowd(project, kinds, work)
+        migrating.result()

@@ -29,21 +29,24 @@ declare
     most integer := coalesce((request ->> 'due')::integer, 0) + 12;
     ordinary timestamptz := tick - make_interval(secs => (request ->> 'first_of_all')::double precision);
 begin
+    -- Keys before mappings, as migrations do: one that runs beside this must not wait for it while this waits for that.
+    lock table public.sitniks_keys in access share mode;
     return (
-        with mine as (
+        with work as not materialized (
+            select ctid as place, * from public.sitniks_chat_mappings where pending and sitniks_chat_id is not null
+        ), unfound as not materialized (
+            select ctid as place, * from public.sitniks_chat_mappings where pending and sitniks_chat_id is null
+        ), mine as (
             select ctid as place, * from public.sitniks_chat_mappings
             where is_current and user_id = any (array(select jsonb_array_elements_text(request -> 'sessions')))
         ), page as (
-            select ctid as place, * from public.sitniks_chat_mappings
-            where pending and sitniks_chat_id is null and user_id > request ->> 'after'
-            order by user_id
-            limit (request ->> 'waiting')::integer
+            select * from unfound where user_id > request ->> 'after'
+            order by user_id limit (request ->> 'waiting')::integer
         ), names as (
-            select unnest(array[instagram_username, telegram_username]) as name from mine
-            union select unnest(array[instagram_username, telegram_username]) from page
+            select unnest(array[instagram_username, telegram_username]) from (table mine union all table page) as shown
             union select jsonb_array_elements_text(request -> 'names')
         ), hits as (
-            select * from public.sitniks_directory where nickname = any (array(select name from names))
+            select * from public.sitniks_directory where nickname = any (array(table names))
         ), chats as (
             select chat_id from hits
             union select sitniks_chat_id from mine
@@ -51,42 +54,20 @@ begin
         ), found as (
             select place from mine
             union select place from page
+            union select ctid from public.sitniks_chat_mappings
+            where sitniks_chat_id = any (array(table chats)) or sitniks_chat_id is not null
+                and (instagram_username = any (array(table names)) or telegram_username = any (array(table names)))
+            union (select place from work where ready_at <= tick order by urgent_at, intent_order limit most)
             union (
-                select ctid from public.sitniks_chat_mappings
-                where instagram_username = any (array(select name from names)) and sitniks_chat_id is not null
+                select place from work where ready_at <= tick and urgent_at > ordinary
+                order by urgent_at, intent_order limit 1
             )
-            union (
-                select ctid from public.sitniks_chat_mappings
-                where telegram_username = any (array(select name from names)) and sitniks_chat_id is not null
-            )
-            union (
-                select ctid from public.sitniks_chat_mappings
-                where sitniks_chat_id = any (array(select chat_id from chats))
-            )
-            union (
-                select ctid from public.sitniks_chat_mappings
-                where pending and sitniks_chat_id is not null and ready_at <= tick
-                order by urgent_at, intent_order
-                limit most
-            )
-            union (
-                select ctid from public.sitniks_chat_mappings
-                where pending and sitniks_chat_id is not null and ready_at <= tick and urgent_at > ordinary
-                order by urgent_at, intent_order
-                limit 1
-            )
-            union (
-                select ctid from public.sitniks_chat_mappings
-                where pending and sitniks_chat_id is not null
-                order by ready_at
-                limit most
-            )
+            union (select place from work order by ready_at limit most)
         ), waits as (
             select
                 user_id, search_attempt, coalesce(search_since, tick) as since, urgent_at, ready_at,
                 ready_at <= tick as due
-            from public.sitniks_chat_mappings m
-            where pending and sitniks_chat_id is null and not exists (select from found f where f.place = m.ctid)
+            from unfound u where not exists (select from found f where f.place = u.place)
         )
         select jsonb_build_object(
             'now', tick,
@@ -99,8 +80,7 @@ begin
                     to_jsonb(m) - array['id', 'created_at', 'is_current', 'pending', 'ready_at']
                         || jsonb_build_object('version', m.xmin::text)
                 ), '[]')
-                from public.sitniks_chat_mappings m
-                where m.ctid = any (array(select place from found)) and m.is_current
+                from public.sitniks_chat_mappings m where m.ctid = any (array(table found)) and m.is_current
             ),
             'contacts', (select coalesce(jsonb_agg(to_jsonb(h) - 'seen_at'), '[]') from hits h),
             'waiting', (
@@ -122,10 +102,8 @@ begin
                 select generation from public.sitniks_ledger
                 where kind = 'intent' and session = request ->> 'session' and key = request ->> 'intent'
             ),
-            'order', case
-                when request ->> 'intent' is not null
-                    then nextval(pg_get_serial_sequence('public.sitniks_ledger', 'id'))
-            end
+            'order', case when request ->> 'intent' is not null
+                then nextval(pg_get_serial_sequence('public.sitniks_ledger', 'id')) end
         )
     );
 end $$;
@@ -136,26 +114,26 @@ end $$;
 create or replace function public.sitniks_commit(request jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '2s' as $$
 declare
-    one jsonb;
+    one jsonb := request -> 'key';
     done boolean := true;
 begin
+    lock table public.sitniks_keys in access share mode;
     begin
-        if request ->> 'version' is not null then
+        if jsonb_typeof(one) = 'object' then
+            if one ->> 'version' is null then
+                insert into public.sitniks_keys (key) values (one ->> 'key');
+            end if;
             update public.sitniks_keys k
             set (grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide, aged_at,
                 lookout_at, lookout_by)
-                = (n.grants, n.lock_code, n.locked_until, n.scan, n.scan_until, n.scan_due, n.scan_failures, n.scans,
-                n.wide, n.aged_at, n.lookout_at, n.lookout_by)
-            from jsonb_populate_record(null::public.sitniks_keys, request -> 'key') n
-            where k.key = n.key and k.xmin::text = request ->> 'version';
+                = (select grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide,
+                aged_at, lookout_at, lookout_by from jsonb_populate_record(k, one))
+            where k.key = one ->> 'key' and k.xmin::text = coalesce(one ->> 'version', k.xmin::text);
             if not found then raise serialization_failure; end if;
-        elsif jsonb_typeof(request -> 'key') = 'object' then
-            insert into public.sitniks_keys
-            select n.* from jsonb_populate_record(null::public.sitniks_keys, request -> 'key') n;
         end if;
         for one in
-            select r.value from jsonb_array_elements(request -> 'records') as r
-            order by r.value ->> 'sitniks_chat_id' is not null, r.value ->> 'user_id'
+            select value from jsonb_array_elements(request -> 'records')
+            order by value ->> 'sitniks_chat_id' is not null, value ->> 'user_id'
         loop
             if one ->> 'version' is null then
                 insert into public.sitniks_chat_mappings (user_id) values (one ->> 'user_id');
@@ -166,27 +144,26 @@ begin
                 want_manager, want_manager_gen, status_gen, manager_gen, doubt_gen, doubt_until, doubt_looked, parked,
                 attempt, due_at, error_code, error_message, search_since, search_attempt, urgent_at, lease_token,
                 lease_until, closed, pending, updated_at)
-                = (n.instagram_username, n.telegram_username, n.sitniks_chat_id, n.sitniks_manager_id, n.current_status,
-                n.first_touch_at, n.generation, n.stage, n.intent, n.intent_order, n.asked_at, n.want_status,
-                n.want_status_gen, n.want_manager, n.want_manager_gen, n.status_gen, n.manager_gen, n.doubt_gen,
-                n.doubt_until, n.doubt_looked, n.parked, n.attempt, n.due_at, n.error_code, n.error_message,
-                n.search_since, n.search_attempt, n.urgent_at, n.lease_token, n.lease_until, n.closed, n.pending,
-                public.sitniks_now())
-            from jsonb_populate_record(null::public.sitniks_chat_mappings, one) n
-            where m.user_id = n.user_id and m.is_current and m.xmin::text = coalesce(one ->> 'version', m.xmin::text);
+                = (select instagram_username, telegram_username, sitniks_chat_id, sitniks_manager_id, current_status,
+                first_touch_at, generation, stage, intent, intent_order, asked_at, want_status, want_status_gen,
+                want_manager, want_manager_gen, status_gen, manager_gen, doubt_gen, doubt_until, doubt_looked, parked,
+                attempt, due_at, error_code, error_message, search_since, search_attempt, urgent_at, lease_token,
+                lease_until, closed, pending, public.sitniks_now() from jsonb_populate_record(m, one))
+            where m.user_id = one ->> 'user_id' and m.is_current
+                and m.xmin::text = coalesce(one ->> 'version', m.xmin::text);
             if not found then raise serialization_failure; end if;
         end loop;
         insert into public.sitniks_ledger (id, session, kind, key, stage, generation, who, at, before, after)
         select
-            coalesce(l.id, nextval(pg_get_serial_sequence('public.sitniks_ledger', 'id'))),
-            l.session, l.kind, l.key, l.stage, l.generation, l.who, l.at, l.before, l.after
-        from jsonb_populate_recordset(null::public.sitniks_ledger, request -> 'lines') l;
+            coalesce(id, nextval(pg_get_serial_sequence('public.sitniks_ledger', 'id'))),
+            session, kind, key, stage, generation, who, at, before, after
+        from jsonb_populate_recordset(null::public.sitniks_ledger, request -> 'lines');
         delete from public.sitniks_directory
         where chat_id = any (array(select jsonb_array_elements_text(request -> 'dropped')));
         insert into public.sitniks_directory
-        select c.chat_id, c.nickname, c.source, c.user_id, c.last_message_at, c.status, c.manager_id, public.sitniks_now()
-        from jsonb_populate_recordset(null::public.sitniks_directory, request -> 'contacts') c
-        order by c.chat_id
+        select chat_id, nickname, source, user_id, last_message_at, status, manager_id, public.sitniks_now()
+        from jsonb_populate_recordset(null::public.sitniks_directory, request -> 'contacts')
+        order by chat_id
         on conflict (chat_id) do update
         set (nickname, source, user_id, last_message_at, status, manager_id, seen_at)
             = (excluded.nickname, excluded.source, excluded.user_id, excluded.last_message_at, excluded.status,
@@ -203,27 +180,22 @@ end $$;
 create or replace function public.sitniks_forget(request jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '2s' as $$
 declare
-    chats text[];
-    names text[];
-    count integer;
-    erased integer := 0;
+    erased bigint;
 begin
     -- Keys before mappings, as all who write.
     perform from public.sitniks_keys order by key for update;
     with gone as (
-        delete from public.sitniks_chat_mappings where user_id = request ->> 'session'
-        returning sitniks_chat_id, instagram_username, telegram_username
+        delete from public.sitniks_chat_mappings where user_id = request ->> 'session' returning *
+    ), listed as (
+        delete from public.sitniks_directory
+        where chat_id = any (array(select sitniks_chat_id from gone))
+            or nickname = any (array(select unnest(array[instagram_username, telegram_username]) from gone))
+        returning 1
+    ), lines as (
+        delete from public.sitniks_ledger where session = request ->> 'session' returning 1
     )
-    select
-        array_agg(sitniks_chat_id), array_agg(instagram_username) || array_agg(telegram_username), count(*)
-    into chats, names, erased
-    from gone;
-    delete from public.sitniks_directory where nickname = any (names) or chat_id = any (chats);
-    get diagnostics count = row_count;
-    erased := erased + count;
-    delete from public.sitniks_ledger where session = request ->> 'session';
-    get diagnostics count = row_count;
-    return to_jsonb(erased + count);
+    select (select count(*) from gone) + (select count(*) from listed) + (select count(*) from lines) into erased;
+    return to_jsonb(erased);
 end $$;
 
 -- Deletes what is converged and was not touched for `older_than` seconds; rows that are in use stay for the next time.
@@ -233,22 +205,21 @@ language plpgsql volatile security invoker
 set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan as $$
 declare
     cutoff timestamptz := public.sitniks_now() - make_interval(secs => (request ->> 'older_than')::double precision);
-    gone bigint;
-    erased bigint := 0;
+    erased bigint;
 begin
-    delete from public.sitniks_chat_mappings where id in (
-        select id from public.sitniks_chat_mappings where not pending and updated_at < cutoff for update skip locked
-    );
-    get diagnostics gone = row_count;
-    erased := erased + gone;
-    delete from public.sitniks_directory where chat_id in (
-        select chat_id from public.sitniks_directory where seen_at < cutoff for update skip locked
-    );
-    get diagnostics gone = row_count;
-    erased := erased + gone;
-    delete from public.sitniks_ledger where at < cutoff;
-    get diagnostics gone = row_count;
-    return to_jsonb(erased + gone);
+    with gone as (
+        delete from public.sitniks_chat_mappings where id in (
+            select id from public.sitniks_chat_mappings where not pending and updated_at < cutoff for update skip locked
+        ) returning 1
+    ), listed as (
+        delete from public.sitniks_directory where chat_id in (
+            select chat_id from public.sitniks_directory where seen_at < cutoff for update skip locked
+        ) returning 1
+    ), lines as (
+        delete from public.sitniks_ledger where at < cutoff returning 1
+    )
+    select (select count(*) from gone) + (select count(*) from listed) + (select count(*) from lines) into erased;
+    return to_jsonb(erased);
 end $$;
 
 -- How much is there; `overdue` is how many seconds late work is.
@@ -282,39 +253,27 @@ language sql stable security invoker set search_path = '' set lock_timeout = '2s
         select
             name, role, coalesce(relation, routine) is null as missing,
             coalesce(
-                has_table_privilege(role, relation, 'select') and has_table_privilege(role, relation, 'insert')
-                and has_table_privilege(role, relation, 'update') and has_table_privilege(role, relation, 'delete'),
-                has_function_privilege(role, routine, 'execute')
-            ) as may_all,
-            coalesce(
-                has_table_privilege(role, relation, 'select, insert, update, delete'),
-                has_function_privilege(role, routine, 'execute')
-            ) as may_some
-        from named, (values (current_user::text), ('anon'), ('authenticated')) as roles (role)
+                has_table_privilege(role, relation, wish), has_function_privilege(role, routine, 'execute')
+            ) as may
+        from named, (values (current_user::text), ('anon'), ('authenticated')) as roles (role),
+            (values ('select'), ('insert'), ('update'), ('delete')) as wishes (wish)
         where to_regrole(role) is not null
     )
     select jsonb_build_object(
         'version', 2,
         'missing', coalesce(jsonb_agg(distinct name) filter (where missing), '[]'),
-        'denied', coalesce(jsonb_agg(distinct name) filter (where role = current_user and not may_all), '[]'),
-        'open', coalesce(jsonb_agg(distinct name) filter (where role <> current_user and may_some), '[]')
+        'denied', coalesce(jsonb_agg(distinct name) filter (where role = current_user and not may), '[]'),
+        'open', coalesce(jsonb_agg(distinct name) filter (where role <> current_user and may), '[]')
     )
     from rights;
 $$;
 
 -- Functions are everybody's until that is taken back.
-do $$
-declare
-    thing record;
-begin
-    for thing in
-        select p.oid::regprocedure as name
-        from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname like 'sitniks\_%'
-    loop
-        execute format('revoke all on function %s from public, anon, authenticated', thing.name);
-        execute format('grant execute on function %s to service_role', thing.name);
-    end loop;
-end $$;
+revoke all on function public.sitniks_now(), public.sitniks_view(jsonb), public.sitniks_commit(jsonb),
+    public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
+    from public, anon, authenticated;
+grant execute on function public.sitniks_now(), public.sitniks_view(jsonb), public.sitniks_commit(jsonb),
+    public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
+    to service_role;
 
 notify pgrst, 'reload schema';

@@ -33,6 +33,7 @@ Json = dict[str, Any]
 FUNCTIONS = (Path(__file__).parent / "20260110090300_sitniks_functions.sql").read_text("utf-8")
 """They know no other way: the table that they work on came with the files around them."""
 
+_SCAN = {"token", "since", "until", "skip", "reach", "started", "failures"}
 _RULES: Json = {
     "key_codes": sorted(KEY_CODES),
     "probe": PROBE,
@@ -125,4 +126,6 @@ def _record(row: Mapping[str, Any] | None) -> Record | None:
 def _claim(answer: Json | None) -> Claim | None:
     if answer is None:
         return None
+    # Its own scan is made of exactly these, and of nothing that it does not know.
+    assert set(answer["scan"] or _SCAN) == _SCAN
     return Claim(_record(answer["record"]), scan_from(answer["scan"]), tuple(answer["grants"]), answer["now"])
