@@ -150,7 +150,8 @@ class SupabaseStore:
 
     async def check(self) -> None:
         """Raise unless tables, functions and rights are there, new enough, and strangers have none."""
-        request: Json = {"tables": list(TABLES), "functions": [f"sitniks_{verb}" for verb in VERBS]}
+        functions = [f"sitniks_{verb}" for verb in VERBS]
+        request: Json = {"tables": list(TABLES), "functions": functions, "version": SCHEMA}
         found = await self._care("check", request, dict[str, Any], safe=True)
         for kind, words in _FINDINGS.items():
             if names := found[kind]:

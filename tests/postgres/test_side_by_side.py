@@ -12,8 +12,9 @@ from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Claim, Error, Intent, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Recorded, Report, ScanPage, Settled, Verdict
+from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.migrations import script
-from mirt_sitniks.stores.supabase import SupabaseStore
+from mirt_sitniks.stores.supabase import TABLES, SupabaseStore
 from tests.postgres.earlier import store as earlier
 from tests.postgres.earlier.store import EarlierStore
 from tests.postgres.stack import Stack
@@ -168,6 +169,38 @@ def test_a_stale_holder_of_the_other_version_overwrites_nothing(project: Stack, 
         (claim,) = fresh.run(fresh.store.claim(OPTIONS)).claims
         settle(fresh, claim, unconfirmed=None)
         assert not pending(get(new, session))
+
+
+def test_check_tells_a_schema_that_is_too_old_or_newer(
+    project: Stack, new: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An older one is refused with the command, also when old functions were put over new ones; a newer one is no
+    reason to stop.
+    """
+    command = "mirt-sitniks migrations --print"
+    with pytest.raises(StoreError, match=f"missing: sitniks_commit, sitniks_view; .*{command}"):
+        new.run(new.store.check())
+    upgrade(project)
+    new.run(new.store.check())
+    project.sql(earlier.FUNCTIONS)
+    with pytest.raises(StoreError, match=f"version 1, this package needs 2; .*{command}"):
+        new.run(new.store.check())
+    newer = script().replace('"version": 2', '"version": 3')
+    project.sql(newer)
+    project.reload()
+    assert not caplog.messages
+    new.run(new.store.check())
+    assert caplog.messages == ["sitniks: Supabase has a schema of version 3, newer than 2: update this package"]
+
+
+def test_an_old_process_finds_its_schema_in_order(project: Stack, old: World) -> None:
+    """Its `check` reads every part of the answer as a list of names: no version is told to who does not ask for it."""
+    upgrade(project)
+    assert isinstance(old.store, EarlierStore)
+    verbs = ("record", "claim", "settle", "observe", "get", "story_of", "forget", "prune", "counts", "check")
+    request = {"tables": list(TABLES), "functions": [f"sitniks_{verb}" for verb in verbs]}
+    answer = old.run(old.store._care("check", request, dict))
+    assert answer == {"missing": [], "denied": [], "open": []}
 
 
 Meanwhile = Callable[[], object]

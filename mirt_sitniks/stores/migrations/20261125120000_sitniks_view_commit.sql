@@ -1,4 +1,4 @@
--- Two functions that know no rule: `sitniks_view` shows rows, `sitniks_commit` writes rows that are still what was seen.
+-- Two functions that know no rule: `sitniks_view` shows rows, `sitniks_commit` writes them if they are what was seen.
 -- The rules are in mirt_sitniks/core. A row's version is its xmin, so that everybody who writes counts: an earlier
 -- version's functions, the original's upserts, a hand in the table editor. Times are ISO 8601.
 -- An earlier version's functions stay where they are, for processes that still call them.
@@ -108,9 +108,9 @@ begin
     );
 end $$;
 
--- Writes all or nothing: `done` is false when one of the rows is not what was seen any more, or somebody was in the way.
--- Answers with the view that comes next. Locks in one order: the key, records (who loses a chat before who gets it, then
--- by session), directory.
+-- Writes all or nothing: `done` is false when one of the rows is no more what was seen, or somebody was in the way.
+-- Answers with the view that comes next. Locks in one order: the key, records (who loses a chat before who gets it,
+-- then by session), directory.
 create or replace function public.sitniks_commit(request jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '2s' as $$
 declare
@@ -239,7 +239,8 @@ language sql stable security invoker set search_path = '' set lock_timeout = '2s
     );
 $$;
 
--- The schema's version, and three lists of names: what is missing, what this role may not do, what strangers may do.
+-- Three lists of names: what is missing, what this role may not do, what strangers may do; and the schema's version for
+-- who asks for it: an earlier version's processes know lists only.
 create or replace function public.sitniks_check(request jsonb) returns jsonb
 language sql stable security invoker set search_path = '' set lock_timeout = '2s' as $$
     with named as (
@@ -260,11 +261,10 @@ language sql stable security invoker set search_path = '' set lock_timeout = '2s
         where to_regrole(role) is not null
     )
     select jsonb_build_object(
-        'version', 2,
         'missing', coalesce(jsonb_agg(distinct name) filter (where missing), '[]'),
         'denied', coalesce(jsonb_agg(distinct name) filter (where role = current_user and not may), '[]'),
         'open', coalesce(jsonb_agg(distinct name) filter (where role <> current_user and may), '[]')
-    )
+    ) || case when request ? 'version' then '{"version": 2}' else '{}'::jsonb end
     from rights;
 $$;
 
