@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, Contact
 from mirt_sitniks.core.record import (
     Claim,
@@ -16,7 +18,7 @@ from mirt_sitniks.core.record import (
 )
 from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
 from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
-from mirt_sitniks.core.turns import AGED
+from mirt_sitniks.core.turns import AGED, LOOKOUT_LEAST, is_unwatched
 from tests.stores.worlds import OPTIONS, START, World
 
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
@@ -308,6 +310,52 @@ class Contract:
         settled = settle(world, claimed(record(world, "s", FIRST, chat_id="c1")))
         assert (settled.claim, settled.outlook.work_in) == (None, None)
         assert nothing_for(claim(world), None)
+
+    # ----------------------------------------------------------------------------------------------------- lookout
+
+    def test_who_takes_work_promises_to_look_again(self, world: World) -> None:
+        """When there can be some next: here a call, in a window's time; every later answer says so."""
+        for number in range(4):
+            record(world, f"s{number}", ESCALATION, chat_id=f"c{number}", calls=0)
+        taken = claim(world)
+        assert len(taken.claims) == 2
+        promised = taken.outlook
+        assert (promised.lookout_by, promised.lookout_in, promised.work_in) == ("test", 10.5, 10.5)
+        world.clock.now += 0.5
+        later = world.run(world.store.settle(OPTIONS, Report())).outlook
+        assert (later.lookout_by, later.lookout_in, is_unwatched(later)) == ("test", 10.0, False)
+
+    def test_a_lookout_is_not_busy_all_the_time(self, world: World) -> None:
+        """Work that is due while a call is free is looked for a moment later, not at once."""
+        for number in range(2):
+            record(world, f"s{number}", INVOICE, chat_id=f"c{number}", calls=0)
+        promised = claim(world, limit=1).outlook
+        assert (promised.work_in, promised.lookout_in) == (0.0, pytest.approx(LOOKOUT_LEAST))
+
+    def test_a_look_in_time_is_left_to_who_promised_it(self, world: World) -> None:
+        """Another process that finds nothing to take changes no promise that is kept in time."""
+        record(world, "s", FIRST, chat_id="c1")
+        promised = claim(world).outlook
+        assert (promised.lookout_by, promised.lookout_in) == ("test", OPTIONS.lease)
+        world.clock.now += 10
+        other = world.run(world.store.claim(replace(OPTIONS, who="other"))).outlook
+        assert (other.lookout_by, other.lookout_in, is_unwatched(other)) == ("test", OPTIONS.lease - 10, False)
+
+    def test_a_promise_that_is_past_or_too_late_is_another_ones(self, world: World) -> None:
+        """A dead lookout is replaced by whoever looks next, and so is one who would come too late."""
+        record(world, "s", FIRST, chat_id="c1")
+        claim(world)
+        sooner = record(world, "t", INVOICE, chat_id="c2", calls=0).outlook
+        assert (sooner.work_in, is_unwatched(sooner)) == (0.0, True)
+        other = world.run(world.store.claim(replace(OPTIONS, who="other"))).outlook
+        assert (other.lookout_by, other.lookout_in) == ("other", OPTIONS.lease)
+        world.clock.now += OPTIONS.lease + 1
+        assert claim(world).outlook.lookout_by == "test"
+
+    def test_nothing_unfinished_is_promised_to_nobody(self, world: World) -> None:
+        """With all done there is nothing to look for."""
+        settle(world, claimed(record(world, "s", FIRST, chat_id="c1")))
+        assert (claim(world).outlook.lookout_by, claim(world).outlook.lookout_in) == ("", 0.0)
 
     # ------------------------------------------------------------------------------------------------------ settle
 

@@ -1,0 +1,89 @@
+-- The embedded store. The first ten columns of the mappings are those of the original table.
+create table if not exists sitniks_chat_mappings (
+    id integer primary key,
+    user_id text not null unique,
+    instagram_username text,
+    telegram_username text,
+    sitniks_chat_id text unique,
+    sitniks_manager_id integer,
+    current_status text,
+    first_touch_at real,
+    created_at real not null,
+    updated_at real not null,
+    -- desired: written by recording an intent
+    generation integer not null default 0,
+    stage text,
+    intent text,
+    intent_order integer not null default 0,
+    asked_at real not null default 0,
+    want_status text,
+    want_status_gen integer not null default 0,
+    want_manager text,
+    want_manager_gen integer not null default 0,
+    -- observed: written by the holder of the lease
+    status_gen integer not null default 0,
+    manager_gen integer not null default 0,
+    doubt_gen integer,
+    doubt_until real,
+    doubt_looked integer,
+    parked integer not null default 0,
+    attempt integer not null default 0,
+    due_at real not null default 0,
+    error_code text,
+    error_message text,
+    -- work
+    search_since real,
+    search_attempt integer not null default 0,
+    urgent_at real not null default 0,
+    lease_token integer not null default 0,
+    lease_until real not null default 0,
+    closed text,
+    pending integer not null default 0
+);
+create index if not exists sitniks_mappings_instagram on sitniks_chat_mappings (instagram_username)
+    where instagram_username is not null;
+create index if not exists sitniks_mappings_telegram on sitniks_chat_mappings (telegram_username)
+    where telegram_username is not null;
+create index if not exists sitniks_mappings_pending on sitniks_chat_mappings (urgent_at, intent_order) where pending = 1;
+create index if not exists sitniks_mappings_ready
+    on sitniks_chat_mappings ((sitniks_chat_id is null), max(due_at, lease_until)) where pending = 1;
+
+create table if not exists sitniks_ledger (
+    id integer primary key autoincrement,
+    session text not null,
+    kind text not null,
+    key text,
+    stage text,
+    generation integer not null,
+    who text not null,
+    at real not null,
+    before text not null,
+    after text not null
+);
+create unique index if not exists sitniks_ledger_intents on sitniks_ledger (session, key) where kind = 'intent';
+create index if not exists sitniks_ledger_sessions on sitniks_ledger (session, id);
+create index if not exists sitniks_ledger_age on sitniks_ledger (at);
+
+create table if not exists sitniks_directory (
+    chat_id text primary key,
+    nickname text,
+    source text,
+    user_id text,
+    last_message_at text,
+    status text,
+    manager_id integer,
+    seen_at real not null
+) without rowid;
+create index if not exists sitniks_directory_names on sitniks_directory (nickname) where nickname is not null;
+
+create table if not exists sitniks_keys (
+    key text primary key,
+    state text not null
+) without rowid;
+
+create table if not exists sitniks_clock (
+    id integer primary key check (id = 1),
+    ahead real not null,
+    last real not null
+);
+pragma user_version = 1;

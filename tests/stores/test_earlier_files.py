@@ -1,0 +1,96 @@
+"""A file of the version before goes on where it was, and stays readable for processes of that version."""
+
+import asyncio
+import json
+import sqlite3
+from pathlib import Path
+
+from mirt_sitniks.core.record import Intent, pending
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Outlook
+from mirt_sitniks.stores.sqlite import SqliteStore
+from tests.stores.worlds import OPTIONS, START, Clock
+
+EARLIER = (Path(__file__).parent / "earlier" / "sqlite.sql").read_text("utf-8")
+# What that version has stored of a key: a call granted, a scan under way, nothing of a lookout.
+STATE = {
+    "budget": {"grants": [START], "lock": None, "locked_until": 0.0},
+    "scan": {
+        "token": 4, "since": START - 300, "until": START + 86400, "skip": 50, "reach": 1, "started": START,
+        "failures": 0,
+    },
+    "scan_until": START + 30, "scan_due": 0.0, "scan_failures": 0, "scans": 4, "wide": [START - 60, -1e9],
+    "aged_at": -1e9,
+}  # fmt: skip
+MAPPING = """
+insert into sitniks_chat_mappings (user_id, instagram_username, sitniks_chat_id, current_status, created_at, updated_at,
+    generation, stage, intent, intent_order, want_status, want_status_gen, want_manager, want_manager_gen, status_gen,
+    doubt_gen, doubt_until, doubt_looked, due_at, urgent_at, lease_token, lease_until, pending)
+values ('s', 'olena', 'c1', 'Взято в роботу', 1, 1, 2, 'escalation', 'escalation:k', 7, 'escalation', 2, 'human', 2, 1,
+    2, :later, 0, :now, 0, 3, :now, 1)
+"""
+
+
+def earlier_file(folder: Path) -> Path:
+    path = folder / "earlier.sqlite3"
+    with sqlite3.connect(path) as file:
+        file.executescript(EARLIER)
+        file.execute("insert into sitniks_keys (key, state) values (?, ?)", (OPTIONS.key, json.dumps(STATE)))
+        file.execute(MAPPING, {"now": START, "later": START + 20})
+    file.close()
+    return path
+
+
+def open_store(path: Path, clock: Clock) -> SqliteStore:
+    return SqliteStore(path, clock=clock, wall=clock)
+
+
+def test_an_unfinished_stage_of_the_version_before_is_driven_on(tmp_path: Path) -> None:
+    """Its desired and unconfirmed values, its scan and its budget are what they were."""
+    clock = Clock(START + 1)
+    store = open_store(earlier_file(tmp_path), clock)
+
+    async def go_on() -> None:
+        (held,) = (await store.claim(OPTIONS)).claims
+        assert held.record
+        mine = held.record
+        assert (mine.session, mine.chat_id, mine.token, pending(mine)) == ("s", "c1", 4, True)
+        assert (mine.desired.generation, mine.desired.status.value) == (2, "escalation")
+        assert mine.observed.unconfirmed
+        assert (mine.observed.unconfirmed.gen, mine.observed.unconfirmed.until) == (2, START + 20)
+        # Two of three calls a window were left: the scan is another's until its lease ends.
+        recorded = await store.record(OPTIONS, Intent("t", Stage.FIRST_TOUCH, "k", instagram="ira"))
+        assert recorded.claim is None
+        clock.now = START + 40
+        claims = (await store.claim(OPTIONS)).claims
+        (scan,) = [one.scan for one in claims if one.scan]
+        assert (scan.token, scan.skip, scan.window) == (5, 50, 1)
+        await store.aclose()
+
+    asyncio.run(go_on())
+
+
+def test_a_process_of_the_version_before_reads_and_writes_the_file(tmp_path: Path) -> None:
+    """Its statements work, and it finds the names that it knows and no others; what it then writes is read here."""
+    path, clock = earlier_file(tmp_path), Clock(START + 1)
+    store = open_store(path, clock)
+    asyncio.run(_claim_and_close(store))
+    with sqlite3.connect(path) as file:
+        (text,) = file.execute("select state from sitniks_keys where key = ?", (OPTIONS.key,)).fetchone()
+        state = json.loads(text)
+        assert set(state) == set(STATE)
+        assert set(state["scan"]) == set(STATE["scan"])  # type: ignore[arg-type]
+        state["scans"] = 9
+        query = "insert or replace into sitniks_keys (key, state) values (?, ?)"
+        file.execute(query, (OPTIONS.key, json.dumps(state)))
+        file.executescript(EARLIER)
+    file.close()
+    clock.now += 60
+    outlook = asyncio.run(_claim_and_close(store))
+    assert outlook.lookout_by == "test"
+
+
+async def _claim_and_close(store: SqliteStore) -> Outlook:
+    outlook = (await store.claim(OPTIONS)).outlook
+    await store.aclose()
+    return outlook
