@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import mirt_sitniks
 from tests.conftest import pytest_collection_modifyitems
+from tests.tools.mutants import MUTANTS, Mutant
 from tests.tools.prove import Failed, Proof
 
 
@@ -77,3 +79,11 @@ def test_what_a_version_is_not_meant_to_do_is_left_away(request: pytest.FixtureR
     told = SimpleNamespace(hook=SimpleNamespace(pytest_deselected=lambda items: away.extend(items)))
     pytest_collection_modifyitems(told, items)
     assert (items, away) == ([fits], [older])
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_deliberate_break_fits_the_code(mutant: Mutant) -> None:
+    """What `make mutants` changes stands in the package once, and the tests that are to notice are there."""
+    source = Path(mirt_sitniks.__file__).parent / mutant.file
+    assert source.read_text("utf-8").count(mutant.old) == 1
+    assert (Path(__file__).parents[1] / mutant.tests.split()[0]).exists()

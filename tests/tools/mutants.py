@@ -33,14 +33,14 @@ MUTANTS = (
     Mutant(
         "a lost write is repeated without a look",
         "core/plan.py",
-        "seen.doubt.gen == want.generation:",
-        "seen.doubt.gen == -1:",
+        "seen.unconfirmed.gen == desired.generation:",
+        "seen.unconfirmed.gen == -1:",
         CORE + "test_plan.py -k row04",
     ),
     Mutant(
         "an older write in the air is forgotten",
         "core/record.py",
-        "return bool(stale(record)) or unsettled(record)",
+        "return bool(stale(record)) or may_be_overwritten(record)",
         "return bool(stale(record))",
         CORE + "test_bad_days.py -k row16",
     ),
@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant(
         "a look that shows the value ends the doubt too early",
         "core/fold.py",
-        "if doubt is None or answer.sent_at >= doubt.until:",
-        "if doubt is None or answer.sent_at >= doubt.until or chat.status == desired:",
+        "if unconfirmed is None or answer.sent_at >= unconfirmed.until:",
+        "if unconfirmed is None or answer.sent_at >= unconfirmed.until or chat.status == name:",
         CORE + "test_fold.py -k row04",
     ),
     Mutant(
@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "a chat that is gone is looked up for ever",
-        "core/rules.py",
+        "core/ownership.py",
         "return error if error and error.code == NOT_FOUND.code else None",
         "return None",
         CORE + "test_bad_days.py -k row09",
@@ -89,21 +89,21 @@ MUTANTS = (
     Mutant(
         "a stale holder's answers count",
         "core/rules.py",
-        "if old is None or old.token != news.token:",
+        "if old is None or old.token != settlement.token:",
         "if old is None:",
         CORE + "test_bad_days.py -k row17",
     ),
     Mutant(
         "a stale holder's write is not looked at",
         "core/rules.py",
-        "if news.lands_until is not None and news.chat_id:",
+        "if settlement.unconfirmed_until is not None and settlement.chat_id:",
         "if False:",
         CORE + "test_bad_days.py -k row17",
     ),
     Mutant(
         "a takeover forgets the other session's lost write",
-        "core/rules.py",
-        "until = max(holder.lease_until, *doubts, 0.0)",
+        "core/ownership.py",
+        "until = max(holder.lease_until, *times, 0.0)",
         "until = 0.0",
         CORE + "test_bad_days.py -k row19",
     ),
@@ -117,8 +117,8 @@ MUTANTS = (
     Mutant(
         "an invoice forgets the manager who is to come",
         "core/rules.py",
-        "kept = Want() if old.closed else old.desired.manager",
-        "kept = Want()",
+        "kept = DesiredValue() if old.closed else old.desired.manager",
+        "kept = DesiredValue()",
         CORE + "test_bad_days.py -k still_to_come",
     ),
     Mutant(
@@ -187,7 +187,7 @@ MUTANTS = (
     Mutant(
         "the live manager may be the AI itself",
         "core/managers.py",
-        "if role is Role.AI or isinstance(ai, Nobody):",
+        "if role is Role.AI or isinstance(ai, NoManager):",
         "if role is Role.AI:",
         CORE + "test_managers.py -k row15",
     ),
