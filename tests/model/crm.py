@@ -213,11 +213,16 @@ def _later(seconds: float, do: Callable[..., None], *args: Any) -> None:
 
 def _reply(answer: "asyncio.Future[Any]", seconds: float, result: Callable[[], Any]) -> None:
     """Answer in `seconds`, unless nobody waits any more."""
+
+    def give() -> None:
+        if not answer.done():
+            answer.set_result(result())
+
     if seconds:
-        timer = asyncio.get_running_loop().call_later(seconds, lambda: answer.set_result(result()))
+        timer = asyncio.get_running_loop().call_later(seconds, give)
         answer.add_done_callback(lambda _: timer.cancel())
-    elif not answer.done():
-        answer.set_result(result())
+    else:
+        give()
 
 
 def _error(kind: str, call: Call) -> CrmError:
