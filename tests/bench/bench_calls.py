@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.crm.calls import ListManagers
 from tests.bench.bench_rush_hour import World
 from tests.bench.report import Book
 from tests.bench.shop import Talk
@@ -56,7 +57,7 @@ async def _settled(world: World) -> None:
 async def _touch(world: World, number: int, stage: Stage = Stage.FIRST_TOUCH) -> None:
     talk = Talk(f"customer.{number}", 0.0, 0.0, ())
     if stage is Stage.FIRST_TOUCH:
-        world.crm.add(talk.nickname, 0.0)
+        world.crm.add(talk.nickname, talk.nickname)
     await world.stage(talk, stage, f"{stage.value}:{number}")
 
 
@@ -72,15 +73,15 @@ async def _lookups() -> tuple[str, str]:
 async def _obsolete() -> tuple[str, str]:
     world = World(asyncio.get_running_loop().time)
     # More than the vendor allows, by somebody else with the same key: it is locked for a minute.
-    world.crm.calls += [(0.0, "somebody else's")] * 10
+    await asyncio.gather(*(world.crm.send(ListManagers()) for _ in range(10)))
     for stage in Stage:
         for number in range(CUSTOMERS):
             await _touch(world, number, stage)
         await asyncio.sleep(5.0)
     await _settled(world)
     old = {EFFECTS[stage].status for stage in (Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES)}
-    sent = sum(len(chat.came.get(status, ())) for chat in world.crm.chats.values() for status in old)
-    kinds = Counter(name for _, name in world.crm.calls[10:])
+    sent = sum(1 for _, _, value in world.crm.writes if value in old)
+    kinds = world.crm.by_kind() - Counter(ListManagers=10)
     return f"{sent} obsolete writes, {sum(kinds.values()) / CUSTOMERS:.2f} calls each", str(dict(kinds))
 
 

@@ -1,6 +1,7 @@
 """A shop's day in virtual time over the real planner, budget, driver, worker and rules: who waits how long."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,19 +12,42 @@ from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.fold import FoldContext
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Intent, pending
-from mirt_sitniks.core.stages import EFFECTS, Stage
-from mirt_sitniks.core.store import StoreOptions
+from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import Worker
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.bench.report import Book
-from tests.bench.shop import DAY, PEAK_AT, WALL, ModelCrm, Talk, talks
+from tests.bench.shop import DAY, PEAK_AT, Talk, talks
 from tests.core.virtual import run
+from tests.model.crm import WALL, ModelCrm, Trouble
 
 SEED = 20260110
 LIMIT = Limit()
 PEAK = (PEAK_AT, PEAK_AT + 900.0)
+# Seconds: a call to the CRM, and the way to the store.
+LATENCY, WAY = 0.25, 0.002
+PEOPLE = {Role.AI: 101, Role.HUMAN: 102}
+
+
+class NearStore(MemoryStore):
+    """The store, and a way to it: with none at all, what is due now is due later by the last digit of a float."""
+
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
+        """The store's verb."""
+        await asyncio.sleep(WAY)
+        return await super().record(options, intent, calls=calls)
+
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
+        """The store's verb."""
+        await asyncio.sleep(WAY)
+        return await super().claim(options, limit=limit)
+
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
+        """The store's verb."""
+        await asyncio.sleep(WAY)
+        return await super().settle(options, report)
 
 
 @dataclass
@@ -39,8 +63,9 @@ class World:
     def __post_init__(self) -> None:
         random = Random(SEED)
         clock = self.clock
-        self.crm = ModelCrm(clock, random)
-        self.store = MemoryStore(clock, lambda: WALL + clock())
+        # Answers take a latency with a long tail.
+        self.crm = ModelCrm(clock, lambda call: Trouble(after=LATENCY * math.exp(random.gauss(0.0, 0.4))))
+        self.store = NearStore(clock, lambda: WALL + clock())
         self.options = StoreOptions("key", limit=LIMIT)
         context = FoldContext({stage: effect.status for stage, effect in EFFECTS.items()}, landing_time=20.0)
         managers = ManagerList(WantedManagers("Павло"), clock)
@@ -83,7 +108,6 @@ def simulate(day: Sequence[Talk]) -> Outcome:
     async def work() -> Outcome:
         loop = asyncio.get_running_loop()
         world = World(loop.time)
-        chats = {}
         events: list[tuple[float, int, Stage]] = sorted(
             (at, number, stage) for number, talk in enumerate(day) for at, stage in talk.stages
         )
@@ -91,26 +115,31 @@ def simulate(day: Sequence[Talk]) -> Outcome:
             talk = day[number]
             await asyncio.sleep(max(0.0, at - loop.time()))
             if stage is Stage.FIRST_TOUCH:
-                chats[number] = world.crm.add(talk.nickname, talk.late)
+                world.crm.add(talk.nickname, talk.nickname, appears_in=talk.late)
             await world.stage(talk, stage, f"{stage.value}:{at}")
         end = loop.time() + 4 * 3600.0
         while (unfinished := (await world.store.counts())["pending"]) and loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(5.0)
         span = loop.time()
         await world.worker.drain(0.0)
-        waits = [_work_in(chats[number], at, stage) for at, number, stage in events]
+        came: dict[tuple[str, str | int], list[float]] = {}
+        for at, chat_id, value in world.crm.writes:
+            came.setdefault((chat_id, value), []).append(at)
+        waits = [_work_in(world.crm, came, day[number].nickname, at, stage) for at, number, stage in events]
         return Outcome(world.crm, waits, unfinished, span)
 
     return run(work(), start=0.0)
 
 
-def _work_in(chat: Any, at: float, stage: Stage) -> Wait:
+def _work_in(
+    crm: ModelCrm, came: dict[tuple[str, str | int], list[float]], chat_id: str, at: float, stage: Stage
+) -> Wait:
     """When the CRM first showed all that the stage asks for, after it was recorded."""
     effect = EFFECTS[stage]
-    wanted = [effect.status, *([effect.role.value] if effect.role else [])]
-    came = [next((one for one in chat.came.get(name, ()) if one >= at), None) for name in wanted]
-    done = None if None in came else max(one for one in came if one is not None) - at
-    return Wait(stage, at, max(at, chat.shows_at), done)
+    wanted: list[str | int] = [effect.status, *([PEOPLE[effect.role]] if effect.role else [])]
+    first = [next((one for one in came.get((chat_id, value), ()) if one >= at), None) for value in wanted]
+    done = None if None in first else max(one for one in first if one is not None) - at
+    return Wait(stage, at, max(at, crm.shows_at[chat_id]), done)
 
 
 def _part(values: list[float], share: float) -> float:
@@ -144,23 +173,23 @@ def _day(book: Book, title: str, name: str, shape: dict[str, Any]) -> None:
             if label == "peak" and stage is Stage.ESCALATION and name == "day":
                 book.goal("escalations at the peak: s to the CRM, 99 %", 30.0, shares[2])
     columns = ("when: stage", "recorded", "replaced", "p50 s", "p90", "p99", "max", "p50 since shown", "p99")
-    most = crm.busiest(10.0)
+    most = crm.most_in_window()
     peak_calls = sum(1 for at, _ in crm.calls if PEAK[0] <= at < PEAK[1])
     peak_use = peak_calls / (PEAK[1] - PEAK[0]) / (LIMIT.calls / LIMIT.seconds)
     day_use = len(crm.calls) / (outcome.span - crm.calls[0][0]) / (LIMIT.calls / LIMIT.seconds)
     note = (
         f"calls {len(crm.calls):,} = {day_use:.0%} of the budget until the last call, "
         f"{peak_use:.0%} at the peak (15 minutes); "
-        f"{dict(crm.by_kind())}; 429s {crm.refused}; busiest 10 s: {most} calls; unfinished {outcome.unfinished}; "
+        f"{dict(crm.by_kind())}; 429s {crm.limited}; busiest 10 s: {most} calls; unfinished {outcome.unfinished}; "
         f"done {outcome.span / 3600:.1f} h after midnight"
     )
     book.table(f"Rush hour: {title}", columns, rows, note)
-    kept |= {"calls": len(crm.calls), "use": day_use, "peak_use": peak_use, "429": crm.refused}
+    kept |= {"calls": len(crm.calls), "use": day_use, "peak_use": peak_use, "429": crm.limited}
     kept |= {"kinds": dict(crm.by_kind()), "unfinished": outcome.unfinished}
     book.keep("rush_hour", name, kept)
     if name == "day":
         _options(book, outcome, day)
-        book.goal("rush hour: 429s", 0, crm.refused)
+        book.goal("rush hour: 429s", 0, crm.limited)
 
 
 def _options(book: Book, outcome: Outcome, day: Sequence[Talk]) -> None:
@@ -200,11 +229,11 @@ def _at_once(book: Book, size: int) -> None:
     right = sum(1 for chat in crm.chats.values() if chat.status == "AI Увага" and chat.manager_id == 102)
     first, last = crm.calls[0][0], crm.calls[-1][0]
     floor = (len(crm.calls) - 1) // LIMIT.calls * LIMIT.seconds
-    rows = [(str(size), f"{right} of {size}", crm.refused, len(crm.calls), f"{last - first:.0f}", f"{floor:.0f}")]
+    rows = [(str(size), f"{right} of {size}", crm.limited, len(crm.calls), f"{last - first:.0f}", f"{floor:.0f}")]
     columns = ("conversations", "end right", "429s", "calls", "s to the last call", "floor of the budget")
     book.table("All three stages of many customers at once, virtual clock", columns, rows)
     ratio = (last - first) / floor
-    book.keep("at_once", str(size), {"right": right, "429": crm.refused, "calls": len(crm.calls), "ratio": ratio})
+    book.keep("at_once", str(size), {"right": right, "429": crm.limited, "calls": len(crm.calls), "ratio": ratio})
     book.goal(f"{size} conversations at once: chats that end right", size, right, at_least=True)
-    book.goal(f"{size} conversations at once: 429s", 0, crm.refused)
+    book.goal(f"{size} conversations at once: 429s", 0, crm.limited)
     book.goal(f"{size} conversations at once: time over the budget's floor", 1.05, ratio)

@@ -1,142 +1,17 @@
-"""A model of the world around the core: a CRM that answers in virtual time, and a day of conversations."""
+"""A shop's day: when its conversations begin, and when their later stages come."""
 
-import asyncio
-import math
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
-from typing import Any
 
-from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.managers import Manager
-from mirt_sitniks.core.stages import EFFECTS, Stage
-from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
-from mirt_sitniks.errors import RateLimited
+from mirt_sitniks.core.stages import Stage
 
 HOUR = 3600.0
 DAY = 24 * HOUR
-WALL = 1_790_000_000.0
-"""Unix time of the model's midnight."""
-
-MANAGERS = (Manager(101, "Павло"), Manager(102, "Олена"), Manager(103, "Марко"))
-PEOPLE = {101: "ai", 102: "human"}
-STAGE_OF = {effect.status: stage for stage, effect in EFFECTS.items()}
 
 # How busy each hour is, in tenths of an average one: a shop that sells in the evening.
 HOURS = (4, 2, 1, 1, 1, 2, 4, 6, 9, 11, 12, 13, 14, 14, 13, 13, 13, 14, 16, 18, 20, 18, 13, 8)
 PEAK_AT = 20 * HOUR
-
-
-@dataclass(slots=True)
-class ModelChat:
-    """A chat, when the API began to show it, and when each status and manager came to it."""
-
-    id: str
-    nickname: str
-    created: float
-    shows_at: float
-    status: str = "Нові заявки"
-    manager_id: int | None = None
-    came: dict[str, list[float]] = field(default_factory=dict)
-
-
-@dataclass
-class ModelCrm:
-    """Answers calls after a latency; keeps the vendor's limit and the minute's lock. Counts everything."""
-
-    clock: Callable[[], float]
-    random: Random
-    latency: float = 0.25
-    calls: list[tuple[float, str]] = field(default_factory=list)
-    refused: int = 0
-    chats: dict[str, ModelChat] = field(default_factory=dict)
-    _order: list[tuple[float, str]] = field(default_factory=list)
-    _locked_until: float = -1.0
-
-    def add(self, nickname: str, late: float) -> ModelChat:
-        """A customer writes now; the API shows the chat `delayed` seconds from now."""
-        now = self.clock()
-        chat = ModelChat(f"{len(self.chats):024x}", nickname, now, now + late)
-        self.chats[chat.id] = chat
-        self._order.append((now, chat.id))
-        return chat
-
-    async def send(self, call: Any) -> Any:
-        """What the client's `send` does."""
-        now = self.clock()
-        self._admit(now, type(call).__name__)
-        # Answers take a latency with a long tail; the effect comes in the middle.
-        pause = self.latency * math.exp(self.random.gauss(0.0, 0.4))
-        await asyncio.sleep(pause / 2)
-        answer = self._apply(call)
-        await asyncio.sleep(pause / 2)
-        return answer
-
-    async def aclose(self) -> None:
-        """Nothing to close."""
-
-    def _admit(self, now: float, name: str) -> None:
-        recent = 0
-        for at, _ in reversed(self.calls):
-            if now - at >= 10.0:
-                break
-            recent += 1
-        self.calls.append((now, name))
-        if now < self._locked_until or recent >= 10:
-            self._locked_until = max(self._locked_until, now + 60.0)
-            self.refused += 1
-            raise RateLimited("too many calls", status=429, retry_after=60.0)
-
-    def _apply(self, call: Any) -> Any:
-        now = self.clock()
-        match call:
-            case ListManagers():
-                return Page(MANAGERS, len(MANAGERS), len(MANAGERS))
-            case ListChats(since, until, skip, limit):
-                first = bisect_left(self._order, (since.timestamp() - WALL, ""))
-                last = bisect_right(self._order, (until.timestamp() - WALL, "~"))
-                window = (self.chats[name] for _, name in reversed(self._order[first:last]))
-                shown = [chat for chat in window if chat.shows_at <= now]
-                page = tuple(_show(chat) for chat in shown[skip : skip + limit])
-                return Page(page, len(shown), len(page))
-            case GetChat(chat_id):
-                return _show(self.chats[chat_id])
-            case SetStatus(chat_id, status):
-                self.chats[chat_id].status = status
-                self.chats[chat_id].came.setdefault(status, []).append(now)
-            case UpdateChat(chat_id, manager_id):
-                self.chats[chat_id].manager_id = manager_id
-                self.chats[chat_id].came.setdefault(PEOPLE[manager_id], []).append(now)
-        return None
-
-    def by_kind(self) -> Counter[str]:
-        """How many calls of each kind there were."""
-        return Counter(name for _, name in self.calls)
-
-    def busiest(self, seconds: float) -> int:
-        """The most calls that any stretch of so many seconds holds."""
-        most = first = 0
-        times = [at for at, _ in self.calls]
-        for last, at in enumerate(times):
-            while at - times[first] >= seconds:
-                first += 1
-            most = max(most, last - first + 1)
-        return most
-
-
-def _show(chat: ModelChat) -> Chat:
-    return Chat(
-        chat.id,
-        nickname=chat.nickname,
-        source="instagram",
-        user_id=chat.id,
-        status=chat.status,
-        manager_id=chat.manager_id,
-        last_message_at=datetime.fromtimestamp(WALL + chat.created, UTC).isoformat(),
-    )
 
 
 @dataclass(frozen=True, slots=True)

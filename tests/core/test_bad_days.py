@@ -16,9 +16,9 @@ from mirt_sitniks.core.store import KeyVerdict, Report, Settled, Verdict
 from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
 from mirt_sitniks.engine.refusals import ASK
 from mirt_sitniks.errors import StoreError
-from tests.core.crm import Trouble
 from tests.core.virtual import Busy, Stalled, VirtualLoop, run
 from tests.core.world import OPTIONS, STATUSES, World, intent
+from tests.model.crm import Trouble
 
 FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
 
@@ -176,7 +176,7 @@ def test_row09_a_chat_that_is_gone_is_found_under_its_new_id(world: World) -> No
 @pytest.mark.parametrize("late", [3.0, 45.0, 1200.0])
 def test_row11_a_chat_that_shows_late_is_found_and_later_stages_wait_for_it(world: World, late: float) -> None:
     """Seconds, minutes: in the end it shows the newest stage, and never an older one on top."""
-    world.crm.add("late", "vira", appears_at=world.loop.time() + late)
+    world.crm.add("late", "vira", appears_in=late)
     say(world, FIRST, name="vira")
     world.loop.run_for(2.0)
     say(world, ALARM, name="vira")

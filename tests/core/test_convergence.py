@@ -7,13 +7,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mirt_sitniks.core.managers import Manager, fold_name
+from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.plan import plan
 from mirt_sitniks.core.record import pending
 from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.crm.calls import GetChat, ListManagers, SetStatus, UpdateChat
-from tests.core.crm import ERRORS, Trouble
 from tests.core.world import STATUSES, World, intent
+from tests.model.crm import ERRORS, MANAGERS, Trouble
 
 # Session -> (channel, user name). Two sessions belong to one customer; one chat shows late; one customer has no chat.
 SESSIONS = {
@@ -22,7 +22,6 @@ SESSIONS = {
     "bohdan": ("telegram", "bohdan"),
     "vira": ("instagram", "vira"),
 }
-MANAGERS = (Manager(101, "Павло"), Manager(102, "Олена"), Manager(103, "Марко"))
 PLACES = st.integers(0, 1)
 
 ALWAYS = ("ok", "lost", "late", "reset", "hang", "500", "502", "refused", "html", "429")
@@ -40,11 +39,10 @@ class Convergence(RuleBasedStateMachine):
     def begin(self, seed: int) -> None:
         self.world = World(seed=seed)
         self.crm = self.world.crm
-        self.crm.managers = MANAGERS
         self.crm.add("chat-a", "anna")
         self.crm.add("chat-b", "bohdan", source="telegram_bot")
         self.crm.add("chat-other", "bohdan")
-        self.crm.add("chat-v", "vira", appears_at=self.world.loop.time() + 90.0)
+        self.crm.add("chat-v", "vira", appears_in=90.0)
         self.said: list[tuple[str, Stage, str]] = []
 
     @rule(session=st.sampled_from(sorted(SESSIONS)), stage=st.sampled_from(Stage), place=PLACES)

@@ -16,12 +16,11 @@ from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import Worker
 from mirt_sitniks.errors import CrmError
 from mirt_sitniks.stores.memory import MemoryStore
-from tests.core.crm import TIMEOUT, ModelCrm
 from tests.core.virtual import VirtualLoop
+from tests.model.crm import TIMEOUT, WALL, ModelCrm
 
 T = TypeVar("T")
 
-WALL = 1_800_000_000.0
 STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
 CONTEXT = FoldContext(STATUSES, landing_time=2 * TIMEOUT)
 OPTIONS = StoreOptions("key", lease=3 * TIMEOUT, who="test")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.crash.crash_run import ForkServer
-from tests.crowd.town import Town
+from tests.crowd.simulation import Simulation
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def fork_server() -> Iterator[ForkServer]:
 
 
 @pytest.fixture(autouse=True)
-def _close_towns() -> Iterator[None]:
-    """No simulated town outlives its test."""
+def _close_simulations() -> Iterator[None]:
+    """No simulation outlives its test."""
     yield
-    Town.close_all()
+    Simulation.close_all()

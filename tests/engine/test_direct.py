@@ -18,9 +18,9 @@ from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import Worker
 from mirt_sitniks.errors import CrmError, Forbidden, RateLimited, Unavailable
 from mirt_sitniks.stores.memory import MemoryStore
-from tests.core.crm import ModelCrm, Trouble
 from tests.core.virtual import VirtualLoop
-from tests.core.world import CONTEXT, OPTIONS, WALL
+from tests.core.world import CONTEXT, OPTIONS
+from tests.model.crm import MANAGERS, WALL, ModelCrm, Trouble
 
 READ = GetChat("chat")
 
@@ -138,22 +138,12 @@ def test_one_kind_of_call_that_is_refused_is_asked_about_once(desk: Desk) -> Non
     assert desk.crm.chats["chat"].status == "AI Увага"
 
 
-class Stalled(ModelCrm):
-    """What is sent before `until` is kept by the network, and arrives then all at once."""
-
-    until = 0.0
-
-    async def send(self, call: Any) -> Any:
-        """As the CRM's, after the network's pause."""
-        await asyncio.sleep(max(0.0, self.until - self.clock()))
-        return await super().send(call)
-
-
 @pytest.mark.parametrize("seconds", [0.3, 0.6, 1.0, 2.0, 5.0, 9.0])
 def test_a_network_that_stalls_breaks_no_limit(desk: Desk, seconds: float) -> None:
     """Nine calls that arrive together, late, and nine of the next window: never eleven in ten seconds."""
-    stalled = Stalled(desk.loop.time)
-    stalled.until = desk.loop.time() + seconds
+    until = desk.loop.time() + seconds
+    # What is sent before is kept by the network, and arrives then all at once.
+    stalled = ModelCrm(desk.loop.time, lambda call: Trouble(there=max(0.0, until - desk.loop.time())))
     for number in range(40):
         stalled.add(f"chat {number}", None)
     desk.driver.client = stalled
@@ -192,7 +182,7 @@ def test_without_a_store_the_status_alone_decides(desk: Desk) -> None:
     """A manager who cannot be found or assigned is nobody; a status that fails is an error, after both have ended."""
     desk.crm.managers = ()
     assert desk.run(desk.alone.write_once("chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)
-    desk.crm.managers = ModelCrm(desk.loop.time).managers
+    desk.crm.managers = MANAGERS
     desk.loop.run_for(700.0)
     desk.crm.trouble = [Trouble("ok"), Trouble("ok"), Trouble("500")]
     assert desk.run(desk.alone.write_once("chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)

@@ -1,4 +1,4 @@
-"""A simulated shop: processes that serve conversations over the real runtime, and an eye on what must hold."""
+"""A simulated shop: processes that serve conversations over the real runtime, and who watches what must hold."""
 
 import asyncio
 from bisect import bisect_left, bisect_right
@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 from mirt_sitniks.core.budget import free
 from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.crm.calls import Call
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.core.virtual import VirtualLoop
-from tests.crowd.model import BASE, Crm, FarCrm, FarStore, Process, Trace, Weather, track_tasks
+from tests.crowd.network import FarCrm, FarStore, Network, Process, Trace, track_tasks
+from tests.model.crm import TIMEOUT, WALL, ModelCrm, Trouble
 
 STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
 ROLES = {Role.AI: (101,), Role.HUMAN: (102, 103)}
@@ -31,7 +33,7 @@ class Event:
 
 
 @dataclass
-class Eye:
+class Watched:
     """What was seen by looking twenty times a second.
 
     `lull`: the longest time for which work was due, a call was free and the lookout was awake, and still nobody claimed
@@ -44,17 +46,17 @@ class Eye:
 
 
 @dataclass
-class Town:
+class Simulation:
     """`processes` runtimes, one key, one store, one CRM, all on one virtual clock and one seed.
 
-    `open` are the towns whose loops have not been closed yet.
+    `open` are those whose loops have not been closed yet.
     """
 
     seed: int
     processes: int = 8
-    weather: Weather = field(default_factory=Weather)
+    network: Network = field(default_factory=Network)
     sweep: float = 60.0
-    open: ClassVar[list["Town"]] = []
+    open: ClassVar[list["Simulation"]] = []
 
     def __post_init__(self) -> None:
         self.open.append(self)
@@ -63,31 +65,41 @@ class Town:
         self.zero = self.loop.time()
         self.rng = Random(self.seed)
         self.trace = Trace(self.now)
-        self.store = MemoryStore(self.now, lambda: BASE + self.now())
-        self.crm = Crm(self.now, self.trace, Random(self.rng.random()), self.weather)
+        self.store = MemoryStore(self.now, lambda: WALL + self.now())
+        self.luck = Random(self.rng.random())
+        self.crm = ModelCrm(self.now, self._befalls, timeout=TIMEOUT)
         self.chats: dict[str, str] = {}
-        self.crew: list[tuple[Process, Runtime | None]] = []
-        self.eye = Eye()
+        self.team: list[tuple[Process, Runtime | None]] = []
+        self.watched = Watched()
         self.done_at: dict[tuple[str, int], tuple[Stage, float]] = {}
-        self.fled = 0
         self.settings = SitniksSettings(
-            api_url="http://127.0.0.1:9", api_key="town", timeout=self.weather.timeout, database=":memory:"
+            api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:"
         )
 
     def now(self) -> float:
         """Seconds since the beginning."""
         return self.loop.time() - self.zero
 
+    def _befalls(self, call: Call) -> Trouble:
+        name, trouble = self.network.trouble(call, self.luck)
+        if name != "ok":
+            self.trace.note(name, call)
+        return trouble
+
+    def digest(self) -> str:
+        """Everything that has happened, to the last event and its time, as one hash."""
+        return self.trace.digest(self.crm.calls, self.crm.writes)
+
     @classmethod
     def close_all(cls) -> None:
-        """Close the loops of all towns."""
+        """Close the loops of all simulations."""
         while cls.open:
             cls.open.pop().loop.finish()
 
-    def hire(self, number: int) -> None:
+    def start(self, number: int) -> None:
         """Start process `number`, or start it again after its death."""
         process = Process(f"p{number}")
-        store = FarStore(process, self.store, self.trace, Random(self.rng.random()), self.weather)
+        store = FarStore(process, self.store, self.trace, Random(self.rng.random()), self.network)
 
         async def begin() -> Runtime:
             runtime = Runtime(self.settings, store, own_store=False, sweep=self.sweep)  # type: ignore[arg-type]
@@ -96,23 +108,22 @@ class Town:
             driver.client = FarCrm(process, self.crm)
             return runtime
 
-        while len(self.crew) <= number:
-            self.crew.append((process, None))
+        while len(self.team) <= number:
+            self.team.append((process, None))
         task = process.run(begin())
-        task.add_done_callback(lambda done: self._hired(number, process, done))
+        task.add_done_callback(lambda done: self._started(number, process, done))
 
-    def _hired(self, number: int, process: Process, done: "asyncio.Task[Runtime]") -> None:
+    def _started(self, number: int, process: Process, done: "asyncio.Task[Runtime]") -> None:
         if process.alive:
-            self.crew[number] = process, done.result()
+            self.team[number] = process, done.result()
 
     async def serve(self, event: Event) -> None:
         """One turn: the stage is recorded by the process that has it, or by the next one that is there."""
         for offset in range(self.processes):
-            process, runtime = self.crew[(event.process + offset) % self.processes]
+            process, runtime = self.team[(event.process + offset) % self.processes]
             if process.alive and not process.frozen and runtime:
                 break
         else:
-            self.fled += 1
             return
         intent = Intent(event.session, event.stage, f"{event.stage}", instagram=event.session)
         turn = process.run(runtime.sync(intent))
@@ -125,7 +136,7 @@ class Town:
         events: list[Event],
         *,
         hours: float = 6.0,
-        chaos: "Callable[[Town], Any] | None" = None,
+        chaos: "Callable[[Simulation], Any] | None" = None,
         appears: Callable[[Random], float] = lambda rng: 0.0,
     ) -> float:
         """Play the events; returns the second in which nothing was left to be done.
@@ -135,14 +146,15 @@ class Town:
 
         async def play() -> float:
             for number in range(self.processes):
-                self.hire(number)
+                self.start(number)
             watch = self.loop.create_task(self._watch())
             trouble = self.loop.create_task(chaos(self)) if chaos else None
             turns = []
             for event in sorted(events, key=lambda one: (one.at, one.session, one.stage)):
                 await asyncio.sleep(max(0.0, event.at - self.now()))
                 if event.session not in self.chats:
-                    self.chats[event.session] = self.crm.add(event.session, "instagram", appears(self.rng))
+                    chat_id = self.chats[event.session] = f"{len(self.chats):024x}"
+                    self.crm.add(chat_id, event.session, appears_in=appears(self.rng))
                 turns.append(self.loop.create_task(self.serve(event)))
             if trouble:
                 await trouble
@@ -158,9 +170,9 @@ class Town:
 
     def rest(self, seconds: float) -> dict[str, int]:
         """Let time pass; how many store calls each process has made meanwhile."""
-        before = {process.name: process.store_calls for process, _ in self.crew}
+        before = {process.name: process.store_calls for process, _ in self.team}
         self.loop.run_for(seconds)
-        return {process.name: process.store_calls - before[process.name] for process, _ in self.crew}
+        return {process.name: process.store_calls - before[process.name] for process, _ in self.team}
 
     def left(self) -> list[Record]:
         """The records with something left to be done."""
@@ -181,9 +193,10 @@ class Town:
 
     def used(self, crowd: int = 9) -> tuple[int, float]:
         """Calls sent, and calls that the budget allows, while at least `crowd` records were due."""
-        arrivals, sent, seconds = self.crm.arrivals, 0, 0.0
+        sent, seconds = 0, 0.0
+        arrivals = [at for at, _ in self.crm.calls]
         spell: list[float] = []
-        for now, due in [*self.eye.backlog, (self.now(), 0)]:
+        for now, due in [*self.watched.backlog, (self.now(), 0)]:
             if due >= crowd:
                 spell.append(now)
             elif spell:
@@ -201,30 +214,30 @@ class Town:
         return {stage: sorted(seconds) for stage, seconds in found.items()}
 
     async def _watch(self) -> None:
-        eye = self.eye
+        watched = self.watched
         asked: dict[tuple[str, int], tuple[Any, float]] = {}
         while True:
             await asyncio.sleep(0.05)
             rows, now = self.store.rows, self.now()
-            runtime = next((one for _, one in self.crew if one), None)
+            runtime = next((one for _, one in self.team if one), None)
             if runtime is None:
                 continue
             limit = runtime.driver.options.limit
             key = rows.key(runtime.driver.options.key)
             due = [one for one in rows.left.values() if one.observed.due_at <= now]
-            eye.backlog.append((now, len(due)))
+            watched.backlog.append((now, len(due)))
             waiting = [
                 one
                 for one in due
                 if one.lease_until <= now and (one.chat_id or now >= max(key.scan_until, key.scan_due))
             ]
-            awake = [one for process, one in self.crew if one and process.alive and not process.frozen]
+            awake = [one for process, one in self.team if one and process.alive and not process.frozen]
             cared = waiting and any(one.driver.options.who == key.lookout_by for one in awake)
-            eye._since = (eye._since or now) if cared and free(key.budget, limit, now) > 0 else None
-            eye.lull = max(eye.lull, now - eye._since if eye._since else 0.0)
+            watched._since = (watched._since or now) if cared and free(key.budget, limit, now) > 0 else None
+            watched.lull = max(watched.lull, now - watched._since if watched._since else 0.0)
             for one in rows.left.values():
                 want = one.desired
-                asked.setdefault((one.session, want.generation), (want.stage, want.asked_at - BASE))
+                asked.setdefault((one.session, want.generation), (want.stage, want.asked_at - WALL))
             for (session, generation), (stage, at) in list(asked.items()):
                 record = rows.records[session]
                 if record.observed.status.gen >= generation:
@@ -253,30 +266,32 @@ def conversations(
     return events
 
 
-async def bad_luck(town: Town, *, until: float, kill_every: float = 60.0, freeze_every: float = 90.0) -> None:
+async def bad_luck(
+    simulation: Simulation, *, until: float, kill_every: float = 60.0, freeze_every: float = 90.0
+) -> None:
     """Kill a process now and then and start it again, freeze another for up to two minutes."""
-    rng = Random(town.rng.random())
+    rng = Random(simulation.rng.random())
 
     async def kills() -> None:
-        while town.now() < until:
+        while simulation.now() < until:
             await asyncio.sleep(rng.expovariate(1 / kill_every))
-            number = rng.randrange(town.processes)
-            process, _ = town.crew[number]
+            number = rng.randrange(simulation.processes)
+            process, _ = simulation.team[number]
             if process.alive and not process.frozen:
-                town.trace.note("kill", process.name)
+                simulation.trace.note("kill", process.name)
                 process.kill()
-                town.crew[number] = process, None
-                town.loop.call_later(rng.uniform(0.5, 20.0), town.hire, number)
+                simulation.team[number] = process, None
+                simulation.loop.call_later(rng.uniform(0.5, 20.0), simulation.start, number)
 
     async def freezes() -> None:
-        while town.now() < until:
+        while simulation.now() < until:
             await asyncio.sleep(rng.expovariate(1 / freeze_every))
-            process, _ = town.crew[rng.randrange(town.processes)]
+            process, _ = simulation.team[rng.randrange(simulation.processes)]
             if process.alive and not process.frozen:
-                town.trace.note("freeze", process.name)
+                simulation.trace.note("freeze", process.name)
                 process.freeze()
-                town.loop.call_later(rng.uniform(1.0, 120.0), process.thaw)
+                simulation.loop.call_later(rng.uniform(1.0, 120.0), process.thaw)
 
     await asyncio.gather(kills(), freezes())
-    for process, _ in town.crew:
+    for process, _ in simulation.team:
         process.thaw()

@@ -1,0 +1,234 @@
+"""A Sitniks in memory, in its loop's time: the vendor's contract and limit, with answers that come late or never.
+
+The one model of the CRM beside the real sandbox: whoever simulates, on a virtual loop, sends to it.
+"""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.managers import Manager
+from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat, is_write
+from mirt_sitniks.errors import (
+    BadResponse,
+    CallTimeout,
+    CrmError,
+    NotFound,
+    PlanRequired,
+    RateLimited,
+    Refused,
+    Unauthorized,
+    Unavailable,
+)
+
+WALL = 1_800_000_000.0
+"""Unix time when the model's clock shows zero."""
+TIMEOUT = 10.0
+CALLS, WINDOW, LOCK = 10, 10.0, 60.0
+MANAGERS = (Manager(101, "Павло"), Manager(102, "Олена"), Manager(103, "Марко"))
+
+ERRORS: dict[str, Callable[[bool], CrmError]] = {
+    "500": lambda write: Unavailable("500", status=500),
+    "502": lambda write: Unavailable("502", status=502, unconfirmed=write),
+    "503": lambda write: Unavailable("503", status=503, unconfirmed=write),
+    "refused": lambda write: Unavailable("connection refused"),
+    "html": lambda write: BadResponse("a page", status=200, unconfirmed=write),
+    "400": lambda write: Refused("no such thing", status=400),
+    "404": lambda write: NotFound("not there", status=404),
+    "429": lambda write: RateLimited("too many", status=429, retry_after=60.0),
+    "401": lambda write: Unauthorized("wrong key", status=401),
+    "403": lambda write: PlanRequired("trial", status=403),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What happens to one call: it arrives `there` seconds after it was sent, and its answer `after` seconds later.
+
+    What it does is done half-way in between. `kind` is ok, lost (done, the connection breaks instead of an answer),
+    late (a write is done only `after` seconds after it arrived, and no answer comes; what reads is lost), reset (as
+    late, but the connection breaks at once), hang (neither done nor answered), or an error of `ERRORS`.
+    """
+
+    kind: str = "ok"
+    after: float = 0.05
+    there: float = 0.0
+
+
+@dataclass
+class ModelCrm:
+    """Chats and managers, and one limit of ten calls in ten seconds with a minute's lock: calls count as they arrive.
+
+    A call meets the next of `trouble`, or what `usually` says. `refuses`: kinds of call, and ids of chats, that are
+    answered 403. What was sent goes on when its sender is gone; who waits gets no answer after `timeout` seconds.
+    `calls` has the moments of arrival, refused connections included, `writes` those of the effects. `clock` runs
+    as the loop's does, from any beginning.
+    """
+
+    clock: Callable[[], float]
+    usually: Callable[[Call], Trouble] = lambda call: Trouble()
+    timeout: float = TIMEOUT
+    managers: tuple[Manager, ...] = MANAGERS
+    trouble: list[Trouble] = field(default_factory=list)
+    key_ok: bool = True
+    refuses: set[type | str] = field(default_factory=set)
+    chats: dict[str, Chat] = field(default_factory=dict)
+    shows_at: dict[str, float] = field(default_factory=dict)
+    calls: list[tuple[float, Call]] = field(default_factory=list)
+    writes: list[tuple[float, str, str | int]] = field(default_factory=list)
+    limited: int = 0
+    pending: int = 0
+    locked_until: float = 0.0
+    _admitted: list[float] = field(default_factory=list)
+    _added: list[tuple[float, str]] = field(default_factory=list)
+
+    def add(self, chat_id: str, nickname: str | None, *, source: str = "instagram", appears_in: float = 0.0) -> None:
+        """A customer writes now; the API shows the chat `appears_in` seconds from now."""
+        now = self.clock()
+        at = datetime.fromtimestamp(WALL + now, UTC).isoformat(timespec="milliseconds")
+        self.chats[chat_id] = Chat(
+            chat_id, nickname, source, user_id=f"user-{chat_id}", status="Нові заявки", last_message_at=at
+        )
+        self.shows_at[chat_id] = now + appears_in
+        self._added.append((now, chat_id))
+
+    def by_kind(self) -> Counter[str]:
+        """How many calls of each kind arrived."""
+        return Counter(type(call).__name__ for _, call in self.calls)
+
+    def most_in_window(self, seconds: float = WINDOW) -> int:
+        """The most calls that arrived within any stretch of so many seconds."""
+        most = first = 0
+        for last, (at, _) in enumerate(self.calls):
+            while at - self.calls[first][0] >= seconds:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+    async def send(self, call: Call) -> Any:
+        """One call, as the service sends it: what it brings, or the `CrmError` that the real client raises."""
+        trouble = self.trouble.pop(0) if self.trouble else self.usually(call)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        _later(trouble.there, self._arrive, call, trouble, answer)
+        result = await answer
+        if isinstance(result, CrmError):
+            raise result
+        return result
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    def _arrive(self, call: Call, trouble: Trouble, answer: "asyncio.Future[Any]") -> None:
+        kind, write, left = trouble.kind, is_write(call), self.timeout - trouble.there
+        wait = min(trouble.after, left)
+        error: CrmError | None = None
+        done: list[Any] = []
+        self.calls.append((self.clock(), call))
+        if not self._admit():
+            self.limited += 1
+            wait, error = 0.0, ERRORS["429"](write)
+        elif not self.key_ok:
+            wait, error = 0.0, ERRORS["401"](write)
+        elif type(call) in self.refuses or getattr(call, "chat_id", None) in self.refuses:
+            error = ERRORS["403"](write)
+        elif kind in ERRORS:
+            error = _error(kind, call)
+        elif kind == "hang":
+            wait, error = left, CallTimeout("no answer", unconfirmed=write)
+        elif kind in ("late", "reset") and write:
+            # The server has it: it will come to pass whatever becomes of the sender.
+            self.pending += 1
+            _later(trouble.after, self._do_late, call)
+            if kind == "late":
+                wait, error = left, CallTimeout("no answer", unconfirmed=True)
+            else:
+                wait, error = 0.01, Unavailable("connection reset", unconfirmed=True)
+        else:
+            _later(wait / 2, lambda: done.append(self._do(call)))
+            if kind != "ok":
+                error = Unavailable("connection reset", unconfirmed=write)
+        _reply(answer, wait, lambda: error or done[0])
+
+    def _admit(self) -> bool:
+        now = self.clock()
+        if now < self.locked_until:
+            return False
+        self._admitted = [at for at in self._admitted if now - at < WINDOW]
+        if len(self._admitted) >= CALLS:
+            self.locked_until = now + LOCK
+            return False
+        self._admitted.append(now)
+        return True
+
+    def _do_late(self, call: Call) -> None:
+        self.pending -= 1
+        self._do(call)
+
+    def _do(self, call: Call) -> Any:
+        """What the CRM does for a call that reaches it; an error is the answer too."""
+        match call:
+            case ListChats(since, until, skip, limit):
+                shown = self._written_to(since.timestamp() - WALL, until.timestamp() - WALL)
+                page = tuple(shown[skip : skip + limit])
+                return Page(page, len(shown), len(page))
+            case ListManagers(skip, limit):
+                managers = self.managers[skip : skip + limit]
+                return Page(managers, len(self.managers), len(managers))
+            case GetChat(chat_id):
+                return self._change(chat_id)
+            case SetStatus(chat_id, status):
+                return self._change(chat_id, status=status)
+            case UpdateChat(chat_id, manager_id):
+                return self._change(chat_id, manager_id=manager_id)
+        raise AssertionError(call)
+
+    def _written_to(self, since: float, until: float) -> list[Chat]:
+        """The chats that were written to between two moments and are shown, the newest first."""
+        added = self._added[bisect_left(self._added, (since, "")) : bisect_right(self._added, (until, "~"))]
+        return [self.chats[name] for _, name in reversed(added) if self._is_shown(name)]
+
+    def _is_shown(self, chat_id: str) -> bool:
+        return chat_id in self.chats and self.shows_at[chat_id] <= self.clock()
+
+    def _change(self, chat_id: str, **changes: Any) -> Chat | NotFound:
+        if not self._is_shown(chat_id):
+            return NotFound("not there", status=404)
+        self.chats[chat_id] = replace(self.chats[chat_id], **changes)
+        self.writes.extend((self.clock(), chat_id, value) for value in changes.values())
+        return self.chats[chat_id]
+
+
+def _later(seconds: float, do: Callable[..., None], *args: Any) -> None:
+    """In `seconds`, or at once: the loop keeps it, not the task of the sender."""
+    if seconds:
+        asyncio.get_running_loop().call_later(seconds, do, *args)
+    else:
+        do(*args)
+
+
+def _reply(answer: "asyncio.Future[Any]", seconds: float, result: Callable[[], Any]) -> None:
+    """Answer in `seconds`, unless nobody waits any more."""
+
+    def give() -> None:
+        if not answer.done():
+            answer.set_result(result())
+
+    if seconds:
+        timer = asyncio.get_running_loop().call_later(seconds, give)
+        answer.add_done_callback(lambda _: timer.cancel())
+    else:
+        give()
+
+
+def _error(kind: str, call: Call) -> CrmError:
+    error = ERRORS[kind](is_write(call))
+    if isinstance(error, NotFound) and isinstance(call, ListChats | ListManagers):
+        return BadResponse("no such page", status=404)
+    if isinstance(error, Refused) and is_write(call):
+        error.code = "unknown_status" if isinstance(call, SetStatus) else "manager_not_found"
+    return error
