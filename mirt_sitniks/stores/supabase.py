@@ -197,7 +197,7 @@ class SupabaseStore:
                 # To the microsecond, as the database keeps it.
                 now = round(view.now + self._clock() - view.received, 6)
                 answer = work(Transaction(rows, options, now, now))
-                changes = rows.changes()
+                changes = rows.changes(told=answer is None)
                 following = {**asked, "after": view.last} if answer is None else _following(options, request, answer)
                 done = True
                 if changes is not None:

@@ -81,12 +81,9 @@ class ViewedRows(MemoryRows):
         self._records: dict[str, Record] = {}
         self._contacts: dict[str, Contact] = {}
         self._dropped: set[str] = set()
-        self._waited = False
         self.unfolded = view.unfolded
 
     def put(self, record: Record) -> None:
-        before = self.get(record.session)
-        self._waited |= any(one and pending(one) and one.chat_id is None for one in (before, record))
         super().put(record)
         self._records[record.session] = record
 
@@ -117,18 +114,24 @@ class ViewedRows(MemoryRows):
     def put_key(self, key: str, state: KeyState) -> None:
         self._key = state
 
-    def changes(self) -> Json | None:
+    def changes(self, *, told: bool = False) -> Json | None:
         """What `sitniks_commit` shall write, None when there is nothing.
 
-        Whoever makes a session wait for a chat, or tells those who wait, writes the key as well: so a scan that ends
-        meanwhile is not what was seen any more, and neither of the two overlooks the other.
+        Whoever makes a session wait for a chat writes the key as well, and so does who has `told` a part of those who
+        wait: so neither of the two overlooks the other. The first minds only a scan that ends or begins meanwhile;
+        customers who come all at once are not in each other's way.
         """
-        view = self._view
-        keyed = self._waited or self._key != view.key
+        view, key = self._view, {"key": self._view.key_name, "version": self._view.key_version}
+        waits = any(pending(one) and one.chat_id is None for one in self._records.values())
+        if told or self._key != view.key:
+            key |= _key_row(view.key_name, self._key)
+        elif waits:
+            key |= {"scans": view.key.scans, "scanning": view.key.scan is not None}
+        keyed = len(key) > 2
         if not (keyed or self._records or self.entries or self._contacts or self._dropped):
             return None
         return {
-            "key": {**_key_row(view.key_name, self._key), "version": view.key_version} if keyed else None,
+            "key": key if keyed else None,
             "records": [{**_row(one), "version": view.versions.get(one.session)} for one in self._records.values()],
             "lines": [{**asdict(line), "id": line.id or None, "at": iso(line.at)} for line in self.entries],
             "dropped": sorted(self._dropped),

@@ -105,6 +105,24 @@ def test_one_budget_for_all(project: Stack, kinds: Kinds) -> None:
     assert sum(crowd(project, kinds, ask)) == 9
 
 
+def test_who_waits_takes_nobodys_calls_back(project: Stack, kinds: Kinds) -> None:
+    """Sessions that begin to wait write the key without minding its calls: those that are granted meanwhile stay."""
+
+    async def ask(number: int, store: SupabaseStore) -> int:
+        options, grants = replace(OPTIONS, limit=Limit(1000, 1000.0)), 0
+        for place in range(15):
+            if number % 3:
+                waits = Intent(f"s{number}-{place}", Stage.FIRST_TOUCH, "k", instagram=f"n{number}-{place}")
+                await store.record(options, waits, calls=0)
+            else:
+                settled = await store.settle(options, Report(calls=1))
+                grants += len(settled.claim.grants) if settled.claim else 0
+        return grants
+
+    assert sum(crowd(project, kinds, ask)) == 2 * 15
+    assert project.sql("select cardinality(grants) from public.sitniks_keys") == [(str(2 * 15),)]
+
+
 def test_an_intent_recorded_by_all_at_once_is_new_once(project: Stack, kinds: Kinds) -> None:
     """Row 1: the same intent from all processes: one is new, the others know it, and one has the claim."""
 

@@ -1,5 +1,6 @@
 """More sessions wait for a chat than one transaction tells: after one scan all of them are where they shall be."""
 
+import asyncio
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Claim, Intent
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage
+from mirt_sitniks.core.store import KeyVerdict, Recorded, Report, ScanPage, Verdict
 from mirt_sitniks.stores.supabase import WAITING, SupabaseStore
 from tests.postgres.stack import Stack
 from tests.stores.worlds import OPTIONS, START, World, migrate, supabase_world
@@ -127,6 +128,36 @@ def test_who_begins_to_wait_meanwhile_is_told(
     assert record is not None
     assert record.chat_id == "c of late"
     assert ends(migrated) == [(1, 0, 0, 600)]
+
+
+def test_who_begins_to_wait_when_a_scan_has_just_ended_sees_it(
+    migrated: Stack, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other way round: the scan ends between the look and the commit, and the session gets its chat at once."""
+    world.run(world.store.record(OPTIONS, Intent("s", Stage.FIRST_TOUCH, "k", instagram="olena"), calls=0))
+    claim, put = scanning(world), SupabaseStore._commit
+
+    async def interrupted(store: SupabaseStore, client: Any, changes: dict[str, Any]) -> Any:
+        monkeypatch.undo()
+        await store.settle(OPTIONS, last_page(claim, Contact("c of late", "late", "instagram")))
+        return await put(store, client, changes)
+
+    monkeypatch.setattr(SupabaseStore, "_commit", interrupted)
+    late = Intent("late", Stage.FIRST_TOUCH, "k", instagram="late")
+    assert world.run(world.store.record(OPTIONS, late, calls=0)).record.chat_id == "c of late"
+
+
+def test_customers_who_come_all_at_once_are_not_in_each_others_way(migrated: Stack, world: World) -> None:
+    """A scan is under way for all of them: each is one look and one commit, however many there are."""
+    world.run(world.store.record(OPTIONS, Intent("s", Stage.FIRST_TOUCH, "k", instagram="olena")))
+    before = len(migrated.gateway.requests)
+
+    async def together() -> list[Recorded]:
+        many = (Intent(f"s{n}", Stage.FIRST_TOUCH, "k", instagram=f"name{n}") for n in range(30))
+        return await asyncio.gather(*(world.store.record(OPTIONS, one) for one in many))
+
+    assert {answer.verdict for answer in world.run(together())} == {Verdict.NEW}
+    assert len(migrated.gateway.requests) - before == 2 * 30
 
 
 def test_a_chat_that_a_session_of_another_name_has_is_seen(migrated: Stack, world: World) -> None:

@@ -128,7 +128,11 @@ begin
                 lookout_at, lookout_by)
                 = (select grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide,
                 aged_at, lookout_at, lookout_by from jsonb_populate_record(k, one))
-            where k.key = one ->> 'key' and k.xmin::text = coalesce(one ->> 'version', k.xmin::text);
+            where k.key = one ->> 'key' and (
+                k.xmin::text = coalesce(one ->> 'version', k.xmin::text)
+                -- Who only begins to wait minds no more than whether a scan has ended or begun.
+                or (k.scans, k.scan is not null) = ((one ->> 'scans')::integer, (one ->> 'scanning')::boolean)
+            );
             if not found then raise serialization_failure; end if;
         end if;
         for one in
