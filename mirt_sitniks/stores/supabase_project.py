@@ -22,6 +22,7 @@ _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 # Two keys met in one row and Postgres undid the second: deadlock, serialisation, a chat that both gave away.
 _UNDONE = ("40P01", "40001", "23505", "55P03")
 UNDONE_TRIES = 5
+CONNECTIONS = 20
 # The database, or PostgREST's way to it, went away in between.
 _CUT = ("57P01", "PGRST001")
 _status: ContextVar[list[int]] = ContextVar("_status")
@@ -118,7 +119,8 @@ def opener(url: str, key: str | SecretStr, timeout: float) -> Callable[[], Await
             base_url=theirs.base_url,
             headers=theirs.headers,
             timeout=timeout,
-            limits=httpx.Limits(keepalive_expiry=120.0),
+            # The pool looks at all of its connections for each request: many at once are slow, and no use to PostgREST.
+            limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=120.0),
             follow_redirects=False,
             trust_env=not is_loopback(address),
             event_hooks={"response": [_note]},

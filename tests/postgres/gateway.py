@@ -51,7 +51,8 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Gateway(ThreadingHTTPServer):
-    """Listens on a free loopback port until `stop()`; `requests` lists what came in, without the prefix.
+    """Listens on a free loopback port until `stop()`; `requests` lists what came in, without the prefix; `peak` is
+    how many connections there were at once.
 
     `tokens` maps new-style keys (`sb_...`), which are no JWTs, to the JWT that PostgREST gets in their place: so does
     the gateway of a hosted project.
@@ -69,6 +70,7 @@ class Gateway(ThreadingHTTPServer):
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self.peak = 0
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="gateway", daemon=True)
         self._thread.start()
 
@@ -112,6 +114,7 @@ class Gateway(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             self._open.add(request)
+            self.peak = max(self.peak, len(self._open))
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:

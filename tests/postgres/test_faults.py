@@ -15,12 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
+from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Recorded, Report, Verdict
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.supabase import SupabaseStore
-from mirt_sitniks.stores.supabase_project import UNDONE_TRIES
+from mirt_sitniks.stores.supabase_project import CONNECTIONS, UNDONE_TRIES
 from tests.conftest import Planted
 from tests.postgres.stack import Stack, token
 from tests.stores.contract import settlement
@@ -118,6 +119,18 @@ def test_a_verb_asks_once_and_writes_once(project: Stack, store: SupabaseStore, 
     ):
         assert trips(verb)[1] == [name]
     assert all(line.startswith("GET /sitniks_ledger?") for line in trips(store.ledger("s"))[1])
+
+
+def test_a_rush_has_few_connections(project: Stack, store: SupabaseStore, run: Run) -> None:
+    """Sixty at once share twenty: PostgREST has no more for anybody, and a crowded pool is slow to choose from."""
+    options = replace(OPTIONS, limit=Limit(9, 10.5))
+
+    async def rush() -> list[Recorded]:
+        return await asyncio.gather(*(store.record(options, intent(f"s{number}")) for number in range(60)))
+
+    project.gateway.peak = 0
+    assert {answer.verdict for answer in run(rush())} == {Verdict.NEW}
+    assert 1 < project.gateway.peak <= CONNECTIONS
 
 
 def test_an_answer_is_not_cut_at_a_thousand_rows(project: Stack, store: SupabaseStore, run: Run) -> None:
