@@ -121,7 +121,8 @@ class ViewedRows(MemoryRows):
         wait: so neither of the two overlooks the other. The first minds only a scan that ends or begins meanwhile;
         customers who come all at once are not in each other's way.
         """
-        view, key = self._view, {"key": self._view.key_name, "version": self._view.key_version}
+        view = self._view
+        key: Json = {"key": view.key_name, "version": view.key_version}
         waits = any(pending(one) and one.chat_id is None for one in self._records.values())
         if told or self._key != view.key:
             key |= _key_row(view.key_name, self._key)
