@@ -195,13 +195,17 @@ class FarCrm:
 
 @dataclass
 class FarStore:
-    """The store as one process sees it: the pure model behind a network that delays and loses."""
+    """The store as one process sees it: the pure model behind a network that delays and loses.
+
+    `looks`: when claims of work were sent, and when they were answered.
+    """
 
     process: Process
     model: MemoryStore
     trace: Trace
     rng: Random
     network: Network
+    looks: list[tuple[float, float]]
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent."""
@@ -210,7 +214,9 @@ class FarStore:
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take due work."""
+        began = self.trace.now()
         result: Claimed = await self._far("claim", lambda: self.model.claim(options, limit=limit))
+        self.looks.append((began, self.trace.now()))
         return result
 
     async def settle(self, options: StoreOptions, report: Report) -> Settled:

@@ -71,6 +71,7 @@ class Simulation:
         self.chats: dict[str, str] = {}
         self.team: list[tuple[Process, Runtime | None]] = []
         self.watched = Watched()
+        self.looks: list[tuple[float, float]] = []
         self.done_at: dict[tuple[str, int], tuple[Stage, float]] = {}
         self.settings = SitniksSettings(
             api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:"
@@ -99,7 +100,7 @@ class Simulation:
     def start(self, number: int) -> None:
         """Start process `number`, or start it again after its death."""
         process = Process(f"p{number}")
-        store = FarStore(process, self.store, self.trace, Random(self.rng.random()), self.network)
+        store = FarStore(process, self.store, self.trace, Random(self.rng.random()), self.network, self.looks)
 
         async def begin() -> Runtime:
             runtime = Runtime(self.settings, store, own_store=False, sweep=self.sweep)  # type: ignore[arg-type]

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -19,9 +21,9 @@ BAD = Network(
 )
 
 
-def busy_day(seed: int, customers: int, seconds: float, network: Network = GOOD) -> Simulation:
+def busy_day(seed: int, customers: int, seconds: float, network: Network = GOOD, **options: Any) -> Simulation:
     """A day on which the customers come within `seconds`; ended when nothing is left to be done."""
-    simulation = Simulation(seed, network=network)
+    simulation = Simulation(seed, network=network, **options)
     simulation.day(conversations(Random(seed), customers, seconds, simulation.processes))
     return simulation
 
@@ -42,6 +44,18 @@ def share(sorted_waits: list[float], part: float) -> float:
     return sorted_waits[min(len(sorted_waits) - 1, int(len(sorted_waits) * part))]
 
 
+def trips(simulation: Simulation) -> float:
+    """Store calls for each call of the CRM."""
+    return sum(process.store_calls for process, _ in simulation.team) / len(simulation.crm.calls)
+
+
+def told(numbers: dict[str, Any], folder: Path, name: str) -> None:
+    """Print the numbers, and leave them where `make test` keeps such."""
+    text = json.dumps(numbers, indent=1)
+    (Path(os.environ.get("MIRT_SITNIKS_CACHE") or folder) / f"crowd-{name}.json").write_text(text)
+    print(text)
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_thousand_customers_of_eight_processes(tmp_path: Path) -> None:
@@ -56,15 +70,11 @@ def test_a_thousand_customers_of_eight_processes(tmp_path: Path) -> None:
         "wrong": len(simulation.wrong()),
         "calls": len(simulation.crm.calls),
         "used under contention": round(sent / allowed, 4),
-        "store calls for each call": round(
-            sum(one.store_calls for one, _ in simulation.team) / len(simulation.crm.calls), 1
-        ),
+        "store calls for each call": round(trips(simulation), 1),
         "longest lull": round(simulation.watched.lull, 2),
         "waited (50 %, 95 %, all)": waits,
     }
-    text = json.dumps(numbers, indent=1)
-    (Path(os.environ.get("MIRT_SITNIKS_CACHE") or tmp_path) / "crowd-simulation.json").write_text(text)
-    print(text)
+    told(numbers, tmp_path, "simulation")
     assert not simulation.wrong()
     assert simulation.crm.limited == 0
     assert sent / allowed >= 0.95
@@ -72,6 +82,53 @@ def test_a_thousand_customers_of_eight_processes(tmp_path: Path) -> None:
     first, invoice, escalation = (waits[stage] for stage in Stage)
     assert escalation[1] < invoice[1] < first[1]
     assert escalation[1] < 60.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("processes", "most"), [(1, 3.5), (8, 3.6), (30, 4.5)])
+def test_more_processes_cost_the_store_little(tmp_path: Path, processes: int, most: float) -> None:
+    """Above the limit for a quarter of an hour the store is asked a few times for each call, and lists are few."""
+    simulation = busy_day(1, 300, 900.0, processes=processes)
+    sent, allowed = simulation.used()
+    calls, limit = simulation.crm.by_kind(), simulation.settings.rate_limit
+    numbers = {
+        "processes": processes,
+        "429 answers": simulation.crm.limited,
+        "seconds of overload": round(allowed / limit.calls * limit.seconds),
+        "used in them": round(sent / allowed, 4),
+        "store calls for each call": round(trips(simulation), 2),
+        "escalations waited (50 %, 95 %, all)": [
+            round(share(simulation.waits()[Stage.ESCALATION], part), 1) for part in (0.5, 0.95, 1.0)
+        ],
+        "calls": dict(calls),
+    }
+    told(numbers, tmp_path, f"store-{processes}")
+    assert not simulation.wrong()
+    assert simulation.crm.limited == 0
+    assert allowed >= 900.0 * limit.calls / limit.seconds
+    assert sent / allowed >= 0.95
+    assert trips(simulation) < most
+    assert share(simulation.waits()[Stage.ESCALATION], 0.95) < 60.0
+    # A page of chats serves all who wait; the managers are known to a process for ten minutes.
+    assert calls["ListChats"] <= 300 / 3
+    assert calls["ListManagers"] <= processes * (1 + simulation.now() // 600.0)
+
+
+@pytest.mark.slow
+def test_one_process_looks_out_for_all(tmp_path: Path) -> None:
+    """But for their sweeps thirty processes ask the store as often as one, and seldom two of them at once."""
+    alone, many = (busy_day(1, 300, 900.0, processes=count, sweep=36_000.0) for count in (1, 30))
+    looks = sorted(many.looks)
+    clashes = sum(1 for (_, end), (begin, _) in pairwise(looks) if begin < end)
+    numbers = {
+        "store calls for each call, one process": round(trips(alone), 2),
+        "store calls for each call, thirty processes": round(trips(many), 2),
+        "claims": len(looks),
+        "claims while another was under way": clashes,
+    }
+    told(numbers, tmp_path, "lookout")
+    assert trips(many) < 1.15 * trips(alone)
+    assert clashes < 0.1 * len(looks)
 
 
 @pytest.mark.slow
