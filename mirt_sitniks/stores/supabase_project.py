@@ -146,7 +146,7 @@ async def _note(response: httpx.Response) -> None:
 def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
     """Our error for a foreign one: its type and code are copied, its text and frames are not."""
     code = str(getattr(exc, "code", None) or status or type(exc).__name__)
-    said = f"Supabase answered sitniks_{verb} with {code}"
+    said = f"Supabase answered `{verb}` with {code}"
     if code in _MISSING:
         return StoreError(f"{said}: a table or function is missing; {MIGRATE}", status=status)
     if code in _FULL:
@@ -156,7 +156,7 @@ def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
     if code == "42501" or code in _REFUSED or (status in (401, 403) and code == str(status)):
         return StoreError(f"{said}: {_KEY}; with such a key {MIGRATE}", status=status)
     if isinstance(exc, TimeoutError | httpx.TimeoutException):
-        return StoreError(f"Supabase did not answer sitniks_{verb} in time ({code}); {_REACH}")
+        return StoreError(f"Supabase did not answer `{verb}` in time ({code}); {_REACH}")
     if isinstance(exc, httpx.HTTPError | OSError):
         return StoreError(f"Supabase cannot be reached ({code}); {_REACH}")
     if isinstance(exc, KeyError | TypeError | ValueError | AttributeError) and status is not None:
