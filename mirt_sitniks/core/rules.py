@@ -28,6 +28,10 @@ from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import aged_turn, outlook, promise, turns_of
 
+# Seconds by which two readings of one clock can differ without meaning it.
+ROUNDING = 0.001
+
+
 # -------------------------------------------------------------------------------------------------------------- record
 
 
@@ -212,6 +216,9 @@ def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: boo
     if renewed:
         # Somebody recorded a stage meanwhile: it is due at once, whatever the older one has to wait for.
         observed = replace(observed, due_at=tx.now, attempt=0, error=None)
+    if tx.now < observed.due_at < tx.now + ROUNDING:
+        # The holder said "now": by the last digit of a clock nobody loses his place.
+        observed = replace(observed, due_at=tx.now)
     return observed
 
 

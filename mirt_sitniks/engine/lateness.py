@@ -7,6 +7,8 @@ from collections.abc import Callable
 DRIFT = 0.001
 # How much of the time that passes the CRM's usual way of answering may have become slower by.
 SLOWER = 0.01
+# So many of the first answers are compared with nothing: a process may begin while all is slow.
+COLD = 8
 
 
 class Lateness:
@@ -14,7 +16,7 @@ class Lateness:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._offset, self._offset_at = math.inf, 0.0
+        self._answers, self._offset, self._offset_at = 0, math.inf, 0.0
         self._usual, self._usual_at = 0.0, math.inf
 
     def grant_age(self, granted: float, received: float, asked: float) -> float:
@@ -24,11 +26,12 @@ class Lateness:
         have been given meanwhile, nor a frozen process a lease that it has lost; and a store that is always slow must
         not stop the work. The difference of the two clocks is at its least when the answer came quickest.
         """
-        offset, best = received - granted, self._offset
-        self._offset = min(best + DRIFT * (received - self._offset_at), offset)
-        self._offset_at = received
+        offset = received - granted
+        self._offset = min(self._offset + DRIFT * (received - self._offset_at), offset)
+        self._offset_at, self._answers = received, self._answers + 1
         # Nothing to compare with yet, or a clock that was set back: no answer is later than what it took in all.
-        return min(offset - self._offset, received - asked) if best < math.inf else received - asked
+        took = received - asked
+        return took if self._answers <= COLD else min(offset - self._offset, took)
 
     def delay(self, took: float) -> float:
         """How much longer than usual a round took: so late its calls may have reached the CRM.

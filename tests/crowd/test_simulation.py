@@ -157,10 +157,11 @@ def test_the_same_seed_is_the_same_day() -> None:
     assert bad_day(7, 30, 300.0).digest() != bad_day(8, 30, 300.0).digest()
 
 
-@pytest.mark.parametrize("share_slow", [100.0, 300.0])
-def test_slow_answers_of_the_store_break_no_limit(share_slow: float) -> None:
-    """A grant that was long under way is not used: others may have been given its place in the window since."""
-    simulation = busy_day(1, 100, 200.0, Network(store_slow=share_slow))
+@pytest.mark.parametrize(("seed", "share_slow"), [(1, 100.0), (1, 300.0), (2, 300.0), (4, 300.0), (20, 100.0)])
+def test_slow_answers_of_the_store_break_no_limit(seed: int, share_slow: float) -> None:
+    """A grant that was long under way is not used: others may have been given its place in the window since. So it is
+    for a process whose first answers are all slow."""
+    simulation = busy_day(seed, 100, 200.0, Network(store_slow=share_slow))
     assert simulation.crm.limited == 0
     assert not simulation.wrong()
 

@@ -295,6 +295,15 @@ class Contract:
         assert len(claimed(record(world, "c", FIRST, chat_id="c3")).grants) == 1
         assert record(world, "d", FIRST, chat_id="c4").claim is None
 
+    def test_nobody_loses_his_place_by_a_digit_of_the_clock(self, world: World) -> None:
+        """What is due now by the holder's reckoning, and not yet by the store's, goes on as urgent as before."""
+        held = claimed(record(world, "s", ESCALATION, chat_id="c1"))
+        assert held.record is not None
+        settled = settle(world, held, manager=ObservedValue(), due_at=START + 1e-6)
+        again = claimed(settled)
+        assert again.record is not None
+        assert again.record.urgent_at == held.record.urgent_at
+
     def test_a_dead_holders_record_is_claimed_after_its_lease(self, world: World) -> None:
         """Row 3: what a killed process left is due again when its lease ends; until then `wait` says how long."""
         record(world, "s", FIRST, chat_id="c1")
