@@ -6,17 +6,26 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from mirt_sitniks.stores.migrations import script
 from mirt_sitniks.stores.supabase import TABLES, VERBS
+from tests.postgres.earlier import store as earlier
 from tests.postgres.stack import Stack
 from tests.stores.worlds import migrate
 
 STRANGERS = ("anon", "authenticated")
 
 
-@pytest.fixture(scope="module", params=["new", "legacy"])
+@pytest.fixture(scope="module", params=["new", "legacy", "upgraded"])
 def project(supabase_stack: Stack, request: pytest.FixtureRequest) -> Stack:
-    """A migrated project of today, and one where every right is granted on what is made."""
-    migrate(supabase_stack, legacy_grants=request.param == "legacy")
+    """A migrated project of today, one where every right is granted on what is made, and one of the released version
+    that was upgraded and keeps its functions.
+    """
+    if request.param == "upgraded":
+        supabase_stack.reset(legacy_grants=True)
+        supabase_stack.sql(earlier.script() + script())
+        supabase_stack.reload()
+    else:
+        migrate(supabase_stack, legacy_grants=request.param == "legacy")
     return supabase_stack
 
 

@@ -1,25 +1,28 @@
 """A project of the released version is upgraded in place while its processes go on: neither version loses a stage."""
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Claim, Error, Intent, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import KeyVerdict, Recorded, Report, ScanPage, Settled, Verdict
+from mirt_sitniks.core.store import KeyVerdict, Outlook, Recorded, Report, ScanPage, Settled, Verdict
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.migrations import script
 from mirt_sitniks.stores.supabase import TABLES, SupabaseStore
 from tests.postgres.earlier import store as earlier
 from tests.postgres.earlier.store import EarlierStore
 from tests.postgres.stack import Stack
+from tests.stores.commands import live, lives
 from tests.stores.contract import settlement
-from tests.stores.worlds import CLOCK, START, World, supabase_world
+from tests.stores.worlds import CLOCK, START, World, memory_world, supabase_world
 from tests.stores.worlds import OPTIONS as NARROW
 
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
@@ -264,3 +267,31 @@ def test_an_upsert_of_the_original_between_a_view_and_its_commit_is_seen(
     before_commit(lambda: upsert(user_id="known", sitniks_chat_id="c9", sitniks_manager_id=5))
     mine = record(new, "known", INVOICE, calls=0).record
     assert (mine.chat_id, mine.observed.manager.value, mine.desired.generation) == ("c9", 5, 2)
+
+
+class Shared:
+    """A store whose verbs go to one version or the other by turns; answers without outlook, which the old one lacks."""
+
+    def __init__(self, *stores: Any) -> None:
+        self._turns = itertools.cycle(stores)
+
+    def __getattr__(self, verb: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            answer = await getattr(next(self._turns), verb)(*args, **kwargs)
+            return replace(answer, outlook=Outlook()) if hasattr(answer, "outlook") else answer
+
+        return ask
+
+
+@pytest.fixture
+def upgraded(project: Stack, new: World) -> Stack:
+    upgrade(project)
+    return project
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(commands=lives)
+def test_both_live_as_the_model_does(commands: list[object], upgraded: Stack, new: World, old: World) -> None:
+    """Random lives in which every verb may be either version's: each answer, record and ledger line is the model's."""
+    with memory_world() as model:
+        live(commands, replace(model, store=Shared(model.store)), replace(new, store=Shared(new.store, old.store)))
