@@ -744,6 +744,7 @@ def test_the_key_is_in_nothing_that_escapes(respond: Respond, call: Any) -> None
     assert len(list(frames(error.__traceback__))) == 1  # `send` alone: nothing of httpx, nothing of ours further in
 
 
+@pytest.mark.blocks
 def test_the_search_for_leaks_finds_them() -> None:
     """The walk above sees locals, attributes and chains: it finds the key in httpx's own error."""
 
