@@ -16,6 +16,7 @@ from tests.bench.filled import POSTGRES, SQLITE, known_sessions, life
 from tests.bench.ours import Shift
 from tests.bench.report import Book, Spread
 from tests.postgres.stack import Missing, Stack, chosen
+from tests.stores.connections import opened
 
 SIZES = (1_000, 1_000_000)
 POSTGRES_SIZES = (1_000, 200_000)
@@ -42,10 +43,7 @@ def measure(book: Book, folder: Path) -> None:
 def _sqlite(folder: Path, size: int) -> tuple[SqliteStore, Shift]:
     clock = Shift()
     store = SqliteStore(folder / f"sessions-{size}.sqlite3", clock=clock)
-    asyncio.run(store.check())
-    assert store._owner is not None
-    connection = store._owner.connection
-    assert connection is not None
+    connection = opened(store)
     connection.executescript(
         "pragma synchronous = off;" + SQLITE.format(sessions=size) + "pragma synchronous = normal;"
     )
@@ -92,9 +90,8 @@ select 'resting-' || i, 'resting-' || i, 1, 1, 1, 'first_touch', i, 'first_touch
 
 def _backlog(book: Book, store: SqliteStore, clock: Shift) -> None:
     """What an outage leaves: thousands of records that rest; the verbs of everybody else beside them."""
-    assert store._owner is not None
-    connection = store._owner.connection
-    assert connection is not None
+    asyncio.run(store.aclose())
+    connection = opened(store)
     calm = asyncio.run(_lives(store, clock, 10_000))
     connection.executescript(RESTING.format(sessions=BACKLOG))
     late = asyncio.run(_lives(store, clock, 20_000))

@@ -42,7 +42,7 @@ class Watched:
 
     lull: float = 0.0
     backlog: list[tuple[float, int]] = field(default_factory=list)
-    _since: float | None = None
+    since: float | None = None
 
 
 @dataclass
@@ -234,8 +234,8 @@ class Simulation:
             ]
             awake = [one for process, one in self.team if one and process.alive and not process.frozen]
             cared = waiting and any(one.driver.options.who == key.lookout_by for one in awake)
-            watched._since = (watched._since or now) if cared and free(key.budget, limit, now) > 0 else None
-            watched.lull = max(watched.lull, now - watched._since if watched._since else 0.0)
+            watched.since = (watched.since or now) if cared and free(key.budget, limit, now) > 0 else None
+            watched.lull = max(watched.lull, now - watched.since if watched.since else 0.0)
             for one in rows.left.values():
                 want = one.desired
                 asked.setdefault((one.session, want.generation), (want.stage, want.asked_at - WALL))

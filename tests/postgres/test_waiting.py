@@ -31,6 +31,8 @@ where sitniks_chat_id is null or sitniks_chat_id = 'c' || substr(user_id, 2)
 group by 1, 2, 3 order by 1, 2, 3
 """
 
+COMMIT = SupabaseStore._commit
+
 
 @pytest.fixture(scope="module")
 def migrated(supabase_stack: Stack) -> Stack:
@@ -64,11 +66,10 @@ def last_page(claim: Claim, *contacts: Contact) -> Report:
 def spied(world: World, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The changes of each commit that comes."""
     commits: list[dict[str, Any]] = []
-    commit = SupabaseStore._commit
 
     def spy(store: SupabaseStore, client: Any, changes: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         commits.append(changes)
-        return commit(store, client, changes)
+        return COMMIT(store, client, changes)
 
     monkeypatch.setattr(SupabaseStore, "_commit", spy)
     return commits
@@ -113,14 +114,14 @@ def test_who_begins_to_wait_meanwhile_is_told(
     """Whoever makes a session wait writes the key: a scan that is just ending sees that, and none is needed again."""
     migrated.sql(MANY.format(count=600) + "insert into public.sitniks_directory (chat_id, nickname, source, seen_at) "
                  "select 'c' || n, 'name' || n, 'instagram', now() from generate_series(1, 600, 2) n")  # fmt: skip
-    claim, put, number = scanning(world), SupabaseStore._commit, 0
+    claim, number = scanning(world), 0
 
     async def interrupted(store: SupabaseStore, client: Any, changes: dict[str, Any]) -> Any:
         nonlocal number
         number += 1
         if number == commit + 1:
             await store.record(OPTIONS, Intent(session, Stage.FIRST_TOUCH, "k", instagram="late"), calls=0)
-        return await put(store, client, changes)
+        return await COMMIT(store, client, changes)
 
     monkeypatch.setattr(SupabaseStore, "_commit", interrupted)
     world.run(world.store.settle(OPTIONS, last_page(claim, Contact("c of late", "late", "instagram"))))
@@ -135,12 +136,12 @@ def test_who_begins_to_wait_when_a_scan_has_just_ended_sees_it(
 ) -> None:
     """The other way round: the scan ends between the look and the commit, and the session gets its chat at once."""
     world.run(world.store.record(OPTIONS, Intent("s", Stage.FIRST_TOUCH, "k", instagram="olena"), calls=0))
-    claim, put = scanning(world), SupabaseStore._commit
+    claim = scanning(world)
 
     async def interrupted(store: SupabaseStore, client: Any, changes: dict[str, Any]) -> Any:
         monkeypatch.undo()
         await store.settle(OPTIONS, last_page(claim, Contact("c of late", "late", "instagram")))
-        return await put(store, client, changes)
+        return await COMMIT(store, client, changes)
 
     monkeypatch.setattr(SupabaseStore, "_commit", interrupted)
     late = Intent("late", Stage.FIRST_TOUCH, "k", instagram="late")
@@ -175,12 +176,12 @@ def test_a_chat_that_a_session_of_another_name_has_is_seen(migrated: Stack, worl
 def test_who_was_told_is_not_asked_for_again(migrated: Stack, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who is in the way of a part has that part tried again, and none before it: a crowd is told in time."""
     migrated.sql(MANY.format(count=1200) + "delete from public.sitniks_directory")
-    claim, commit = scanning(world), SupabaseStore._commit
+    claim = scanning(world)
 
     async def disturbed(store: SupabaseStore, client: Any, changes: dict[str, Any]) -> Any:
         if changes["again"]["after"] and not done:
             done.append(migrated.sql("update public.sitniks_keys set scans = scans"))
-        return await commit(store, client, changes)
+        return await COMMIT(store, client, changes)
 
     done: list[object] = []
     monkeypatch.setattr(SupabaseStore, "_commit", disturbed)
@@ -195,12 +196,11 @@ def test_an_answer_tells_what_the_commit_has_left(
     migrated: Stack, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was only read may have changed since: the outlook is that of the view that came with the commit."""
-    commit = SupabaseStore._commit
 
     async def interrupted(store: SupabaseStore, client: Any, changes: dict[str, Any]) -> Any:
         monkeypatch.undo()
         await store.settle(OPTIONS, Report(key_verdict=KeyVerdict("rate_limited", 60.0)))
-        return await commit(store, client, changes)
+        return await COMMIT(store, client, changes)
 
     monkeypatch.setattr(SupabaseStore, "_commit", interrupted)
     intent = Intent("s", Stage.FIRST_TOUCH, "k", chat_id="c1")
