@@ -12,10 +12,12 @@ from mirt_sitniks.core.stages import Role, Stage
 
 @dataclass(frozen=True, slots=True)
 class DesiredValue:
-    """A desired value (a `Stage` for the status, a `Role` for the manager) and the generation that asked for it."""
+    """A desired value (a `Stage` for the status, a `Role` for the manager), the generation that asked for it, and when
+    it was asked for."""
 
     value: str | None = None
     gen: int = 0
+    asked_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,10 +222,20 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """Bring a file of an earlier version to this one's columns; it stays readable for that version."""
     if connection.execute("pragma user_version").fetchone()[0] >= VERSION:
         return
-    if not any(row[1] == "lookout_at" for row in connection.execute("pragma table_info(sitniks_keys)")):
-        connection.execute("alter table sitniks_keys add column lookout_at real not null default 0")
-        connection.execute("alter table sitniks_keys add column lookout_by text not null default ''")
+    for table, column, kind in _ADDED:
+        if not any(row[1] == column for row in connection.execute(f"pragma table_info({table})")):
+            connection.execute(f"alter table {table} add column {column} {kind}")
     connection.execute(f"pragma user_version = {VERSION}")
+
+
+_ADDED = (
+    ("sitniks_keys", "lookout_at", "real not null default 0"),
+    ("sitniks_keys", "lookout_by", "text not null default ''"),
+    *(
+        (f"sitniks_{table}", "details", "text not null default '{}'")
+        for table in ("chat_mappings", "directory", "keys")
+    ),
+)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
 
@@ -55,18 +55,19 @@ class SqliteRows:
         return self._one("user_id = ?", (session,))
 
     def put(self, record: Record) -> None:
-        self.sql.execute(_PUT, {**to_row(record), "updated_at": self.wall})
+        row = to_row(record)
+        self.sql.execute(_PUT, {**row, "details": json.dumps(row["details"]), "updated_at": self.wall})
 
     def by_chat(self, chat_id: str) -> Record | None:
         return self._one("sitniks_chat_id = ?", (chat_id,))
 
     def _one(self, where: str, values: tuple[object, ...]) -> Record | None:
         row = self.sql.execute(_GET + where, values).fetchone()
-        return from_row(dict(zip(COLUMNS, row, strict=True))) if row else None
+        return _record_of(row) if row else None
 
     def _many(self, where: str, values: dict[str, object]) -> list[Record]:
         rows = self.sql.execute(_GET + where, values).fetchall()
-        return [from_row(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        return [_record_of(row) for row in rows]
 
     def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Contact]:
         names = sorted({instagram, telegram} - {None}, key=str)
@@ -199,6 +200,11 @@ class SqliteRows:
             "directory": "select count(*) from sitniks_directory",
         }
         return {name: int(self.sql.execute(query).fetchone()[0]) for name, query in queries.items()}
+
+
+def _record_of(values: Sequence[Any]) -> Record:
+    row = dict(zip(COLUMNS, values, strict=True))
+    return from_row({**row, "details": json.loads(row["details"])})
 
 
 # The names that files have in them since the first version.

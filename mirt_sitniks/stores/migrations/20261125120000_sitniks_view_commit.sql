@@ -8,6 +8,11 @@ alter table public.sitniks_keys
     add column if not exists lookout_at timestamptz not null default 'epoch',
     add column if not exists lookout_by text not null default '';
 
+-- What has no column of its own; an earlier version leaves it alone.
+alter table public.sitniks_keys add column if not exists details jsonb not null default '{}';
+alter table public.sitniks_chat_mappings add column if not exists details jsonb not null default '{}';
+alter table public.sitniks_directory add column if not exists details jsonb not null default '{}';
+
 -- Those who wait for a chat, page by page.
 create index if not exists sitniks_mappings_waiting on public.sitniks_chat_mappings (user_id)
     where pending and sitniks_chat_id is null;
@@ -82,7 +87,7 @@ begin
                 ), '[]')
                 from public.sitniks_chat_mappings m where m.ctid = any (array(table found)) and m.is_current
             ),
-            'contacts', (select coalesce(jsonb_agg(to_jsonb(h) - 'seen_at'), '[]') from hits h),
+            'contacts', (select coalesce(jsonb_agg(to_jsonb(h) - array['seen_at', 'details']), '[]') from hits h),
             'waiting', (
                 select jsonb_build_object(
                     'urgent_at', min(urgent_at) filter (where due),
@@ -147,12 +152,12 @@ begin
                 first_touch_at, generation, stage, intent, intent_order, asked_at, want_status, want_status_gen,
                 want_manager, want_manager_gen, status_gen, manager_gen, doubt_gen, doubt_until, doubt_looked, parked,
                 attempt, due_at, error_code, error_message, search_since, search_attempt, urgent_at, lease_token,
-                lease_until, closed, pending, updated_at)
+                lease_until, closed, pending, details, updated_at)
                 = (select instagram_username, telegram_username, sitniks_chat_id, sitniks_manager_id, current_status,
                 first_touch_at, generation, stage, intent, intent_order, asked_at, want_status, want_status_gen,
                 want_manager, want_manager_gen, status_gen, manager_gen, doubt_gen, doubt_until, doubt_looked, parked,
                 attempt, due_at, error_code, error_message, search_since, search_attempt, urgent_at, lease_token,
-                lease_until, closed, pending, public.sitniks_now() from jsonb_populate_record(m, one))
+                lease_until, closed, pending, details, public.sitniks_now() from jsonb_populate_record(m, one))
             where m.user_id = one ->> 'user_id' and m.is_current
                 and m.xmin::text = coalesce(one ->> 'version', m.xmin::text);
             if not found then raise serialization_failure; end if;
