@@ -120,7 +120,7 @@ def _page(page: ScanPage) -> Json:
 
 
 def _record(row: Mapping[str, Any] | None) -> Record | None:
-    return from_row(row) if row is not None else None
+    return from_row({"details": {}, **row}) if row is not None else None
 
 
 def _claim(answer: Json | None) -> Claim | None:
