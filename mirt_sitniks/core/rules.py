@@ -26,7 +26,7 @@ from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import fold_page, hold_scan, open_scan
 from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
-from mirt_sitniks.core.turns import aged_turn, outlook, promise, turns_of
+from mirt_sitniks.core.turns import outlook, promise, turns_of
 
 # Seconds by which two readings of one clock can differ without meaning it.
 ROUNDING = 0.001
@@ -127,15 +127,11 @@ def claim(tx: Transaction, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
     key, waiting, claims = tx.rows.key(tx.options.key), tx.rows.waiting(tx.now), []
     scan = open_scan(tx, key) if waiting.due else None
-    turns = turns_of(tx, limit, waiting if scan else Waiting())
-    if aged := aged_turn(tx, key, turns, waiting if scan else Waiting()):
-        turns = [aged, *(turn for turn in turns if turn[1] != aged[1])]
-    for turn in turns[:limit]:
-        work = turn[1]
+    for _, work in turns_of(tx, limit, waiting if scan else Waiting()):
         budget, grants = budgets.take(key.budget, tx.options.limit, tx.now, _need(work) if work else 1)
         if not grants:
             break
-        key = replace(key, budget=budget, aged_at=tx.now if turn is aged else key.aged_at)
+        key = replace(key, budget=budget)
         if work:
             work = _hold(tx, work)
             tx.rows.put(work)

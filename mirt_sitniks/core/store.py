@@ -143,8 +143,8 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """The shared state of one API key: its budget, the one scan, when somebody last went first for his age, and the
-    lookout: who has promised to look for work next, so that not every process wakes for each slot.
+    """The shared state of one API key: its budget, the one scan, and the lookout: who has promised to look for work
+    next, so that not every process wakes for each slot.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -154,7 +154,6 @@ class KeyState:
     scan_failures: int = 0
     scans: int = 0
     windows_read: tuple[float, float] = (-1e9, -1e9)
-    aged_at: float = -1e9
     lookout_at: float = 0.0
     lookout_by: str = ""
 

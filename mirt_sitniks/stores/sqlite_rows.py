@@ -10,7 +10,6 @@ from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
-from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import Entry, KeyState
 from mirt_sitniks.stores.columns import COLUMNS, from_row, scan_from, to_row
 
@@ -25,7 +24,7 @@ _DUE = "pending = 1 and due_at <= :now and lease_until <= :now and sitniks_chat_
 _UNFOUND = "pending = 1 and (sitniks_chat_id is null) = 1 "
 _WAITING = (
     "select max(due_at, lease_until) <= :now, search_attempt, min(coalesce(search_since, :wall)), min(urgent_at), "
-    "min(case when urgent_at > :ordinary then urgent_at end), min(max(due_at, lease_until)) "
+    "min(max(due_at, lease_until)) "
     f"from sitniks_chat_mappings where {_UNFOUND} group by 1, 2"
 )
 _ENTRY = "session, kind, key, stage, generation, who, at, before, after"
@@ -102,20 +101,18 @@ class SqliteRows:
         query = f"insert into sitniks_ledger ({_ENTRY}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         return int(self.sql.execute(query, values).lastrowid or 0)
 
-    def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]:
-        order = "and urgent_at > :after order by urgent_at, intent_order limit :limit"
-        return self._many(_DUE + order, {"now": now, "limit": limit, "after": after})
+    def due(self, now: float, limit: int) -> Iterable[Record]:
+        order = "order by urgent_at, intent_order limit :limit"
+        return self._many(_DUE + order, {"now": now, "limit": limit})
 
     def waiting(self, now: float) -> Waiting:
-        values = {"now": now, "wall": self.wall, "ordinary": now - FIRST_OF_ALL}
+        values = {"now": now, "wall": self.wall}
         sums = self.sql.execute(_WAITING, values).fetchall()
         found = Waiting()
-        for due, attempt, since, urgent_at, ordinary_at, ready_at in sums:
+        for due, attempt, since, urgent_at, ready_at in sums:
             mine = Waiting(first_at=urgent_at, ready_at=ready_at)
             if due:
-                mine = Waiting(
-                    ((attempt, since),), urgent_at, inf if ordinary_at is None else ordinary_at, urgent_at, ready_at
-                )
+                mine = Waiting(((attempt, since),), urgent_at, urgent_at, ready_at)
             found += mine
         return found
 
@@ -143,6 +140,8 @@ class SqliteRows:
         state = json.loads(row[0])
         budget = state.pop("budget")
         scan, windows_read = state.pop("scan"), state.pop("wide")
+        # An earlier version's.
+        state.pop("aged_at", None)
         budget["grants"] = tuple(budget["grants"])
         return KeyState(
             Budget(**budget),

@@ -16,7 +16,6 @@ from mirt_sitniks.core import rules
 from mirt_sitniks.core.record import Claim, Intent, Record, Scan
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.scanning import fold_part
-from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.core.turns import outlook
@@ -256,7 +255,6 @@ def _request(
         "intent": event.key if event else None,
         "waiting": WAITING if scan else 0,
         "after": "",
-        "first_of_all": FIRST_OF_ALL,
     }
 
 

@@ -16,9 +16,9 @@ from mirt_sitniks.core.record import (
     Unconfirmed,
     pending,
 )
-from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
+from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
-from mirt_sitniks.core.turns import AGED, LOOKOUT_LEAST, is_unwatched
+from mirt_sitniks.core.turns import LOOKOUT_LEAST, is_unwatched
 from tests.stores.worlds import OPTIONS, START, World
 
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
@@ -268,14 +268,15 @@ class Contract:
         assert [len(one.grants) for one in (*first, *rest)] == [2, 1]
         assert claim(world).claims == ()
 
-    def test_who_has_waited_long_goes_first_once_a_window(self, world: World) -> None:
-        """Escalations hold nobody up for ever: after nine minutes the oldest goes first, once in a window."""
+    def test_nobody_waits_for_ever(self, world: World) -> None:
+        """Who has waited longer than an escalation's head start goes first."""
         record(world, "old", FIRST, chat_id="c0", calls=0)
-        record(world, "older", INVOICE, chat_id="c1", calls=0)
-        world.clock.now += AGED
-        record(world, "new", ESCALATION, chat_id="c2", calls=0)
-        assert [one.record.session for one in claim(world, limit=1).claims if one.record] == ["older"]
-        assert [one.record.session for one in claim(world, limit=1).claims if one.record] == ["new"]
+        world.clock.now += priority_of(ESCALATION) - 1
+        record(world, "urgent", ESCALATION, chat_id="c1", calls=0)
+        world.clock.now += 2
+        record(world, "late", ESCALATION, chat_id="c2", calls=0)
+        claims = [claim(world, limit=1).claims[0].record for _ in range(2)]
+        assert [one.session for one in claims if one] == ["urgent", "old"]
 
     def test_a_scan_is_as_urgent_as_its_first_waiter(self, world: World) -> None:
         """Due writes and the one scan stand in one line, whoever of them is more urgent first."""
@@ -806,7 +807,7 @@ class Contract:
     def test_an_urgent_record_stays_urgent_until_it_is_done(self, world: World) -> None:
         """A live manager who is still to come does not wait like the invoice that was recorded behind him."""
         answer = record(world, "s", ESCALATION, chat_id="c1")
-        assert answer.record.urgent_at == START - FIRST_OF_ALL
-        assert record(world, "s", INVOICE).record.urgent_at == START - FIRST_OF_ALL
+        assert answer.record.urgent_at == START - priority_of(ESCALATION)
+        assert record(world, "s", INVOICE).record.urgent_at == START - priority_of(ESCALATION)
         settle(world, claimed(settle(world, claimed(answer))))
         assert record(world, "s", INVOICE, "later").record.urgent_at == START - EFFECTS[INVOICE].priority_seconds

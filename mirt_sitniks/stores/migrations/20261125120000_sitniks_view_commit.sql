@@ -32,7 +32,6 @@ declare
     tick timestamptz := public.sitniks_now();
     -- More than a verb takes, and than a window of the budget has calls.
     most integer := coalesce((request ->> 'due')::integer, 0) + 12;
-    ordinary timestamptz := tick - make_interval(secs => (request ->> 'first_of_all')::double precision);
 begin
     -- Keys before mappings, as migrations do: one that runs beside this must not wait for it while this waits for that.
     lock table public.sitniks_keys in access share mode;
@@ -63,10 +62,6 @@ begin
             where sitniks_chat_id = any (array(table chats)) or sitniks_chat_id is not null
                 and (instagram_username = any (array(table names)) or telegram_username = any (array(table names)))
             union (select place from work where ready_at <= tick order by urgent_at, intent_order limit most)
-            union (
-                select place from work where ready_at <= tick and urgent_at > ordinary
-                order by urgent_at, intent_order limit 1
-            )
             union (select place from work order by ready_at limit most)
         ), waits as (
             select
@@ -91,7 +86,6 @@ begin
             'waiting', (
                 select jsonb_build_object(
                     'urgent_at', min(urgent_at) filter (where due),
-                    'ordinary_at', min(urgent_at) filter (where due and urgent_at > ordinary),
                     'first_at', min(urgent_at),
                     'ready_at', min(ready_at),
                     'left', count(*) filter (where user_id > (select max(user_id) from page)),
@@ -129,10 +123,10 @@ begin
                 insert into public.sitniks_keys (key) values (one ->> 'key');
             end if;
             update public.sitniks_keys k
-            set (grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide, aged_at,
+            set (grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide,
                 lookout_at, lookout_by)
                 = (select grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide,
-                aged_at, lookout_at, lookout_by from jsonb_populate_record(k, one))
+                lookout_at, lookout_by from jsonb_populate_record(k, one))
             where k.key = one ->> 'key' and (
                 k.xmin::text = coalesce(one ->> 'version', k.xmin::text)
                 -- Who only begins to wait minds no more than whether a scan has ended or begun.
