@@ -15,7 +15,8 @@ class Waiting:
     """Those who wait for a chat, in sums: however many they are, the next scan needs no more of them.
 
     `due` has one pair for each number of searches made: that number, and since when the first of them waits (wall
-    clock); `urgent_at` is the most urgent of all that are due, `first_at` the most urgent of all who wait, `ready_at` when the first of them can be looked for.
+    clock); `urgent_at` is the most urgent of all that are due, `first_at` of all who wait, and at `ready_at` the
+    first of them can be looked for.
     """
 
     due: tuple[tuple[int, float], ...] = ()
