@@ -173,7 +173,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
 def _fold_key(tx: Transaction, report: Report) -> KeyState:
     """The key with what the round said of it: grants that come back or count later, a lock, or that it was accepted."""
     key, verdict = tx.rows.key(tx.options.key), report.key_verdict
-    budget = budgets.move(budgets.give_back(key.budget, report.unused), report.delayed, report.arrived)
+    budget = budgets.move(budgets.give_back(key.budget, report.unused), report.delayed, tx.now)
     if verdict and verdict.code:
         budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
     elif verdict:

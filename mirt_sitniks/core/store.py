@@ -110,8 +110,7 @@ class KeyVerdict:
 class Report:
     """Everything one round of calls brought, settled in one transaction; `calls` asks for the next ones.
 
-    `delayed` are grants whose calls may have reached the CRM as late as `arrived`, on the store's clock. `basis` is
-    that of the claim.
+    `delayed` are grants whose calls may have reached the CRM as late as now. `basis` is that of the claim.
     """
 
     record: Settlement | None = None
@@ -120,7 +119,6 @@ class Report:
     unused: tuple[float, ...] = ()
     calls: int = 0
     delayed: tuple[float, ...] = ()
-    arrived: float = 0.0
     basis: object = field(default=None, compare=False, repr=False)
 
 

@@ -194,13 +194,13 @@ class Contract:
         assert settled.outlook.slot_in == 0.0
         assert len(claimed(record(world, "c", INVOICE, chat_id="c3")).grants) == 1
 
-    def test_calls_that_were_long_on_their_way_count_from_when_they_arrived(self, world: World) -> None:
-        """Rule 7: the vendor's window begins with their arrival; grants of another window are left alone."""
+    def test_calls_that_were_long_on_their_way_count_from_their_answer(self, world: World) -> None:
+        """Rule 7: the vendor's window may have begun as late; grants of another window are left alone."""
         held = [claimed(record(world, f"s{number}", FIRST, chat_id=f"c{number}", calls=1)) for number in range(3)]
         grants = tuple(one.grants[0] for one in held)
         assert grants == (START,) * 3
         world.clock.now += 4.0
-        world.run(world.store.settle(OPTIONS, Report(delayed=(*grants[:2], START - 60.0), arrived=START + 3.0)))
+        world.run(world.store.settle(OPTIONS, Report(delayed=(*grants[:2], START - 60.0))))
         world.clock.now = START + OPTIONS.limit.seconds
         assert len(world.run(world.store.settle(OPTIONS, Report(calls=3))).claim.grants) == OPTIONS.limit.calls - 2
 
