@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mirt_sitniks.core.result import SyncResult
+from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigError",
+    "Outcome",
     "SitniksChatService",
     "SitniksError",
     "SitniksSettings",

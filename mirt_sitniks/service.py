@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -86,14 +86,14 @@ class SitniksChatService:
         telegram_username: str | None = None,
         reason: str | None = None,
         chat_id: str | None = None,
-        intent: str | None = None,
+        intent: str | Sequence[str] | None = None,
     ) -> SyncResult:
         """Record that the session has come to `stage`, and bring the CRM there.
 
-        `intent` names the event, such as a message's id: repeated calls of a stage with it are one. By default each
-        call is an event of its own; a first touch is one a session. `chat_id` is a hint from an earlier result, used
-        while the store does not know the chat. Waits at most `reply_budget` seconds; what is not done by then is
-        `queued` and goes on by itself.
+        `intent` names the event, such as a message's id, or by two names, either of which is enough: repeated calls of
+        a stage with it are one. By default each call is an event of its own; a first touch is one a session. `chat_id`
+        is a hint from an earlier result, used while the store does not know the chat. Waits at most `reply_budget`
+        seconds; what is not done by then is `queued` and goes on by itself.
         """
         asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
         if isinstance(asked, SyncResult):
@@ -115,7 +115,7 @@ class SitniksChatService:
         telegram_username: str | None = None,
         reason: str | None = None,
         chat_id: str | None = None,
-        intent: str | None = None,
+        intent: str | Sequence[str] | None = None,
     ) -> SyncResult:
         """The same for code without an event loop: the calling thread waits, at most for the reply budget."""
         asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
@@ -260,7 +260,7 @@ class SitniksChatService:
         telegram: str | None,
         reason: str | None,
         chat_id: str | None,
-        key: str | None,
+        keys: str | Sequence[str] | None,
     ) -> Intent | SyncResult:
         """The intent to record, or the result that says why there is none."""
         known = parse_stage(stage)
@@ -280,10 +280,12 @@ class SitniksChatService:
                 stage=known.value,
             )
             return SyncResult(known, iso(time.time()), Outcome.DISABLED)
+        first, *more = keys if isinstance(keys, list | tuple) and keys else [keys]
         return Intent(
             session=name,
             stage=known,
-            key=intent_key(known, str(key) if key else uuid.uuid4().hex),
+            key=intent_key(known, str(first or uuid.uuid4().hex)),
+            also=intent_key(known, str(more[0])) if more and known is not Stage.FIRST_TOUCH else None,
             instagram=normalise_username(instagram),
             telegram=normalise_username(telegram),
             chat_id=chat_id,

@@ -53,8 +53,8 @@ class Error:
 class Intent:
     """One stage of one session, as a node asks for it.
 
-    `key` makes it one event however often it is recorded. `chat_id` is what the caller remembers from an earlier sync.
-    `reason` is kept in the ledger only.
+    `key` makes it one event however often it is recorded; `also` is a second one, and either of them is enough.
+    `chat_id` is what the caller remembers from an earlier sync. `reason` is kept in the ledger only.
     """
 
     session: str
@@ -64,6 +64,7 @@ class Intent:
     telegram: str | None = None
     chat_id: str | None = None
     reason: str | None = None
+    also: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,11 @@ def may_be_overwritten(record: Record) -> bool:
     """Whether an older write may still land on top of what was confirmed."""
     unconfirmed, desired = record.observed.unconfirmed, record.desired
     return unconfirmed is not None and unconfirmed.gen != max(desired.status.gen, desired.manager.gen)
+
+
+def keys_of(intent: Intent) -> tuple[str, ...]:
+    """The keys by which an intent is known; one of them is enough."""
+    return (intent.key, intent.also) if intent.also else (intent.key,)
 
 
 def intent_key(stage: Stage, turn: str) -> str:

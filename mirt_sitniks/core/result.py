@@ -1,7 +1,7 @@
 """What a sync tells its caller."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -24,12 +24,15 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SyncResult:
+class SyncResult(Mapping[str, Any]):
     """The outcome of one sync; `to_state()` is what lands in graph state under `sitniks`.
 
     `at` is ISO 8601 UTC. `chat_id`, `status` and `manager_id` are as the CRM confirmed them, else None. `error` is None
-    or `{"code", "message"}`. The truth value is `success`, and `result["key"]` / `result.get("key")` serve code written
-    for the dict that the host's former service returned (`success`, `status_set` and `manager_assigned` included).
+    or `{"code", "message"}`. `event` names the event in graph state. `owner` (who has the chat), `held_until` and
+    `people` are None for now.
+
+    The truth value is `success`: whether the CRM confirmed all that the stage asked for. For code written for the dict
+    that the host's former service returned, a result is a mapping of all its fields, as plain JSON.
     """
 
     stage: Stage | None
@@ -40,57 +43,42 @@ class SyncResult:
     status: str | None = None
     manager_id: int | None = None
     first_touch: bool = False
+    event: str | None = None
+    owner: str | None = None
     held_until: str | None = None
+    people: str | None = None
     error: Mapping[str, str] | None = None
+    success: bool = field(init=False)
+    status_set: bool = field(init=False)
+    manager_assigned: bool = field(init=False)
 
-    @property
-    def success(self) -> bool:
-        """Whether the CRM confirmed all that the stage asked for."""
-        return self.outcome is Outcome.SYNCED
-
-    @property
-    def status_set(self) -> bool:
-        """Whether the CRM confirmed a status."""
-        return self.status is not None
-
-    @property
-    def manager_assigned(self) -> bool:
-        """Whether the CRM confirmed a manager."""
-        return self.manager_id is not None
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "success", self.outcome is Outcome.SYNCED)
+        object.__setattr__(self, "status_set", self.status is not None)
+        object.__setattr__(self, "manager_assigned", self.manager_id is not None)
 
     def __bool__(self) -> bool:
         return self.success
 
     def __getitem__(self, key: str) -> Any:
-        state = self.to_state()
-        if key in state:
-            return state[key]
-        if key in ("success", "status_set", "manager_assigned"):
-            return getattr(self, key)
-        raise KeyError(key)
+        if key not in _FIELDS:
+            raise KeyError(key)
+        value = getattr(self, key)
+        return value.value if isinstance(value, StrEnum) else dict(value) if isinstance(value, Mapping) else value
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of `key`, or `default` when a result has no such key."""
-        try:
-            return self[key]
-        except KeyError:
-            return default
+    def __iter__(self) -> Iterator[str]:
+        return iter(_FIELDS)
+
+    def __len__(self) -> int:
+        return len(_FIELDS)
 
     def to_state(self) -> dict[str, Any]:
-        """All ten keys as plain JSON, fit for a checkpoint."""
-        return {
-            "stage": self.stage.value if self.stage else None,
-            "at": self.at,
-            "outcome": self.outcome.value,
-            "reason": self.reason,
-            "chat_id": self.chat_id,
-            "status": self.status,
-            "manager_id": self.manager_id,
-            "first_touch": self.first_touch,
-            "held_until": self.held_until,
-            "error": dict(self.error) if self.error else None,
-        }
+        """All keys of graph state as plain JSON, fit for a checkpoint."""
+        return {key: self[key] for key in _FIELDS if key not in _DERIVED}
 
+
+_DERIVED = ("success", "status_set", "manager_assigned")
+_FIELDS = tuple(one.name for one in fields(SyncResult))
 
 LOCKS: Mapping[str, str] = {
     "unauthorized": "Sitniks refused the key (401): check SNITKIX_API_KEY; it is tried again every ten minutes",

@@ -19,6 +19,7 @@ from mirt_sitniks.core.record import (
     Record,
     Scan,
     Unconfirmed,
+    keys_of,
     pending,
     stale,
 )
@@ -39,7 +40,7 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
     """Log an intent; a new one raises the generation and takes over the chat its name belongs to."""
     key = tx.rows.key(tx.options.key)
     old = tx.rows.get(intent.session) or Record(intent.session)
-    verdict = _verdict(old, intent, tx.rows.intent(intent.session, intent.key))
+    verdict = _verdict(old, intent, tx.rows.known(intent.session, keys_of(intent)))
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
         return Recorded(verdict, old, None, outlook(tx))
     current = old
@@ -66,6 +67,9 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
     generation, effect = old.desired.generation + 1, EFFECTS[intent.stage]
     shown = {"reason": intent.reason} if intent.reason else {}
     line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, shown)
+    order = tx.rows.log(line)
+    if intent.also:
+        tx.rows.log(replace(line, kind="also", key=intent.also, after={}))
     # A session that lost its chat and gets it back must not repeat what it wanted before others had it.
     kept = DesiredValue() if old.closed else old.desired.manager
     desired = replace(
@@ -73,7 +77,7 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         generation=generation,
         stage=intent.stage,
         intent=intent.key,
-        order=tx.rows.log(line),
+        order=order,
         asked_at=tx.wall,
         status=DesiredValue(intent.stage.value, generation),
         manager=DesiredValue(effect.role.value, generation) if effect.role else kept,

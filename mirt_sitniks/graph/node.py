@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging import ERROR, WARNING
@@ -40,23 +40,38 @@ class SyncService(Protocol):
         ...
 
 
-def chooser(stage: Stage | Callable[[Any], object] | None, view: Callable[[Values], Any]) -> Choose:
+class Host(Protocol):
+    """What a sync knows of the graph that it is part of."""
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of its nodes."""
+        ...
+
+    def view(self, values: Values) -> Any:
+        """The state in the form that the host declared, for its own functions."""
+        ...
+
+    def seen(self, values: Values) -> Values:
+        """The state under the keys that a sync reads."""
+        ...
+
+
+def chooser(stage: Stage | Callable[[Any], object] | None, host: Host) -> Choose:
     """The one function of state that the edges and the node ask: which stage is to be synced, if any.
 
-    `stage` is fixed, or a function of `view(values)`, or None: the state names it. A function that raises is logged,
+    `stage` is fixed, or a function of the host's state, or None: the state names it. A function that raises is logged,
     and nothing is synced.
     """
-    if isinstance(stage, Stage):
-        return lambda values: decide(values, stage)
-    if stage is None:
-        return lambda values: decide(values, stage_in(values))
 
     def choose(values: Values) -> Decision:
+        seen = host.seen(values)
         try:
-            return decide(values, stage(view(values)))
+            asked = stage(host.view(values)) if callable(stage) else stage or stage_in(seen)
         except Exception as exc:
             log(ERROR, "the stage function raised %s at %s, nothing is synced", *_origin(exc))
             return None
+        return decide(seen, asked, host.nodes)
 
     return choose
 
@@ -64,10 +79,14 @@ def chooser(stage: Stage | Callable[[Any], object] | None, view: Callable[[Value
 class SyncNode(Runnable[Any, dict[str, Any]]):
     """A public Runnable with both doors: LangGraph gives it the run's context and wraps nothing around it."""
 
-    def __init__(self, service: SyncService, choose: Choose) -> None:
+    def __init__(
+        self, service: SyncService, choose: Choose, host: Host, event: Callable[[Any], object] | None = None
+    ) -> None:
         self.name = "sync"
         self._service = service
         self._choose = choose
+        self._host = host
+        self._event = event
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Sync for `graph.invoke`: the calling thread waits, at most for the reply budget."""
@@ -100,8 +119,22 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
         if decision is None:
             return None
         configurable = (config or {}).get("configurable") or {}
-        reading = read(values, thread_id=configurable.get("thread_id"), checkpoint_ns=configurable.get("checkpoint_ns"))
+        reading = read(
+            self._host.seen(values),
+            thread_id=configurable.get("thread_id"),
+            checkpoint_ns=configurable.get("checkpoint_ns"),
+            nodes=self._host.nodes,
+            event=self._named(values),
+        )
         return _Visit(decision if isinstance(decision, Stage) else None, reading)
+
+    def _named(self, values: Values) -> object:
+        """What the host calls the event; a function that raises is logged, and the messages tell instead."""
+        try:
+            return self._event(self._host.view(values)) if self._event else None
+        except Exception as exc:
+            log(ERROR, "the event function raised %s at %s, the messages name the event", *_origin(exc))
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +163,7 @@ class _Visit:
             # A reason stays in state after its escalation; later stages have nothing to do with it.
             "reason": reading.reason if stage is Stage.ESCALATION else None,
             "chat_id": reading.chat_id,
-            "intent": reading.turn,
+            "intent": reading.intent(stage),
         }
 
     def skipped(self, service: SyncService) -> SyncResult:
@@ -153,6 +186,9 @@ class _Visit:
         """The update of the state, told to whoever streams `custom` events as well."""
         state = result.to_state()
         state["first_touch"] |= self.reading.first_touch
+        state["event"] = self.reading.chain
+        # A clock that was set back must not make this the older one.
+        state["at"] = max(result.at, self.reading.at)
         # Outside a run there is no writer, and a host's own writer may raise: neither concerns the dialogue.
         with contextlib.suppress(Exception):
             get_stream_writer()({"sitniks": dict(state)})

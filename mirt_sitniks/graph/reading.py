@@ -1,14 +1,14 @@
 """What a sync reads from a host's state, whatever its shape: pure, and deaf to everything it does not know."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 from uuid import UUID
 
 from mirt_sitniks.core.stages import Stage, parse_stage
-from mirt_sitniks.graph.turn import turn_of
+from mirt_sitniks.graph.turn import chain_of, keys_of_message, name_of
 
 READ_KEYS = (
     "session_id",
@@ -16,6 +16,7 @@ READ_KEYS = (
     "telegram_username",
     "user_nickname",
     "escalation_reason",
+    "sitniks_chat_id",
     "stage",
     "metadata",
     "messages",
@@ -36,7 +37,8 @@ _RECORDED = frozenset({"synced", "queued", "partial", "held", "failed"})
 class Reading:
     """What one sync needs to know of the host's state; every text is non-empty or None.
 
-    `chat_id` and `first_touch` come from the thread's last sync. `turn` names the event (see `intent`).
+    `chat_id` is what the host says, else what the thread's last sync found; `first_touch` and `at` are that sync's.
+    `keys` name the event; `chain` is the thread's next link, one of them or not; `task` is the run of the host's node.
     """
 
     session: str | None = None
@@ -45,16 +47,44 @@ class Reading:
     reason: str | None = None
     chat_id: str | None = None
     first_touch: bool = False
-    turn: str | None = None
+    at: str = ""
+    keys: tuple[str, ...] = ()
+    chain: str = ""
+    task: str | None = None
+
+    def intent(self, stage: Stage | None) -> tuple[str, ...] | None:
+        """The keys of the event, surest first; the task when the state has none, None when there is no task either.
+
+        The chain does not count for an escalation: one that is lost is worse than one that comes twice.
+        """
+        keys = tuple(key for key in self.keys if stage is not Stage.ESCALATION or key != self.chain)
+        return keys or ((self.task,) if self.task else None)
 
 
-def read(state: object, *, thread_id: object = None, checkpoint_ns: object = None) -> Reading:
+def read(
+    state: object,
+    *,
+    thread_id: object = None,
+    checkpoint_ns: object = None,
+    nodes: Collection[str] = (),
+    event: object = None,
+) -> Reading:
     """Read a dict, dataclass or Pydantic state; a value of a wrong shape counts as absent, nothing raises.
 
-    `thread_id` and `checkpoint_ns` are those of the run's `configurable`: the last resort for session and turn.
+    `thread_id` and `checkpoint_ns` are those of the run's `configurable`: the last resort for session and event.
+    `nodes` are the host's: a human message with such a name is not the customer's. `event` is the host's word for it.
     """
     metadata = _value(state, "metadata")
     last = _value(state, "sitniks")
+    messages = [(role, message) for message in _messages(state) if (role := _speaker(message, nodes))]
+    chain = chain_of(_text(_value(last, "event")), ((role, _content(message)) for role, message in messages))
+    given = _first(event, _value(metadata, "message_id"))
+    customers = [message for role, message in messages if role == "human"]
+    keys: tuple[str, ...] = ()
+    if given:
+        keys = (name_of(given),)
+    elif customers:
+        keys = keys_of_message(_text(_part(customers[-1], "id")), _content(customers[-1]), chain)
     return Reading(
         session=_first(_value(state, "session_id"), _value(metadata, "session_id"), thread_id),
         instagram_username=_first(_value(state, "instagram_username"), _value(metadata, "instagram_username")),
@@ -65,9 +95,12 @@ def read(state: object, *, thread_id: object = None, checkpoint_ns: object = Non
             _value(metadata, "user_nickname"),
         ),
         reason=_text(_value(state, "escalation_reason")),
-        chat_id=_text(_value(last, "chat_id")),
+        chat_id=_first(_value(state, "sitniks_chat_id"), _value(metadata, "sitniks_chat_id"), _value(last, "chat_id")),
         first_touch=_value(last, "first_touch") is True,
-        turn=_turn(_value(metadata, "message_id"), _messages(state), _text(checkpoint_ns)),
+        at=_text(_value(last, "at")) or "",
+        keys=keys,
+        chain=chain,
+        task=(_text(checkpoint_ns) or "").split("|")[0] or None,
     )
 
 
@@ -80,7 +113,7 @@ def stage_in(state: object) -> object:
     return None
 
 
-def decide(state: object, asked: object) -> Decision:
+def decide(state: object, asked: object, nodes: Collection[str] = ()) -> Decision:
     """Whether `asked` (a stage, its name, None or nonsense) is to be synced now.
 
     None and blank text go past, and so does a first touch of a conversation that is already under way.
@@ -90,16 +123,16 @@ def decide(state: object, asked: object) -> Decision:
     stage = parse_stage(asked)
     if stage is None:
         return "unknown_stage"
-    return None if stage is Stage.FIRST_TOUCH and is_under_way(state) else stage
+    return None if stage is Stage.FIRST_TOUCH and is_under_way(state, nodes) else stage
 
 
-def is_under_way(state: object) -> bool:
+def is_under_way(state: object, nodes: Collection[str] = ()) -> bool:
     """Whether the first touch of this conversation lies behind.
 
     True when one was recorded, or a later stage: a person who has taken over keeps the chat. False when it could not be
-    recorded for want of a user name that is there now. Else the messages tell, if there are any: the assistant spoke
-    before the customer's latest message. Else `step_number` does, when it is above 2: the host counts the first turn as
-    1 or 2. With none of them the answer is False, and the store knows better.
+    recorded for want of a user name that is there now. Else the messages tell, if one is the customer's: there was an
+    answer, and he wrote before it; a greeting of the bot is none. Else `step_number` does, when it is above 2: the host
+    counts the first turn as 1 or 2. With none of them the answer is False, and the store knows better.
     """
     last = _value(state, "sitniks")
     if _value(last, "first_touch") is True:
@@ -108,28 +141,14 @@ def is_under_way(state: object) -> bool:
     if stage and stage is not Stage.FIRST_TOUCH and _value(last, "outcome") in _RECORDED:
         return True
     if stage is Stage.FIRST_TOUCH and reason == "no_username":
-        names = read(state)
-        return not (names.instagram_username or names.telegram_username)
-    roles = [_role(message) for message in _messages(state)]
+        known = read(state)
+        return not (known.instagram_username or known.telegram_username or known.chat_id)
+    roles = [role for message in _messages(state) if (role := _speaker(message, nodes))]
     if "human" in roles:
-        latest = len(roles) - 1 - roles[::-1].index("human")
-        return "assistant" in roles[:latest]
-    if "assistant" in roles:
-        return True
+        written = roles[roles.index("human") :]
+        return "human" in written[written.index("ai") :] if "ai" in written else False
     step = _value(state, "step_number")
     return isinstance(step, int | float) and step > 2
-
-
-def _turn(message_id: object, messages: Sequence[object], checkpoint_ns: str | None) -> str | None:
-    humans = [(place, message) for place, message in enumerate(messages) if _role(message) == "human"]
-    place, latest = humans[-1] if humans else (None, None)
-    return turn_of(
-        message_id=_text(message_id),
-        human_id=_text(_value(latest, "id")),
-        human_place=place,
-        human_text=_content(latest),
-        checkpoint_ns=checkpoint_ns,
-    )
 
 
 def _messages(state: object) -> Sequence[object]:
@@ -137,8 +156,18 @@ def _messages(state: object) -> Sequence[object]:
     return messages if isinstance(messages, list | tuple) else ()
 
 
+def _speaker(message: object, nodes: Collection[str]) -> str | None:
+    """`human` for the customer, `ai`, or None: for who speaks as one of the host's `nodes`, and for an example."""
+    role, name = _role(message), _part(message, "name")
+    if role is None or isinstance(message, str | list | tuple):
+        return role
+    by_node = role == "human" and isinstance(name, str) and name in nodes
+    example = _part(message, "example") is True or (isinstance(name, str) and name.startswith("example_"))
+    return None if by_node or example else role
+
+
 def _role(message: object) -> str | None:
-    """`human`, `assistant` or None, for every form of message that LangChain takes."""
+    """`human`, `ai` or None, for every form of message that LangChain takes or makes."""
     if isinstance(message, str):
         return "human"
     if isinstance(message, list | tuple):
@@ -147,15 +176,20 @@ def _role(message: object) -> str | None:
         kinds = _value(message, "type"), _value(message, "role")
         kind = next((one for one in kinds if isinstance(one, str) and one), None)
     name = kind.lower() if isinstance(kind, str) else None
-    return "human" if name in _HUMAN else "assistant" if name in _ASSISTANT else None
+    return "human" if name in _HUMAN else "ai" if name in _ASSISTANT else None
+
+
+def _part(message: object, key: str) -> Any:
+    """A field of a message, also of one that `messages_to_dict` has packed."""
+    found = _value(message, key)
+    return _value(_value(message, "data"), key) if found is None else found
 
 
 def _content(message: object) -> str:
-    content = message
     if isinstance(message, list | tuple):
         content = message[1] if len(message) == 2 else None
-    elif not isinstance(message, str):
-        content = _value(message, "content")
+    else:
+        content = message if isinstance(message, str) else _part(message, "content")
     if isinstance(content, str):
         return content
     try:

@@ -5,15 +5,17 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 
-def keep_last(left: dict[str, Any] | None, right: dict[str, Any] | None) -> dict[str, Any]:
-    """Reducer of `sitniks`: the later sync stands, a recorded first touch stays, an empty update changes nothing."""
+def keep_newest(left: dict[str, Any] | None, right: dict[str, Any] | None) -> dict[str, Any]:
+    """Reducer of `sitniks`: the newer `at` stands, whoever only echoes an old value changes nothing; a recorded first
+    touch stays.
+    """
     before = left if isinstance(left, dict) else {}
-    if not isinstance(right, dict) or not right:
+    if not isinstance(right, dict) or not right or str(right.get("at") or "") < str(before.get("at") or ""):
         return before
     return {**right, "first_touch": True} if before.get("first_touch") is True else right
 
 
-SitniksValue = Annotated[dict[str, Any], keep_last]
+SitniksValue = Annotated[dict[str, Any], keep_newest]
 """Type of the key `sitniks` in a state that declares it itself; in a dataclass or Pydantic model give it an empty dict
 as its default."""
 

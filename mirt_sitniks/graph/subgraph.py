@@ -2,7 +2,7 @@
 
 import inspect
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from langchain_core.runnables import RunnableConfig, ensure_config
@@ -15,11 +15,14 @@ from mirt_sitniks.graph.node import Choose, SyncNode, SyncService, Values, choos
 from mirt_sitniks.graph.reading import READ_KEYS
 from mirt_sitniks.graph.state import SitniksState, SitniksValue
 from mirt_sitniks.graph.wiring import (
+    UNSAID,
     StageChoice,
     check_builder,
+    check_event,
     check_service,
     check_then,
     checked_name,
+    checked_reads,
     checked_sources,
     checked_stage,
     returned,
@@ -28,6 +31,7 @@ from mirt_sitniks.graph.wiring import (
 __all__ = ["SitniksState", "SitniksValue", "add_subgraph", "build_subgraph"]
 
 Route = Callable[[Any], Any]
+Event = Callable[[Any], object]
 BuilderT = TypeVar("BuilderT", bound=StateGraph[Any, Any, Any, Any])
 
 # `TypedDict` as a function, for keys that are known only when a host's graph is built.
@@ -48,17 +52,19 @@ class _NoCache(CachePolicy[Any]):
 
 
 def build_subgraph(
-    service: SyncService, *, stage: StageChoice = None, name: str = "sitniks_sync"
+    service: SyncService, *, stage: StageChoice = None, name: str = "sitniks_sync", event: Event | None = None
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the sync as a graph of its own, for a host that puts it into its graph by hand.
 
     It reads the keys that a sync knows (`session_id`, `metadata`, `messages` ...) and writes `sitniks` alone. A `stage`
-    function gets those keys as a dict. In a host whose state does not declare `sitniks` (see `SitniksState`) what it
-    writes is dropped: `add_subgraph` has no such condition. It keeps no checkpoints of its own, alone or embedded, and
-    runs under every `durability`.
+    function and an `event` function (see `add_subgraph`) get those keys as a dict. In a host whose state does not
+    declare `sitniks` (see `SitniksState`) what it writes is dropped: `add_subgraph` has no such condition. It keeps no
+    checkpoints of its own, alone or embedded, and runs under every `durability`.
     """
     check_service(service)
-    choose = chooser(checked_stage(stage), dict)
+    check_event(event)
+    host = _Apart()
+    choose = chooser(checked_stage(stage), host)
 
     def due(values: Values) -> str:
         return END if choose(values) is None else "sync"
@@ -67,12 +73,24 @@ def build_subgraph(
     # A subgraph returns every key of its output schema, also those that it only read, and a host's reducer would count
     # them twice: ours names our own key alone.
     graph = StateGraph[Any, Any, Any, Any](reads, output_schema=SitniksState)
-    graph.add_node("sync", SyncNode(service, choose))
+    graph.add_node("sync", SyncNode(service, choose, host, event))
     graph.add_conditional_edges(START, due, ["sync", END])
     graph.add_edge("sync", END)
     compiled = graph.compile(checkpointer=False, name=name)
     compiled.__class__ = _Unsaved
     return compiled
+
+
+class _Apart:
+    """A host of which nothing is known but the keys that a sync reads."""
+
+    nodes: frozenset[str] = frozenset()
+
+    def view(self, values: Values) -> Any:
+        return dict(values)
+
+    def seen(self, values: Values) -> Values:
+        return values
 
 
 class _Unsaved(CompiledStateGraph[Any, Any, Any, Any]):
@@ -108,32 +126,44 @@ def add_subgraph(
     *,
     service: SyncService,
     after: str | Iterable[str] | None,
+    then: str | Route | None = UNSAID,
     stage: StageChoice = None,
-    then: str | Route | None = None,
     name: str | None = None,
+    event: Event | None = None,
+    reads: Mapping[str, str] | None = None,
 ) -> BuilderT:
     """Put a sync, one node, behind the node `after` of a host's graph, and return the builder.
 
-    `after` is a node's name, several names, or None for a host that routes to `name` itself. `stage` is a stage, a
-    function of the host's state that returns one (None: go past), or None: the state's own `stage` or `metadata.stage`.
-    `then` is where the graph goes on, from the sync and past it: a node's name (it may be added later), END, a function
-    of the host's state that returns either, or None: the host wires what follows `name` (a route function that it puts
-    there has to annotate its state). `name` is `sitniks_sync_<after>` unless given; several names in `after`, or none,
-    need it.
+    `after` is a node's name, several names, or None for a host that routes to `name` itself. Of several names each goes
+    on by itself, as separate edges do: in a graph where both run, the sync and what follows run once for each, or once
+    if both end in one step. To join them, give them one successor and put the sync behind that:
+    `builder.add_edge(["short", "long"], "joined")`, then `after="joined"`.
 
-    Both functions get the state as the host declared it. What became of the sync is under `sitniks` in the state, also
+    `then` has to be said. It is where the graph goes on, from the sync and past it: a node's name (it may be added
+    later), END, a function of the host's state that returns either, or None: the host wires what follows `name` (a
+    route function that it puts there has to annotate its state). `stage` is a stage, a function of the host's state
+    that returns one (None: go past), or None: the state's own `stage` or `metadata.stage`. `name` is
+    `sitniks_sync_<after>` unless given; several names in `after`, or none, need it.
+
+    `event` is a function of the host's state that names what happened, such as the id of the message or the order: a
+    stage with one name is one event. Without it, or where it returns None, `metadata.message_id` and the customer's
+    last message tell. `reads` says under which key the host keeps what a sync reads:
+    `{"instagram_username": "username"}`.
+
+    All functions get the state as the host declared it. What became of the sync is under `sitniks` in the state, also
     of a host that never declared the key; the graph's output shows it when it did (`SitniksState`). What goes wrong
     inside is told there and logged, never raised. Wiring that cannot work raises `ConfigError`, here.
     """
-    host = _Host(builder)
+    host = _Host(builder, checked_reads(builder, reads))
     check_service(service)
+    check_event(event)
     sources = checked_sources(builder, after)
     name = checked_name(builder, name, after)
     check_then(then, name)
-    choose = chooser(checked_stage(stage), host.view)
+    choose = chooser(checked_stage(stage), host)
 
     # The node itself: a graph in its place would cost three times as much, and hide its events from most listeners.
-    builder.add_node(name, SyncNode(service, choose), input_schema=host.reads, cache_policy=_NoCache())
+    builder.add_node(name, SyncNode(service, choose, host, event), input_schema=host.reads, cache_policy=_NoCache())
     past, onward = _routes(name, choose, then, host)
     goals = _goals(then)
     for source in sources:
@@ -151,15 +181,18 @@ def add_subgraph(
 class _Host:
     """What the wiring needs to know of a host's state.
 
-    `reads` names every key that the builder knows, typed Any so that no reducer differs, and `sitniks`.
+    `reads` names every key that the builder knows, typed Any so that no reducer differs, and `sitniks`. `renamed` says
+    under which of them the host keeps what a sync reads. Nodes may be added later.
     """
 
-    def __init__(self, builder: StateGraph[Any, Any, Any, Any]) -> None:
+    def __init__(self, builder: StateGraph[Any, Any, Any, Any], renamed: Mapping[str, str]) -> None:
         check_builder(builder, StateGraph(SitniksState).channels["sitniks"])
         declared = get_type_hints(builder.state_schema, include_extras=True)
         plain = {**dict.fromkeys(builder.channels, Any), "sitniks": SitniksValue}
         managed = {key: declared[key] for key in builder.managed if key in declared}
         self.reads = _typed_dict("SitniksReads", plain | managed, total=False)
+        self.nodes = builder.nodes.keys()
+        self._renamed = renamed
         self._schema: Any = builder.state_schema
         self._fields = None if issubclass(builder.state_schema, dict) else frozenset(declared)
 
@@ -168,6 +201,10 @@ class _Host:
         if self._fields is None:
             return dict(values)
         return self._schema(**{key: value for key, value in values.items() if key in self._fields})
+
+    def seen(self, values: Values) -> Values:
+        """Channel values under the keys that a sync reads."""
+        return {**values, **{ours: values.get(theirs) for ours, theirs in self._renamed.items()}}
 
 
 def _routes(name: str, choose: Choose, then: str | Route | None, host: _Host) -> tuple[Route, Route]:

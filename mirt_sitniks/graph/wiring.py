@@ -1,7 +1,7 @@
 """Wiring that cannot work, refused when a graph is built: every message names the value and ends with the cure."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -10,8 +10,11 @@ from langgraph.types import Command
 
 from mirt_sitniks.core.stages import Stage, parse_stage
 from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.graph.reading import READ_KEYS
 
 Builder = StateGraph[Any, Any, Any, Any]
+UNSAID: Any = object()
+"""What `then` is while nobody has said where the graph goes on."""
 StageChoice = Stage | str | Callable[[Any], Stage | str | None] | None
 
 
@@ -52,14 +55,39 @@ def checked_stage(stage: StageChoice) -> Stage | Callable[[Any], object] | None:
         return known
     if not callable(stage) or isinstance(stage, type):
         raise ConfigError(f"stage is {stage!r}: use one of {', '.join(Stage)}, a function of the state, or None.")
-    if inspect.iscoroutinefunction(stage):
-        raise ConfigError("stage is an async function, but edges ask it also under invoke(): use a plain function.")
-    _check_function("stage", stage)
+    _check_plain("stage", stage)
     return stage
 
 
+def check_event(event: object) -> None:
+    """A plain function of the state, or None."""
+    if event is None:
+        return
+    if not callable(event) or isinstance(event, type):
+        raise ConfigError(f"event is {event!r}: use a function of the state that returns an id, or None.")
+    _check_plain("event", event)
+
+
+def checked_reads(builder: Builder, reads: object) -> dict[str, str]:
+    """Keys that a sync reads, each with a key of the host's state."""
+    if not isinstance(reads, Mapping | None):
+        raise ConfigError(f'reads is {reads!r}: use a dict like {{"instagram_username": "username"}}, or None.')
+    for ours, theirs in (reads or {}).items():
+        if ours not in READ_KEYS or ours == "sitniks":
+            known = ", ".join(key for key in READ_KEYS if key != "sitniks")
+            raise ConfigError(f"reads names {ours!r}, which no sync reads: use one of {known}.")
+        if theirs not in builder.channels:
+            known = ", ".join(builder.channels)
+            raise ConfigError(f"reads[{ours!r}] is {theirs!r}, which is no key of the state: use one of {known}.")
+    return dict(reads or {})
+
+
 def check_then(then: object, name: str) -> None:
-    """A goal, or a function of the state."""
+    """A goal, a function of the state, or None when that was said."""
+    if then is UNSAID:
+        raise ConfigError(
+            f"then is missing: name the node that follows {name!r}, or END; or say then=None and wire it yourself."
+        )
     if isinstance(then, str):
         if then in ("", START, name):
             raise ConfigError(f"then={then!r} leads nowhere: name the node that follows {name!r}, or END.")
@@ -122,6 +150,12 @@ def returned(function: object) -> Any:
         if "return" in hints:
             return hints["return"]
     return None
+
+
+def _check_plain(argument: str, function: Callable[..., Any]) -> None:
+    if inspect.iscoroutinefunction(function):
+        raise ConfigError(f"{argument} is an async function, but it is asked under invoke() too: use a plain function.")
+    _check_function(argument, function)
 
 
 def _check_function(argument: str, function: Callable[..., Any]) -> None:

@@ -11,6 +11,8 @@ from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.rows import Transaction, Waiting, waiting_of
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, KeyState, Recorded, Report, Settled, StoreOptions
 
+# Kinds of lines with a key by which an intent is known.
+INTENTS = ("intent", "also")
 Index = dict[str | None, dict[str, None]]
 
 
@@ -94,13 +96,13 @@ class MemoryRows:
         if old := self.directory.pop(chat_id, None):
             self.nicknames[old.nickname].pop(chat_id, None)
 
-    def intent(self, session: str, key: str) -> int | None:
-        return self.intents.get((session, key))
+    def known(self, session: str, keys: Iterable[str]) -> int | None:
+        return max((self.intents[session, key] for key in keys if (session, key) in self.intents), default=None)
 
     def log(self, line: Entry) -> int:
         self.orders += 1
         self.entries.append(replace(line, id=self.orders))
-        if line.kind == "intent":
+        if line.kind in INTENTS:
             self.intents[line.session, line.key] = line.generation
         return self.orders
 
@@ -127,7 +129,7 @@ class MemoryRows:
 
     def keep_entries(self, entries: Iterable[Entry]) -> None:
         self.entries = list(entries)
-        self.intents = {(one.session, one.key): one.generation for one in self.entries if one.kind == "intent"}
+        self.intents = {(one.session, one.key): one.generation for one in self.entries if one.kind in INTENTS}
 
     def key(self, key: str) -> KeyState:
         return self.keys.get(key, KeyState())

@@ -90,10 +90,13 @@ class SqliteRows:
     def drop_contact(self, chat_id: str) -> None:
         self.sql.execute("delete from sitniks_directory where chat_id = ?", (chat_id,))
 
-    def intent(self, session: str, key: str) -> int | None:
-        query = "select generation from sitniks_ledger where session = ? and key = ? and kind = 'intent'"
-        row = self.sql.execute(query, (session, key)).fetchone()
-        return int(row[0]) if row else None
+    def known(self, session: str, keys: Iterable[str]) -> int | None:
+        listed = tuple(keys)
+        marks = ", ".join("?" * len(listed))
+        where = f"session = ? and kind in ('intent', 'also') and key in ({marks})"
+        query = f"select max(generation) from sitniks_ledger where {where}"
+        (found,) = self.sql.execute(query, (session, *listed)).fetchone()
+        return None if found is None else int(found)
 
     def log(self, line: Entry) -> int:
         told = (json.dumps(one, ensure_ascii=False) for one in (line.before, line.after))

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import SecretStr
 
 from mirt_sitniks.core import rules
-from mirt_sitniks.core.record import Claim, Intent, Record, Scan
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan, keys_of
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.scanning import fold_part
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
@@ -252,7 +252,7 @@ def _request(
         "chats": [chat for chat in chats if chat],
         "due": due,
         "session": event.session if event else None,
-        "intent": event.key if event else None,
+        "intents": list(keys_of(event)) if event else [],
         "waiting": WAITING if scan else 0,
         "after": "",
     }

@@ -97,7 +97,7 @@ class ViewedRows(MemoryRows):
         self._contacts.pop(chat_id, None)
         self._dropped.add(chat_id)
 
-    def intent(self, session: str, key: str) -> int | None:
+    def known(self, session: str, keys: Iterable[str]) -> int | None:
         return self._view.known
 
     def log(self, line: Entry) -> int:

@@ -1,6 +1,8 @@
 """What a record means to the caller of a sync."""
 
-from dataclasses import replace
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -134,3 +136,26 @@ def test_row19_a_session_that_lost_its_chat_is_superseded() -> None:
 def test_times_are_written_as_the_api_writes_them() -> None:
     """ISO 8601 UTC with milliseconds and Z."""
     assert iso(0.5) == "1970-01-01T00:00:00.500Z"
+
+
+def test_a_result_is_a_mapping_for_code_written_for_a_dict() -> None:
+    """Every field by name, as plain JSON, also through `dict`, `in`, `get` and a REST route's encoder."""
+    done = result(record_at(ALARM, confirmed=1))
+    assert isinstance(done, Mapping)
+    assert [done[key] for key in ("success", "status_set", "manager_assigned")] == [True, True, True]
+    assert ("success" in done, "nonsense" in done, done.get("nonsense", 7)) == (True, False, 7)
+    assert dict(done) == asdict(done) == json.loads(json.dumps(dict(done)))
+    assert done["outcome"] == "synced"
+    with pytest.raises(KeyError):
+        done["nonsense"]
+    failed = result(failing("forbidden"))
+    assert [failed[key] for key in ("success", "status_set", "manager_assigned")] == [False, False, False]
+    assert failed["error"] == {"code": "forbidden", "message": "the cure"}
+
+
+def test_graph_state_has_all_keys_always() -> None:
+    """What is not known is None; what only serves old code is not stored."""
+    keys = {"stage", "at", "outcome", "reason", "chat_id", "status", "manager_id", "first_touch", "event", "owner"}
+    state = SyncResult(None, "", Outcome.SKIPPED).to_state()
+    assert state.keys() == keys | {"held_until", "people", "error"}
+    assert [state[key] for key in ("event", "owner", "held_until", "people", "error")] == [None] * 5

@@ -27,7 +27,7 @@ class FakeService:
         self.effects: list[tuple[str, str]] = []
         self.crm: dict[str, str] = {}
         self.raises = raises
-        self._known: dict[str, list[str]] = {}
+        self._known: dict[str, list[set[str]]] = {}
 
     async def sync(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         await asyncio.sleep(0)
@@ -44,20 +44,22 @@ class FakeService:
         return [call["stage"].value for call in self.calls]
 
     @property
-    def intents(self) -> list[str | None]:
-        return [call["intent"] for call in self.calls]
+    def intents(self) -> list[str]:
+        """The first key of each call's event, without the digest of the message's text."""
+        return [call["intent"][0].partition("/")[0] for call in self.calls]
 
     def answer(self, door: str, stage: Stage, session: str, arguments: dict[str, Any]) -> SyncResult:
-        intent = intent_key(stage, arguments["intent"] or f"fresh {len(self.calls) + 1}")
-        self.calls.append({"door": door, "stage": stage, "session": session, **arguments, "intent": intent})
+        names = arguments["intent"] or (f"fresh {len(self.calls) + 1}",)
+        keys = tuple(intent_key(stage, name) for name in names)
+        self.calls.append({"door": door, "stage": stage, "session": session, **arguments, "intent": keys})
         if self.raises is not None:
             raise self.raises
         touched = stage is Stage.FIRST_TOUCH
         known = self._known.setdefault(session, [])
-        if intent in known[:-1]:
+        if any(event & set(keys) for event in known[:-1]):
             return self.skip(stage, "replay")
-        if intent not in known:
-            known.append(intent)
+        if not (known and known[-1] & set(keys)):
+            known.append(set(keys))
             self.effects.append((session, stage.value))
             self.crm[session] = EFFECTS[stage].status
         return SyncResult(

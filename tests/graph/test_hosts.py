@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.graph import SitniksState, SitniksValue, add_subgraph, build_subgraph
-from mirt_sitniks.graph.state import keep_last
+from mirt_sitniks.graph.state import keep_newest
 from tests.graph.fakes import FakeService, Run, by_ainvoke, by_invoke
 
 
@@ -140,9 +140,10 @@ def test_every_host_syncs_alike_and_keeps_its_values(schema: Any, run: Run) -> N
             "telegram_username": None,
             "reason": "повернення",
             "chat_id": None,
-            "intent": "escalation:h1",
+            "intent": service.calls[0]["intent"],
         }
     ]
+    assert service.intents == ["escalation:h1"]
     assert {key: values[key] for key in VALUE} == VALUE
     assert set(values) == {*VALUE, "sitniks"}
     assert values["sitniks"]["outcome"] == "synced"
@@ -201,9 +202,24 @@ def test_a_reason_belongs_to_its_escalation(run: Run) -> None:
 def test_an_empty_update_leaves_the_key_alone(empty: Any) -> None:
     """The key's reducer takes dicts that say something; before the first there is an empty one."""
     last = {"chat_id": "c", "first_touch": True}
-    assert keep_last(last, empty) is last
-    assert keep_last(None, empty) == {}
-    assert keep_last(last, {"chat_id": "d", "first_touch": False}) == {"chat_id": "d", "first_touch": True}
+    assert keep_newest(last, empty) is last
+    assert keep_newest(None, empty) == {}
+    assert keep_newest(last, {"chat_id": "d", "first_touch": False}) == {"chat_id": "d", "first_touch": True}
+
+
+def test_a_neighbour_that_echoes_the_old_value_does_not_win() -> None:
+    """What is older by `at` changes nothing, in whichever order the two come; of equals the later stands."""
+    old, new = {"at": "2026-11-22T10:00:00.000Z", "event": "a"}, {"at": "2026-11-22T10:00:00.001Z", "event": "b"}
+    assert keep_newest(old, new) is keep_newest(new, old) is keep_newest(new, {"event": "a"}) is new
+    assert keep_newest(old, {**old, "event": "c"})["event"] == "c"
+
+
+def test_a_clock_that_was_set_back_keeps_no_news_away(run: Run) -> None:
+    """A result that says it is older than the thread's last one stands all the same."""
+    last = {"at": "2030-01-01T00:00:00.000Z", "first_touch": True}
+    builder = host(WithMixin, FakeService(), "escalation")
+    told = run(builder.compile(), {**VALUE, "sitniks": last})["sitniks"]
+    assert (told["at"], told["stage"], told["first_touch"]) == (last["at"], "escalation", True)
 
 
 def test_only_declared_keys_show_in_the_output(run: Run) -> None:

@@ -2,21 +2,21 @@
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, messages_to_dict
 from pydantic import BaseModel
 
 from mirt_sitniks.core.record import intent_key
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.graph.reading import READ_KEYS, Reading, decide, is_under_way, read, stage_in
-from mirt_sitniks.graph.turn import turn_of
+from mirt_sitniks.graph.turn import name_of
 
 HUMAN, AI = HumanMessage("Привіт", id="h1"), AIMessage("Вітаю", id="a1")
 
@@ -78,13 +78,19 @@ class TestSources:
             escalation_reason: str = "брак"
 
         as_dict = {"session_id": "s", "metadata": Metadata().model_dump(), "escalation_reason": "брак"}
-        expected = Reading(session="s", instagram_username="iryna.example", reason="брак", turn="5")
-        assert [read(state) for state in (as_dict, AsDataclass(), AsModel())] == [expected] * 3
+        expected = Reading(session="s", instagram_username="iryna.example", reason="брак", keys=("5",))
+        found = [replace(read(state), chain="") for state in (as_dict, AsDataclass(), AsModel())]
+        assert found == [expected] * 3
 
     def test_last_sync_gives_chat_and_first_touch(self) -> None:
         """The chat that is known and a first touch that was recorded come back from the thread's last sync."""
         reading = read({"sitniks": {"chat_id": "c1", "first_touch": True}})
         assert (reading.chat_id, reading.first_touch) == ("c1", True)
+
+    @pytest.mark.parametrize("state", [{"sitniks_chat_id": 77}, {"metadata": {"sitniks_chat_id": "77"}}])
+    def test_a_host_that_knows_the_chat_says_so(self, state: Any) -> None:
+        """What the host says of the chat goes before what the last sync found."""
+        assert read({**state, "sitniks": {"chat_id": "c1"}}).chat_id == "77"
 
     def test_text_that_no_store_can_hold_is_cleaned(self) -> None:
         """NUL and lone surrogates are cut out: PostgreSQL and SQLite refuse them."""
@@ -109,15 +115,52 @@ class TestSources:
         assert read(Broken(), thread_id="t").session == "t"
 
 
-class TestTurn:
-    def test_message_id_of_the_channel_comes_first(self) -> None:
-        """`metadata.message_id` names the turn also when messages have ids."""
-        assert read({"metadata": {"message_id": "m7"}, "messages": [HUMAN]}).turn == "m7"
+def key(state: Any, stage: Stage = Stage.GIVE_REQUISITES, **more: Any) -> tuple[str, ...]:
+    """The keys of the event that a state stands for."""
+    return read(state, **more).intent(stage) or ()
 
-    def test_last_human_message_names_the_turn(self) -> None:
-        """The id of the customer's latest message, not that of a reply behind it."""
-        messages = [HUMAN, AI, HumanMessage("ще", id="h2"), AI]
-        assert read({"messages": messages}, checkpoint_ns="node:1").turn == "h2"
+
+def said(text: str, number: int = 1, **more: Any) -> HumanMessage:
+    """A message with an id of the channel's own."""
+    return HumanMessage(text, id=f"h{number}", **more)
+
+
+def made_up(text: str) -> HumanMessage:
+    """A message as `add_messages` leaves one that came without an id."""
+    return HumanMessage(text, id=str(uuid4()))
+
+
+def known(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether the two are one event to the store."""
+    return bool(set(one) & set(other))
+
+
+class TestEvent:
+    def test_the_hosts_own_word_comes_first_then_the_channels(self) -> None:
+        """`event=`, else `metadata.message_id`, alone: messages with ids of their own add nothing."""
+        state = {"metadata": {"message_id": "m7"}, "messages": [HUMAN]}
+        assert key(state) == ("m7",)
+        assert key(state, event=42) == ("42",)
+        assert key(state, event=" ") == ("m7",)
+
+    def test_the_customers_last_message_names_the_event(self) -> None:
+        """The id of the customer's latest message, not that of a reply behind it; an edit under it is a new event."""
+        messages = [HUMAN, AI, said("ще", 2), AI]
+        (only,) = key({"messages": messages}, checkpoint_ns="node:1")
+        assert only.startswith("h2/")
+        assert key({"messages": [said("ще", 2)]}) == (only,)
+        assert key({"messages": [*messages[:2], said("ще одну", 2)]}) != (only,)
+
+    def test_a_human_message_of_a_node_is_not_the_customers(self) -> None:
+        """An agent that speaks as a human, under its node's name, makes no event; a customer of that name does."""
+        messages = [said("Беру", 1), said("нотатка", 2, name="agent")]
+        assert key({"messages": messages}, nodes={"agent"}) == key({"messages": messages[:1]})
+        assert key({"messages": messages}, nodes={"other"}) != key({"messages": messages[:1]})
+
+    def test_an_example_is_nobodys(self) -> None:
+        """A few-shot example in front is marked by LangChain's `example`, or by OpenAI's `example_user`."""
+        shots = [said("Приклад", 8, example=True), said("Приклад", 9, name="example_user")]
+        assert key({"messages": [HUMAN, *shots]}) == key({"messages": [HUMAN]})
 
     @pytest.mark.parametrize(
         "message",
@@ -125,33 +168,62 @@ class TestTurn:
             HumanMessage("так"),
             {"role": "user", "content": "так"},
             {"type": "human", "content": "так"},
+            messages_to_dict([HumanMessage("так")])[0],
             ("user", "так"),
             ["human", "так"],
             "так",
         ],
     )
-    def test_message_without_id_is_known_by_place_and_text(self, message: object) -> None:
-        """All forms of one message give one turn; the same words a turn later give another."""
-        once = read({"messages": [message]}).turn
-        assert once == read({"messages": [("human", "так")]}).turn
-        assert once not in (read({"messages": [message, AI, message]}).turn, read({"messages": [("human", "ні")]}).turn)
+    def test_a_message_without_id_is_known_by_the_chain(self, message: object) -> None:
+        """All forms of one message give one event; the same words a turn later give another."""
+        first = read({"messages": [message]})
+        assert first.keys == (first.chain,) == key({"messages": [("human", "так")]})
+        later = key({"messages": [message], "sitniks": {"event": first.chain}})
+        assert len({first.keys, later, key({"messages": [message, AI, message]}), key({"messages": ["ні"]})}) == 4
+
+    def test_an_id_that_is_new_at_every_run_is_not_alone(self) -> None:
+        """Messages that come without ids get another uuid4 when a thread is replayed: the chain knows them."""
+        before, again = key({"messages": [made_up("Беру")]}), key({"messages": [made_up("Беру")]})
+        assert before[0] != again[0]
+        assert known(before, again)
+        assert not known(before, key({"messages": [made_up("Беру два")]}))
+        assert len(key({"messages": [HumanMessage("Беру", id=str(uuid5(NAMESPACE_URL, "m1")))]})) == 1
+
+    def test_a_window_of_a_history_without_ids_moves_on(self) -> None:
+        """The last messages of a history as dicts: another order is another event, the same turn again is not."""
+        history = [HumanMessage("Беру"), AIMessage("IBAN"), HumanMessage("Оплатила"), AIMessage("Дякуємо")]
+        first = read({"messages": messages_to_dict(history[:1])})
+        state = {"messages": messages_to_dict([*history, HumanMessage("Беру")][-3:]), "sitniks": {"event": first.chain}}
+        assert key(state) == key(state)
+        assert not known(key(state), first.keys)
+
+    def test_what_the_graph_said_between_counts_for_the_first_link_only(self) -> None:
+        """Once the thread has a link, answers that come out otherwise in a replay change nothing."""
+        links = [{"messages": ["Беру", ("ai", answer)], "sitniks": {"event": "x"}} for answer in ("так", "авжеж")]
+        assert key(links[0]) == key(links[1])
+        assert key({**links[0], "sitniks": {}}) != key({**links[1], "sitniks": {}})
+
+    def test_the_chain_does_not_count_for_an_escalation(self) -> None:
+        """One that is lost is worse than one that comes twice: without an id the running task names it."""
+        state = {"messages": [made_up("Де мої гроші?")]}
+        assert len(key(state)) == 2
+        assert key(state, Stage.ESCALATION) == key(state)[:1]
+        assert key({"messages": ["Де?"]}, Stage.ESCALATION, checkpoint_ns="sync:1|x:2") == ("sync:1",)
+        assert key({"messages": ["Де?"]}, Stage.ESCALATION) == ()
 
     def test_content_blocks_are_text_too(self) -> None:
-        """A message of blocks has a turn of its own, the same every time."""
+        """A message of blocks is an event of its own, the same every time."""
         first, other = ([HumanMessage([{"type": "text", "text": text}])] for text in ("так", "ні"))
-        assert read({"messages": first}).turn == read({"messages": first}).turn != read({"messages": other}).turn
+        assert key({"messages": first}) == key({"messages": first}) != key({"messages": other})
 
     def test_task_is_the_last_resort(self) -> None:
-        """Without messages the host's node run names the turn; the parts behind it change with every try."""
-        assert (
-            read({}, checkpoint_ns="sync:1|inner:2").turn == read({}, checkpoint_ns="sync:1|inner:3").turn == "sync:1"
-        )
-        assert read({}).turn is None
+        """Without messages the host's node run names the event; the parts behind it change with every try."""
+        assert key({}, checkpoint_ns="sync:1|inner:2") == key({}, checkpoint_ns="sync:1|inner:3") == ("sync:1",)
+        assert read({}).intent(Stage.ESCALATION) is None
 
     def test_a_monstrous_id_is_hashed(self) -> None:
         """An id of any length makes a key of bounded length, and different ids different keys."""
-        one, other = turn_of(message_id="x" * 100_000), turn_of(message_id="x" * 100_001)
-        assert one is not None
+        one, other = name_of("x" * 100_000), name_of("x" * 100_001)
         assert len(one) == 32
         assert one != other
 
@@ -185,6 +257,7 @@ class TestFirstTouch:
             ({"sitniks": {"stage": "escalation", "outcome": "disabled"}}, False),
             ({"sitniks": NAMELESS, "messages": [HUMAN, AI, HUMAN]}, True),
             ({"sitniks": NAMELESS, "messages": [HUMAN, AI, HUMAN], "instagram_username": "iryna"}, False),
+            ({"sitniks": NAMELESS, "messages": [HUMAN, AI, HUMAN], "sitniks_chat_id": "c1"}, False),
             ({"sitniks": NAMELESS, "step_number": 9, "metadata": {"telegram_username": "iryna"}}, False),
             ({"sitniks": {"first_touch": True}, "messages": [HUMAN], "step_number": 1}, True),
             ({"messages": [HUMAN]}, False),
@@ -195,7 +268,15 @@ class TestFirstTouch:
                 {"messages": [("user", "a"), {"role": "assistant", "content": "b"}, {"type": "human", "content": "c"}]},
                 True,
             ),
-            ({"messages": [AI]}, True),
+            ({"messages": [AI]}, False),
+            ({"messages": [AI, HUMAN]}, False),
+            ({"messages": [AI, HUMAN], "step_number": 1}, False),
+            ({"messages": [AI, HUMAN, AI]}, False),
+            ({"messages": [AI, HUMAN, AI, HUMAN]}, True),
+            ({"messages": [said("Приклад", 8, example=True), AI, HUMAN]}, False),
+            ({"messages": [{"role": "user", "name": "example_user", "content": "Приклад"}, AI, HUMAN]}, False),
+            ({"messages": messages_to_dict([HUMAN, AI, HUMAN])}, True),
+            ({"messages": [AI], "step_number": 3}, True),
             ({"messages": [HUMAN, HUMAN], "step_number": 9}, False),
             ({"messages": [HUMAN, AI, HUMAN], "step_number": 1}, True),
             ({"messages": [], "step_number": 3}, True),
@@ -208,7 +289,8 @@ class TestFirstTouch:
         ],
     )
     def test_is_past_when_the_conversation_is_under_way(self, state: Any, under_way: bool) -> None:
-        """A recorded stage tells, or a first touch for which there was no name; else the messages, else the steps."""
+        """A recorded stage tells, or a first touch for which there was no name; else the customer's messages, else the
+        steps: a greeting, or an example, is not the customer's."""
         assert is_under_way(state) is under_way
         assert decide(state, Stage.FIRST_TOUCH) is (None if under_way else Stage.FIRST_TOUCH)
         assert decide(state, Stage.ESCALATION) is Stage.ESCALATION
@@ -265,7 +347,13 @@ def test_reading_never_raises(state: Any, thread_id: Any, checkpoint_ns: Any) ->
     before = pickle.dumps(state)
     reading = read(state, thread_id=thread_id, checkpoint_ns=checkpoint_ns)
     decision = decide(state, stage_in(state))
-    for text in (reading.session, reading.instagram_username, reading.telegram_username, reading.chat_id, reading.turn):
+    for text in (
+        reading.session,
+        reading.instagram_username,
+        reading.telegram_username,
+        reading.chat_id,
+        *reading.keys,
+    ):
         assert text is None or (text and "\x00" not in text and text.encode())
     assert decision in (None, "unknown_stage", *Stage)
     assert isinstance(reading.first_touch, bool)

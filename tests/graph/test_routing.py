@@ -135,7 +135,7 @@ class TestThen:
         """The node itself does the going past; a past turn leaves what the last sync told."""
         service = FakeService()
         builder = nodes("one", "two")
-        add_subgraph(builder, service=service, after="one", stage=wanted)
+        add_subgraph(builder, service=service, after="one", stage=wanted, then=None)
         builder.add_edge("sitniks_sync_one", "two")
         graph = builder.compile()
         check(service, value, run(graph, value), ["one", "two"])
@@ -238,7 +238,7 @@ class TestTogether:
             return "right" if state.goal == "right" else "left"
 
         builder = nodes("one", "left", "right", schema=Model)
-        add_subgraph(builder, service=FakeService(), after="one", stage="escalation")
+        add_subgraph(builder, service=FakeService(), after="one", stage="escalation", then=None)
         builder.add_conditional_edges("sitniks_sync_one", route)
         assert run(builder.compile(), {"session_id": "s1", "goal": "right"})["path"] == ["one", "right"]
 

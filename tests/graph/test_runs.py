@@ -160,7 +160,7 @@ class TestAgain:
             entered = asyncio.Event()
 
             async def endless(stage: Any, **arguments: Any) -> Any:
-                service.calls.append({"stage": stage, **arguments, "intent": f"{stage}:{arguments['intent']}"})
+                service.calls.append({"stage": stage, **arguments, "intent": [f"{stage}:{arguments['intent'][0]}"]})
                 entered.set()
                 await asyncio.Event().wait()
 

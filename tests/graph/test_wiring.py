@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.graph import SitniksValue, add_subgraph, build_subgraph
+from mirt_sitniks.graph.wiring import UNSAID
 from tests.graph.fakes import FakeService
 
 
@@ -81,6 +82,20 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"stage": asynchronously_commanding}, r"stage is an async function.*: use a plain function"),
     ({"stage": lambda: "escalation"}, r"stage gets the state alone: give .* one parameter"),
     ({"stage": lambda state, config: "escalation"}, r"stage gets the state alone"),
+    ({"event": "h1"}, r"event is 'h1': use a function of the state that returns an id, or None"),
+    ({"event": State}, r"event is .*State.*: use a function"),
+    ({"event": asynchronously_commanding}, r"event is an async function.*: use a plain function"),
+    ({"event": lambda: "h1"}, r"event gets the state alone: give .* one parameter"),
+    ({"reads": ["session_id"]}, r"reads is \['session_id'\]: use a dict like"),
+    (
+        {"reads": {"username": "session_id"}},
+        r"reads names 'username', which no sync reads: use one of session_id, inst",
+    ),
+    ({"reads": {"sitniks": "session_id"}}, r"reads names 'sitniks'"),
+    ({"reads": {"session_id": "id"}}, r"reads\['session_id'\] is 'id', which is no key of the state: use one of sess"),
+    ({"reads": {"session_id": 7}}, r"reads\['session_id'\] is 7, which is no key"),
+    ({"then": UNSAID}, r"then is missing: name the node that follows 'sitniks_sync_one', or END; or say then=None"),
+    ({"then": UNSAID, "after": None, "name": "crm"}, r"then is missing: name the node that follows 'crm'"),
     ({"then": lambda: END}, r"then gets the state alone"),
     ({"then": 7}, r"then is 7: use a node's name, END"),
     ({"then": State}, r"then is .*State.*: use"),
@@ -139,10 +154,17 @@ def test_the_same_place_twice_is_refused() -> None:
         add_subgraph(graph, service=FakeService(), after="one", stage="first_touch", then=END, name="again")
 
 
-@pytest.mark.parametrize("wrong", [{"stage": "refund"}, {"service": None}, {"stage": 7}])
+def test_where_the_graph_goes_on_has_to_be_said() -> None:
+    """Left out it is refused: a graph that ends at the sync by oversight would never answer."""
+    arguments: Any = {"service": FakeService(), "after": "one", "stage": "escalation"}
+    with pytest.raises(ConfigError, match="then is missing"):
+        add_subgraph(builder(), **arguments)
+
+
+@pytest.mark.parametrize("wrong", [{"stage": "refund"}, {"service": None}, {"stage": 7}, {"event": 7}])
 def test_build_subgraph_refuses_too(wrong: dict[str, Any]) -> None:
     """The subgraph alone takes no unknown stage and no service without verbs."""
-    with pytest.raises(ConfigError, match=r"use one of|pass get_sitniks_chat_service"):
+    with pytest.raises(ConfigError, match=r"use one of|use a function|pass get_sitniks_chat_service"):
         build_subgraph(**{"service": FakeService(), **wrong})
 
 

@@ -152,6 +152,7 @@ _intents = st.builds(
     _names,
     st.sampled_from((*CHATS, None, None, None)),
     st.sampled_from((None, "because")),
+    st.none() | st.sampled_from([f"k{n}" for n in range(8)]),
 )
 _settles = st.builds(
     Settle,

@@ -117,6 +117,23 @@ class Contract:
         assert (answer.verdict, answer.claim, answer.record) == (Verdict.REPLAY, None, newest.record)
         assert get(world, "s") == newest.record
 
+    def test_an_intent_is_known_by_either_of_its_keys(self, world: World) -> None:
+        """Whichever of the two comes again, it is the event that it was; the ledger has one line of it as an intent."""
+        first = Intent("s", INVOICE, "id", "olena", also="chain")
+        assert world.run(world.store.record(OPTIONS, first)).verdict is Verdict.NEW
+        for key, also in (("id", None), ("chain", None), ("other", "chain"), ("other", "id"), ("id", "other")):
+            again = world.run(world.store.record(OPTIONS, Intent("s", INVOICE, key, also=also)))
+            assert (again.verdict, again.record.desired.generation) == (Verdict.KNOWN, 1)
+        assert record(world, "s", INVOICE, "other").verdict is Verdict.NEW
+        assert (
+            world.run(world.store.record(OPTIONS, Intent("s", INVOICE, "new", also="chain"))).verdict is Verdict.REPLAY
+        )
+        lines = [(line.kind, line.key) for line in world.run(world.store.ledger("s"))]
+        assert lines == [("intent", "id"), ("also", "chain"), ("intent", "other")]
+        assert world.run(world.store.record(OPTIONS, Intent("t", INVOICE, "id", "olena", also="chain"))).verdict is (
+            Verdict.NEW
+        )
+
     def test_a_first_touch_happens_once(self, world: World) -> None:
         """A second first touch of a session is `already_touched`, whatever its intent; other stages go on."""
         record(world, "s", FIRST, chat_id="c1")

@@ -98,10 +98,11 @@ begin
                 from waits
             ),
             'known', (
-                select generation from public.sitniks_ledger
-                where kind = 'intent' and session = request ->> 'session' and key = request ->> 'intent'
+                select max(generation) from public.sitniks_ledger
+                where kind in ('intent', 'also') and session = request ->> 'session'
+                    and key = any (array(select jsonb_array_elements_text(request -> 'intents')))
             ),
-            'order', case when request ->> 'intent' is not null
+            'order', case when request ->> 'session' is not null
                 then nextval(pg_get_serial_sequence('public.sitniks_ledger', 'id')) end
         )
     );
