@@ -133,7 +133,7 @@ class _Exchange:
         await self._answer(refuse(self._request, fault.options["status"], fault.options["message"]))
 
     async def _ignored(self, fault: Fault) -> None:
-        await self._answer(self._apply(ignored=True))
+        await self._answer(self._apply(ignored=True, shows=fault.options["body"]))
 
     async def _shows(self, fault: Fault) -> None:
         await self._answer(self._apply(shows=fault.options["body"]))

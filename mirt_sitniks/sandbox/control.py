@@ -19,6 +19,8 @@ chat 404, both with `{"message": ...}`. Parameters are those of the `Sandbox` me
 | `PUT /_sandbox/settings` with any of them | changes these: 200, all of them |
 | `POST /_sandbox/reset` | back to the beginning: 200 |
 | `GET /_sandbox/events` | Server-Sent Events: the whole board, at once and after every change |
+
+The kinds of faults and their options are `faults.KINDS`, the habits and what each does are `account.Habits`.
 """
 
 import asyncio

@@ -31,7 +31,10 @@ class _Habit(Generic[T]):
 
 
 class LocalCrm:
-    """All that can be done to an account and read of it, apart from the Open API. Threads may share it."""
+    """All that can be done to an account and read of it, apart from the Open API. Threads may share it.
+
+    The attributes up to `latency` are the account's habits: `account.Habits` says what each does.
+    """
 
     date_filter = _Habit[Literal["created", "last_message"]]()
     write_body = _Habit[Shows]()
@@ -94,7 +97,7 @@ class LocalCrm:
         source: str = "instagram",
         name: str = "Ірина К.",
         user_id: str | None = None,
-        status: str = "Нові заявки",
+        status: str | None = None,
         appears_in: float = 0.0,
         created_ago: float = 0.0,
         manager: int | str | None = None,
@@ -105,8 +108,9 @@ class LocalCrm:
     ) -> str:
         """A customer writes for the first time; returns the chat's id.
 
-        The API shows the chat after `appears_in` sandbox seconds (404 before). `manager` is an id or a full name. The
-        owner is the shop's page that was written to; a customer has another `user_id` on each.
+        The API shows the chat after `appears_in` sandbox seconds (404 before). `status` is the account's first unless
+        given, `manager` an id or a full name. The owner is the shop's page that was written to; a customer has another
+        `user_id` on each.
         """
         return self.account.world.add_chat(
             nickname,

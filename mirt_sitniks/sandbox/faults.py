@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
+
+from .request import Shows
 
 # Each kind with its options and their defaults. `applied`: whether a write takes effect although its answer is bad.
-# Of writes: `ignored` answers 200 and changes nothing; `shows` answers with the chat "before" or after ("chat"), with
-# nothing ("empty") or {"success": bool} ("success"); `whole` reads the chat, and saves all of it so many seconds later,
-# over what came meanwhile.
+# Of writes: `shows` answers with the chat "before" or after ("chat"), with nothing ("empty") or {"success": bool}
+# ("success"); `ignored` changes nothing and answers 200 all the same (None: in the account's way); `whole` reads the
+# chat, and saves all of it so many seconds later, over what came meanwhile.
 KINDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "status": {"status": 500, "body": b"", "content_type": "text/plain", "headers": {}, "applied": False},
@@ -31,7 +33,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "trial": {},
         "forbidden": {},
         "refuse": {"status": 403, "message": None},
-        "ignored": {},
+        "ignored": {"body": None},
         "shows": {"body": "before"},
         "whole": {"seconds": 0.15},
         "redirect": {"location": "/elsewhere"},
@@ -79,6 +81,8 @@ def make_fault(
         raise ValueError(f"the fault {kind!r} has no option {', '.join(sorted(strange))}; it has: {allowed}")
     if times is not None and times < 1:
         raise ValueError(f"times must be at least 1, or None for ever, not {times}")
+    if (body := options.get("body")) is not None and kind in ("shows", "ignored") and body not in get_args(Shows):
+        raise ValueError(f"the fault {kind!r} has no body {body!r}; there are: {', '.join(get_args(Shows))}")
     if not 0 < chance <= 1:
         raise ValueError(f"chance must be above 0 and at most 1, not {chance}")
     try:

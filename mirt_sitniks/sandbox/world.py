@@ -141,7 +141,7 @@ class World:
         source: str,
         name: str,
         user_id: str | None,
-        status: str,
+        status: str | None,
         appears_in: float,
         created_ago: float,
         manager: int | str | None,
@@ -156,6 +156,7 @@ class World:
             chat_id = chat_id or secrets.token_hex(12)
             if chat_id in self._chats:
                 raise ValueError(f"there is a chat {chat_id!r} already")
+            status = self.statuses[0] if status is None else status
             self._check_status(status)
             now = self.date()
             created = ago(now, created_ago)

@@ -88,6 +88,9 @@ def test_a_status_can_be_ignored(api: httpx.Client, sandbox: Sandbox, chat: str)
     other = sandbox.add_chat("bohdan.example")
     sandbox.fault("ignored", path=chat, times=None)
     assert [set_status(api, one).json()["status"] for one in (chat, other)] == ["Нові заявки", "AI Увага"]
+    sandbox.clear_faults()
+    sandbox.fault("ignored", path=chat, body="success")
+    assert set_status(api, chat).json() == {"success": False}
     assert sandbox.history(chat) == []
 
 
