@@ -27,8 +27,8 @@ class Habits:
     write to a chat that a person closed. `refuses`: a status code by kind of call (`KINDS_OF_CALL`): 403 is a missing
     right, 404 a missing route, 200 ignores the write in silence; `assign` and `tags` are a PUT with that property.
     `managers_refuse`: short for {"assign": 200}. `shown_count`: what lists say their total is. `page_size`: no page is
-    longer, whatever was asked for. `padding`: so many characters more in each chat. `latency`: seconds before each
-    answer.
+    longer, whatever was asked for. `list_comments`: messages without `isComment` are all, else the direct ones.
+    `padding`: so many characters more in each chat. `latency`: seconds before each answer.
     """
 
     date_filter: Literal["created", "last_message"] = "last_message"
@@ -41,6 +41,7 @@ class Habits:
     managers_refuse: bool = False
     shown_count: Literal["total", "page", 0, 1] = "total"
     page_size: int = 100
+    list_comments: bool = True
     padding: int = 0
     trial: bool = False
     limit: bool = True

@@ -170,7 +170,7 @@ def _update_chat(account: Account, request: Request) -> Answer:
 def _list_messages(account: Account, request: Request) -> Answer:
     query = Query(request, "limit", "skip", "isComment")
     page = query.page(MAX_PAGE, account.habits.page_size)
-    comment = query.get("isComment", "")
+    comment = query.get("isComment", "" if account.habits.list_comments else "false")
     if comment not in ("", "true", "false"):
         raise bad("isComment must be true or false")
     messages = list(reversed(_chat(account, request).messages))

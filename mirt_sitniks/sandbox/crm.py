@@ -46,6 +46,7 @@ class LocalCrm:
     managers_refuse = _Habit[bool]()
     shown_count = _Habit[Literal["total", "page", 0, 1]]()
     page_size = _Habit[int]()
+    list_comments = _Habit[bool]()
     padding = _Habit[int]()
     trial = _Habit[bool]()
     limit = _Habit[bool]()
