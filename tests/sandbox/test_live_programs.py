@@ -87,7 +87,7 @@ class TestAnalytics:
 
     def test_messages_tell_who_wrote(self, crm: Sandbox, program: httpx.Client, clock: HandClock) -> None:
         """Newest first by fifty; the customer by `sentBy`, a manager by a name, the API by an empty one."""
-        chat_id = crm.add_chat("iryna.example", manager="Олена", source="tiktok")
+        chat_id = crm.add_chat("iryna.example", manager="Олена")
         for number in range(51):
             clock.pass_by(1)
             crm.customer_writes(chat_id, f"питання {number}")
