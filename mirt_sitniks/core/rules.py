@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import inf
 
 from mirt_sitniks.core import budget as budgets
+from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.chats import Contact, choose
 from mirt_sitniks.core.ownership import assign, audit, raise_unconfirmed
 from mirt_sitniks.core.record import (
@@ -37,58 +38,66 @@ ROUNDING = 0.001
 
 
 def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
-    """Log an intent; a new one raises the generation and takes over the chat its name belongs to."""
+    """Log an intent; one that takes a field raises the generation and takes over the chat its name belongs to."""
     key = tx.rows.key(tx.options.key)
     old = tx.rows.get(intent.session) or Record(intent.session)
-    verdict = _verdict(old, intent, tx.rows.known(intent.session, keys_of(intent)))
-    if verdict not in (Verdict.NEW, Verdict.KNOWN):
-        return Recorded(verdict, old, None, outlook(tx))
+    verdict = _verdict(tx, old, intent, tx.rows.known(intent.session, keys_of(intent)))
     current = old
-    if verdict is Verdict.NEW:
-        current = _renew(tx, old, intent)
+    if verdict in (Verdict.NEW, Verdict.SUPERSEDED):
+        current = _renew(tx, old, intent) if verdict is Verdict.NEW else _remember(tx, old, intent, 0)[1]
         # Before the claim: the scan's window and the urgency of others must see it.
         tx.rows.put(current)
+    if verdict not in (Verdict.NEW, Verdict.KNOWN):
+        return Recorded(verdict, current, None, outlook(tx))
     claim = _try_claim(tx, current, key, calls)
     return Recorded(verdict, claim.record if claim and claim.record else current, claim, outlook(tx))
 
 
-def _verdict(old: Record, intent: Intent, known: int | None) -> Verdict:
+def _verdict(tx: Transaction, old: Record, intent: Intent, known: int | None) -> Verdict:
     if known is not None:
         return Verdict.KNOWN if known == old.desired.generation else Verdict.REPLAY
     if intent.stage is Stage.FIRST_TOUCH and old.first_touch_at is not None:
         return Verdict.ALREADY_TOUCHED
     if not (intent.instagram or intent.telegram or old.instagram or old.telegram or old.chat_id or intent.chat_id):
         return Verdict.NO_USERNAME
-    return Verdict.NEW
+    return Verdict.NEW if taken(old, intent, tx.now) else Verdict.SUPERSEDED
+
+
+def _remember(tx: Transaction, old: Record, intent: Intent, generation: int) -> tuple[int, Record]:
+    """The intent's line and its number, and what every intent leaves in the record; of no generation is one that takes
+    nothing, so that it is never the newest."""
+    shown = {"reason": intent.reason} if intent.reason else {}
+    line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, shown)
+    number = tx.rows.log(line)
+    if intent.also:
+        tx.rows.log(replace(line, kind="also", key=intent.also, after={}))
+    return number, replace(
+        old,
+        instagram=intent.instagram or old.instagram,
+        telegram=intent.telegram or old.telegram,
+        first_touch_at=tx.wall if intent.stage is Stage.FIRST_TOUCH else old.first_touch_at,
+    )
 
 
 def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
     """The record after a new intent: a later generation, coalesced desires, due at once, its chat if that is known."""
     generation, effect = old.desired.generation + 1, EFFECTS[intent.stage]
-    shown = {"reason": intent.reason} if intent.reason else {}
-    line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, shown)
-    order = tx.rows.log(line)
-    if intent.also:
-        tx.rows.log(replace(line, kind="also", key=intent.also, after={}))
+    order, named = _remember(tx, old, intent, generation)
     # A session that lost its chat and gets it back must not repeat what it wanted before others had it.
-    kept = DesiredValue() if old.closed else old.desired.manager
+    kept = replace(old.desired, status=DesiredValue(), manager=DesiredValue()) if old.closed else old.desired
     desired = replace(
-        old.desired,
+        kept,
         generation=generation,
         stage=intent.stage,
         intent=intent.key,
         order=order,
         asked_at=tx.wall,
-        status=DesiredValue(intent.stage.value, generation),
-        manager=DesiredValue(effect.role.value, generation) if effect.role else kept,
+        **taken(old, intent, tx.now),
     )
     fresh = replace(
-        old,
-        instagram=intent.instagram or old.instagram,
-        telegram=intent.telegram or old.telegram,
+        named,
         desired=desired,
         observed=replace(old.observed, attempt=0, due_at=tx.now, error=None),
-        first_touch_at=tx.wall if intent.stage is Stage.FIRST_TOUCH else old.first_touch_at,
         # What still waits keeps its place: a live manager who is to come does not wait like the invoice behind him.
         urgent_at=min(tx.now - effect.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,

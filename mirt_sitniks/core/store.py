@@ -27,13 +27,14 @@ class StoreOptions:
 
 
 class Verdict(StrEnum):
-    """What became of a recorded intent."""
+    """What became of a recorded intent; `SUPERSEDED`: later ones have all it asks for, it is in the ledger only."""
 
     NEW = "new"
     KNOWN = "known"
     REPLAY = "replay"
     ALREADY_TOUCHED = "already_touched"
     NO_USERNAME = "no_username"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from mirt_sitniks.core.chats import PAGE, Chat, contact_of
 from mirt_sitniks.core.fold import Answer, FoldContext
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
-from mirt_sitniks.core.record import Claim, Scan
+from mirt_sitniks.core.record import Claim, Intent, Scan
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
-from mirt_sitniks.core.store import Report, ScanPage, Settled, StoreOptions, SyncStore
+from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
+from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.refusals import ASK, Refusals, is_unexplained
@@ -45,12 +46,21 @@ class Driver:
     context: FoldContext
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = field(default_factory=lambda: Random().random)
+    asking: Asking = field(default_factory=Asking)
     refusals: Refusals = field(init=False)
     lateness: Lateness = field(default_factory=Lateness)
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
         self.refusals = Refusals(lambda: self.clock())
+
+    async def record(self, intent: Intent, calls: int) -> Recorded:
+        """The store's verb, with the store's time of asking in place of ours."""
+        return await self.asking.recorded(intent, lambda dated: self.store.record(self.options, dated, calls=calls))
+
+    async def claim(self, limit: int) -> Claimed:
+        """The store's verb; its answer tells of the store's clock, too."""
+        return await self.asking.heard(self.store.claim(self.options, limit=limit))
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
         """Work until the claim ends; returns how it was settled last. Raises `StoreError` only.

@@ -86,6 +86,7 @@ class Runtime:
         A session's intents are recorded one after another, in the order of the calls, however long one of them takes.
         """
         asked = self.driver.clock()
+        intent = replace(intent, asked_at=self.driver.asking.clock())
         ids = {"session": intent.session, "stage": intent.stage.value}
         # Nothing is awaited before: tasks begin in the order of asking, and so they must queue.
         async with self._turns.setdefault(intent.session, asyncio.Lock()):
@@ -116,12 +117,12 @@ class Runtime:
         """Record, and again when the store fails only after the caller was told `queued`: that is a promise."""
         for pause in RECORD_AGAIN:
             try:
-                return await self.store.record(self.driver.options, intent, calls=self._calls)
+                return await self.driver.record(intent, self._calls)
             except StoreError:
                 if self.driver.clock() - asked < self.settings.reply_budget:
                     raise
             await asyncio.sleep(pause)
-        return await self.store.record(self.driver.options, intent, calls=self._calls)
+        return await self.driver.record(intent, self._calls)
 
     def _worth_waiting(self, recorded: Recorded) -> bool:
         """Whether the record can move within the reply budget."""

@@ -70,7 +70,7 @@ class Worker:
         driven = 0
         while driven < limit:
             asked = self.driver.clock()
-            claimed = await self.driver.store.claim(self.driver.options, limit=limit - driven)
+            claimed = await self.driver.claim(limit - driven)
             if not claimed.claims:
                 break
             await asyncio.gather(*(self._drive(claim, asked) for claim in claimed.claims))
@@ -122,7 +122,7 @@ class Worker:
             return IDLE
         asked = self.driver.clock()
         try:
-            claimed = await self.driver.store.claim(self.driver.options, limit=room)
+            claimed = await self.driver.claim(room)
         except Exception as error:
             self._failures += 1
             if self._failures == 1:

@@ -15,7 +15,7 @@ from mirt_sitniks.core.record import (
     Unconfirmed,
     pending,
 )
-from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.stages import Role, Stage
 
 COLUMNS = (
     "user_id", "instagram_username", "telegram_username", "sitniks_chat_id", "sitniks_manager_id", "current_status",
@@ -45,13 +45,21 @@ def to_row(record: Record) -> dict[str, object]:
 def _details_to(record: Record) -> dict[str, Any]:
     """What has no column of its own, as plain JSON; what is as it begins is left out."""
     desired = record.desired
-    values = {"status_asked_at": desired.status.asked_at, "manager_asked_at": desired.manager.asked_at}
-    return {name: value for name, value in values.items() if value}
+    values = {"status": desired.status, "manager": desired.manager}
+    return {name: [one.gen, one.rank, one.asked_at] for name, one in values.items() if one.gen}
+
+
+def _desired_from(row: Mapping[str, Any], field: str) -> DesiredValue:
+    """A desired value; an earlier version writes it and leaves the details as they are: then they are another's."""
+    value, gen = row[f"want_{field}"], row[f"want_{field}_gen"]
+    told, rank, asked_at = row["details"].get(field, (0, 0, 0.0))
+    if told != gen:
+        rank, asked_at = (int(value not in (Stage.FIRST_TOUCH, Role.AI)), row["asked_at"]) if gen else (0, 0.0)
+    return DesiredValue(value, gen, asked_at, rank)
 
 
 def from_row(row: Mapping[str, Any]) -> Record:
     """Column values as a record; `row` has the names of `COLUMNS`, and its `details` are a mapping."""
-    details = row["details"]
     looked = bool(row["doubt_looked"])
     unconfirmed = None if row["doubt_gen"] is None else Unconfirmed(row["doubt_gen"], row["doubt_until"], looked)
     return Record(
@@ -65,8 +73,8 @@ def from_row(row: Mapping[str, Any]) -> Record:
             intent=row["intent"],
             order=row["intent_order"],
             asked_at=row["asked_at"],
-            status=DesiredValue(row["want_status"], row["want_status_gen"], details.get("status_asked_at", 0.0)),
-            manager=DesiredValue(row["want_manager"], row["want_manager_gen"], details.get("manager_asked_at", 0.0)),
+            status=_desired_from(row, "status"),
+            manager=_desired_from(row, "manager"),
         ),
         observed=Observed(
             status=ObservedValue(row["current_status"], row["status_gen"]),

@@ -1,6 +1,7 @@
 """Processes that share one store and one CRM on a virtual loop, and can die or freeze at any await."""
 
 import asyncio
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
 CONTEXT = FoldContext(STATUSES, landing_time=2 * TIMEOUT)
+# Seconds within which nobody promises an order between processes.
+AT_ONCE = 0.01
+_ASKED: ContextVar[float] = ContextVar("asked")
 OPTIONS = StoreOptions("key", lease=3 * TIMEOUT, who="test")
 
 
@@ -42,6 +46,10 @@ class Process:
             self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
         )
         self.worker = Worker(self.driver, sweep=60.0)
+        # No two machines were started together.
+        self.skew = world.random.uniform(0.0, 1e6)
+        self.driver.asking.clock = lambda: world.loop.time() + self.skew
+        self.stalls: list[float] = []
         self.recording: set[asyncio.Task[Any]] = set()
 
     async def send(self, call: Call) -> Any:
@@ -56,7 +64,14 @@ class Process:
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """The store's verb, with the way there and back."""
-        recorded: Recorded = await self._trip(self.world.store.record, options, intent, calls=calls)
+
+        async def verb() -> Recorded:
+            old = await self.world.store.get(intent.session)
+            answer = await self.world.store.record(options, intent, calls=calls)
+            self.world.hear(intent, _ASKED.get(), answer, again=old is not None and bool(old.closed))
+            return answer
+
+        recorded: Recorded = await self._trip(verb, stall=self.stalls.pop(0) if self.stalls else 0.0)
         return recorded
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
@@ -69,9 +84,9 @@ class Process:
         settled: Settled = await self._trip(self.world.store.settle, options, report)
         return settled
 
-    async def _trip(self, verb: Any, *args: Any, **options: Any) -> Any:
+    async def _trip(self, verb: Any, *args: Any, stall: float = 0.0, **options: Any) -> Any:
         await self.awake.wait()
-        await asyncio.sleep(self.world.way)
+        await asyncio.sleep(self.world.way + stall)
         answer = await verb(*args, **options)
         self.world.look(self, answer)
         await asyncio.sleep(self.world.way)
@@ -81,7 +96,8 @@ class Process:
     async def sync(self, intent: Intent) -> Recorded:
         """Record and drive, as the runtime does; the drive goes on by itself."""
         asked = self.driver.clock()
-        recorded = await self.record(self.driver.options, intent)
+        _ASKED.set(self.world.loop.time())
+        recorded = await self.driver.record(replace(intent, asked_at=self.driver.asking.clock()), 2)
         self.world.note(intent, recorded)
         if recorded.claim:
             self.worker.spawn(recorded.claim, asked)
@@ -132,7 +148,7 @@ class World:
     seed: int = 0
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
-    newest: dict[str, Stage] = field(default_factory=dict)
+    asked: dict[str, list[tuple[Stage, float]]] = field(default_factory=dict)
     owners: dict[tuple[str, int], str] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
@@ -147,10 +163,11 @@ class World:
             self.loop.run(self.start())
 
     async def start(self) -> None:
-        """One process more."""
+        """One process more, which has heard of the store's clock: before that it can promise no order."""
         self.born += 1
         process = Process(self, f"p{self.born}")
         process.worker.start()
+        await asyncio.sleep(3 * self.way)
         self.team.append(process)
 
     async def replace(self, place: int) -> None:
@@ -159,6 +176,19 @@ class World:
         await dead.die()
         await self.start()
         self.team.insert(place, self.team.pop())
+
+    def hear(self, intent: Intent, asked: float, answer: Recorded, *, again: bool) -> None:
+        """The store hears of what was asked for at `asked`; a session that had lost its chat may begin `again`."""
+        if again and answer.verdict is Verdict.NEW:
+            self.asked[intent.session] = []
+        if answer.verdict in (Verdict.NEW, Verdict.SUPERSEDED):
+            self.asked.setdefault(intent.session, []).append((intent.stage, asked))
+
+    def newest(self, session: str) -> set[Stage]:
+        """What a session may be shown as in the end: of its latest stage, and what was asked for at the same moment."""
+        later = [one for one in self.asked[session] if one[0] is not Stage.FIRST_TOUCH] or self.asked[session]
+        last = max(at for _, at in later)
+        return {stage for stage, at in later if at > last - AT_ONCE}
 
     def note(self, intent: Intent, recorded: Recorded) -> None:
         """What was told to the caller about an intent must be so."""

@@ -72,6 +72,7 @@ class Simulation:
         self.team: list[tuple[Process, Runtime | None]] = []
         self.watched = Watched()
         self.looks: list[tuple[float, float]] = []
+        self.asked: dict[tuple[str, Stage], tuple[bool, float]] = {}
         self.done_at: dict[tuple[str, int], tuple[Stage, float]] = {}
         self.settings = SitniksSettings(
             api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:"
@@ -101,12 +102,14 @@ class Simulation:
         """Start process `number`, or start it again after its death."""
         process = Process(f"p{number}")
         store = FarStore(process, self.store, self.trace, Random(self.rng.random()), self.network, self.looks)
+        # No two machines were started together.
+        skew = 1e6 * Random(f"{self.seed} {number}").random()
 
         async def begin() -> Runtime:
             runtime = Runtime(self.settings, store, own_store=False, sweep=self.sweep)  # type: ignore[arg-type]
             driver, chance = runtime.driver, Random(self.rng.random())
             driver.clock, driver.managers.clock, driver.random = self.now, self.now, chance.random
-            driver.client = FarCrm(process, self.crm)
+            driver.client, driver.asking.clock = FarCrm(process, self.crm), lambda: self.now() + skew
             return runtime
 
         while len(self.team) <= number:
@@ -127,6 +130,7 @@ class Simulation:
         else:
             return
         intent = Intent(event.session, event.stage, f"{event.stage}", instagram=event.session)
+        self.asked[event.session, event.stage] = (event.stage is not Stage.FIRST_TOUCH, self.now())
         turn = process.run(runtime.sync(intent))
         await asyncio.wait({turn})
         if not turn.cancelled():
@@ -180,10 +184,11 @@ class Simulation:
         return [one for one in self.store.rows.records.values() if pending(one)]
 
     def wrong(self) -> list[str]:
-        """Sessions whose chat does not show the newest recorded stage."""
+        """Sessions whose chat does not show that of the recorded stages which was asked for last."""
         bad = []
         for session in self.chats:
             stages = [Stage(one.stage or "") for one in self.store.rows.entries if _is_intent(one, session)]
+            stages.sort(key=lambda stage, session=session: self.asked[session, stage])  # type: ignore[misc]
             if not stages:
                 continue
             chat = self.crm.chats[self.chats[session]]

@@ -10,7 +10,7 @@ from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Unconfirmed
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
-from tests.stores.worlds import OPTIONS, World
+from tests.stores.worlds import OPTIONS, START, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")
 NAMES = ("olena", "ivan", "zoe")
@@ -153,6 +153,7 @@ _intents = st.builds(
     st.sampled_from((*CHATS, None, None, None)),
     st.sampled_from((None, "because")),
     st.none() | st.sampled_from([f"k{n}" for n in range(8)]),
+    st.sampled_from((None, None, START, START + 3.0, START + 20.0, START + 5000.0)),
 )
 _settles = st.builds(
     Settle,
@@ -216,11 +217,11 @@ def live(commands: list[Any], model: World, other: World) -> None:
 
 
 def in_order(world: World, session: str) -> None:
-    """Fails unless the ledger's numbers rise, and the record knows the number of its newest intent."""
+    """Fails unless the ledger's numbers rise, and the record knows the number of the intent that took a field last."""
     lines, record = world.run(world.store.ledger(session)), world.run(world.store.get(session))
     numbers = [line.id for line in lines]
     assert numbers == sorted(set(numbers))
-    if record and (intents := [line for line in lines if line.kind == "intent"]):
+    if record and (intents := [line for line in lines if line.kind == "intent" and line.generation]):
         assert (intents[-1].id, intents[-1].key) == (record.desired.order, record.desired.intent)
 
 
