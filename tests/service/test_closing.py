@@ -22,6 +22,7 @@ def test_row23_closing_does_not_wait_for_a_crm_that_hangs(shop: Shop, monkeypatc
     service = shop.service(reply_budget=0.1, timeout=20.0)
     shop.sandbox.fault("hang")
     touch(service)
+    wait_until(lambda: len(shop.sandbox.calls) > 0)
     asyncio.run(service.aclose())
     assert shop.sandbox.calls[0].status is None
     asyncio.run(service.aclose())
