@@ -29,7 +29,7 @@ T = TypeVar("T")
 Work: TypeAlias = Callable[[Transaction], T | None]
 
 TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys")
-VERBS = ("view", "commit", "forget", "prune", "counts", "check")
+VERBS = ("hold", "view", "commit", "lines", "forget", "prune", "counts", "check")
 # What `sitniks_check` of the newest migration answers.
 SCHEMA = 2
 # So many of those who wait for a chat are told of a finished scan at once.
@@ -120,21 +120,8 @@ class SupabaseStore:
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session."""
-        name = clean(session)
-
-        async def work(client: Any) -> tuple[Entry, ...]:
-            found: list[Json] = []
-
-            def older() -> Any:
-                query = client.from_("sitniks_ledger").select("*").eq("session", name).order("id", desc=True)
-                return (query.lt("id", found[-1]["id"]) if found else query).limit(limit - len(found))
-
-            # PostgREST cuts a long answer, usually at a thousand rows, and does not say so.
-            while len(found) < limit and (page := await self._project.send(older, safe=True)):
-                found += page
-            return tuple(entry_of(row) for row in reversed(found))
-
-        return await self._project.exchange("ledger", work)
+        found = await self._care("lines", {"session": clean(session), "limit": limit}, list, safe=True)
+        return tuple(map(entry_of, found))
 
     async def forget(self, session: str) -> int:
         """Erase one customer."""
