@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
+from logging import ERROR
 from typing import TypeVar
 
 from mirt_sitniks.core import rules
@@ -21,8 +22,10 @@ from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
+from mirt_sitniks.log import log
 from mirt_sitniks.process.forks import at_fork, held_off
 from mirt_sitniks.process.off_loop import off_loop
+from mirt_sitniks.stores.sqlite_memory import SqliteMemory
 from mirt_sitniks.stores.sqlite_rows import SqliteRows
 
 T = TypeVar("T")
@@ -79,6 +82,9 @@ class SqliteStore:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._owner: _ConnectionThread | None = None
+        # Which file was opened, and what is known of it.
+        self._file: tuple[int, int] | None = None
+        self._memory = SqliteMemory()
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent."""
@@ -175,7 +181,10 @@ class SqliteStore:
         try:
             with _immediate(connection):
                 rows = SqliteRows(connection, self._wall())
-                return work(rows, rows.tick(self._clock()))
+                now = rows.tick(self._clock())
+                answer = work(rows, now)
+            self._memory.keep(rows, now)
+            return answer
         except sqlite3.DatabaseError as error:
             if self._path != ":memory:" and not _held(error):
                 # Once the file was mended or moved away, it is opened anew.
@@ -183,11 +192,45 @@ class SqliteStore:
             raise
 
     def _connect(self, owner: _ConnectionThread) -> sqlite3.Connection:
+        if self._path == ":memory:":
+            owner.connection = owner.connection or self._open()
+            return owner.connection
+        found = self._identity()
+        lost = self._file is not None and found != self._file
+        if lost:
+            owner.disconnect()
         if owner.connection is None:
-            owner.connection = self._open()
-            if self._path != ":memory:":
-                _OPEN.add(owner)
+            owner.connection = self._begin_anew() if lost else self._open()
+            self._file = self._identity()
+            _OPEN.add(owner)
         return owner.connection
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file has the name now."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _begin_anew(self) -> sqlite3.Connection:
+        """Open a new file with what this process still knows of the one that is gone."""
+        with contextlib.suppress(OSError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
+            # Whoever makes the new one takes away what is left beside the old one: it belongs to no other.
+            for end in ("-wal", "-shm"):
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path + end)
+        connection = self._open()
+        try:
+            with _immediate(connection):
+                self._memory.restore(SqliteRows(connection, self._wall()), self._clock())
+        except BaseException:
+            connection.close()
+            raise
+        left = len(self._memory.records)
+        log(ERROR, "%s was removed or replaced while it was in use: %s", self._path, _ANEW.format(left))
+        return connection
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -249,6 +292,11 @@ def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("rollback")
         raise
+
+
+_ANEW = (
+    "{} unfinished sessions of this process are in a new one, all else is gone; stop all processes before you move it"
+)
 
 
 def _cure(error: sqlite3.Error) -> str:

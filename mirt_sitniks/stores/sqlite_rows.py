@@ -38,6 +38,13 @@ class SqliteRows:
         self.sql = connection
         self.unfolded = False
         self.wall = wall
+        # What this transaction leaves; None for a record that is erased.
+        self.records_put: dict[str, Record | None] = {}
+        self.keys_put: dict[str, KeyState] = {}
+
+    def start(self, ahead: float) -> None:
+        """Begin the store's clock so far ahead of the machine's, unless it is running."""
+        self.sql.execute("insert or ignore into sitniks_clock (id, ahead, last) values (1, ?, 0)", (ahead,))
 
     def tick(self, monotonic: float) -> float:
         """The store's clock: the machine's monotonic one, moved so that it never falls behind what was stored."""
@@ -55,6 +62,7 @@ class SqliteRows:
 
     def put(self, record: Record) -> None:
         row = to_row(record)
+        self.records_put[record.session] = record
         self.sql.execute(_PUT, {**row, "details": json.dumps(row["details"]), "updated_at": self.wall})
 
     def by_chat(self, chat_id: str) -> Record | None:
@@ -156,6 +164,7 @@ class SqliteRows:
         )
 
     def put_key(self, key: str, state: KeyState) -> None:
+        self.keys_put[key] = state
         # Apart from the rest: an earlier version reads the state, too, and takes nothing that it does not know.
         values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by)
         query = "insert or replace into sitniks_keys (key, state, lookout_at, lookout_by) values (?, ?, ?, ?)"
@@ -171,6 +180,7 @@ class SqliteRows:
         """Erase one customer; returns the rows erased."""
         # What it did is in the ledger also when the record itself is gone.
         record = self.get(session) or Record(session)
+        self.records_put[session] = None
         names = (record.instagram, record.telegram, record.chat_id)
         return sum(
             self.sql.execute(query, values).rowcount

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -22,10 +22,46 @@ _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 # Two keys met in one row and Postgres undid the second: deadlock, serialisation, a chat that both gave away.
 _UNDONE = ("40P01", "40001", "23505", "55P03")
 UNDONE_TRIES = 5
+# How long one request that stalls may keep the others of its process waiting, in seconds.
+TURN = 0.5
 CONNECTIONS = 20
 # The database, or PostgREST's way to it, went away in between.
 _CUT = ("57P01", "PGRST001")
 _status: ContextVar[list[int]] = ContextVar("_status")
+
+
+class Turn:
+    """A place in the line of those of this process who write one row, for else each of them undoes all others.
+
+    It is had once, and left at the latest after `TURN` seconds: a request that stalls keeps nobody for longer.
+    """
+
+    def __init__(self, line: asyncio.Lock) -> None:
+        self._line, self._had = line, False
+        self._late: asyncio.TimerHandle | None = None
+
+    async def comes(self, wanted: bool) -> bool:
+        """Whether others may have written since: true after waiting for a turn that is `wanted`, else it is left."""
+        if not wanted:
+            self.leave()
+        if not wanted or self._had:
+            return False
+        await self._line.acquire()
+        self._had, self._late = True, asyncio.get_running_loop().call_later(TURN, self.leave)
+        return True
+
+    def leave(self) -> None:
+        """Let the next one go."""
+        late, self._late = self._late, None
+        if late:
+            late.cancel()
+            self._line.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
 
 
 class Project:
@@ -38,7 +74,7 @@ class Project:
         self._factory, self._timeout = factory, timeout
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening = asyncio.Lock()
+        self._opening, self.line = asyncio.Lock(), asyncio.Lock()
 
     async def aclose(self) -> None:
         """Close the connections; on a loop other than theirs they can only be let go."""
@@ -89,7 +125,7 @@ class Project:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # Another loop's client (an earlier `asyncio.run`, the parent of a fork) cannot be closed from here.
-            self._loop, self._client, self._opening = loop, None, asyncio.Lock()
+            self._loop, self._client, self._opening, self.line = loop, None, asyncio.Lock(), asyncio.Lock()
         async with self._opening:
             if self._client is None:
                 self._client = await self._factory()

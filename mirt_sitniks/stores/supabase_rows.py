@@ -83,6 +83,11 @@ class ViewedRows(MemoryRows):
         self._dropped: set[str] = set()
         self.unfolded = view.unfolded
 
+    @property
+    def keyed(self) -> bool:
+        """Whether the key is to be written: by who has seen it last, so that one of two at once is in vain."""
+        return self._key != self._view.key
+
     def put(self, record: Record) -> None:
         super().put(record)
         self._records[record.session] = record

@@ -241,4 +241,4 @@ class World:
 
 def intent(session: str, stage: Stage, key: str, *, name: str, channel: str = "instagram") -> Intent:
     """An intent of a session whose customer has `name` in `channel`."""
-    return Intent(session, stage, key, **{channel: name})
+    return Intent(session, stage, key, *((name, None) if channel == "instagram" else (None, name)))

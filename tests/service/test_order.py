@@ -168,6 +168,58 @@ def test_a_locked_file_changes_no_order(shop: Shop, tmp_path: Path, monkeypatch:
     asyncio.run(store.aclose())
 
 
+def test_an_escalation_stands_whatever_is_asked_for_after_it(shop: Shop) -> None:
+    """Row 29: a first touch outside a graph, later than the escalation, is told that it was too late and what stands;
+    a later session of the process knows it is the first no more."""
+    service = shop.service()
+    synced(touch(service, "escalation"))
+    late = touch(service, "first_touch")
+    assert (late.outcome, late.reason, late.error) == (Outcome.SKIPPED, "superseded", None)
+    assert (late.status, late.manager_id, late.first_touch) == ("AI Увага", 102, True)
+    assert touch(service, "first_touch").reason == "replay"
+    shop.shows("AI Увага", 102)
+
+
+def test_two_processes_that_a_file_keeps_waiting_are_recorded_as_they_asked(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 29: the file is locked while one asks for the invoice and then the other for the escalation: whoever comes
+    first when it is free, the escalation stands."""
+    monkeypatch.setattr("mirt_sitniks.stores.sqlite.BUSY", 0.01)
+    monkeypatch.setattr("mirt_sitniks.engine.runtime.RECORD_AGAIN", (0.0,) * 100_000)
+    path, go = tmp_path / "store.sqlite3", threading.Event()
+
+    class Late(SqliteStore):
+        async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
+            if intent.stage is Stage.GIVE_REQUISITES:
+                await passes(go)
+            return await super().record(options, intent, calls=calls)
+
+    stores = [Late(path), Late(path)]
+    first, second = (shop.service(store=one, reply_budget=0.0) for one in stores)
+    for one in (first, second):
+        touch(one, session=f"warm {id(one)}", instagram_username="nobody")
+        wait_until(lambda one=one: asyncio.run(stores[0].get(f"warm {id(one)}")))  # type: ignore[misc]
+    with held(tmp_path) as other:
+        assert touch(first, "give_requisites").outcome is Outcome.QUEUED
+        assert touch(second, "escalation").outcome is Outcome.QUEUED
+        other.execute("rollback")
+    shop.shows("AI Увага", 102)
+    go.set()
+
+    def intents() -> list[str | None]:
+        return [line.stage for line in asyncio.run(stores[0].ledger("s")) if line.kind == "intent"]
+
+    wait_until(lambda: intents() == ["escalation", "give_requisites"])
+    record = asyncio.run(stores[0].get("s"))
+    assert record
+    assert record.desired.status.value == "escalation"
+    for one in (first, second):
+        one.close()
+    for store in stores:
+        asyncio.run(store.aclose())
+
+
 async def all_at_once(service: SitniksChatService, asked: list[tuple[str, str, str]]) -> None:
     """Ask for (stage, session, intent) in this order, without waiting for any answer."""
     await asyncio.gather(
