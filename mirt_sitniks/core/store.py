@@ -126,11 +126,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The record after settling (None: it is not known any more), and the claim while there is more to send."""
+    """The record after settling (None: it is not known any more), and the claim while there is more to send.
+
+    `ended` are all records that were given up with it, also those of others who waited for the scan.
+    """
 
     record: Record | None = None
     claim: Claim | None = None
     outlook: Outlook = Outlook()
+    ended: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,10 @@ class SyncStore(Protocol):
 
 class CareStore(Protocol):
     """What looking after a store needs."""
+
+    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Make due what was given up or waits, as at its first try, and claim it if it is free."""
+        ...
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session, oldest first."""

@@ -163,6 +163,10 @@ class MemoryStore:
         """Fold a round in."""
         return rules.settle(self._begin_rules(options), report)
 
+    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Take up again."""
+        return rules.reopen(self._begin_rules(options), session, calls)
+
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
         rules.observe(self._begin_rules(StoreOptions("")), chat_id, status, manager_id)

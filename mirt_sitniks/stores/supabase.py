@@ -97,6 +97,15 @@ class SupabaseStore:
         basis = report.basis if page else self._with_newest_key(report.basis)
         return await self._converge("settle", options, request, settling(news), again=once, basis=basis)
 
+    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Take up again; repeated after a lost answer it finds nothing that is not due already."""
+        name = clean(session)
+
+        def work(tx: Transaction) -> Recorded:
+            return rules.reopen(tx, name, calls)
+
+        return await self._converge("reopen", options, _request(options, [name]), work, again=work)
+
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
         chat, seen = clean((chat_id, status))
