@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mirt_sitniks.cli.files import require_key
 from mirt_sitniks.engine.runtime import DRAIN, open_store
-from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.log import log, logger
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
@@ -24,11 +24,7 @@ def run(settings: SitniksSettings) -> int:
 
     Raises `ConfigError` for settings with which a worker is of no use, `StoreError` when the store is away now.
     """
-    if not settings.enabled:
-        missing = "SNITKIX_API_KEY" if settings.api_url else "SNITKIX_API_URL"
-        raise ConfigError(f"{missing} is not set, so there is nothing to do: set SNITKIX_API_URL and SNITKIX_API_KEY")
-    if settings.store_kind == "sqlite" and settings.database == ":memory:":
-        raise ConfigError("SITNIKS_DATABASE is :memory:, which no other process sees: set it to the file of the host")
+    require_key(settings)
     with _logging_to(logging.StreamHandler(sys.stderr)):
         return asyncio.run(_work(settings))
 

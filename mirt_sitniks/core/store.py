@@ -10,6 +10,8 @@ from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unco
 
 # How late due work is when `counts` calls it so.
 OVERDUE = 600.0
+# How long ago a stage was asked for that is called waiting, and the longest ago that one given up is of interest.
+WAITING, OF_INTEREST = 1800.0, 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,10 @@ class CareStore(Protocol):
 
     async def counts(self) -> dict[str, int]:
         """How much is there: `records`, `pending`, `overdue` (ten minutes late), `ledger`, `directory`."""
+        ...
+
+    async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
+        """Those a person should look at, the newest first: given up within a week, or waiting for half an hour."""
         ...
 
     async def check(self) -> None:

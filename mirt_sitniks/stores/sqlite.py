@@ -126,6 +126,10 @@ class SqliteStore:
         """How much is there."""
         return await self._write(lambda rows, now: rows.counts(now - OVERDUE))
 
+    async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
+        """Those a person should look at."""
+        return await self._write(lambda rows, now: rows.troubled(limit))
+
     async def check(self) -> None:
         """Raise unless the file can be written."""
         await self._write(lambda rows, now: None)

@@ -50,7 +50,7 @@ def test_no_call_is_left(shop: Shop, warnings: Any) -> None:
     assert touch(service, session="t", instagram_username="vira", chat_id="c9").outcome is Outcome.QUEUED
     line = warnings()[-1]
     assert line.startswith("sitniks: not synced yet (rate_limited): the calls of this moment are used up")
-    assert line.endswith("session=t chat=c9 stage=first_touch code=rate_limited")
+    assert line.endswith("session=t stage=first_touch chat=c9 code=rate_limited")
 
 
 def test_a_stage_that_does_not_exist(shop: Shop, warnings: Any) -> None:
@@ -68,7 +68,7 @@ def test_a_stage_that_was_given_up(shop: Shop, warnings: Any, monkeypatch: pytes
     assert result.outcome is Outcome.FAILED
     line = warnings()[-1]
     assert line.startswith("sitniks: given up until the next stage (unknown_status): Sitniks has no status “Немає")
-    assert line.endswith(f"session=s chat={shop.chat} stage=escalation code=unknown_status")
+    assert line.endswith(f"session=s stage=escalation chat={shop.chat} code=unknown_status")
 
 
 def test_retry_takes_up_what_was_given_up(shop: Shop) -> None:

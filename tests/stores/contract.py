@@ -460,6 +460,22 @@ class Contract:
         assert taken.scan is not None
         assert get(world, "s").observed.due_at == world.clock.now
 
+    def test_those_a_person_should_look_at(self, world: World) -> None:
+        """Given up, until a week ago, or waiting for half an hour; not what is done, superseded or young."""
+        for number, error in enumerate((None, Error("forbidden", "cure"), Error("timeout", "late"))):
+            held = claimed(record(world, f"s{number}", FIRST, chat_id=f"c{number}"))
+            left = ObservedValue("shown", 0 if error else 1)
+            given_up = 1 if error and error.code == "forbidden" else 0
+            settle(world, held, status=left, error=error, given_up=given_up, due_at=START + 1e6)
+            world.clock.now += 11
+        record(world, "young", FIRST, chat_id="c9", calls=0)
+        assert [one.session for one in world.run(world.store.troubled())] == ["s1"]
+        world.clock.now += 1790
+        assert [one.session for one in world.run(world.store.troubled())] == ["s2", "s1"]
+        assert [one.session for one in world.run(world.store.troubled(limit=1))] == ["s2"]
+        world.clock.now += 7 * 86_400
+        assert [one.session for one in world.run(world.store.troubled())] == ["young", "s2"]
+
     def test_a_settlement_tells_of_all_who_were_given_up_with_it(self, world: World) -> None:
         """Several people of one name: whoever waited for the scan is told of, not only who read it."""
         scan = claimed(record(world, "s", FIRST, instagram="olena"))
