@@ -1,4 +1,7 @@
-"""Every exception that leaves this package, below one root."""
+"""Every exception that leaves this package, below one root; and what a process has around it that no call survives."""
+
+import os
+import ssl
 
 
 class SitniksError(Exception):
@@ -104,3 +107,21 @@ class Refused(CrmError):
     """400, 422 and other 4xx: the CRM will not do this as asked."""
 
     code = "bad_response"
+
+
+def cure_of(exc: BaseException) -> str | None:
+    """The cure where a proxy, or the certificates, of this process keep every call from being made; else None."""
+    chain = [exc]
+    while len(chain) < 8 and (cause := chain[-1].__cause__ or chain[-1].__context__):
+        chain.append(cause)
+    text = str(exc).lower()
+    if isinstance(exc, ImportError) and "socks" in text:
+        return 'the environment names a SOCKS proxy: pip install "httpx[socks]", or remove ALL_PROXY'
+    if type(exc).__name__ == "ProxyError" or (isinstance(exc, ValueError) and "proxy" in text):
+        return "correct the proxy that HTTPS_PROXY or ALL_PROXY names, or name the host in NO_PROXY"
+    if any(isinstance(one, ssl.SSLCertVerificationError) for one in chain):
+        return "check this machine's clock, and set SSL_CERT_FILE to the certificates of a network that opens TLS"
+    unread = isinstance(exc, FileNotFoundError | IsADirectoryError | PermissionError | ssl.SSLError)
+    if unread and os.environ.get("SSL_CERT_FILE"):
+        return "the certificates that SSL_CERT_FILE names cannot be read: correct that variable, or remove it"
+    return None

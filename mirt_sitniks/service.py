@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from logging import ERROR, INFO, WARNING
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import httpx
 
 from mirt_sitniks.core.chats import CLOCK_SLACK, Contact, choose, contact_of, normalise_username
 from mirt_sitniks.core.record import Intent, intent_key
-from mirt_sitniks.core.result import Outcome, SyncResult, iso
+from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso
 from mirt_sitniks.core.stages import EFFECTS, Stage, parse_stage
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.text import clean
@@ -29,7 +29,7 @@ from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.process.forks import at_fork, held_off
 from mirt_sitniks.process.off_loop import off_loop
-from mirt_sitniks.settings import SitniksSettings
+from mirt_sitniks.settings import SitniksSettings, look_alikes
 
 T = TypeVar("T")
 
@@ -68,9 +68,15 @@ class SitniksChatService:
         self._client_factory = client_factory
         self._worker, self._sweep = worker, sweep
         self._life = Life(self._make)
+        if settings is None or not self.enabled:
+            for name, right in look_alikes().items():
+                log(WARNING, "%s is not read: rename it to %s", name, right)
         if not self.settings.enabled and (self.settings.api_url or self.settings.api_key.get_secret_value()):
             missing = "SNITKIX_API_KEY" if self.settings.api_url else "SNITKIX_API_URL"
             log(WARNING, "disabled, nothing will reach the CRM: %s is not set", missing)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a SitniksChatService holds keys, a thread and connections: make one where it is used")
 
     @property
     def enabled(self) -> bool:
@@ -206,6 +212,10 @@ class SitniksChatService:
         """Drive at most `limit` due records now; how many were driven. For hosts without a worker, from a timer."""
         return await self._verb("reconcile", lambda runtime: runtime.worker.reconcile(limit), 0)
 
+    async def retry(self, session: str) -> SyncResult | None:
+        """Take up again what was given up or waits for its next try; None when nothing is known of the session."""
+        return await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
+
     async def aclose(self) -> None:
         """End within five seconds; what is unfinished stays in the store and is picked up by the next process."""
         with self._ending() as ended:
@@ -264,11 +274,11 @@ class SitniksChatService:
     ) -> Intent | SyncResult:
         """The intent to record, or the result that says why there is none."""
         known = parse_stage(stage)
-        if known is None:
-            return self.skip(None, "unknown_stage")
         name = "" if session is None else clean(str(session))
-        if not name.strip():
-            return self.skip(known, "no_session")
+        if known is None or not name.strip():
+            reason = "no_session" if known else "unknown_stage"
+            log(WARNING, "nothing is synced, %s", SKIPS[reason], session=name or None, chat=chat_id, reason=reason)
+            return self.skip(known, reason)
         if not self.enabled:
             status, role = self.settings.statuses[known], EFFECTS[known].role
             log(
@@ -276,7 +286,8 @@ class SitniksChatService:
                 "disabled, would set status “%s”%s",
                 status,
                 f" and assign the {role} manager" if role else "",
-                session=session,
+                session=name,
+                chat=chat_id,
                 stage=known.value,
             )
             return SyncResult(known, iso(time.time()), Outcome.DISABLED)

@@ -277,8 +277,8 @@ def _problem(settings: SitniksSettings) -> str | None:
 
 def look_alikes() -> dict[str, str]:
     """Variables of the environment and `.env` that nothing reads but look like ours, each with the one that is read."""
-    sources = EnvSettingsSource(SitniksSettings), DotEnvSettingsSource(SitniksSettings)
-    names = {name.upper() for source in sources for name in source.env_vars}
+    read = off_loop(lambda: (EnvSettingsSource(SitniksSettings), DotEnvSettingsSource(SitniksSettings)))
+    names = {name.upper() for source in read for name in source.env_vars}
     ours = {name for known in VARIABLES.values() for name in known if not name.startswith("SUPABASE")}
     meant = {}
     for name in sorted(names - ours):

@@ -5,25 +5,28 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mirt_sitniks.cli.files import is_missing, place
 from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.chats import finished
 from mirt_sitniks.core.managers import Assignee, Manager, NoManager, WantedManagers, pick
+from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, Store
 from mirt_sitniks.crm.calls import ListManagers
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.runtime import Runtime, open_store
 from mirt_sitniks.errors import ConfigError, CrmError, StoreError
-from mirt_sitniks.settings import VARIABLES, SitniksSettings
+from mirt_sitniks.log import shown
+from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
 from mirt_sitniks.stores.memory import MemoryStore
 
-WIDEST = 100
+WIDEST, NAMED = 100, 5
 STORE_FIELDS = frozenset({"store", "database", "supabase_url", "supabase_key"})
 MARKS = {True: ("✓", "32"), False: ("✗", "31"), None: ("·", "2")}
 
@@ -56,15 +59,17 @@ async def _run() -> int:
 async def examine() -> AsyncIterator[Finding]:
     """All checks; one that fails hides none of the others."""
     settings, wrong = _read()
-    for message in wrong.values():
-        yield _from_message("Settings", message)
-    if not wrong:
-        yield Finding("Settings", True, f"from the environment and {_dotenv()}")
+    for finding in _settings(wrong.values()):
+        yield finding
     store: Store | None = None
     usable = False
     try:
         if STORE_FIELDS & wrong.keys():
             yield Finding("Store", None, "not checked: its settings come first")
+        elif is_missing(settings) and os.access(Path(settings.database).parent, os.W_OK):
+            # Looking for it makes none: in a wrong folder that would be an empty one.
+            text = f"no database {settings.database} yet: the first sync makes it"
+            yield Finding("Store", None, f"{text}; if the host has one, set SITNIKS_DATABASE to it")
         else:
             try:
                 store = open_store(settings)
@@ -83,6 +88,16 @@ async def examine() -> AsyncIterator[Finding]:
                 await store.aclose()
     names = ", ".join(f"“{settings.statuses[stage]}” ({stage})" for stage in Stage)
     yield Finding("Statuses", None, f"the API cannot list them; compare with Sitniks, letter by letter: {names}")
+
+
+def _settings(wrong: Collection[str]) -> Iterable[Finding]:
+    """What is wrong with the settings, or where they come from; and what only looks like one."""
+    for message in wrong:
+        yield _from_message("Settings", message)
+    if not wrong:
+        yield Finding("Settings", True, f"from the environment and {_dotenv()}")
+        for name, right in look_alikes().items():
+            yield Finding("Settings", False, f"{name} is not read by anything", f"rename it to {right}, or remove it")
 
 
 def _read() -> tuple[SitniksSettings, dict[str, str]]:
@@ -105,14 +120,13 @@ def _read() -> tuple[SitniksSettings, dict[str, str]]:
 
 
 async def _counted(settings: SitniksSettings, store: Store) -> AsyncIterator[Finding]:
-    where = settings.supabase_url if settings.store_kind == "supabase" else _file(settings.database)
     try:
-        counts = await store.counts()
+        counts, troubled = await store.counts(), await store.troubled()
     except StoreError as error:
         yield _from_message("Store", error.message)
         return
     amount = f"{_many(counts['records'], 'session')}, {counts['pending']} unfinished"
-    yield Finding("Store", True, f"{amount} ({settings.store_kind}, {where})")
+    yield Finding("Store", True, f"{amount} ({settings.store_kind}, {place(settings)})")
     if late := counts["overdue"]:
         yield Finding(
             "Worker",
@@ -120,6 +134,21 @@ async def _counted(settings: SitniksSettings, store: Store) -> AsyncIterator[Fin
             f"{_many(late, 'session')} overdue by ten minutes or more: nothing is finishing them",
             "run `mirt-sitniks worker` beside the host, or keep the host's service with worker=True running",
         )
+
+    for title, how, records in (
+        ("Failed", "failed, and nothing is tried until the next stage", [one for one in troubled if not pending(one)]),
+        ("Waiting", "waiting for more than half an hour", [one for one in troubled if pending(one)]),
+    ):
+        if records:
+            names = ", ".join(f"{one.session} ({_code(one)})" for one in records[:NAMED])
+            more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
+            cure = "mend what the codes and the log say, then `mirt-sitniks retry SESSION`"
+            yield Finding(title, False, f"{_many(len(records), 'session')} {how}: {names}{more}", cure)
+
+
+def _code(record: Record) -> str:
+    error = record.observed.error
+    return error.code if error else "chat_not_found" if record.chat_id is None else "no error"
 
 
 async def _crm(settings: SitniksSettings, wrong: Iterable[str], store: Store | None) -> AsyncIterator[Finding]:
@@ -253,10 +282,6 @@ def _dotenv() -> str:
     return str(path.resolve()) if path.is_file() else ".env (none here)"
 
 
-def _file(database: str) -> str:
-    return database if database == ":memory:" else str(Path(database).resolve())
-
-
 def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
@@ -265,9 +290,9 @@ def _print(finding: Finding) -> None:
     """One finding; its cure in a line of its own."""
     width = min(shutil.get_terminal_size().columns, WIDEST)
     mark, colour = MARKS[finding.ok]
-    lines = _wrapped(finding.text, f"  {mark} {finding.name:<13} ", width)
+    lines = _wrapped(shown(finding.text), f"  {mark} {finding.name:<13} ", width)
     if finding.cure:
-        lines += _wrapped(finding.cure, f"{'':<18}→ ", width)
+        lines += _wrapped(shown(finding.cure), f"{'':<18}→ ", width)
     lines[0] = lines[0].replace(mark, _paint(mark, colour), 1)
     print("\n".join(lines), flush=True)
 

@@ -17,9 +17,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
+from mirt_sitniks.cli.files import place, require_file
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.engine.runtime import open_store
 from mirt_sitniks.errors import ConfigError, SitniksError
+from mirt_sitniks.log import shown
 from mirt_sitniks.settings import SitniksSettings
 
 EXTRAS = {"rich": "cli", "starlette": "sandbox", "uvicorn": "sandbox"}
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(name: str, message: str, code: int) -> int:
-    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{name}: {shown(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 
@@ -113,6 +115,14 @@ def _parser() -> argparse.ArgumentParser:
     what = migrations.add_mutually_exclusive_group(required=True)
     what.add_argument("--print", action="store_true", help="all of it, for the SQL editor")
     what.add_argument("--copy", type=Path, metavar="DIR", help="as files for the Supabase CLI (supabase/migrations)")
+
+    retry = command(
+        "retry",
+        _retry,
+        "Take up again what was given up or waits in one session",
+        "Mend first what the log or the doctor says of it. Exit code 0 when it is done or on its way, else 1.",
+    )
+    retry.add_argument("session", type=_session, help="the session id, as the graph has it")
 
     forget = command("forget", _forget, "Erase one customer from every table of the store")
     forget.add_argument("session", type=_session, help="the session id, as the graph has it")
@@ -226,22 +236,27 @@ def _migrations(arguments: argparse.Namespace) -> int:
 
 
 def _forget(arguments: argparse.Namespace) -> int:
-    rows = _with_store(lambda store: store.forget(arguments.session))
-    print(f"Erased rows: {rows}" if rows else "Nothing is known about this session.")
+    settings = SitniksSettings()
+    rows = _with_store(settings, lambda store: store.forget(arguments.session))
+    print(f"Erased rows: {rows}" if rows else f"Nothing is known about this session in {place(settings)}.")
     return 0
 
 
+def _retry(arguments: argparse.Namespace) -> int:
+    from mirt_sitniks.cli import retry
+
+    return retry.run(arguments.session)
+
+
 def _prune(arguments: argparse.Namespace) -> int:
-    rows = _with_store(lambda store: store.prune(arguments.older_than))
+    rows = _with_store(SitniksSettings(), lambda store: store.prune(arguments.older_than))
     print(f"Deleted rows: {rows}")
     return 0
 
 
-def _with_store(work: Callable[[Store], Awaitable[int]]) -> int:
+def _with_store(settings: SitniksSettings, work: Callable[[Store], Awaitable[int]]) -> int:
     """Look after the store that the settings name; one that does not exist is not made."""
-    settings = SitniksSettings()
-    if settings.store_kind == "sqlite" and not Path(settings.database).is_file():
-        raise ConfigError(f"there is no database {settings.database}: set SITNIKS_DATABASE to the file of the host")
+    require_file(settings)
 
     async def go() -> int:
         store = open_store(settings)

@@ -1,18 +1,16 @@
 """`mirt-sitniks worker`: a process that finishes what hosts have left unfinished, until it is told to stop."""
 
 import asyncio
-import json
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mirt_sitniks.cli.files import require_key
 from mirt_sitniks.engine.runtime import DRAIN, open_store
-from mirt_sitniks.errors import ConfigError
-from mirt_sitniks.log import PREFIX, log, logger
+from mirt_sitniks.log import log, logger
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 
@@ -26,11 +24,7 @@ def run(settings: SitniksSettings) -> int:
 
     Raises `ConfigError` for settings with which a worker is of no use, `StoreError` when the store is away now.
     """
-    if not settings.enabled:
-        missing = "SNITKIX_API_KEY" if settings.api_url else "SNITKIX_API_URL"
-        raise ConfigError(f"{missing} is not set, so there is nothing to do: set SNITKIX_API_URL and SNITKIX_API_KEY")
-    if settings.store_kind == "sqlite" and settings.database == ":memory:":
-        raise ConfigError("SITNIKS_DATABASE is :memory:, which no other process sees: set it to the file of the host")
+    require_key(settings)
     with _logging_to(logging.StreamHandler(sys.stderr)):
         return asyncio.run(_work(settings))
 
@@ -71,7 +65,7 @@ async def _work(settings: SitniksSettings) -> int:
 @contextmanager
 def _logging_to(handler: logging.Handler) -> Iterator[None]:
     before = logger.level, logger.propagate
-    handler.setFormatter(EventFormatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.level, logger.propagate = logging.INFO, False
     try:
@@ -79,17 +73,3 @@ def _logging_to(handler: logging.Handler) -> Iterator[None]:
     finally:
         logger.level, logger.propagate = before
         logger.removeHandler(handler)
-
-
-class EventFormatter(logging.Formatter):
-    """The message, then its facts as `key=value`; values with anything odd in them are quoted."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever the values hold."""
-        facts = {key: value for key, value in vars(record).items() if key.startswith(PREFIX) and value is not None}
-        told = (f"{key.removeprefix(PREFIX)}={_plain(str(value))}" for key, value in facts.items())
-        return " ".join([super().format(record), *told])
-
-
-def _plain(text: str) -> str:
-    return text if re.fullmatch(r"[\w.:@/+-]+", text) else json.dumps(text, ensure_ascii=False)

@@ -66,6 +66,8 @@ def audit(tx: Transaction, before: Record, after: Record) -> None:
             0, after.session, "outcome", None, desired.stage, desired.generation, tx.options.who, tx.wall, *shown
         )
         tx.rows.log(line)
+    if after.observed.given_up > before.observed.given_up:
+        tx.ended.append(after)
 
 
 def _audited(record: Record) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES
 from mirt_sitniks.core.record import Error, Record, pending, stale
 from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Outlook
 
 
 class Outcome(StrEnum):
@@ -91,6 +92,19 @@ SEARCHING = Error(
     "no chat has this user name yet: it is looked for again for half an hour; check how Sitniks spells it",
 )
 
+USED_UP = Error(
+    "rate_limited",
+    "the calls of this moment are used up: it goes out by itself; if this lasts, SITNIKS_RATE_LIMIT carries no more",
+)
+
+SKIPS: Mapping[str, str] = {
+    "unknown_stage": f"the state, or a stage function, names a stage that does not exist: use {', '.join(Stage)}",
+    "no_session": "there is neither a session nor a thread: set session_id in the state or its metadata",
+    "no_username": "no user name of the customer is known: set instagram_username, telegram_username or user_nickname "
+    "in the state or its metadata",
+}
+"""Why nothing is synced, where that has a cure."""
+
 
 def iso(seconds: float) -> str:
     """Unix time as ISO 8601 UTC with milliseconds and `Z`."""
@@ -124,6 +138,19 @@ def result_of(
         first_touch=record.first_touch_at is not None,
         error={"code": error.code, "message": error.message} if error else None,
     )
+
+
+def why_none(record: Record, outlook: Outlook) -> Error | None:
+    """Why a record is not on its way although nothing failed: the key, the search for its chat, or too few calls.
+
+    The search is told of once, when it begins.
+    """
+    if outlook.lock:
+        return Error(outlook.lock[0], LOCKS.get(outlook.lock[0], outlook.lock[0]))
+    if record.chat_id is None:
+        return SEARCHING if record.search_attempt == 1 else None
+    idle = record.lease_until <= outlook.now and record.observed.due_at <= outlook.now
+    return USED_UP if idle and outlook.slot_in > 0 else None
 
 
 def _outcome(

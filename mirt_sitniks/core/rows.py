@@ -1,7 +1,7 @@
 """What the rules need of a store inside one transaction: its rows, in the words of the records."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
@@ -77,9 +77,10 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One transaction: its rows and options, the store's clock and the wall's."""
+    """One transaction: its rows and options, the store's clock and the wall's; `ended` are those it has given up."""
 
     rows: Rows
     options: StoreOptions
     now: float
     wall: float
+    ended: list[Record] = field(default_factory=list)

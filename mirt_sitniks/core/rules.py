@@ -133,6 +133,23 @@ def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Cl
     return claim
 
 
+# -------------------------------------------------------------------------------------------------------------- reopen
+
+
+def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
+    """Take up again what was given up or waits: due now, as at its first try. What is done stays done."""
+    old = tx.rows.get(session) or Record(session)
+    seen = replace(old.observed, given_up=0, attempt=0, due_at=tx.now, error=None)
+    fresh = replace(old, observed=seen, urgent_at=tx.now - priority_of(old.desired.stage))
+    if not pending(fresh):
+        return Recorded(Verdict.KNOWN, old, None, outlook(tx))
+    fresh = fresh if fresh.chat_id else _with_chat(tx, fresh, old, None)
+    audit(tx, old, fresh)
+    tx.rows.put(fresh)
+    claim = _try_claim(tx, fresh, tx.rows.key(tx.options.key), calls)
+    return Recorded(Verdict.KNOWN, claim.record if claim and claim.record else fresh, claim, outlook(tx))
+
+
 # --------------------------------------------------------------------------------------------------------------- claim
 
 
@@ -180,7 +197,8 @@ def settle(tx: Transaction, report: Report) -> Settled:
         key, scan = replace(key, scan_until=0.0) if scan else key, None
     tx.rows.put_key(tx.options.key, key)
     newest = tx.rows.get(report.record.session) if report.record else None
-    return Settled(newest, Claim(record, scan, grants, tx.now) if grants else None, outlook(tx))
+    more = Claim(record, scan, grants, tx.now) if grants else None
+    return Settled(newest, more, outlook(tx), tuple(tx.ended))
 
 
 def _fold_key(tx: Transaction, report: Report) -> KeyState:

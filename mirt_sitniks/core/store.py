@@ -10,6 +10,8 @@ from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unco
 
 # How late due work is when `counts` calls it so.
 OVERDUE = 600.0
+# How long ago a stage was asked for that is called waiting, and the longest ago that one given up is of interest.
+WAITING, OF_INTEREST = 1800.0, 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +127,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The record after settling (None: it is not known any more), and the claim while there is more to send."""
+    """The record after settling (None: it is not known any more), and the claim while there is more to send.
+
+    `ended` are all records that were given up with it, also those of others who waited for the scan.
+    """
 
     record: Record | None = None
     claim: Claim | None = None
     outlook: Outlook = Outlook()
+    ended: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +210,10 @@ class SyncStore(Protocol):
 class CareStore(Protocol):
     """What looking after a store needs."""
 
+    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Make due what was given up or waits, as at its first try, and claim it if it is free."""
+        ...
+
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session, oldest first."""
         ...
@@ -218,6 +228,10 @@ class CareStore(Protocol):
 
     async def counts(self) -> dict[str, int]:
         """How much is there: `records`, `pending`, `overdue` (ten minutes late), `ledger`, `directory`."""
+        ...
+
+    async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
+        """Those a person should look at, the newest first: given up within a week, or waiting for half an hour."""
         ...
 
     async def check(self) -> None:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from mirt_sitniks.core.addresses import is_loopback
 from mirt_sitniks.crm.answers import decode
 from mirt_sitniks.crm.calls import Expects, Request, is_write, request
-from mirt_sitniks.errors import BadResponse, CallTimeout, CrmError, Unauthorized, Unavailable
+from mirt_sitniks.errors import BadResponse, CallTimeout, CrmError, Unauthorized, Unavailable, cure_of
 from mirt_sitniks.process.off_loop import load, off_loop
 
 T = TypeVar("T")
@@ -193,6 +193,8 @@ def _translate(exc: Exception, call: object) -> CrmError:
     """Our error for a foreign one: its type and code are copied, its text and frames are not."""
     unconfirmed = is_write(call) and not isinstance(exc, _NOT_SENT)
     what = f"{type(call).__name__} to Sitniks ({', '.join(_names(exc))})"
+    if cure := cure_of(exc):
+        return Unavailable(f"No answer: {what}; {cure}.")
     if isinstance(exc, TimeoutError | httpx.TimeoutException):
         return CallTimeout(f"No answer in time: {what}; raise SITNIKS_TIMEOUT if this lasts.", unconfirmed=unconfirmed)
     return Unavailable(f"No answer: {what}; check SNITKIX_API_URL and the network.", unconfirmed=unconfirmed)

@@ -13,7 +13,7 @@ from mirt_sitniks.core.chats import PAGE, Chat, contact_of
 from mirt_sitniks.core.fold import Answer, FoldContext
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
-from mirt_sitniks.core.record import Claim, Intent, Scan
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
@@ -67,13 +67,15 @@ class Driver:
 
         `asked` is when the store was asked for the claim (None: just now).
         """
+        ended: tuple[Record, ...] = ()
         while True:
             received = self.clock()
             age = self.lateness.grant_age(claim.now, received, received if asked is None else asked)
             done = await self._round(claim, received - age)
             asked, settled = await self._settle(report_of(done, self.context, self.random()))
+            ended += settled.ended
             if settled.claim is None:
-                return await self._let_another_try(claim, settled)
+                return replace(await self._let_another_try(claim, settled), ended=ended)
             claim = settled.claim
 
     async def _let_another_try(self, claim: Claim, settled: Settled) -> Settled:

@@ -17,20 +17,18 @@ import httpx
 from mirt_sitniks.core.fold import FoldContext
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Intent, pending
-from mirt_sitniks.core.result import Outcome, SyncResult, iso, result_of
+from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
-from mirt_sitniks.core.stages import EFFECTS
+from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.core.store import Recorded, Settled, Store, StoreOptions, Verdict
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
-from mirt_sitniks.engine.worker import SWEEP, Worker
+from mirt_sitniks.engine.worker import SWEEP, Worker, tell
 from mirt_sitniks.errors import CrmError, StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.settings import SitniksSettings
-
-LOOKED = "set instagram_username, telegram_username or user_nickname in the state or its metadata"
 
 # Less than the five seconds that closing may take in all.
 DRAIN, CLOSING = 4.5, 0.25
@@ -87,28 +85,42 @@ class Runtime:
         """
         asked = self.driver.clock()
         intent = replace(intent, asked_at=self.driver.asking.clock())
-        ids = {"session": intent.session, "stage": intent.stage.value}
         # Nothing is awaited before: tasks begin in the order of asking, and so they must queue.
         async with self._turns.setdefault(intent.session, asyncio.Lock()):
             try:
                 recorded = await self._record(intent, asked)
             except StoreError as error:
                 return await self._without_store(intent, error)
+        return await self._report(intent.stage, recorded, asked)
+
+    async def retry(self, session: str) -> SyncResult | None:
+        """Take up again what was given up or waits, and report; None when nothing is known of the session."""
+        asked = self.driver.clock()
+        reopened = await self.store.reopen(self.driver.options, session, calls=self._calls)
+        stage = reopened.record.desired.stage
+        return await self._report(stage, reopened, asked) if stage else None
+
+    async def _report(self, stage: Stage, recorded: Recorded, asked: float) -> SyncResult:
+        """Drive or leave to who drives, and say what is known when the reply budget ends."""
+        session = recorded.record.session
         settled = Settled(recorded.record, outlook=recorded.outlook)
         skipped = recorded.verdict not in (Verdict.NEW, Verdict.KNOWN)
         if not skipped and self._worth_waiting(recorded):
-            settled = await self._driven(intent.session, recorded, asked) or settled
+            settled = await self._driven(session, recorded, asked) or settled
         elif not skipped and pending(recorded.record):
             self.worker.expect(recorded.outlook)
+        if not (skipped or recorded.claim) and (pending(recorded.record) or recorded.record.observed.error):
+            # Whoever drives tells; here nobody does, yet.
+            tell(recorded.record, recorded.outlook)
         result = result_of(
             settled.record or recorded.record,
-            stage=intent.stage,
+            stage=stage,
             at=time.time(),
             statuses=self.settings.statuses,
             lock=settled.outlook.lock,
         )
         if recorded.verdict is Verdict.NO_USERNAME:
-            log(WARNING, "nothing is synced, no user name of the customer is known: %s", LOOKED, **ids)
+            log(WARNING, "nothing is synced, %s", SKIPS[recorded.verdict.value], session=session, stage=stage)
         if skipped:
             return replace(result, outcome=Outcome.SKIPPED, reason=recorded.verdict.value, error=None)
         return result

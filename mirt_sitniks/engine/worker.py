@@ -9,6 +9,7 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import retry_delay
 from mirt_sitniks.core.record import Claim, Record, pending
+from mirt_sitniks.core.result import why_none
 from mirt_sitniks.core.store import Outlook, Settled
 from mirt_sitniks.core.turns import is_unwatched
 from mirt_sitniks.engine.driver import Driver
@@ -99,8 +100,11 @@ class Worker:
             log(WARNING, "a drive failed; it is taken up again after its lease", code=_code(error))
             self.kick()
             return
-        if settled.record:
-            _log(settled.record)
+        mine = settled.record
+        for record in (mine, *(one for one in settled.ended if mine is None or one.session != mine.session)):
+            if record:
+                tell(record, settled.outlook)
+        if mine:
             self._on_done(settled)
         self.expect(settled.outlook)
 
@@ -137,16 +141,18 @@ class Worker:
         return sweep
 
 
-def _log(record: Record) -> None:
-    """How a drive ended, as an event."""
+def tell(record: Record, outlook: Outlook) -> None:
+    """How a drive ended, or why there was none, as one line with code and cure."""
     ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id}
+    seen, left = record.observed, pending(record)
+    error = seen.error or (why_none(record, outlook) if left else None)
     if record.closed:
         log(INFO, "closed, %s", record.closed, **ids, reason=record.closed)
-    elif not pending(record):
-        seen = record.observed
+    elif error:
+        how = "not synced yet" if left else "given up until the next stage"
+        log(WARNING, f"{how} (%s): %s", error.code, error.message, **ids, code=error.code)
+    elif not left:
         log(INFO, "arrived", **ids, status=seen.status.value, manager=seen.manager.value)
-    elif error := record.observed.error:
-        log(WARNING, "not synced yet (%s): %s", error.code, error.message, **ids, code=error.code)
 
 
 def _code(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
 
-from mirt_sitniks.core.result import Outcome, SyncResult
+from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.graph.reading import Decision, Reading, decide, read, stage_in
 from mirt_sitniks.log import log
@@ -168,12 +168,13 @@ class _Visit:
 
     def skipped(self, service: SyncService) -> SyncResult:
         reason = self.obstacle or ""
-        log(WARNING, "nothing is synced: %s", reason, stage=self.stage, reason=reason)
+        ids = {"session": self.reading.session, "chat": self.reading.chat_id}
+        log(WARNING, "nothing is synced, %s", SKIPS[reason], **ids, stage=self.stage, reason=reason)
         return service.skip(self.stage, reason)
 
     def failed(self, exc: BaseException) -> SyncResult:
         """The service broke its promise not to raise: the dialogue goes on all the same."""
-        log(ERROR, "the sync raised %s at %s", *_origin(exc), stage=self.stage)
+        log(ERROR, "the sync raised %s at %s", *_origin(exc), session=self.reading.session, stage=self.stage)
         return SyncResult(
             stage=self.stage,
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

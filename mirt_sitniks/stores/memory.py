@@ -9,7 +9,18 @@ from mirt_sitniks.core import rules
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.rows import Transaction, Waiting, waiting_of
-from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, KeyState, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.store import (
+    OF_INTEREST,
+    OVERDUE,
+    WAITING,
+    Claimed,
+    Entry,
+    KeyState,
+    Recorded,
+    Report,
+    Settled,
+    StoreOptions,
+)
 
 # Kinds of lines with a key by which an intent is known.
 INTENTS = ("intent", "also")
@@ -162,6 +173,10 @@ class MemoryStore:
         """Fold a round in."""
         return rules.settle(self._begin_rules(options), report)
 
+    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Take up again."""
+        return rules.reopen(self._begin_rules(options), session, calls)
+
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
         rules.observe(self._begin_rules(StoreOptions("")), chat_id, status, manager_id)
@@ -216,5 +231,18 @@ class MemoryStore:
             "directory": len(self.rows.directory),
         }
 
+    async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
+        """Those a person should look at."""
+        wall = self.wall()
+        found = [one for one in self.rows.records.values() if _is_troubled(one, wall)]
+        return tuple(sorted(found, key=lambda one: one.desired.asked_at, reverse=True)[:limit])
+
     async def check(self) -> None:
         """Always fine."""
+
+
+def _is_troubled(record: Record, wall: float) -> bool:
+    asked_at = record.desired.asked_at
+    if pending(record):
+        return asked_at < wall - WAITING
+    return record.observed.error is not None and record.closed is None and asked_at > wall - OF_INTEREST

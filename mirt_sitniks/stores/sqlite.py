@@ -100,6 +100,11 @@ class SqliteStore:
         news = clean(report)
         return await self._write(lambda rows, now: rules.settle(self._begin_rules(rows, options, now), news))
 
+    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Take up again."""
+        name = clean(session)
+        return await self._write(lambda rows, now: rules.reopen(self._begin_rules(rows, options, now), name, calls))
+
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
         chat, seen = clean((chat_id, status))
@@ -126,6 +131,10 @@ class SqliteStore:
     async def counts(self) -> dict[str, int]:
         """How much is there."""
         return await self._write(lambda rows, now: rows.counts(now - OVERDUE))
+
+    async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
+        """Those a person should look at."""
+        return await self._write(lambda rows, now: rows.troubled(limit))
 
     async def check(self) -> None:
         """Raise unless the file can be written."""

@@ -10,7 +10,7 @@ from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
-from mirt_sitniks.core.store import Entry, KeyState
+from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, KeyState
 from mirt_sitniks.stores.columns import COLUMNS, from_row, scan_from, to_row
 
 _PUT = (
@@ -201,6 +201,15 @@ class SqliteRows:
                 "delete from sitniks_chat_mappings where pending = 0 and updated_at < ?",
             )
         )
+
+    def troubled(self, limit: int) -> tuple[Record, ...]:
+        """Those a person should look at."""
+        where = (
+            "pending = 1 and asked_at < :waiting or pending = 0 and error_code is not null and closed is null "
+            "and asked_at > :known order by asked_at desc limit :limit"
+        )
+        times = {"waiting": self.wall - WAITING, "known": self.wall - OF_INTEREST}
+        return tuple(self._many(where, {**times, "limit": limit}))
 
     def counts(self, overdue: float) -> dict[str, int]:
         """How much is there; `overdue` is the store's time before which due work is late."""

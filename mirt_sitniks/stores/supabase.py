@@ -16,13 +16,14 @@ from mirt_sitniks.core import rules
 from mirt_sitniks.core.record import Claim, Intent, Record, Scan, keys_of
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.scanning import fold_part
-from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.store import OF_INTEREST, OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.store import WAITING as WAITS
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.core.turns import outlook
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.stores.supabase_project import MIGRATE, Factory, Json, Project, Turn, is_lost, opener
-from mirt_sitniks.stores.supabase_rows import View, ViewedRows, entry_of, view_of
+from mirt_sitniks.stores.supabase_rows import View, ViewedRows, entry_of, iso, record_of, view_of
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Transaction], T | None]
@@ -96,6 +97,15 @@ class SupabaseStore:
         basis = self._newest(report.basis) if isinstance(report.basis, View) and not page else report.basis
         return await self._converge("settle", options, request, settling(news), again=once, basis=basis)
 
+    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Take up again; repeated after a lost answer it finds nothing that is not due already."""
+        name = clean(session)
+
+        def work(tx: Transaction) -> Recorded:
+            return rules.reopen(tx, name, calls)
+
+        return await self._converge("reopen", options, _request(options, [name]), work, again=work)
+
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
         chat, seen = clean((chat_id, status))
@@ -133,6 +143,22 @@ class SupabaseStore:
     async def counts(self) -> dict[str, int]:
         """How much is there."""
         return await self._care("counts", {"overdue": OVERDUE}, dict[str, int], safe=True)
+
+    async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
+        """Those a person should look at."""
+
+        async def work(client: Any) -> tuple[Record, ...]:
+            wall = (await self._view(client, _request(StoreOptions("")))).now
+            waits = f'and(pending.is.true,asked_at.lt."{iso(wall - WAITS)}")'
+            failed = f'asked_at.gt."{iso(wall - OF_INTEREST)}",pending.is.false,error_code.not.is.null,closed.is.null'
+
+            def newest() -> Any:
+                query = client.from_("sitniks_chat_mappings").select("*").eq("is_current", True)
+                return query.or_(f"{waits},and({failed})").order("asked_at", desc=True).limit(limit)
+
+            return tuple(map(record_of, await self._project.send(newest, safe=True)))
+
+        return await self._project.exchange("troubled", work)
 
     async def check(self) -> None:
         """Raise unless tables, functions and rights are there, new enough, and strangers have none."""

@@ -10,7 +10,7 @@ import httpx
 from pydantic import SecretStr
 
 from mirt_sitniks.core.addresses import is_loopback
-from mirt_sitniks.errors import StoreError
+from mirt_sitniks.errors import StoreError, cure_of
 from mirt_sitniks.process.off_loop import load
 
 T = TypeVar("T")
@@ -183,6 +183,10 @@ def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
     """Our error for a foreign one: its type and code are copied, its text and frames are not."""
     code = str(getattr(exc, "code", None) or status or type(exc).__name__)
     said = f"Supabase answered `{verb}` with {code}"
+    if cure := cure_of(exc):
+        return StoreError(f"Supabase cannot be reached ({code}); {cure}")
+    if code in _REFUSED and "future" in str(exc):
+        code = "future"
     if code in _MISSING:
         return StoreError(f"{said}: a table or function is missing; {MIGRATE}", status=status)
     if code in _FULL:
@@ -205,6 +209,9 @@ _MISSING = ("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42P01", "42703", "4
 _REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 _FULL = ("25006", "53100")
 _CURES = {
+    "402": "the project is restricted, over its quota or for an unpaid bill; see its organization's billing page",
+    "PGRST106": "the API does not serve the schema `public`; add it to the project's exposed schemas",
+    "future": "the key counts as issued in the future; set the clock of the server that answers, or make a new key",
     "54000": "a session's id is longer than an index holds; give sessions ids of at most 200 characters",
     "57014": "the statement took longer than the project allows; raise service_role's statement_timeout, or prune",
 }

@@ -55,7 +55,7 @@ def view_of(answer: Json, key_name: str, received: float) -> View:
         key_name=key_name,
         key=_key_of(key) if key else KeyState(),
         key_version=key["version"] if key else None,
-        records=tuple(map(_record_of, answer["records"])),
+        records=tuple(map(record_of, answer["records"])),
         versions={row["user_id"]: row["version"] for row in answer["records"]},
         contacts=tuple(Contact(**row) for row in answer["contacts"]),
         waiting=Waiting(
@@ -154,7 +154,8 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def _record_of(row: Json) -> Record:
+def record_of(row: Json) -> Record:
+    """A row of `sitniks_chat_mappings`."""
     return from_row({**row, **{name: row[name] and _seconds(row[name]) for name in _TIMES}})
 
 

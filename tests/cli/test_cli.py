@@ -22,7 +22,7 @@ from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli.conftest import Run
 from tests.cli.process import Command, environment, ours
 
-COMMANDS = ["demo", "doctor", "worker", "sandbox", "migrations", "forget", "prune"]
+COMMANDS = ["demo", "doctor", "worker", "sandbox", "migrations", "retry", "forget", "prune"]
 
 
 def record(path: Path, session: str, *, days_ago: float = 0.0) -> None:
@@ -62,6 +62,7 @@ def amounts(path: Path) -> dict[str, int]:
         (["sandbox", "--speed", "0"], "'0' is not a speed: give a number above 0"),
         (["sandbox", "--speed", "nan"], "'nan' is not a speed"),
         (["sandbox", "--key", "with space"], "a key is made of ASCII letters"),
+        (["retry"], "session"),
         (["forget"], "session"),
         (["forget", " "], "the session id is empty"),
         (["prune"], "--older-than"),
@@ -81,7 +82,9 @@ def test_wrong_use_is_one_line_and_exit_code_2(run: Run, arguments: list[str], n
     assert "--help" in err
 
 
-@pytest.mark.parametrize("command", [["worker"], ["prune", "--older-than", "30d"], ["forget", "someone"]])
+@pytest.mark.parametrize(
+    "command", [["worker"], ["prune", "--older-than", "30d"], ["forget", "someone"], ["retry", "someone"]]
+)
 def test_a_wrong_setting_is_one_line_and_exit_code_2(
     run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
@@ -93,11 +96,15 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
     assert "soon" not in err
 
 
-@pytest.mark.parametrize("command", [["prune", "--older-than", "30d"], ["forget", "someone"]])
+@pytest.mark.parametrize(
+    "command", [["prune", "--older-than", "30d"], ["forget", "someone"], ["retry", "someone"], ["worker"]]
+)
 def test_looking_after_a_store_makes_none(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]
 ) -> None:
-    """In the wrong folder `prune` and `forget` name the file that is not there, instead of making an empty one."""
+    """In the wrong folder they name the file that is not there, instead of making an empty one."""
+    monkeypatch.setenv("SNITKIX_API_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("SNITKIX_API_KEY", "key")
     monkeypatch.setenv("SITNIKS_DATABASE", "elsewhere.sqlite3")
     code, out, err = run(*command)
     assert (code, out) == (2, "")
@@ -114,7 +121,7 @@ def test_forget_erases_one_customer(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("forget", "one")
     assert (code, out) == (0, "Erased rows: 2\n")
     assert amounts(path)["records"] == amounts(path)["ledger"] == 1
-    assert run("forget", "one") == (0, "Nothing is known about this session.\n", "")
+    assert run("forget", "one") == (0, f"Nothing is known about this session in {path}.\n", "")
 
 
 def test_prune_deletes_what_is_old(run: Run, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from mirt_sitniks import SitniksChatService, SitniksSettings
 from mirt_sitniks.cli.main import main
 from mirt_sitniks.sandbox import Sandbox
+from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli.process import environment, ours
 
 CHECKED = r"(?m)^All \d checks passed\.$"
@@ -34,10 +35,22 @@ class Doctor:
         return code, re.sub(r"\n {18,20}(?=[^ →])", " ", out)
 
 
+def make_database(path: Path) -> None:
+    """A host's database, empty yet."""
+
+    async def make() -> None:
+        store = SqliteStore(path)
+        await store.check()
+        await store.aclose()
+
+    asyncio.run(make())
+
+
 @pytest.fixture
-def doctor(monkeypatch: pytest.MonkeyPatch, capsys, planted) -> Iterator[Doctor]:
+def doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys, planted) -> Iterator[Doctor]:
     """A doctor whose settings lead to a running sandbox, with the planted key."""
     monkeypatch.setenv("COLUMNS", "100")
+    make_database(tmp_path / "sitniks.sqlite3")
     with Sandbox(key=planted.crm_key) as sandbox:
         monkeypatch.setenv("SNITKIX_API_URL", sandbox.url)
         monkeypatch.setenv("SNITKIX_API_KEY", planted.crm_key)
@@ -61,6 +74,67 @@ def test_all_is_well(doctor: Doctor, tmp_path: Path) -> None:
         assert said in out
     assert "✗" not in out
     assert [(call.method, call.path) for call in doctor.sandbox.calls] == [("GET", "/open-api/managers")]
+
+
+def test_a_wrong_folder_gets_no_database(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where there is no file yet none is made: the path that was looked at is named, and the rest is checked."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, out = doctor.ask()
+    assert code == 0
+    assert (
+        f"· Store         no database {tmp_path / 'elsewhere' / 'sitniks.sqlite3'} yet: the first sync makes it" in out
+    )
+    assert "set SITNIKS_DATABASE" in out
+    assert "✓ AI manager" in out
+    assert list(Path().iterdir()) == []
+
+
+def test_a_session_that_failed(doctor: Doctor) -> None:
+    """Two people of one name: given up, so nothing is overdue; it is named, with its code and the way back."""
+    for _ in range(2):
+        doctor.sandbox.add_chat("anna.shop")
+    with SitniksChatService() as service:
+        for number in range(7):
+            service.sync_blocking("escalation", session=f"s{number}", instagram_username="anna.shop")
+    code, out = doctor.ask()
+    assert code == 1
+    assert "✗ Failed        7 sessions failed, and nothing is tried until the next stage: s" in out
+    assert out.count("(chat_ambiguous)") == 5
+    assert "and 2 more" in out
+    assert "`mirt-sitniks retry SESSION`" in out
+    assert "1 of 8 checks failed." in out
+
+
+def test_a_session_that_waits_long(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stage that is tried again and again for more than half an hour is said, although nothing is late."""
+    chat = doctor.sandbox.add_chat("anna.shop")
+    doctor.sandbox.fault("status", path="/status$", times=None)
+    with SitniksChatService(SitniksSettings(reply_budget=5)) as service:
+        service.sync_blocking("escalation", session="s", instagram_username="anna.shop")
+    assert chat
+    with sqlite3.connect(tmp_path / "sitniks.sqlite3") as database:
+        database.execute("update sitniks_chat_mappings set asked_at = asked_at - 1900, due_at = due_at + 600")
+    code, out = doctor.ask()
+    assert code == 1
+    assert "✗ Waiting       1 session waiting for more than half an hour: s (unavailable)" in out
+
+
+def test_a_variable_that_only_looks_like_a_setting(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing reads it, so it is named with the one that was meant."""
+    monkeypatch.setenv("SITNIKS_API_KEY", "x")
+    code, out = doctor.ask()
+    assert code == 1
+    assert "✗ Settings      SITNIKS_API_KEY is not read by anything" in out
+    assert "→ rename it to SNITKIX_API_KEY, or remove it" in out
+
+
+def test_a_managers_name_commands_no_terminal(doctor: Doctor) -> None:
+    """What comes from the CRM is shown escaped: a name can hold what a terminal obeys."""
+    doctor.sandbox.managers = {101: "Павло", 102: "Ола\x1b]0;x\x07"}
+    _, out = doctor.ask()
+    assert "Ола\\x1b]0;x\\x07" in out
+    assert "\x1b" not in out
 
 
 def test_statuses_are_left_to_the_reader(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """The worker as a process of its own: it finishes what others left, and stops when it is told."""
 
 import asyncio
-import logging
 import re
 import signal
 import sqlite3
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from mirt_sitniks import SitniksSettings, Stage
-from mirt_sitniks.cli.worker import EventFormatter
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.engine.runtime import DRAIN, Runtime
 from mirt_sitniks.sandbox import Sandbox
@@ -139,17 +137,6 @@ def test_it_refuses_what_makes_no_sense(
     code, out, err = run("worker")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"mirt-sitniks worker: {said}")
-
-
-def test_its_log_has_one_line_an_event() -> None:
-    """An event's facts follow the message, and nothing that a host adds; odd values are quoted, None is left out."""
-    formatter = EventFormatter("%(levelname)s %(message)s")
-    record = logging.makeLogRecord(
-        {"levelname": "INFO", "msg": "event", "sitniks_chat": "6a22", "sitniks_n": 3, "sitniks_none": None, "host": 1}
-    )
-    record.sitniks_session = 'a "b"\nforged=1'
-    line = formatter.format(record)
-    assert line == r'INFO event chat=6a22 n=3 session="a \"b\"\nforged=1"'
 
 
 def test_a_locked_store_stops_it_at_the_start(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import gzip
 import json
 import logging
 import socket
+import ssl
 import struct
 import tracemalloc
 import zlib
@@ -415,6 +416,50 @@ def test_every_foreign_error_becomes_ours(exc: Exception, kind: type[CrmError], 
         assert (type(error), error.unconfirmed) == (kind, expected)
         assert type(exc).__name__ in error.message
         assert (error.__cause__, error.__context__) == (None, None)
+
+
+def verification() -> httpx.ConnectError:
+    """What httpx raises when a network in between shows a certificate of its own."""
+    error = httpx.ConnectError("x")
+    error.__cause__ = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("exc", "cure"),
+    [
+        (ImportError("Using SOCKS proxy, but the 'socksio' package is not installed"), 'pip install "httpx[socks]"'),
+        (ValueError("Unknown scheme for proxy URL"), "the proxy that HTTPS_PROXY or ALL_PROXY names"),
+        (httpx.ProxyError("407"), "NO_PROXY"),
+        (verification(), "set SSL_CERT_FILE"),
+    ],
+)
+def test_what_the_process_has_around_it_is_no_wrong_address(exc: Exception, cure: str) -> None:
+    """The cure is the one that helps, and no write counts as one that may have been applied."""
+    error = asyncio.run(fails(SitniksClient("https://crm.invalid", KEY, client_factory=raising(exc)), WRITE))
+    assert (type(error), error.unconfirmed) == (Unavailable, False)
+    assert cure in error.message
+    assert "SNITKIX_API_URL" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "cure"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", "SSL_CERT_FILE names cannot be read"),
+        ("ALL_PROXY", "socks5://127.0.0.1:9", 'pip install "httpx[socks]"'),
+        ("ALL_PROXY", "gopher://127.0.0.1:9", "the proxy that HTTPS_PROXY or ALL_PROXY names"),
+    ],
+)
+def test_a_client_that_cannot_be_made_says_why(
+    variable: str, value: str, cure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As httpx itself raises it, from the environment of the process."""
+    # httpx 0.27 does not mind a file that is gone.
+    if variable == "SSL_CERT_FILE" and httpx.__version__ < "0.28":
+        pytest.skip("this httpx goes on without the file")
+    monkeypatch.setenv(variable, value)
+    error = asyncio.run(fails(SitniksClient("https://crm.invalid", KEY), READ))
+    assert cure in error.message
 
 
 def test_a_factory_that_fails_is_an_error_of_ours() -> None:

@@ -281,6 +281,12 @@ def test_check_names_what_is_not_as_it_must_be(
         ({"status": 503, "body": b'{"code": "PGRST002", "message": "no schema"}'}, ("PGRST002", REACH)),
         ({"status": 504, "body": b""}, ("504", REACH)),
         ({"status": 540, "body": b'{"message": "project paused"}'}, ("540", "not paused")),
+        ({"status": 402, "body": b'{"message": "exceed_egress_quota"}'}, ("402", "billing page")),
+        ({"status": 406, "body": b'{"code": "PGRST106", "message": "schema"}'}, ("PGRST106", "exposed schemas")),
+        (
+            {"status": 401, "body": b'{"code": "PGRST303", "message": "JWT issued at future"}'},
+            ("PGRST303", "the clock"),
+        ),
         ({"status": 405, "body": b'{"code": "25006", "message": "read-only transaction"}'}, ("25006", "make room")),
         ({"status": 500, "body": b'{"code": "54000", "message": "index row too large"}'}, ("54000", "at most 200")),
         ({"status": 500, "body": b'{"code": "57014", "message": "canceling"}'}, ("57014", "statement_timeout")),

@@ -112,6 +112,15 @@ class Observe:
 
 
 @dataclass(frozen=True)
+class Reopen:
+    session: str
+    calls: int
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        return store.reopen(OPTIONS, self.session, calls=self.calls)
+
+
+@dataclass(frozen=True)
 class Forget:
     session: str
 
@@ -182,6 +191,7 @@ _commands = st.one_of(
     st.builds(Wait, st.sampled_from(STEPS)),
     st.builds(Wait, st.sampled_from(STEPS)),
     st.builds(Observe, st.sampled_from(CHATS), st.sampled_from(("T", None)), st.sampled_from((9, None))),
+    st.builds(Reopen, st.sampled_from(SESSIONS), st.integers(0, 2)),
     st.builds(Forget, st.sampled_from(SESSIONS)),
     st.builds(Prune, st.sampled_from((5.0, 800.0))),
 )

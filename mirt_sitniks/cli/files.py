@@ -1,0 +1,33 @@
+"""The file of the embedded store, which no command makes: in a wrong folder it would be an empty one."""
+
+from pathlib import Path
+
+from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.settings import SitniksSettings
+
+
+def is_missing(settings: SitniksSettings) -> bool:
+    """Whether the store is a file that is not there."""
+    path = settings.database
+    return settings.store_kind == "sqlite" and path != ":memory:" and not Path(path).exists()
+
+
+def place(settings: SitniksSettings) -> str:
+    """Where the store is."""
+    return settings.supabase_url if settings.store_kind == "supabase" else settings.database
+
+
+def require_file(settings: SitniksSettings) -> None:
+    """Raise `ConfigError` with the path when the store is a file that is not there."""
+    if is_missing(settings):
+        raise ConfigError(f"there is no database {settings.database}: set SITNIKS_DATABASE to the file of the host")
+
+
+def require_key(settings: SitniksSettings) -> None:
+    """Raise `ConfigError` unless the CRM can be called, from a process that shares the host's store."""
+    if not settings.enabled:
+        missing = "SNITKIX_API_KEY" if settings.api_url else "SNITKIX_API_URL"
+        raise ConfigError(f"{missing} is not set, so there is nothing to do: set SNITKIX_API_URL and SNITKIX_API_KEY")
+    if settings.store_kind == "sqlite" and settings.database == ":memory:":
+        raise ConfigError("SITNIKS_DATABASE is :memory:, which no other process sees: set it to the file of the host")
+    require_file(settings)
