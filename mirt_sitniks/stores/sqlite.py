@@ -144,6 +144,8 @@ class SqliteStore:
         """Close the connection; the next call opens it again."""
         with self._lock:
             owner, self._owner = self._owner, None
+            # Whoever has closed the store may take its file away.
+            self._file, self._memory = None, SqliteMemory()
         if owner:
             closed = owner.thread.submit(owner.disconnect)
             owner.thread.shutdown(wait=False)
