@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -164,6 +165,19 @@ def test_slow_answers_of_the_store_break_no_limit(seed: int, share_slow: float) 
     simulation = busy_day(seed, 100, 200.0, Network(store_slow=share_slow))
     assert simulation.crm.limited == 0
     assert not simulation.wrong()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_row29_records_that_stall_change_no_order(seed: int) -> None:
+    """One of three is up to half a minute on its way to the store, and other processes' later ones overtake it: each
+    chat ends with the stage that was asked for last."""
+    simulation = Simulation(seed, network=Network(store_stall=300.0))
+    talk = conversations(Random(seed), 100, 600.0, simulation.processes, pace=(0.05, 20.0))
+    # A process that has heard of no clock yet promises no order.
+    simulation.day([replace(event, at=event.at + 120.0) for event in talk])
+    assert not simulation.wrong()
+    late = [one for one in simulation.store.rows.entries if one.kind == "intent" and not one.generation]
+    assert len(late) > 10, "nothing was overtaken"
 
 
 def test_a_store_that_is_always_slow_does_not_stop_the_work() -> None:
