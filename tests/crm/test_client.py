@@ -5,6 +5,7 @@ import gzip
 import json
 import logging
 import socket
+import ssl
 import struct
 import tracemalloc
 import zlib
