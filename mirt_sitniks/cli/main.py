@@ -133,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         "Delete old ledger entries, and old records that are finished",
         "An old stage that is replayed after its ledger entry is gone acts again: keep more than a replay can reach.",
     )
-    prune.add_argument("--older-than", type=_age, required=True, metavar="AGE", help="like 30d, 12h or 8w")
+    prune.add_argument(
+        "--older-than", type=_age, metavar="AGE", help="like 30d, 12h or 8w (default: SITNIKS_RETAIN_DAYS)"
+    )
     parser.set_defaults(run=lambda arguments: parser.error(f"name a command: {', '.join(commands.choices)}"))
     return parser
 
@@ -249,7 +251,9 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    rows = _with_store(SitniksSettings(), lambda store: store.prune(arguments.older_than))
+    settings = SitniksSettings()
+    age = arguments.older_than or settings.retain_days * AGES["d"]
+    rows = _with_store(settings, lambda store: store.prune(age))
     print(f"Deleted rows: {rows}")
     return 0
 

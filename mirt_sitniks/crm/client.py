@@ -204,8 +204,8 @@ def _names(exc: BaseException) -> Iterator[str]:
     yield type(exc).__name__
     seen: BaseException | None = exc
     for _ in range(8):
-        if isinstance(seen, ssl.SSLError) and seen.reason:
-            yield seen.reason
+        if isinstance(seen, ssl.SSLError) and (reason := getattr(seen, "reason", None)):
+            yield reason
         elif isinstance(seen, socket.gaierror):
             yield "name not resolved"
         elif isinstance(seen, OSError) and seen.errno:

@@ -65,7 +65,6 @@ def amounts(path: Path) -> dict[str, int]:
         (["retry"], "session"),
         (["forget"], "session"),
         (["forget", " "], "the session id is empty"),
-        (["prune"], "--older-than"),
         (["prune", "--older-than", "30m"], "'30m' is not an age: give hours, days or weeks, like 12h"),
         (["prune", "--older-than", "0d"], "'0d' is not an age"),
         (["prune", "--older-than=-1d"], "'-1d' is not an age"),

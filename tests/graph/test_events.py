@@ -230,3 +230,28 @@ def test_a_greeting_is_no_conversation(run: Run) -> None:
     assert service.stages == ["first_touch"]
     run(builder.compile(), {"session_id": "s1", "messages": [*messages, AIMessage("Так?"), HumanMessage("Ціна?")]})
     assert service.stages == ["first_touch"]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "gone"])
+def test_a_node_that_is_removed_leaves_its_name_behind(kept: bool, run: Run) -> None:
+    """In a host with `interrupt_before` an old thread passes its pause while the name is there, and only then."""
+
+    def host(removed: bool) -> Any:
+        builder = StateGraph(State)
+        for name in ("memory", "payment"):
+            builder.add_node(name, lambda state: {})
+        builder.add_edge(START, "memory")
+        builder.add_edge("payment", END)
+        if removed:
+            builder.add_edge("memory", "payment")
+            if kept:
+                builder.add_node("sitniks_sync_memory", lambda state: {})
+        else:
+            add_subgraph(builder, service=FakeService(), after="memory", stage="escalation", then="payment")
+        return builder
+
+    saver: Any = InMemorySaver()
+    run(host(removed=False).compile(checkpointer=saver, interrupt_before=["payment"]), said("Беру"), THREAD)
+    graph = host(removed=True).compile(checkpointer=saver, interrupt_before=["payment"])
+    run(graph, None, THREAD)
+    assert graph.get_state(THREAD).next == (() if kept else ("payment",))

@@ -62,7 +62,7 @@ def test_a_stage_that_does_not_exist(shop: Shop, warnings: Any) -> None:
 
 
 def test_a_stage_that_was_given_up(shop: Shop, warnings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 14: the last of many tries says that it is the last, and what is missing in Sitniks."""
+    """Row 9: the last of many tries says that it is the last, and what is missing in Sitniks."""
     monkeypatch.setattr("mirt_sitniks.core.backoff.REFUSED_TRIES", 1)
     result = touch(shop.service(status_escalation="Немає такого"), "escalation")
     assert result.outcome is Outcome.FAILED
