@@ -1,5 +1,7 @@
 """Every exception that leaves this package, below one root."""
 
+from typing import Literal
+
 
 class SitniksError(Exception):
     """Root of all exceptions of this package; the message ends with the cure.
@@ -38,10 +40,20 @@ class ConfigError(SitniksError, ValueError):
 
 
 class StoreError(SitniksError):
-    """The store did not do what it was asked."""
+    """The store did not do what it was asked.
+
+    `kind` says what helps: `away`, waiting does; `setup`, only a person (a table that is missing, a wrong key);
+    `refused`, nothing, for the store works and does not take this very thing.
+    """
 
     code = "store_unavailable"
     retryable = True
+
+    def __init__(
+        self, message: str, *, kind: Literal["away", "setup", "refused"] = "away", status: int | None = None
+    ) -> None:
+        super().__init__(message, status=status)
+        self.kind = kind
 
 
 class CrmError(SitniksError):

@@ -52,7 +52,8 @@ class Intent:
     """One stage of one session, as a node asks for it.
 
     `key` makes it one event however often it is recorded. `chat_id` is what the caller remembers from an earlier sync.
-    `reason` is kept in the ledger only.
+    `reason` is kept in the ledger only. `written` is the status that the CRM has confirmed on `chat_id` before this is
+    recorded, and for `landing` seconds a write without an answer may still land there: the store was away.
     """
 
     session: str
@@ -62,6 +63,8 @@ class Intent:
     telegram: str | None = None
     chat_id: str | None = None
     reason: str | None = None
+    written: str | None = None
+    landing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ def _verdict(old: Record, intent: Intent, known: int | None) -> Verdict:
 def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
     """The record after a new intent: a later generation, coalesced desires, due at once, its chat if that is known."""
     generation, effect = old.desired.generation + 1, EFFECTS[intent.stage]
-    shown = {"reason": intent.reason} if intent.reason else {}
+    told = {"reason": intent.reason, "written": intent.written}
+    shown = {name: value for name, value in told.items() if value}
     line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, shown)
     # A session that lost its chat and gets it back must not repeat what it wanted before others had it.
     kept = DesiredValue() if old.closed else old.desired.manager
@@ -89,7 +90,21 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         urgent_at=min(tx.now - effect.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,
     )
-    return fresh if fresh.chat_id else _with_chat(tx, fresh, old, intent.chat_id)
+    fresh = fresh if fresh.chat_id else _with_chat(tx, fresh, old, intent.chat_id)
+    return _written_before(tx, old, fresh, intent) if fresh.chat_id == intent.chat_id else fresh
+
+
+def _written_before(tx: Transaction, old: Record, fresh: Record, intent: Intent) -> Record:
+    """The record with what was written to its chat while the store was away: as confirmed, so that nobody is
+    overwritten, and to be looked at once, for something older may have come on top of it.
+    """
+    if not intent.written and not intent.landing:
+        return fresh
+    seen, generation = fresh.observed, fresh.desired.generation
+    before = seen.unconfirmed.until if seen.unconfirmed else tx.now
+    until = max(before, old.lease_until, tx.now + intent.landing)
+    status = ObservedValue(intent.written, generation) if intent.written else seen.status
+    return replace(fresh, observed=replace(seen, status=status, unconfirmed=Unconfirmed(0, until)))
 
 
 def _with_chat(tx: Transaction, fresh: Record, old: Record, hint: str | None) -> Record:
@@ -213,6 +228,9 @@ def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: boo
         # Raised by a stale holder while we worked: what we know is older, but our own lost write may land later.
         until = max(raised.until, observed.unconfirmed.until if observed.unconfirmed else raised.until)
         observed = replace(observed, unconfirmed=Unconfirmed(0, until))
+    if old.observed.status.gen > settlement.generation:
+        # It was written past the store meanwhile: that is newer than what the holder saw.
+        observed = replace(observed, status=old.observed.status)
     if renewed:
         # Somebody recorded a stage meanwhile: it is due at once, whatever the older one has to wait for.
         observed = replace(observed, due_at=tx.now, attempt=0, error=None)

@@ -75,6 +75,11 @@ class SitniksClient:
             raise outcome
         return outcome
 
+    async def open(self) -> None:
+        """Make the httpx client now, so that the first call need not wait for it; whatever fails is told by a call."""
+        with suppress(Exception):
+            await self._client()
+
     async def aclose(self) -> None:
         """Close the connections; on a loop other than theirs they can only be let go."""
         http, self._http = self._http, None

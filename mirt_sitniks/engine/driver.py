@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from random import Random
 from typing import Any, Protocol
 
@@ -18,12 +19,11 @@ from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
+from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.refusals import ASK, Refusals, is_unexplained
-from mirt_sitniks.errors import CrmError, Forbidden, StoreError
-
-SETTLE_AGAIN = (0.2, 1.0)
+from mirt_sitniks.errors import CrmError, Forbidden
 
 
 class Sender(Protocol):
@@ -47,13 +47,15 @@ class Driver:
     random: Callable[[], float] = field(default_factory=lambda: Random().random)
     refusals: Refusals = field(init=False)
     lateness: Lateness = field(init=False)
+    gate: StoreGate = field(init=False)
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
         self.refusals, self.lateness = Refusals(lambda: self.clock()), Lateness(lambda: self.clock())
+        self.gate = StoreGate(lambda: self.clock(), lambda: self.random())
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
-        """Work until the claim ends; returns how it was settled last. Raises `StoreError` only.
+        """Work until the claim ends; returns how it was settled last. Raises a `StoreError` for what the store refuses.
 
         `asked` is when the store was asked for the claim (None: just now).
         """
@@ -77,18 +79,16 @@ class Driver:
         return replace(after, record=settled.record)
 
     async def _settle(self, report: Report) -> tuple[float, Settled]:
-        """Settle, and again when the store fails for a moment: what the CRM has answered is worth more than one try.
+        """Settle, however long the store is away: what the CRM has answered is not to be asked for again.
 
         A round that is settled twice changes nothing, but gives its unused calls back only once.
         """
-        for pause in SETTLE_AGAIN:
-            asked = self.clock()
-            try:
-                return asked, await self.store.settle(self.options, report)
-            except StoreError:
-                await asyncio.sleep(pause)
-                report = replace(report, unused=(), delayed=())
-        return self.clock(), await self.store.settle(self.options, report)
+        reports = chain([report], repeat(replace(report, unused=(), delayed=())))
+
+        async def attempt() -> tuple[float, Settled]:
+            return self.clock(), await self.store.settle(self.options, next(reports))
+
+        return await self.gate.run(attempt, SETTLE)
 
     async def _round(self, claim: Claim, granted: float) -> Round:
         """Send what the claim needs and has grants for, side by side; `granted` is when that was, on our clock."""

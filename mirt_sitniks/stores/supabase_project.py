@@ -129,7 +129,7 @@ def opener(url: str, key: str | SecretStr, timeout: float) -> Callable[[], Await
 
     async def opened() -> Any:
         if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
-            raise StoreError(f"SUPABASE_KEY holds characters that no key has; {_KEY}")
+            raise StoreError(f"SUPABASE_KEY holds characters that no key has; {_KEY}", kind="setup")
         client, theirs = await load(make)
         await theirs.aclose()
         return client
@@ -148,13 +148,15 @@ def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
     code = str(getattr(exc, "code", None) or status or type(exc).__name__)
     said = f"Supabase answered `{verb}` with {code}"
     if code in _MISSING:
-        return StoreError(f"{said}: a table or function is missing; {MIGRATE}", status=status)
+        return StoreError(f"{said}: a table or function is missing; {MIGRATE}", kind="setup", status=status)
     if code in _FULL:
         return StoreError(f"{said}: the database takes no writes; make room or end its read-only mode", status=status)
     if code in _CURES:
-        return StoreError(f"{said}: {_CURES[code]}", status=status)
+        return StoreError(f"{said}: {_CURES[code]}", kind="refused" if code in _TOO_MUCH else "away", status=status)
     if code == "42501" or code in _REFUSED or (status in (401, 403) and code == str(status)):
-        return StoreError(f"{said}: {_KEY}; with such a key {MIGRATE}", status=status)
+        return StoreError(f"{said}: {_KEY}; with such a key {MIGRATE}", kind="setup", status=status)
+    if code in _TOO_MUCH or (code[:2] in _BAD_VALUES and len(code) == 5 and code not in _UNDONE):
+        return StoreError(f"{said}: it does not take a value that was to be kept", kind="refused", status=status)
     if isinstance(exc, TimeoutError | httpx.TimeoutException):
         return StoreError(f"Supabase did not answer `{verb}` in time ({code}); {_REACH}")
     if isinstance(exc, httpx.HTTPError | OSError):
@@ -168,6 +170,8 @@ def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
 _MISSING = ("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42P01", "42703", "42704", "42883", "42P10", "404")
 _REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 _FULL = ("25006", "53100")
+# What Postgres says of a value, and PostgREST of a request, whoever sends it and whenever.
+_TOO_MUCH, _BAD_VALUES = ("54000", "413", "414", "PGRST102"), ("22", "23")
 _CURES = {
     "54000": "a session's id is longer than an index holds; give sessions ids of at most 200 characters",
     "57014": "the statement took longer than the project allows; raise service_role's statement_timeout, or prune",
