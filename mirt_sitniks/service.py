@@ -24,7 +24,7 @@ from mirt_sitniks.crm.calls import ListChats, ListManagers, SetStatus, UpdateCha
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.life import Life
 from mirt_sitniks.engine.replies import ReplyBudget
-from mirt_sitniks.engine.runtime import AWAY, Runtime, open_store
+from mirt_sitniks.engine.runtime import AWAY, Runtime, begin_loading, open_store
 from mirt_sitniks.engine.worker import SWEEP
 from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
 from mirt_sitniks.log import log
@@ -67,7 +67,9 @@ class SitniksChatService:
         self._worker, self._sweep = worker, sweep
         self._life = Life(self._make)
         self._replies = ReplyBudget(self.settings.reply_budget)
-        if not self.settings.enabled and (self.settings.api_url or self.settings.api_key.get_secret_value()):
+        if self.enabled:
+            begin_loading(self.settings)
+        elif self.settings.api_url or self.settings.api_key.get_secret_value():
             missing = "SNITKIX_API_KEY" if self.settings.api_url else "SNITKIX_API_URL"
             log(WARNING, "disabled, nothing will reach the CRM: %s is not set", missing)
 

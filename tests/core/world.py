@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from mirt_sitniks.core.fold import FoldContext
 from mirt_sitniks.core.managers import WantedManagers
@@ -11,10 +11,12 @@ from mirt_sitniks.core.record import Claim, Intent, pending
 from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.crm.calls import Call
+from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.worker import Worker
-from mirt_sitniks.errors import CrmError
+from mirt_sitniks.errors import CrmError, StoreError
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.core.virtual import VirtualLoop
 from tests.model.crm import TIMEOUT, WALL, ModelCrm
@@ -41,8 +43,11 @@ class Process:
         self.driver = Driver(
             self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
         )
+        # One that begins while the store is away knows nothing of the calls before: that is said, and not tried here.
+        self.driver.gate.answered_at = world.loop.time()
         self.worker = Worker(self.driver, sweep=60.0)
-        self.recording: set[asyncio.Task[Any]] = set()
+        self.recorder = Recorder(self.driver, 2, self._recorded, lambda: self.direct.begin())
+        self.direct = DirectWriter(self.driver, self.recorder.waiting)
 
     async def send(self, call: Call) -> Any:
         """A call to the CRM."""
@@ -72,28 +77,33 @@ class Process:
     async def _trip(self, verb: Any, *args: Any, **options: Any) -> Any:
         await self.awake.wait()
         await asyncio.sleep(self.world.way)
+        lost = self.world.lost.pop(0) if self.world.lost else ""
+        if self.world.away or lost == "there":
+            raise StoreError("away", status=503)
         answer = await verb(*args, **options)
         self.world.look(self, answer)
         await asyncio.sleep(self.world.way)
         await self.awake.wait()
+        if lost == "back":
+            raise StoreError("the answer was lost")
         return answer
 
     async def sync(self, intent: Intent) -> Recorded:
         """Record and drive, as the runtime does; the drive goes on by itself."""
-        asked = self.driver.clock()
-        recorded = await self.record(self.driver.options, intent)
-        self.world.note(intent, recorded)
-        if recorded.claim:
-            self.worker.spawn(recorded.claim, asked)
-        elif pending(recorded.record):
-            self.worker.expect(recorded.outlook)
-        return recorded
+        recorded: Any = await self.recorder.ask(intent).told
+        return cast(Recorded, recorded)
 
     def begin(self, intent: Intent) -> None:
-        """Sync as a task."""
+        """Sync, and do not wait for what is told."""
         task = self.world.loop.create_task(self.sync(intent))
-        self.recording.add(task)
-        task.add_done_callback(self.recording.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _recorded(self, asked: Asked, recorded: Recorded) -> None:
+        self.world.note(asked.intent, recorded)
+        if recorded.claim:
+            self.worker.spawn(recorded.claim, asked.tried_at)
+        elif pending(recorded.record):
+            self.worker.expect(recorded.outlook)
 
     def freeze(self) -> None:
         """Stop for a while, as SIGSTOP does."""
@@ -107,11 +117,19 @@ class Process:
             self.world.loop.run_for(max(0.0, self.froze_at + OPTIONS.lease / 3 + 0.5 - self.world.loop.time()))
             self.awake.set()
 
-    async def die(self) -> None:
-        """Stop at whatever await it stands, as `kill -9` does."""
-        for task in self.recording:
-            task.cancel()
-        await self.worker.drain(0.0)
+    async def die(self, seconds: float = 0.0) -> None:
+        """Stop at whatever await it stands, as `kill -9` does; or close, which takes so many seconds at most."""
+        end = self.world.loop.time() + seconds
+        if not seconds:
+            self.direct.stop()
+        await self.worker.stop()
+        waiting = list(self.recorder.waiting())
+        await self.recorder.drain(seconds)
+        self.direct.stop()
+        await self.worker.drain(max(0.0, end - self.world.loop.time()))
+        for one in (asked.intent for asked in waiting):
+            if (one.written or one.landing) and not self.world.store.rows.intent(one.session, one.key):
+                self.world.unrecorded.add(one.chat_id)
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Not used here."""
@@ -126,7 +144,11 @@ class Process:
 
 @dataclass
 class World:
-    """One store, one CRM, some processes, and what must hold whatever they do."""
+    """One store, one CRM, some processes, and what must hold whatever they do.
+
+    The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
+    `unrecorded` are chats that show what a process wrote past the store before it ended.
+    """
 
     processes: int = 2
     seed: int = 0
@@ -137,6 +159,9 @@ class World:
     seen: set[tuple[str, str]] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
     born: int = 0
+    away: bool = False
+    lost: list[str] = field(default_factory=list)
+    unrecorded: set[str | None] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -153,10 +178,10 @@ class World:
         process.worker.start()
         self.team.append(process)
 
-    async def replace(self, place: int) -> None:
-        """The process dies and another one takes its place."""
+    async def replace(self, place: int, seconds: float = 0.0) -> None:
+        """The process dies, or closes, and another one takes its place."""
         dead = self.team.pop(place)
-        await dead.die()
+        await dead.die(seconds)
         await self.start()
         self.team.insert(place, self.team.pop())
 
@@ -189,6 +214,8 @@ class World:
 
     def settle(self, hours: float = 12.0) -> None:
         """No more trouble; let time pass until nothing is left to do."""
+        self.away = False
+        self.lost.clear()
         self.crm.trouble.clear()
         self.crm.refuses.clear()
         self.crm.key_ok = True
@@ -196,7 +223,8 @@ class World:
             process.wake()
         for _ in range(int(hours * 60)):
             self.loop.run_for(60.0)
-            if not self.pending() and not self.crm.pending:
+            waiting = any(one for process in self.team for one in process.recorder.waiting())
+            if not self.pending() and not self.crm.pending and not waiting:
                 break
         self.loop.run_for(300.0)
 
@@ -209,6 +237,9 @@ class World:
         assert not self.loop.failures, self.loop.failures
 
 
-def intent(session: str, stage: Stage, key: str, *, name: str, channel: str = "instagram") -> Intent:
+def intent(
+    session: str, stage: Stage, key: str, *, name: str, channel: str = "instagram", chat_id: str | None = None
+) -> Intent:
     """An intent of a session whose customer has `name` in `channel`."""
-    return Intent(session, stage, key, **{channel: name})
+    names = {one: name if channel == one else None for one in ("instagram", "telegram")}
+    return Intent(session, stage, key, names["instagram"], names["telegram"], chat_id)
