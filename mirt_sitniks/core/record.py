@@ -53,7 +53,8 @@ class Intent:
 
     `key` makes it one event however often it is recorded. `chat_id` is what the caller remembers from an earlier sync.
     `reason` is kept in the ledger only. `written` is the status that the CRM has confirmed on `chat_id` before this is
-    recorded, and for `landing` seconds a write without an answer may still land there: the store was away.
+    recorded, `sent` how many calls that took, and for `landing` seconds one without an answer may still land there: the
+    store was away.
     """
 
     session: str
@@ -64,6 +65,7 @@ class Intent:
     chat_id: str | None = None
     reason: str | None = None
     written: str | None = None
+    sent: int = 0
     landing: float = 0.0
 
 

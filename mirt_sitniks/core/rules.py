@@ -43,6 +43,7 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
         return Recorded(verdict, old, None, outlook(tx))
     current = old
+    key = replace(key, budget=budgets.charge(key.budget, tx.now, intent.sent))
     if verdict is Verdict.NEW:
         current = _renew(tx, old, intent)
         # Before the claim: the scan's window and the urgency of others must see it.

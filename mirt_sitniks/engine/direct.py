@@ -21,6 +21,8 @@ from mirt_sitniks.errors import CrmError, RateLimited, StoreError
 from mirt_sitniks.log import log
 
 PATIENCE = 30.0
+# How long the store is away before it is gone past; the reply waits that long.
+MOMENT = 1.0
 
 
 async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] = asyncio.sleep) -> Any:
@@ -32,14 +34,15 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     waited = 0.0
     while True:
         asked = driver.clock()
-        settled = await _settle(driver, Report(calls=1))
+        held = driver.gate.held
+        settled = await _settle(driver, Report(calls=0 if held > 0 else 1))
         if settled.claim:
             if driver.lateness.grant_age(settled.claim.now, driver.clock(), asked) <= driver.options.limit.grace:
                 break
             await _settle(driver, Report(unused=settled.claim.grants))
         if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
             raise CrmError("Sitniks refused the key: check SNITKIX_API_KEY and the plan", code=settled.outlook.lock[0])
-        pause = max(settled.outlook.slot_in, 0.05)
+        pause = max(settled.outlook.slot_in, held, 0.05)
         if waited + pause > PATIENCE:
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
         await sleep(pause)
@@ -81,8 +84,9 @@ class DirectWriter:
     """Writes the status of escalations past a store that is away, so that a person sees the chat all the same.
 
     Nobody counts the calls of all processes meanwhile: one call in a window of the rate limit is what each may make,
-    the first when a window has passed since the store answered it last. Up to nine processes stay within what the CRM
-    allows. `waiting` are the stages that the store has not taken yet.
+    the first when a window has passed since the store answered it last, and no sooner than after a moment, for which
+    alone nobody has to go past it. Up to nine processes stay within what the CRM allows. `waiting` are the stages that
+    the store has not taken yet.
     """
 
     def __init__(self, driver: Driver, waiting: Callable[[], Iterable[Asked]]) -> None:
@@ -92,7 +96,7 @@ class DirectWriter:
 
     def begin(self) -> None:
         """There may be an escalation to be written."""
-        if self._next() and (self._task is None or self._task.done()):
+        if (self._task is None or self._task.done()) and self._next():
             self._task = asyncio.ensure_future(self._run())
 
     def stop(self) -> None:
@@ -108,7 +112,8 @@ class DirectWriter:
     async def _run(self) -> None:
         driver, window = self._driver, self._driver.options.limit.seconds
         while driver.gate.trouble and (asked := self._next()):
-            pause = max(self._free_at, driver.gate.answered_at + window) - driver.clock()
+            gate = driver.gate
+            pause = max(self._free_at, gate.answered_at + window, gate.since + MOMENT) - driver.clock()
             if pause > 0:
                 await asyncio.sleep(pause)
                 continue
@@ -116,7 +121,8 @@ class DirectWriter:
             await self._write(asked)
 
     async def _write(self, asked: Asked) -> None:
-        driver, intent = self._driver, asked.intent
+        driver = self._driver
+        intent = asked.intent = replace(asked.intent, sent=asked.intent.sent + 1)
         status = driver.context.statuses[intent.stage]
         try:
             await driver.send(SetStatus(intent.chat_id or "", status))

@@ -52,7 +52,7 @@ class Driver:
     def __post_init__(self) -> None:
         # The clock may be replaced later.
         self.refusals, self.lateness = Refusals(lambda: self.clock()), Lateness(lambda: self.clock())
-        self.gate = StoreGate(lambda: self.clock(), lambda: self.random())
+        self.gate = StoreGate(lambda: self.clock(), lambda: self.random(), self.options.limit.seconds)
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
         """Work until the claim ends; returns how it was settled last. Raises a `StoreError` for what the store refuses.
@@ -86,7 +86,10 @@ class Driver:
         reports = chain([report], repeat(replace(report, unused=(), delayed=())))
 
         async def attempt() -> tuple[float, Settled]:
-            return self.clock(), await self.store.settle(self.options, next(reports))
+            # Without calls the record is let go, and taken up when they may be sent again.
+            told = next(reports)
+            told = replace(told, calls=0) if self.gate.held > 0 else told
+            return self.clock(), await self.store.settle(self.options, told)
 
         return await self.gate.run(attempt, SETTLE)
 

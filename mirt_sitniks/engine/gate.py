@@ -31,12 +31,15 @@ class StoreGate:
 
     While the store is away one of those who wait tries it, after pauses that grow from a tenth of a second to five and
     are random, and then all go on, `RECORD` before `SETTLE` before `CLAIM`. `trouble` is why it is away now (None: it
-    is not), `answered_at` when it answered last. `on_trouble` hears of each try that failed.
+    is not), and `since` when; `answered_at` is when it answered last. `on_trouble` hears of each try that failed. When
+    it was away for a `window` of the rate limit, processes may have written past it, which each tells it when it is
+    back: no calls are taken for as long again.
     """
 
-    def __init__(self, clock: Callable[[], float], random: Callable[[], float]) -> None:
-        self._clock, self._random = clock, random
+    def __init__(self, clock: Callable[[], float], random: Callable[[], float], window: float) -> None:
+        self._clock, self._random, self._window = clock, random, window
         self.on_trouble: Callable[[StoreError], None] = lambda error: None
+        self.since, self._calls_from = -math.inf, -math.inf
         self.trouble: StoreError | None = None
         self.answered_at = -math.inf
         self._failures, self._failed_at, self._served = 0, -math.inf, 0
@@ -76,6 +79,11 @@ class StoreGate:
             raise
         self._answered()
         return answer
+
+    @property
+    def held(self) -> float:
+        """For how many seconds no calls may be taken; 0 or less: they may."""
+        return self._calls_from - self._clock()
 
     def knock(self) -> bool:
         """Somebody has come: try again at once unless that was done just now; whether it was not."""
@@ -117,17 +125,20 @@ class StoreGate:
                 place.set_result(None)
 
     def _answered(self) -> None:
-        if self.trouble:
-            log(INFO, "the store answers again")
+        returned, now = self.trouble is not None, self._clock()
         if self._pause:
             self._pause.cancel()
         self.trouble = self._pause = None
-        self._failures, self._served, self.answered_at = 0, self._served + 1, self._clock()
+        self._failures, self._served, self.answered_at = 0, self._served + 1, now
+        if returned:
+            log(INFO, "the store answers again")
+            self._calls_from = now + self._window if now - self.since >= self._window else self._calls_from
         self._admit()
 
     def _failed(self, error: StoreError) -> None:
         if self.trouble is None or self.trouble.kind != error.kind:
             log(WARNING if error.kind == "away" else ERROR, "the store is away: %s", error.message, code=error.code)
+        self.since = self.since if self.trouble else self._clock()
         self.trouble, self._failed_at = error, self._clock()
         if self._pause is None:
             # Those who were under way together fail together: that is one failure.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from logging import ERROR
 
 from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Recorded, Settled
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.errors import StoreError
@@ -43,8 +44,8 @@ class Asked:
 class Recorder:
     """Records what is asked for, and keeps it until the store has taken it, however long that is.
 
-    The sessions do not wait for each other. `on_recorded` goes on with what was recorded, `on_wait` hears that the
-    store is away while somebody waits.
+    The sessions do not wait for each other. `on_recorded` goes on with what was recorded, `on_wait` hears that
+    somebody waits for a store that is away.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Recorder:
     ) -> None:
         self._driver, self._calls, self._on_recorded, self._on_wait = driver, calls, on_recorded, on_wait
         self._lanes: dict[str, deque[Asked]] = {}
+        self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         driver.gate.on_trouble = self._in_trouble
 
@@ -67,17 +69,19 @@ class Recorder:
     def ask(self, intent: Intent) -> Asked:
         """Take an intent over; it has its place among those of its session from now on."""
         asked, gate = Asked(intent, self._driver.clock()), self._driver.gate
-        if gate.trouble and sum(map(len, self._lanes.values())) >= MOST:
+        if gate.trouble and self._count >= MOST:
             full = f"{gate.trouble.message}; {MOST} stages wait already"
             return self._lost(asked, StoreError(full, kind="refused"), "there is no more room to wait for the store")
         lane = self._lanes.setdefault(intent.session, deque())
         lane.append(asked)
+        self._count += 1
         if len(lane) == 1:
             task = asyncio.ensure_future(self._work(intent.session, lane))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if gate.trouble:
-            self._on_wait()
+            if intent.stage is Stage.ESCALATION:
+                self._on_wait()
             if not gate.knock() and gate.trouble.kind == "setup":
                 asked.tell(gate.trouble)
         return asked
@@ -91,6 +95,7 @@ class Recorder:
             task.cancel()
         left = list(self.waiting())
         self._lanes.clear()
+        self._count = 0
         for asked in left:
             trouble = self._driver.gate.trouble
             why = trouble.message if trouble else "the store did not answer before the service was closed"
@@ -110,11 +115,12 @@ class Recorder:
                 self._on_recorded(asked, recorded)
                 asked.tell(recorded)
             lane.popleft()
+            self._count -= 1
         self._lanes.pop(session, None)
 
     async def _record(self, lane: deque[Asked]) -> Recorded:
         # Nothing is sent for a stage that another one has overtaken while it waited.
-        asked, calls = lane[0], self._calls if len(lane) == 1 else 0
+        asked, calls = lane[0], self._calls if len(lane) == 1 and self._driver.gate.held <= 0 else 0
         asked.tried_at = self._driver.clock()
         return await self._driver.store.record(self._driver.options, asked.intent, calls=calls)
 

@@ -127,6 +127,8 @@ class Worker:
         room = AT_ONCE - len(self._drives)
         if room <= 0:
             return IDLE
+        if self.driver.gate.held > 0:
+            return max(self.driver.gate.held, SHORTEST)
         asked = self.driver.clock()
 
         async def attempt() -> Claimed:

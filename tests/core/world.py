@@ -128,7 +128,8 @@ class Process:
         self.direct.stop()
         await self.worker.drain(max(0.0, end - self.world.loop.time()))
         for one in (asked.intent for asked in waiting):
-            if (one.written or one.landing) and not self.world.store.rows.intent(one.session, one.key):
+            # Its call may be under way.
+            if one.stage is Stage.ESCALATION and not self.world.store.rows.intent(one.session, one.key):
                 self.world.unrecorded.add(one.chat_id)
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:

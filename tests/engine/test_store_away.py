@@ -87,8 +87,9 @@ def test_row20_what_waiting_does_not_mend_is_told_at_once_and_kept(
     shop.loop.run_for(7200.0)
     assert caplog.text.count(BROKEN.message) == 1
     shop.fall(None)
-    shop.loop.run_for(gate.CAP + 5.0)
+    shop.loop.run_for(gate.CAP + 1.0)
     assert len(shop.stages()) == 5
+    shop.loop.run_for(30.0)
     assert shop.crm.chats["chat"].status == "AI Увага"
 
 
@@ -134,7 +135,7 @@ def test_row30_what_the_crm_has_answered_is_kept_for_the_store(shop: Counter) ->
     shop.loop.run_for(600.0)
     calls = len(shop.crm.calls)
     shop.fall(None)
-    shop.loop.run_for(10.0)
+    shop.loop.run_for(30.0)
     assert shop.store.rows.records["s"].observed.status.gen == 1
     assert shop.crm.by_kind()["SetStatus"] == 1
     assert len(shop.crm.calls) - calls <= 2
