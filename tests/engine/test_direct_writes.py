@@ -156,3 +156,14 @@ def test_row20_a_direct_write_that_fails_is_not_stormed(shop: Counter, kind: str
     assert shop.sync(runtime, ALARM, chat_id="chat").outcome is Outcome.QUEUED
     shop.loop.run_for(65.0)
     assert 1 <= len(shop.crm.calls) <= most
+
+
+def test_row20_calls_past_the_store_count_when_it_is_back(shop: Counter) -> None:
+    """A write that went past it takes a place in the budget that all processes share."""
+    runtime = shop.process(down=AWAY, worker=False)
+    shop.sync(runtime, ALARM, chat_id="chat")
+    shop.fall(None)
+    shop.loop.run_for(gate.CAP + 1.0)
+    (key,) = shop.store.rows.keys.values()
+    assert shop.crm.by_kind()["SetStatus"] == 1
+    assert len(key.budget.grants) == len(shop.crm.calls)

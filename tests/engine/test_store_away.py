@@ -50,7 +50,19 @@ def test_row30_however_long_the_store_is_away_nothing_is_lost(shop: Counter, sec
     # His message is as old as the trouble was long: it is looked for further and further back.
     shop.loop.run_for(1800.0)
     assert shop.crm.chats["chat"].status == "AI Увага"
-    # Nothing was sent for what had been overtaken while it waited.
+
+
+def test_row30_nothing_is_sent_for_a_stage_that_was_overtaken_while_it_waited(shop: Counter) -> None:
+    """Half a second without a store: all three are recorded, and the last alone is shown."""
+    runtime = shop.process(down=AWAY)
+    shop.loop.call_later(0.5, shop.fall, None)
+
+    async def three() -> None:
+        await asyncio.gather(*(runtime.sync(shop.intent(stage, chat_id="chat")) for stage in (FIRST, INVOICE, ALARM)))
+
+    shop.loop.run(three())
+    shop.loop.run_for(30.0)
+    assert shop.stages() == [FIRST, INVOICE, ALARM]
     assert [value for _, _, value in shop.crm.writes if isinstance(value, str)] == ["AI Увага"]
 
 
