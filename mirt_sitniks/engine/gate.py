@@ -43,9 +43,10 @@ class StoreGate:
         self.trouble: StoreError | None = None
         self.answered_at = -math.inf
         self._failures, self._failed_at, self._served = 0, -math.inf, 0
-        self._busy, self._hasty = 0, False
+        self._busy, self._hasty = [0, 0, 0], False
+        self._records_first_until = -math.inf
         self._pause: asyncio.TimerHandle | None = None
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._places = count()
 
     async def run(self, work: Callable[[], Awaitable[T]], rank: int = RECORD) -> T:
@@ -64,8 +65,9 @@ class StoreGate:
                 if error.kind == "refused" or own >= OWN_FAULT:
                     raise
             finally:
-                self._busy -= 1
-                self._admit()
+                self._busy[rank] -= 1
+                # Not at once: who is done may have more of the same to do, in his order.
+                asyncio.get_running_loop().call_soon(self._admit)
 
     async def once(self, work: Awaitable[T]) -> T:
         """What `work` brings, without waiting for anybody; raises its `StoreError`."""
@@ -101,27 +103,29 @@ class StoreGate:
     async def _enter(self, rank: int) -> None:
         place = asyncio.get_running_loop().create_future()
         # Nobody is let past another while the store keeps up.
-        heappush(self._waiting, (rank if self.trouble else RECORD, next(self._places), place))
+        heappush(self._waiting, (rank if self.trouble else RECORD, next(self._places), rank, place))
         self._admit()
         try:
             await place
         except BaseException:
             if place.done() and not place.cancelled():
-                self._busy -= 1
+                self._busy[rank] -= 1
                 self._admit()
             raise
 
     def _admit(self) -> None:
-        while self._waiting and self._pause is None and self._busy < (1 if self.trouble else WIDTH):
+        while self._waiting and self._pause is None and sum(self._busy) < (1 if self.trouble else WIDTH):
+            if self._waiting[0][0] > RECORD and self._busy[RECORD] and self._clock() < self._records_first_until:
+                return
             if self.trouble and (_is_no(self.trouble) or self._failures % FAIR == 0):
                 # It may be that one's own fault, and must not keep all others waiting.
                 self._waiting.remove(turn := min(self._waiting, key=lambda one: one[1]))
                 heapify(self._waiting)
             else:
                 turn = heappop(self._waiting)
-            place = turn[2]
+            _, _, rank, place = turn
             if not place.done():
-                self._busy += 1
+                self._busy[rank] += 1
                 place.set_result(None)
 
     def _answered(self) -> None:
@@ -132,6 +136,7 @@ class StoreGate:
         self._failures, self._served, self.answered_at = 0, self._served + 1, now
         if returned:
             log(INFO, "the store answers again")
+            self._records_first_until = now + STALE
             self._calls_from = now + self._window if now - self.since >= self._window else self._calls_from
         self._admit()
 
