@@ -35,7 +35,7 @@ def taken(record: Record, intent: Intent, now: float) -> dict[str, DesiredValue]
     """
     desired, rank = record.desired, int(intent.stage is not Stage.FIRST_TOUCH)
     # Nothing was asked for later than now; what stands and says so knows a clock that was set back since.
-    at = now if intent.asked_at is None else min(intent.asked_at, now)
+    at = now - intent.waited if intent.asked_at is None else min(intent.asked_at, now)
     role = EFFECTS[intent.stage].role
     wishes = {"status": intent.stage.value} | ({"manager": role.value} if role else {})
     stands: dict[str, DesiredValue] = {name: getattr(desired, name) for name in ("status", "manager")}

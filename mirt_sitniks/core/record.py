@@ -57,8 +57,10 @@ class Intent:
 
     `key` makes it one event however often it is recorded; `also` is a second one, and either of them is enough.
     `chat_id` is what the caller remembers from an earlier sync. `reason` is kept in the ledger only. `asked_at` is when
-    it was asked for: on the clock of who asks until it is recorded, on the store's from then on; None: when the store
-    hears of it.
+    it was asked for: on the clock of who asks until it is recorded, on the store's from then on; None: `waited` seconds
+    before the store hears of it. `written` is the status that the CRM has confirmed on `chat_id` before this is
+    recorded, `sent` how many calls that took, and for `landing` seconds one without an answer may still land there: the
+    store was away.
     """
 
     session: str
@@ -70,6 +72,10 @@ class Intent:
     reason: str | None = None
     also: str | None = None
     asked_at: float | None = None
+    waited: float = 0.0
+    written: str | None = None
+    sent: int = 0
+    landing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

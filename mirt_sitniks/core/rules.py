@@ -43,10 +43,13 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
     old = tx.rows.get(intent.session) or Record(intent.session)
     verdict = _verdict(tx, old, intent, tx.rows.known(intent.session, keys_of(intent)))
     current = old
+    key = replace(key, budget=budgets.charge(key.budget, tx.now, intent.sent))
     if verdict in (Verdict.NEW, Verdict.SUPERSEDED):
         current = _renew(tx, old, intent) if verdict is Verdict.NEW else _remember(tx, old, intent, 0)[1]
         # Before the claim: the scan's window and the urgency of others must see it.
         tx.rows.put(current)
+        if intent.sent and intent.chat_id:
+            current = _written_before(tx, old, current, intent.chat_id, intent)
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
         return Recorded(verdict, current, None, outlook(tx))
     claim = _try_claim(tx, current, key, calls)
@@ -66,7 +69,8 @@ def _verdict(tx: Transaction, old: Record, intent: Intent, known: int | None) ->
 def _remember(tx: Transaction, old: Record, intent: Intent, generation: int) -> tuple[int, Record]:
     """The intent's line and its number, and what every intent leaves in the record; of no generation is one that takes
     nothing, so that it is never the newest."""
-    shown = {"reason": intent.reason} if intent.reason else {}
+    told = {"reason": intent.reason, "written": intent.written}
+    shown = {name: value for name, value in told.items() if value}
     line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, shown)
     number = tx.rows.log(line)
     if intent.also:
@@ -103,6 +107,18 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         closed=None,
     )
     return fresh if fresh.chat_id else _with_chat(tx, fresh, old, intent.chat_id)
+
+
+def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, intent: Intent) -> Record:
+    """The record after what was written to a chat while the store was away: as confirmed where it is what shall stand,
+    so that nobody is overwritten; and whoever has the chat looks once, for something older may have come on top of it,
+    or this on top of something newer.
+    """
+    if intent.written and fresh.chat_id == chat_id and fresh.desired.status.gen > old.desired.status.gen:
+        status = ObservedValue(intent.written, fresh.desired.status.gen)
+        tx.rows.put(replace(fresh, observed=replace(fresh.observed, status=status)))
+    raise_unconfirmed(tx, chat_id, max(old.lease_until, tx.now + intent.landing))
+    return tx.rows.get(fresh.session) or fresh
 
 
 def _with_chat(tx: Transaction, fresh: Record, old: Record, hint: str | None) -> Record:
@@ -240,6 +256,9 @@ def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: boo
         # Raised by a stale holder while we worked: what we know is older, but our own lost write may land later.
         until = max(raised.until, observed.unconfirmed.until if observed.unconfirmed else raised.until)
         observed = replace(observed, unconfirmed=Unconfirmed(0, until))
+    if old.observed.status.gen > settlement.generation:
+        # It was written past the store meanwhile: that is newer than what the holder saw.
+        observed = replace(observed, status=old.observed.status)
     if renewed:
         # Somebody recorded a stage meanwhile: it is due at once, whatever the older one has to wait for.
         observed = replace(observed, due_at=tx.now, attempt=0, error=None)

@@ -30,20 +30,20 @@ class Asking:
     _told: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
     def dated(self, intent: Intent) -> Intent:
-        """The intent with the store's time in place of ours; None while no answer has told of it."""
+        """The intent with the store's time in place of ours; while no answer has told of it, with its age."""
         if intent.asked_at is None:
             return intent
         earlier = self._told.get(intent.session)
         at = asked_at(self._bound, intent.asked_at, earlier and earlier[1:])
         self._remember(intent, at)
-        return replace(intent, asked_at=at)
+        return replace(intent, asked_at=at, waited=0.0 if at else self.clock() - intent.asked_at)
 
     async def recorded(self, intent: Intent, exchange: Callable[[Intent], Awaitable[Recorded]]) -> Recorded:
         """The answer of `exchange` to the dated intent; what the store had to date itself is remembered."""
         dated = self.dated(intent)
         answer = await self.heard(exchange(dated))
         if dated.asked_at is None:
-            self._remember(intent, answer.outlook.now)
+            self._remember(intent, answer.outlook.now - dated.waited)
         return answer
 
     async def heard(self, exchange: Awaitable[T]) -> T:

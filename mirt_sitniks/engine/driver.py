@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from random import Random
 from typing import Any, Protocol
 
@@ -19,12 +20,11 @@ from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
 from mirt_sitniks.engine.asking import Asking
+from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.refusals import ASK, Refusals, is_unexplained
-from mirt_sitniks.errors import CrmError, Forbidden, StoreError
-
-SETTLE_AGAIN = (0.2, 1.0)
+from mirt_sitniks.errors import CrmError, Forbidden
 
 
 class Sender(Protocol):
@@ -49,10 +49,12 @@ class Driver:
     asking: Asking = field(default_factory=Asking)
     refusals: Refusals = field(init=False)
     lateness: Lateness = field(default_factory=Lateness)
+    gate: StoreGate = field(init=False)
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
         self.refusals = Refusals(lambda: self.clock())
+        self.gate = StoreGate(lambda: self.clock(), lambda: self.random(), self.options.limit.seconds)
 
     async def record(self, intent: Intent, calls: int) -> Recorded:
         """The store's verb, with the store's time of asking in place of ours."""
@@ -63,7 +65,7 @@ class Driver:
         return await self.asking.heard(self.store.claim(self.options, limit=limit))
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
-        """Work until the claim ends; returns how it was settled last. Raises `StoreError` only.
+        """Work until the claim ends; returns how it was settled last. Raises a `StoreError` for what the store refuses.
 
         `asked` is when the store was asked for the claim (None: just now).
         """
@@ -89,18 +91,19 @@ class Driver:
         return replace(after, record=settled.record)
 
     async def _settle(self, report: Report) -> tuple[float, Settled]:
-        """Settle, and again when the store fails for a moment: what the CRM has answered is worth more than one try.
+        """Settle, however long the store is away: what the CRM has answered is not to be asked for again.
 
         A round that is settled twice changes nothing, but gives its unused calls back only once.
         """
-        for pause in SETTLE_AGAIN:
-            asked = self.clock()
-            try:
-                return asked, await self.store.settle(self.options, report)
-            except StoreError:
-                await asyncio.sleep(pause)
-                report = replace(report, unused=(), delayed=())
-        return self.clock(), await self.store.settle(self.options, report)
+        reports = chain([report], repeat(replace(report, unused=(), delayed=())))
+
+        async def attempt() -> tuple[float, Settled]:
+            # Without calls the record is let go, and taken up when they may be sent again.
+            told = next(reports)
+            told = replace(told, calls=0) if self.gate.held > 0 else told
+            return self.clock(), await self.store.settle(self.options, told)
+
+        return await self.gate.run(attempt, SETTLE)
 
     async def _round(self, claim: Claim, granted: float) -> Round:
         """Send what the claim needs and has grants for, side by side; `granted` is when that was, on our clock."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
 from logging import ERROR
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.record import Intent, Record
@@ -159,9 +159,10 @@ class SqliteStore:
         try:
             return await asyncio.wrap_future(self._begin(work))
         except sqlite3.Error as error:
-            raise StoreError(f"{self._path}: {_cure(error)}") from None
+            raise StoreError(f"{self._path}: {_cure(error)}", kind=_kind(error)) from None
         except OverflowError:
-            raise StoreError(f"{self._path}: a number from the CRM is larger than any id") from None
+            message = f"{self._path}: a number from the CRM is larger than any id"
+            raise StoreError(message, kind="refused") from None
         except RuntimeError as error:
             # The interpreter is shutting down and takes no new work.
             raise StoreError(f"{self._path}: {error}") from None
@@ -318,6 +319,12 @@ def _cure(error: sqlite3.Error) -> str:
     return f"{error}: set SITNIKS_DATABASE to a file that this process may write"
 
 
+def _kind(error: sqlite3.Error) -> Literal["away", "setup", "refused"]:
+    if isinstance(error, sqlite3.DataError | sqlite3.IntegrityError | sqlite3.InterfaceError):
+        return "refused"
+    return "setup" if _name(error).startswith(_SETUP) else "away"
+
+
 def _held(error: sqlite3.Error) -> bool:
     return _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
@@ -326,6 +333,7 @@ def _name(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", "") or ""
 
 
+_SETUP = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
 _CURES = {
     "SQLITE_BUSY": "another process has held the file locked for 5 s: end that process",
     "SQLITE_LOCKED": "another process has held the file locked for 5 s: end that process",

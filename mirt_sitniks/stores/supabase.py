@@ -167,10 +167,11 @@ class SupabaseStore:
         found = await self._care("check", request, dict[str, Any], safe=True)
         for kind, words in _FINDINGS.items():
             if names := found[kind]:
-                raise StoreError(f"Supabase: {words} {', '.join(names)}; {MIGRATE}")
+                raise StoreError(f"Supabase: {words} {', '.join(names)}; {MIGRATE}", kind="setup")
         version = found.get("version", 1)
         if version < SCHEMA:
-            raise StoreError(f"Supabase: the schema is of version {version}, this package needs {SCHEMA}; {MIGRATE}")
+            old = f"Supabase: the schema is of version {version}, this package needs {SCHEMA}; {MIGRATE}"
+            raise StoreError(old, kind="setup")
         if version > SCHEMA:
             log(WARNING, "Supabase has a schema of version %s, newer than %s: update this package", version, SCHEMA)
 

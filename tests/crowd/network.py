@@ -211,6 +211,7 @@ class FarStore:
     rng: Random
     network: Network
     looks: list[tuple[float, float]]
+    is_away: Callable[[], bool] = lambda: False
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent."""
@@ -243,7 +244,7 @@ class FarStore:
         lost_in, lost_out = luck < self.network.store_in, luck >= 1000.0 - self.network.store_out
 
         def answer() -> Any:
-            if lost_in:
+            if lost_in or self.is_away():
                 self.trace.note("store_in", verb)
                 return StoreError("the request was lost")
             result = _now(work())

@@ -14,7 +14,7 @@ import pytest
 from mirt_sitniks.core.record import pending
 from mirt_sitniks.core.stages import Stage
 from tests.crowd.network import Network
-from tests.crowd.simulation import Event, Simulation, bad_luck, conversations
+from tests.crowd.simulation import Event, Simulation, bad_luck, conversations, store_trouble
 
 GOOD = Network()
 BAD = Network(
@@ -150,6 +150,20 @@ def test_a_few_customers_on_a_bad_day(seed: int) -> None:
     simulation = bad_day(seed, 40, 400.0)
     assert not simulation.wrong()
     assert simulation.crm.limited == 0
+
+
+@pytest.mark.parametrize("seed", range(30, 33))
+def test_row30_a_store_that_comes_and_goes_loses_nothing(seed: int) -> None:
+    """For moments and minutes, while customers come and processes close: each stage is recorded, each chat ends right,
+    and what is written past the store breaks no limit."""
+    simulation = Simulation(seed, processes=4)
+    events = conversations(Random(seed), 60, 600.0, 4, pace=(1.0, 120.0))
+    simulation.day(events, chaos=lambda simulation: store_trouble(simulation, until=900.0))
+    assert min(simulation.trace.counts[what] for what in ("outage", "close", "store_in")) > 3
+    assert len(simulation.store.rows.intents) == len(events)
+    assert not simulation.wrong()
+    assert simulation.crm.limited == 0
+    assert not simulation.loop.failures
 
 
 def test_the_same_seed_is_the_same_day() -> None:
