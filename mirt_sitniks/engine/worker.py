@@ -68,7 +68,7 @@ class Worker:
     async def reconcile(self, limit: int) -> int:
         """Drive at most `limit` due records to where they can be driven now; returns how many claims that took."""
         driven = 0
-        while driven < limit:
+        while driven < limit and self.driver.gate.held <= 0:
             asked = self.driver.clock()
             claim = self.driver.store.claim(self.driver.options, limit=limit - driven)
             claimed = await self.driver.gate.once(claim)
