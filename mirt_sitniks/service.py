@@ -100,7 +100,8 @@ class SitniksChatService:
         `intent` names the event, such as a message's id, or by two names, either of which is enough: repeated calls of
         a stage with it are one. By default each call is an event of its own; a first touch is one a session. `chat_id`
         is a hint from an earlier result, used while the store does not know the chat. Waits at most `reply_budget`
-        seconds; what is not done by then is `queued` and goes on by itself.
+        seconds, which all calls of a session with one `intent` share; what is not done by then is `queued` and goes on
+        by itself.
         """
         asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
         if isinstance(asked, SyncResult):

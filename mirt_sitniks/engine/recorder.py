@@ -89,14 +89,15 @@ class Recorder:
     async def drain(self, seconds: float) -> None:
         """Try all that waits, for so long; say what could not be saved."""
         self._driver.gate.hurry()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        end = self._driver.clock() + seconds
+        while self._tasks and (left := end - self._driver.clock()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
         for task in list(self._tasks):
             task.cancel()
-        left = list(self.waiting())
+        unsaved = list(self.waiting())
         self._lanes.clear()
         self._count = 0
-        for asked in left:
+        for asked in unsaved:
             trouble = self._driver.gate.trouble
             why = trouble.message if trouble else "the store did not answer before the service was closed"
             self._lost(asked, StoreError(why, kind="refused"), "closed before the store has taken it")

@@ -69,7 +69,7 @@ class Worker:
     async def reconcile(self, limit: int) -> int:
         """Drive at most `limit` due records to where they can be driven now; returns how many claims that took."""
         driven = 0
-        while driven < limit:
+        while driven < limit and self.driver.gate.held <= 0:
             asked = self.driver.clock()
             claimed = await self.driver.gate.once(self.driver.claim(limit - driven))
             if not claimed.claims:
