@@ -135,6 +135,8 @@ class SqliteStore:
         """Close the connection; the next call opens it again."""
         with self._lock:
             owner, self._owner = self._owner, None
+            # What becomes of the file of a closed store is its owner's affair.
+            self._file, self._memory = None, SqliteMemory()
         if owner:
             closed = owner.thread.submit(owner.disconnect)
             owner.thread.shutdown(wait=False)
