@@ -48,8 +48,8 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
         current = _renew(tx, old, intent) if verdict is Verdict.NEW else _remember(tx, old, intent, 0)[1]
         # Before the claim: the scan's window and the urgency of others must see it.
         tx.rows.put(current)
-        if intent.sent and intent.chat_id:
-            current = _written_before(tx, old, current, intent.chat_id, intent)
+    if intent.sent and intent.chat_id:
+        current = _written_before(tx, old, current, intent.chat_id, intent)
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
         return Recorded(verdict, current, None, outlook(tx))
     claim = _try_claim(tx, current, key, calls)

@@ -121,8 +121,10 @@ class DirectWriter:
             await self._write(asked)
 
     async def _write(self, asked: Asked) -> None:
-        driver = self._driver
-        intent = asked.intent = replace(asked.intent, sent=asked.intent.sent + 1)
+        driver, before = self._driver, asked.intent
+        # Said before it is known: the store may take the stage while the call is under way.
+        landing = driver.context.landing_time
+        intent = asked.intent = replace(before, sent=before.sent + 1, landing=landing)
         status = driver.context.statuses[intent.stage]
         try:
             await driver.send(SetStatus(intent.chat_id or "", status))
@@ -131,8 +133,7 @@ class DirectWriter:
             if verdict and verdict.code:
                 self._free_at = max(self._free_at, driver.clock() + verdict.seconds)
             asked.hopeless = not (error.retryable or verdict)
-            if error.unconfirmed:
-                asked.intent = replace(asked.intent, landing=driver.context.landing_time)
+            asked.intent = replace(intent, landing=landing if error.unconfirmed else before.landing)
             return
         log(INFO, "written past the store", session=intent.session, stage=intent.stage.value, chat=intent.chat_id)
         written(asked, status)

@@ -123,7 +123,14 @@ class Recorder:
         # Nothing is sent for a stage that another one has overtaken while it waited.
         asked, calls = lane[0], self._calls if len(lane) == 1 and self._driver.gate.held <= 0 else 0
         asked.tried_at = self._driver.clock()
-        return await self._driver.record(asked.intent, calls)
+        claim = None
+        while True:
+            intent = asked.intent
+            recorded = await self._driver.record(intent, calls)
+            claim = recorded.claim or claim
+            if asked.intent is intent:
+                return replace(recorded, claim=claim)
+            # It was written past the store while that took it, which is to be told as well.
 
     def _in_trouble(self, error: StoreError) -> None:
         """Whoever waits for what only a person can mend is told so; what he asked for stays here all the same."""
@@ -142,5 +149,5 @@ class Recorder:
 
 def written(asked: Asked, status: str) -> None:
     """The CRM shows `status`, though the store knows nothing of it yet."""
-    asked.intent = replace(asked.intent, written=status)
+    asked.intent = replace(asked.intent, written=status, landing=0.0)
     asked.tell(status)
