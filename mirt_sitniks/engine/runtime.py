@@ -68,7 +68,7 @@ class Runtime:
         )
         context = FoldContext(settings.statuses, landing_time=2 * settings.timeout)
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
-        self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify)
+        self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
         self._degraded = direct.DegradedWriter(self.driver)
         self._polls = worker
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
@@ -203,6 +203,10 @@ class Runtime:
         if EFFECTS[intent.stage].role and manager is None:
             return written
         return replace(written, outcome=Outcome.SYNCED)
+
+    async def _prune(self) -> None:
+        """Records stay: their table may be the host's own."""
+        await self.store.prune(86_400.0 * self.settings.retain_days, records=False)
 
     async def aclose(self) -> None:
         """End within five seconds: let records and drives under way finish, close what was opened here."""
