@@ -270,14 +270,19 @@ def test_an_upsert_of_the_original_between_a_view_and_its_commit_is_seen(
 
 
 class Shared:
-    """A store whose verbs go to one version or the other by turns; answers without outlook, which the old one lacks."""
+    """A store whose verbs go to one version or the other by turns.
+
+    Answers are without what the old one does not tell, and intents have one key, for it knows of no second one.
+    """
 
     def __init__(self, *stores: Any) -> None:
         self._turns = itertools.cycle(stores)
 
     def __getattr__(self, verb: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         async def ask(*args: Any, **kwargs: Any) -> Any:
-            answer = await getattr(next(self._turns), verb)(*args, **kwargs)
+            asked = [replace(one, also=None) if isinstance(one, Intent) else one for one in args]
+            answer = await getattr(next(self._turns), verb)(*asked, **kwargs)
+            answer = replace(answer, ended=()) if isinstance(answer, Settled) else answer
             return replace(answer, outlook=Outlook()) if hasattr(answer, "outlook") else answer
 
         return ask
