@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from typing import Literal
 
 
 class SitniksError(Exception):
@@ -41,10 +42,20 @@ class ConfigError(SitniksError, ValueError):
 
 
 class StoreError(SitniksError):
-    """The store did not do what it was asked."""
+    """The store did not do what it was asked.
+
+    `kind` says what helps: `away`, waiting does; `setup`, only a person (a table that is missing, a wrong key);
+    `refused`, nothing, for the store works and does not take this very thing.
+    """
 
     code = "store_unavailable"
     retryable = True
+
+    def __init__(
+        self, message: str, *, kind: Literal["away", "setup", "refused"] = "away", status: int | None = None
+    ) -> None:
+        super().__init__(message, status=status)
+        self.kind = kind
 
 
 class CrmError(SitniksError):

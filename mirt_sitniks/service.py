@@ -23,7 +23,8 @@ from mirt_sitniks.core.text import clean
 from mirt_sitniks.crm.calls import ListChats, ListManagers, SetStatus, UpdateChat
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.life import Life
-from mirt_sitniks.engine.runtime import Runtime, open_store
+from mirt_sitniks.engine.replies import ReplyBudget
+from mirt_sitniks.engine.runtime import AWAY, Runtime, begin_loading, open_store
 from mirt_sitniks.engine.worker import SWEEP
 from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
 from mirt_sitniks.log import log
@@ -34,13 +35,9 @@ from mirt_sitniks.settings import SitniksSettings, look_alikes
 T = TypeVar("T")
 
 # What the runtime answers when the budget ends knows more than a caller who stops at the same moment.
-SHORTEST_HOLD, HEARING = 0.1, 0.05
+HEARING = 0.08
 REASON_LENGTH = 200
-CLOSING = 5.0
-SLOW_STORE = {
-    "code": "store_unavailable",
-    "message": "the store has not answered yet: the stage is recorded as soon as it does",
-}
+STARTING, CLOSING = 1.0, 5.0
 
 
 class SitniksChatService:
@@ -49,9 +46,10 @@ class SitniksChatService:
     `settings` default to the environment's; without address and key the service is disabled and only logs. `store`
     defaults to the one the settings name and is closed by `aclose` only then. `client_factory` makes the httpx client,
     where no event loop runs. `worker=False` leaves unfinished work to `mirt-sitniks worker` processes; with a worker,
-    `sweep` is how many seconds apart it looks for what dead processes left. Nothing is opened before the first use.
+    `sweep` is how many seconds apart it looks for what dead processes left. Nothing is opened before `start` or the
+    first use.
 
-    No verb raises for what the CRM or the store does. As a context manager, of either kind, it closes on exit.
+    No verb raises for what the CRM or the store does. As a context manager, of either kind, it starts and closes.
     """
 
     def __init__(
@@ -68,10 +66,13 @@ class SitniksChatService:
         self._client_factory = client_factory
         self._worker, self._sweep = worker, sweep
         self._life = Life(self._make)
+        self._replies = ReplyBudget(self.settings.reply_budget)
         if settings is None or not self.enabled:
             for name, right in look_alikes().items():
                 log(WARNING, "%s is not read: rename it to %s", name, right)
-        if not self.settings.enabled and (self.settings.api_url or self.settings.api_key.get_secret_value()):
+        if self.enabled:
+            begin_loading(self.settings)
+        elif self.settings.api_url or self.settings.api_key.get_secret_value():
             missing = "SNITKIX_API_KEY" if self.settings.api_url else "SNITKIX_API_URL"
             log(WARNING, "disabled, nothing will reach the CRM: %s is not set", missing)
 
@@ -99,18 +100,18 @@ class SitniksChatService:
         `intent` names the event, such as a message's id, or by two names, either of which is enough: repeated calls of
         a stage with it are one. By default each call is an event of its own; a first touch is one a session. `chat_id`
         is a hint from an earlier result, used while the store does not know the chat. Waits at most `reply_budget`
-        seconds; what is not done by then is `queued` and goes on by itself.
+        seconds, which all calls of a session with one `intent` share; what is not done by then is `queued` and goes on
+        by itself.
         """
         asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
         if isinstance(asked, SyncResult):
             return asked
-        try:
-            # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
-            return await asyncio.wait_for(
-                asyncio.wrap_future(self._life.run(lambda runtime: runtime.sync(asked))), self._hold
-            )
-        except Exception as error:
-            return self._unanswered(asked, error)
+        with self._replies.holding((asked.session, str(intent)) if intent else None) as left:
+            try:
+                # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
+                return await asyncio.wait_for(asyncio.wrap_future(self._begin(asked, left)), max(0.0, left + HEARING))
+            except Exception as error:
+                return self._unanswered(asked, error)
 
     def sync_blocking(
         self,
@@ -127,10 +128,11 @@ class SitniksChatService:
         asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
         if isinstance(asked, SyncResult):
             return asked
-        try:
-            return self._life.run(lambda runtime: runtime.sync(asked)).result(self._hold)
-        except Exception as error:
-            return self._unanswered(asked, error)
+        with self._replies.holding((asked.session, str(intent)) if intent else None) as left:
+            try:
+                return self._begin(asked, left).result(max(0.0, left + HEARING))
+            except Exception as error:
+                return self._unanswered(asked, error)
 
     def skip(self, stage: Stage | None, reason: str) -> SyncResult:
         """A result that says that nothing was to be done, and why."""
@@ -216,8 +218,24 @@ class SitniksChatService:
         """Take up again what was given up or waits for its next try; None when nothing is known of the session."""
         return await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
 
+    def start(self) -> None:
+        """Begin to work: finish what dead processes left, and load what a first sync would wait for.
+
+        Entering the service does it. Returns when all is loaded, after a second at most; where an event loop runs, at
+        once, and all goes on by itself (`async with` waits).
+        """
+        if started := self._starting():
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                with suppress(Exception):
+                    started.result(STARTING)
+
     async def aclose(self) -> None:
-        """End within five seconds; what is unfinished stays in the store and is picked up by the next process."""
+        """End within five seconds; what is unfinished stays in the store and is picked up by the next process.
+
+        What the store has not taken by then is said in the log.
+        """
         with self._ending() as ended:
             if ended:
                 async with asyncio.timeout(CLOSING):
@@ -230,6 +248,9 @@ class SitniksChatService:
                 ended.result(CLOSING)
 
     async def __aenter__(self) -> Self:
+        if started := self._starting():
+            with suppress(Exception):
+                await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(started)), STARTING)
         return self
 
     async def __aexit__(
@@ -238,12 +259,22 @@ class SitniksChatService:
         await self.aclose()
 
     def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _starting(self) -> "Future[None] | None":
+        if not self.enabled:
+            return None
+        try:
+            return self._life.run(lambda runtime: runtime.ready())
+        except Exception as error:
+            log(ERROR, "starting failed: %s", type(error).__name__)
+            return None
 
     @contextmanager
     def _ending(self) -> "Iterator[Future[None] | None]":
@@ -258,9 +289,8 @@ class SitniksChatService:
         finally:
             life.stop()
 
-    @property
-    def _hold(self) -> float:
-        return max(self.settings.reply_budget + HEARING, SHORTEST_HOLD)
+    def _begin(self, asked: Intent, left: float) -> "Future[SyncResult]":
+        return self._life.run(lambda runtime: runtime.sync(asked, max(0.0, left)))
 
     def _intent(
         self,
@@ -336,7 +366,7 @@ class SitniksChatService:
 
         Anything but that is a bug of ours, and must not reach the dialogue either.
         """
-        outcome, told = Outcome.QUEUED, SLOW_STORE
+        outcome, told = Outcome.QUEUED, {"code": StoreError.code, "message": AWAY}
         if not isinstance(error, TimeoutError):
             log(ERROR, "a sync failed: %s", type(error).__name__, session=intent.session)
             message = f"the sync failed with {type(error).__name__}: see the log"

@@ -76,6 +76,11 @@ def take(budget: Budget, limit: Limit, now: float, calls: int) -> tuple[Budget, 
     return replace(budget, grants=(*kept, *(now,) * count), locked_until=until), (now,) * count
 
 
+def charge(budget: Budget, now: float, calls: int) -> Budget:
+    """Count calls that were sent without having been granted."""
+    return replace(budget, grants=(*budget.grants, *(now,) * calls)) if calls else budget
+
+
 def give_back(budget: Budget, grants: Iterable[float]) -> Budget:
     """Take back grants that were not used; their slots are free at once, and a probe that was not sent may be."""
     left, until = list(budget.grants), budget.locked_until

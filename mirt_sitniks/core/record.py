@@ -12,10 +12,14 @@ from mirt_sitniks.core.stages import Role, Stage
 
 @dataclass(frozen=True, slots=True)
 class DesiredValue:
-    """A desired value (a `Stage` for the status, a `Role` for the manager) and the generation that asked for it."""
+    """A desired value (a `Stage` for the status, a `Role` for the manager), the generation that asked for it, and when
+    it was asked for, on the store's clock. `rank` is 0 for a first touch, which takes back nothing of a later stage's.
+    """
 
     value: str | None = None
     gen: int = 0
+    asked_at: float = 0.0
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,11 @@ class Intent:
     """One stage of one session, as a node asks for it.
 
     `key` makes it one event however often it is recorded; `also` is a second one, and either of them is enough.
-    `chat_id` is what the caller remembers from an earlier sync. `reason` is kept in the ledger only.
+    `chat_id` is what the caller remembers from an earlier sync. `reason` is kept in the ledger only. `asked_at` is when
+    it was asked for: on the clock of who asks until it is recorded, on the store's from then on; None: `waited` seconds
+    before the store hears of it. `written` is the status that the CRM has confirmed on `chat_id` before this is
+    recorded, `sent` how many calls that took, and for `landing` seconds one without an answer may still land there: the
+    store was away.
     """
 
     session: str
@@ -63,11 +71,16 @@ class Intent:
     chat_id: str | None = None
     reason: str | None = None
     also: str | None = None
+    asked_at: float | None = None
+    waited: float = 0.0
+    written: str | None = None
+    sent: int = 0
+    landing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The newest intent, and what all intents together ask for: a stage leaves alone the field that it does not set."""
+    """The newest generation's intent, and what all together ask for; a field has its own generation and time."""
 
     generation: int = 0
     stage: Stage | None = None

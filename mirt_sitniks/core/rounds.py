@@ -31,16 +31,15 @@ class CallOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What was done for a claim. `now` is its end and `arrived` the latest moment at which its calls may have reached
-    the CRM, when that is later than a grant may be used; both on the store's clock. `asked`: the key was asked for
-    first.
+    """What was done for a claim. `now` is its end on the store's clock. `late`: its calls may have reached the CRM
+    later than a grant may be used. `asked`: the key was asked for first.
     """
 
     claim: Claim
     steps: tuple[Step, ...]
     outcomes: tuple[CallOutcome, ...]
     now: float
-    arrived: float | None = None
+    late: bool = False
     asked: bool = False
 
     @property
@@ -73,15 +72,14 @@ class Round:
 
 def report_of(done: Round, context: FoldContext, random: float) -> Report:
     """What the store is told of a round; `random` is in [0, 1)."""
-    grants, late = done.claim.grants, done.arrived is not None
+    grants = done.claim.grants
     return Report(
         record=_settlement(done, done.claim.record, context, random) if done.claim.record else None,
         page=done.page,
         key_verdict=key_verdict_of([one.error for one in done.outcomes if one.sent and not one.unexplained]),
         unused=grants[done.sent :],
         calls=SIDE_BY_SIDE,
-        delayed=grants[: done.sent] if late else (),
-        arrived=done.arrived or 0.0,
+        delayed=grants[: done.sent] if done.late else (),
         basis=done.claim.basis,
     )
 

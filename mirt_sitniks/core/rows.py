@@ -7,7 +7,6 @@ from typing import Protocol
 
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import Entry, KeyState, StoreOptions
 
 
@@ -16,13 +15,12 @@ class Waiting:
     """Those who wait for a chat, in sums: however many they are, the next scan needs no more of them.
 
     `due` has one pair for each number of searches made: that number, and since when the first of them waits (wall
-    clock); `urgent_at` is the most urgent of all that are due, `ordinary_at` of those that are no escalation.
-    `first_at` is the most urgent of all who wait, `ready_at` when the first of them can be looked for.
+    clock); `urgent_at` is the most urgent of all that are due, `first_at` of all who wait, and at `ready_at` the
+    first of them can be looked for.
     """
 
     due: tuple[tuple[int, float], ...] = ()
     urgent_at: float = inf
-    ordinary_at: float = inf
     first_at: float = inf
     ready_at: float = inf
 
@@ -33,7 +31,6 @@ class Waiting:
         return Waiting(
             tuple(sorted(since.items())),
             min(self.urgent_at, other.urgent_at),
-            min(self.ordinary_at, other.ordinary_at),
             min(self.first_at, other.first_at),
             min(self.ready_at, other.ready_at),
         )
@@ -47,8 +44,7 @@ def waiting_of(records: Iterable[Record], now: float, wall: float) -> Waiting:
         mine = Waiting(first_at=urgent_at, ready_at=ready_at)
         if ready_at <= now:
             due = ((one.search_attempt, one.search_since or wall),)
-            ordinary_at = urgent_at if urgent_at > now - FIRST_OF_ALL else inf
-            mine = Waiting(due, urgent_at, ordinary_at, urgent_at, ready_at)
+            mine = Waiting(due, urgent_at, urgent_at, ready_at)
         found += mine
     return found
 
@@ -70,7 +66,7 @@ class Rows(Protocol):
     def drop_contact(self, chat_id: str) -> None: ...
     def known(self, session: str, keys: Iterable[str]) -> int | None: ...
     def log(self, line: Entry) -> int: ...
-    def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]: ...
+    def due(self, now: float, limit: int) -> Iterable[Record]: ...
     def ahead(self, urgent_at: float, now: float, limit: int) -> int: ...
     def next_due(self) -> float: ...
     def waiting(self, now: float) -> Waiting: ...

@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import inf
 
 from mirt_sitniks.core import budget as budgets
+from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.chats import Contact, choose
 from mirt_sitniks.core.ownership import assign, audit, raise_unconfirmed
 from mirt_sitniks.core.record import (
@@ -27,7 +28,7 @@ from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import fold_page, hold_scan, open_scan
 from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
-from mirt_sitniks.core.turns import aged_turn, outlook, promise, turns_of
+from mirt_sitniks.core.turns import outlook, promise, turns_of
 
 # Seconds by which two readings of one clock can differ without meaning it.
 ROUNDING = 0.001
@@ -37,63 +38,87 @@ ROUNDING = 0.001
 
 
 def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
-    """Log an intent; a new one raises the generation and takes over the chat its name belongs to."""
+    """Log an intent; one that takes a field raises the generation and takes over the chat its name belongs to."""
     key = tx.rows.key(tx.options.key)
     old = tx.rows.get(intent.session) or Record(intent.session)
-    verdict = _verdict(old, intent, tx.rows.known(intent.session, keys_of(intent)))
-    if verdict not in (Verdict.NEW, Verdict.KNOWN):
-        return Recorded(verdict, old, None, outlook(tx))
+    verdict = _verdict(tx, old, intent, tx.rows.known(intent.session, keys_of(intent)))
     current = old
-    if verdict is Verdict.NEW:
-        current = _renew(tx, old, intent)
+    key = replace(key, budget=budgets.charge(key.budget, tx.now, intent.sent))
+    if verdict in (Verdict.NEW, Verdict.SUPERSEDED):
+        current = _renew(tx, old, intent) if verdict is Verdict.NEW else _remember(tx, old, intent, 0)[1]
         # Before the claim: the scan's window and the urgency of others must see it.
         tx.rows.put(current)
+        if intent.sent and intent.chat_id:
+            current = _written_before(tx, old, current, intent.chat_id, intent)
+    if verdict not in (Verdict.NEW, Verdict.KNOWN):
+        return Recorded(verdict, current, None, outlook(tx))
     claim = _try_claim(tx, current, key, calls)
     return Recorded(verdict, claim.record if claim and claim.record else current, claim, outlook(tx))
 
 
-def _verdict(old: Record, intent: Intent, known: int | None) -> Verdict:
+def _verdict(tx: Transaction, old: Record, intent: Intent, known: int | None) -> Verdict:
     if known is not None:
         return Verdict.KNOWN if known == old.desired.generation else Verdict.REPLAY
     if intent.stage is Stage.FIRST_TOUCH and old.first_touch_at is not None:
         return Verdict.ALREADY_TOUCHED
     if not (intent.instagram or intent.telegram or old.instagram or old.telegram or old.chat_id or intent.chat_id):
         return Verdict.NO_USERNAME
-    return Verdict.NEW
+    return Verdict.NEW if taken(old, intent, tx.now) else Verdict.SUPERSEDED
+
+
+def _remember(tx: Transaction, old: Record, intent: Intent, generation: int) -> tuple[int, Record]:
+    """The intent's line and its number, and what every intent leaves in the record; of no generation is one that takes
+    nothing, so that it is never the newest."""
+    told = {"reason": intent.reason, "written": intent.written}
+    shown = {name: value for name, value in told.items() if value}
+    line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, shown)
+    number = tx.rows.log(line)
+    if intent.also:
+        tx.rows.log(replace(line, kind="also", key=intent.also, after={}))
+    return number, replace(
+        old,
+        instagram=intent.instagram or old.instagram,
+        telegram=intent.telegram or old.telegram,
+        first_touch_at=tx.wall if intent.stage is Stage.FIRST_TOUCH else old.first_touch_at,
+    )
 
 
 def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
     """The record after a new intent: a later generation, coalesced desires, due at once, its chat if that is known."""
     generation, effect = old.desired.generation + 1, EFFECTS[intent.stage]
-    shown = {"reason": intent.reason} if intent.reason else {}
-    line = Entry(0, intent.session, "intent", intent.key, intent.stage, generation, tx.options.who, tx.wall, {}, shown)
-    order = tx.rows.log(line)
-    if intent.also:
-        tx.rows.log(replace(line, kind="also", key=intent.also, after={}))
+    order, named = _remember(tx, old, intent, generation)
     # A session that lost its chat and gets it back must not repeat what it wanted before others had it.
-    kept = DesiredValue() if old.closed else old.desired.manager
+    kept = replace(old.desired, status=DesiredValue(), manager=DesiredValue()) if old.closed else old.desired
     desired = replace(
-        old.desired,
+        kept,
         generation=generation,
         stage=intent.stage,
         intent=intent.key,
         order=order,
         asked_at=tx.wall,
-        status=DesiredValue(intent.stage.value, generation),
-        manager=DesiredValue(effect.role.value, generation) if effect.role else kept,
+        **taken(old, intent, tx.now),
     )
     fresh = replace(
-        old,
-        instagram=intent.instagram or old.instagram,
-        telegram=intent.telegram or old.telegram,
+        named,
         desired=desired,
         observed=replace(old.observed, attempt=0, due_at=tx.now, error=None),
-        first_touch_at=tx.wall if intent.stage is Stage.FIRST_TOUCH else old.first_touch_at,
         # What still waits keeps its place: a live manager who is to come does not wait like the invoice behind him.
         urgent_at=min(tx.now - effect.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,
     )
     return fresh if fresh.chat_id else _with_chat(tx, fresh, old, intent.chat_id)
+
+
+def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, intent: Intent) -> Record:
+    """The record after what was written to a chat while the store was away: as confirmed where it is what shall stand,
+    so that nobody is overwritten; and whoever has the chat looks once, for something older may have come on top of it,
+    or this on top of something newer.
+    """
+    if intent.written and fresh.chat_id == chat_id and fresh.desired.status.gen > old.desired.status.gen:
+        status = ObservedValue(intent.written, fresh.desired.status.gen)
+        tx.rows.put(replace(fresh, observed=replace(fresh.observed, status=status)))
+    raise_unconfirmed(tx, chat_id, max(old.lease_until, tx.now + intent.landing))
+    return tx.rows.get(fresh.session) or fresh
 
 
 def _with_chat(tx: Transaction, fresh: Record, old: Record, hint: str | None) -> Record:
@@ -148,15 +173,11 @@ def claim(tx: Transaction, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
     key, waiting, claims = tx.rows.key(tx.options.key), tx.rows.waiting(tx.now), []
     scan = open_scan(tx, key) if waiting.due else None
-    turns = turns_of(tx, limit, waiting if scan else Waiting())
-    if aged := aged_turn(tx, key, turns, waiting if scan else Waiting()):
-        turns = [aged, *(turn for turn in turns if turn[1] != aged[1])]
-    for turn in turns[:limit]:
-        work = turn[1]
+    for _, work in turns_of(tx, limit, waiting if scan else Waiting()):
         budget, grants = budgets.take(key.budget, tx.options.limit, tx.now, _need(work) if work else 1)
         if not grants:
             break
-        key = replace(key, budget=budget, aged_at=tx.now if turn is aged else key.aged_at)
+        key = replace(key, budget=budget)
         if work:
             work = _hold(tx, work)
             tx.rows.put(work)
@@ -199,7 +220,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
 def _fold_key(tx: Transaction, report: Report) -> KeyState:
     """The key with what the round said of it: grants that come back or count later, a lock, or that it was accepted."""
     key, verdict = tx.rows.key(tx.options.key), report.key_verdict
-    budget = budgets.move(budgets.give_back(key.budget, report.unused), report.delayed, report.arrived)
+    budget = budgets.move(budgets.give_back(key.budget, report.unused), report.delayed, tx.now)
     if verdict and verdict.code:
         budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
     elif verdict:
@@ -235,6 +256,9 @@ def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: boo
         # Raised by a stale holder while we worked: what we know is older, but our own lost write may land later.
         until = max(raised.until, observed.unconfirmed.until if observed.unconfirmed else raised.until)
         observed = replace(observed, unconfirmed=Unconfirmed(0, until))
+    if old.observed.status.gen > settlement.generation:
+        # It was written past the store meanwhile: that is newer than what the holder saw.
+        observed = replace(observed, status=old.observed.status)
     if renewed:
         # Somebody recorded a stage meanwhile: it is due at once, whatever the older one has to wait for.
         observed = replace(observed, due_at=tx.now, attempt=0, error=None)

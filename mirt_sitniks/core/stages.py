@@ -27,8 +27,8 @@ class Effect:
     """What a stage wants of a chat.
 
     `status` is the status name unless the settings say otherwise; `role` is who becomes responsible (None: unchanged);
-    `priority_seconds` is how many seconds earlier the stage counts when many wait for few calls; `FIRST_OF_ALL` is so
-    much that it goes before all others, but for the turns that the store keeps for who has waited long.
+    `priority_seconds` is how many seconds earlier the stage counts when many wait for few calls: who has waited that
+    much longer goes first all the same, so that nobody waits for ever.
     """
 
     status: str
@@ -36,13 +36,11 @@ class Effect:
     priority_seconds: float
 
 
-FIRST_OF_ALL = 864_000.0
-
 EFFECTS: Mapping[Stage, Effect] = MappingProxyType(
     {
         Stage.FIRST_TOUCH: Effect("Взято в роботу", Role.AI, 0.0),
         Stage.GIVE_REQUISITES: Effect("Виставлено рахунок", None, 300.0),
-        Stage.ESCALATION: Effect("AI Увага", Role.HUMAN, FIRST_OF_ALL),
+        Stage.ESCALATION: Effect("AI Увага", Role.HUMAN, 1800.0),
     }
 )
 

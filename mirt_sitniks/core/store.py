@@ -29,13 +29,14 @@ class StoreOptions:
 
 
 class Verdict(StrEnum):
-    """What became of a recorded intent."""
+    """What became of a recorded intent; `SUPERSEDED`: later ones have all it asks for, it is in the ledger only."""
 
     NEW = "new"
     KNOWN = "known"
     REPLAY = "replay"
     ALREADY_TOUCHED = "already_touched"
     NO_USERNAME = "no_username"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,7 @@ class KeyVerdict:
 class Report:
     """Everything one round of calls brought, settled in one transaction; `calls` asks for the next ones.
 
-    `delayed` are grants whose calls may have reached the CRM as late as `arrived`, on the store's clock. `basis` is
-    that of the claim.
+    `delayed` are grants whose calls may have reached the CRM as late as now. `basis` is that of the claim.
     """
 
     record: Settlement | None = None
@@ -122,7 +122,6 @@ class Report:
     unused: tuple[float, ...] = ()
     calls: int = 0
     delayed: tuple[float, ...] = ()
-    arrived: float = 0.0
     basis: object = field(default=None, compare=False, repr=False)
 
 
@@ -149,8 +148,8 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """The shared state of one API key: its budget, the one scan, when somebody last went first for his age, and the
-    lookout: who has promised to look for work next, so that not every process wakes for each slot.
+    """The shared state of one API key: its budget, the one scan, and the lookout: who has promised to look for work
+    next, so that not every process wakes for each slot.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -160,7 +159,6 @@ class KeyState:
     scan_failures: int = 0
     scans: int = 0
     windows_read: tuple[float, float] = (-1e9, -1e9)
-    aged_at: float = -1e9
     lookout_at: float = 0.0
     lookout_by: str = ""
 

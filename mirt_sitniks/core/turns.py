@@ -7,10 +7,8 @@ from operator import itemgetter
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Transaction, Waiting
-from mirt_sitniks.core.stages import FIRST_OF_ALL
-from mirt_sitniks.core.store import KeyState, Outlook
+from mirt_sitniks.core.store import Outlook
 
-AGED = 540.0
 # Seconds: how soon after a look the next one is promised at the soonest, and how late one may be without being too
 # late.
 LOOKOUT_LEAST, LOOKOUT_SLACK = 0.1, 0.5
@@ -26,17 +24,6 @@ def turns_of(tx: Transaction, limit: int, waiting: Waiting) -> list[Turn]:
     if waiting.due:
         turns.append((waiting.urgent_at, None))
     return sorted(turns, key=itemgetter(0))[:limit]
-
-
-def aged_turn(tx: Transaction, key: KeyState, turns: list[Turn], waiting: Waiting) -> Turn | None:
-    """Who goes first although it is no escalation: once in a window of the budget, the first of those who have waited
-    nine minutes. So escalations hold nobody up for long, and a backlog that is older than that holds no escalation up.
-    """
-    if tx.now < key.aged_at + tx.options.limit.seconds:
-        return None
-    ordinary: list[Turn] = [(one.urgent_at, one) for one in tx.rows.due(tx.now, 1, tx.now - FIRST_OF_ALL)]
-    oldest = min([*ordinary, (waiting.ordinary_at, None)], key=itemgetter(0))
-    return oldest if oldest[0] <= tx.now - AGED and [oldest] != turns[:1] else None
 
 
 def outlook(tx: Transaction) -> Outlook:

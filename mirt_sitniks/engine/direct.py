@@ -1,23 +1,28 @@
-"""Calls that go past the plan: a host's own verbs, and the one try when the store is away."""
+"""Calls that go past the plan: a host's own verbs, and escalations while the store is away."""
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from logging import INFO
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES
-from mirt_sitniks.core.budget import Budget, lock, slot_in, take
 from mirt_sitniks.core.chats import finished
-from mirt_sitniks.core.managers import NoManager
 from mirt_sitniks.core.rounds import key_verdict_of
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
-from mirt_sitniks.core.store import Report
-from mirt_sitniks.crm.calls import Call, Page, SetStatus, UpdateChat
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import Report, Settled
+from mirt_sitniks.crm.calls import Call, Page, SetStatus
 from mirt_sitniks.engine.driver import Driver
+from mirt_sitniks.engine.recorder import Asked, written
 from mirt_sitniks.errors import CrmError, RateLimited, StoreError
+from mirt_sitniks.log import log
 
 PATIENCE = 30.0
+# How long the store is away before it is gone past; the reply waits that long.
+MOMENT = 1.0
 
 
 async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] = asyncio.sleep) -> Any:
@@ -29,14 +34,15 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     waited = 0.0
     while True:
         asked = driver.clock()
-        settled = await driver.store.settle(driver.options, Report(calls=1))
+        held = driver.gate.held
+        settled = await _settle(driver, Report(calls=0 if held > 0 else 1))
         if settled.claim:
             if driver.lateness.grant_age(settled.claim.now, driver.clock(), asked) <= driver.options.limit.grace:
                 break
-            await driver.store.settle(driver.options, Report(unused=settled.claim.grants))
+            await _settle(driver, Report(unused=settled.claim.grants))
         if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
             raise CrmError("Sitniks refused the key: check SNITKIX_API_KEY and the plan", code=settled.outlook.lock[0])
-        pause = max(settled.outlook.slot_in, 0.05)
+        pause = max(settled.outlook.slot_in, held, 0.05)
         if waited + pause > PATIENCE:
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
         await sleep(pause)
@@ -52,10 +58,14 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
     verdict = key_verdict_of([error]) if meant is error else None
     with suppress(StoreError):
-        await driver.store.settle(driver.options, Report(key_verdict=verdict, basis=settled.claim.basis))
+        await _settle(driver, Report(key_verdict=verdict, basis=settled.claim.basis))
     if meant:
         raise meant
     return answer
+
+
+async def _settle(driver: Driver, report: Report) -> Settled:
+    return await driver.gate.once(driver.store.settle(driver.options, report))
 
 
 async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]:
@@ -70,58 +80,63 @@ async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]
             return found
 
 
-class DegradedWriter:
-    """Writes of a process that cannot ask its store: a budget of its own, for the shared one is out of reach."""
+class DirectWriter:
+    """Writes the status of escalations past a store that is away, so that a person sees the chat all the same.
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver, self._budget = driver, Budget()
+    Nobody counts the calls of all processes meanwhile: one call in a window of the rate limit is what each may make,
+    the first when a window has passed since the store answered it last, and no sooner than after a moment, for which
+    alone nobody has to go past it. Up to nine processes stay within what the CRM allows. `waiting` are the stages that
+    the store has not taken yet.
+    """
 
-    async def write_once(self, chat_id: str, stage: Stage) -> tuple[str | None, int | None]:
-        """Write a stage to a chat, status and manager side by side.
+    def __init__(self, driver: Driver, waiting: Callable[[], Iterable[Asked]]) -> None:
+        self._driver, self._waiting = driver, waiting
+        self._free_at = -math.inf
+        self._task: asyncio.Task[None] | None = None
 
-        Returns the status and the manager's id that the CRM confirmed; raises `CrmError` when the status was not.
-        """
-        status, role = self._driver.context.statuses[stage], EFFECTS[stage].role
-        assigning = asyncio.ensure_future(self._assign(chat_id, role)) if role else None
+    def begin(self) -> None:
+        """There may be an escalation to be written."""
+        if (self._task is None or self._task.done()) and self._next():
+            self._task = asyncio.ensure_future(self._run())
+
+    def stop(self) -> None:
+        """Write no more."""
+        if self._task:
+            self._task.cancel()
+
+    def _next(self) -> Asked | None:
+        """The escalation that has waited longest, of those that can be written."""
+        found = (one for one in self._waiting() if one.intent.stage is Stage.ESCALATION and one.intent.chat_id)
+        return min((one for one in found if not one.intent.written and not one.hopeless), key=_asked_at, default=None)
+
+    async def _run(self) -> None:
+        driver, window = self._driver, self._driver.options.limit.seconds
+        while driver.gate.trouble and (asked := self._next()):
+            gate = driver.gate
+            pause = max(self._free_at, gate.answered_at + window, gate.since + MOMENT) - driver.clock()
+            if pause > 0:
+                await asyncio.sleep(pause)
+                continue
+            self._free_at = driver.clock() + window
+            await self._write(asked)
+
+    async def _write(self, asked: Asked) -> None:
+        driver = self._driver
+        intent = asked.intent = replace(asked.intent, sent=asked.intent.sent + 1)
+        status = driver.context.statuses[intent.stage]
         try:
-            await self._send(SetStatus(chat_id, status))
-        finally:
-            manager = await _settled(assigning) if assigning else None
-        return status, manager
-
-    async def _assign(self, chat_id: str, role: Role) -> int | None:
-        managers = self._driver.managers
-        async with managers.lock:
-            if managers.pick(role) is None:
-                request = managers.call()
-                managers.learn(request, await self._send(request))
-        assignee = managers.pick(role)
-        if assignee is None or isinstance(assignee, NoManager):
-            return None
-        await self._send(UpdateChat(chat_id, manager_id=assignee.id))
-        return assignee.id
-
-    async def _send(self, request: Call) -> Any:
-        limit, now = self._driver.options.limit, self._driver.clock()
-        self._budget, grants = take(self._budget, limit, now, 1)
-        if not grants:
-            raise RateLimited(
-                "the call budget is used up, and the store is away", retry_after=slot_in(self._budget, limit, now)
-            )
-        try:
-            return await self._driver.send(request)
-        except CrmError as failed:
-            error = failed
-        meant = await self._driver.refusals.explained(request, error, now, self._send)
-        verdict = key_verdict_of([error])
-        if meant is error and verdict and verdict.code:
-            self._budget = lock(self._budget, self._driver.clock(), verdict.code, verdict.seconds)
-        raise meant
+            await driver.send(SetStatus(intent.chat_id or "", status))
+        except CrmError as error:
+            verdict = key_verdict_of([error])
+            if verdict and verdict.code:
+                self._free_at = max(self._free_at, driver.clock() + verdict.seconds)
+            asked.hopeless = not (error.retryable or verdict)
+            if error.unconfirmed:
+                asked.intent = replace(asked.intent, landing=driver.context.landing_time)
+            return
+        log(INFO, "written past the store", session=intent.session, stage=intent.stage.value, chat=intent.chat_id)
+        written(asked, status)
 
 
-async def _settled(assigning: "asyncio.Future[int | None]") -> int | None:
-    """The manager's id; a failure is nobody, for the status alone decides."""
-    try:
-        return await assigning
-    except CrmError:
-        return None
+def _asked_at(asked: Asked) -> float:
+    return asked.asked_at

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from random import Random
 from typing import Any, Protocol
 
@@ -13,17 +14,17 @@ from mirt_sitniks.core.chats import PAGE, Chat, contact_of
 from mirt_sitniks.core.fold import Answer, FoldContext
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
-from mirt_sitniks.core.record import Claim, Record, Scan
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
-from mirt_sitniks.core.store import Report, ScanPage, Settled, StoreOptions, SyncStore
+from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
+from mirt_sitniks.engine.asking import Asking
+from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.refusals import ASK, Refusals, is_unexplained
-from mirt_sitniks.errors import CrmError, Forbidden, StoreError
-
-SETTLE_AGAIN = (0.2, 1.0)
+from mirt_sitniks.errors import CrmError, Forbidden
 
 
 class Sender(Protocol):
@@ -45,15 +46,26 @@ class Driver:
     context: FoldContext
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = field(default_factory=lambda: Random().random)
+    asking: Asking = field(default_factory=Asking)
     refusals: Refusals = field(init=False)
-    lateness: Lateness = field(init=False)
+    lateness: Lateness = field(default_factory=Lateness)
+    gate: StoreGate = field(init=False)
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
-        self.refusals, self.lateness = Refusals(lambda: self.clock()), Lateness(lambda: self.clock())
+        self.refusals = Refusals(lambda: self.clock())
+        self.gate = StoreGate(lambda: self.clock(), lambda: self.random(), self.options.limit.seconds)
+
+    async def record(self, intent: Intent, calls: int) -> Recorded:
+        """The store's verb, with the store's time of asking in place of ours."""
+        return await self.asking.recorded(intent, lambda dated: self.store.record(self.options, dated, calls=calls))
+
+    async def claim(self, limit: int) -> Claimed:
+        """The store's verb; its answer tells of the store's clock, too."""
+        return await self.asking.heard(self.store.claim(self.options, limit=limit))
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
-        """Work until the claim ends; returns how it was settled last. Raises `StoreError` only.
+        """Work until the claim ends; returns how it was settled last. Raises a `StoreError` for what the store refuses.
 
         `asked` is when the store was asked for the claim (None: just now).
         """
@@ -79,18 +91,19 @@ class Driver:
         return replace(after, record=settled.record)
 
     async def _settle(self, report: Report) -> tuple[float, Settled]:
-        """Settle, and again when the store fails for a moment: what the CRM has answered is worth more than one try.
+        """Settle, however long the store is away: what the CRM has answered is not to be asked for again.
 
         A round that is settled twice changes nothing, but gives its unused calls back only once.
         """
-        for pause in SETTLE_AGAIN:
-            asked = self.clock()
-            try:
-                return asked, await self.store.settle(self.options, report)
-            except StoreError:
-                await asyncio.sleep(pause)
-                report = replace(report, unused=(), delayed=())
-        return self.clock(), await self.store.settle(self.options, report)
+        reports = chain([report], repeat(replace(report, unused=(), delayed=())))
+
+        async def attempt() -> tuple[float, Settled]:
+            # Without calls the record is let go, and taken up when they may be sent again.
+            told = next(reports)
+            told = replace(told, calls=0) if self.gate.held > 0 else told
+            return self.clock(), await self.store.settle(self.options, told)
+
+        return await self.gate.run(attempt, SETTLE)
 
     async def _round(self, claim: Claim, granted: float) -> Round:
         """Send what the claim needs and has grants for, side by side; `granted` is when that was, on our clock."""
@@ -103,14 +116,15 @@ class Driver:
         began = self.clock()
         outcomes = (*ready, *await asyncio.gather(*kept), *self._meant(steps, claim))
         ended = self.clock()
-        delay = self.lateness.delay(ended - began) if any(one.sent for one in outcomes) else 0.0
-        late = delay > self.options.limit.grace
+        # A network that stalls keeps calls back and delivers them together, long after their grants: a slow one counts
+        # from its answer.
+        late = ended - began > self.options.limit.grace and any(one.sent for one in outcomes)
         return Round(
             claim=claim,
             steps=steps,
             outcomes=outcomes,
             now=claim.now + ended - granted,
-            arrived=claim.now + began - granted + delay if late else None,
+            late=late,
             asked=asked,
         )
 

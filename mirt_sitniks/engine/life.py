@@ -1,5 +1,6 @@
 """A service's life in one process: its I/O thread, and the runtime that lives on it."""
 
+import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -22,6 +23,7 @@ class Life:
         self.io = IoThread()
         self._pid = 0
         self.runtime: Runtime | None = None
+        self.opening: asyncio.Future[None] | None = None
 
     def run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> "Future[T]":
         """Begin `work` on the thread. What stops waiting for it does not stop it."""
@@ -29,6 +31,8 @@ class Life:
         async def on_thread() -> T:
             if self.runtime is None or self._pid != os.getpid():
                 self.runtime, self._pid = self._make(), os.getpid()
+                # It is made while the store is asked.
+                self.opening = asyncio.ensure_future(self.runtime.client.open())
             return await work(self.runtime)
 
         return self.io.submit(on_thread)

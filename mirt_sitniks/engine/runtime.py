@@ -7,10 +7,9 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from logging import ERROR, WARNING
-from weakref import WeakValueDictionary
+from logging import WARNING
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -19,22 +18,28 @@ from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Recorded, Settled, Store, StoreOptions, Verdict
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.worker import SWEEP, Worker, tell
-from mirt_sitniks.errors import CrmError, StoreError
+from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
+from mirt_sitniks.process.off_loop import load_early
 from mirt_sitniks.settings import SitniksSettings
 
 # Less than the five seconds that closing may take in all.
-DRAIN, CLOSING = 4.5, 0.25
+DRAIN, CLOSING = 4.5, 0.2
 # Services of one process are told apart, as processes are.
 _NUMBERS = itertools.count(1)
-RECORD_AGAIN = (0.2, 1.0, 5.0, 20.0, 60.0)
+# Seconds that a store may take to record a stage whose reply may not be held any more.
+RECORDING = 0.04
+# Who waits for a drive; None: the service ends.
+Driven: TypeAlias = asyncio.Future[Settled | None]
+AWAY = "the store has not answered yet: the stage is recorded as soon as it does"
 
 
 class Runtime:
@@ -69,48 +74,67 @@ class Runtime:
         context = FoldContext(settings.statuses, landing_time=2 * settings.timeout)
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
-        self._degraded = direct.DegradedWriter(self.driver)
-        self._polls = worker
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
-        self._waiting: dict[str, set[asyncio.Future[Settled]]] = {}
-        # A session's lock is given in the order of asking, and gone when nobody holds it or waits for it.
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())
+        self._direct = direct.DirectWriter(self.driver, self.recorder.waiting)
+        self._polls = worker
+        self._waiting: dict[str, set[Driven]] = {}
+        self._syncs: set[asyncio.Task[Any]] = set()
         if worker:
             self.worker.start()
 
-    async def sync(self, intent: Intent) -> SyncResult:
-        """Record, drive or leave to who drives, report: what is known when the reply budget ends.
+    async def ready(self) -> None:
+        """Make what the first sync needs: the HTTP client, the way to the store."""
+        await asyncio.gather(self.client.open(), self.driver.gate.once(self.store.get("")), return_exceptions=True)
 
-        A session's intents are recorded one after another, in the order of the calls, however long one of them takes.
+    async def sync(self, intent: Intent, budget: float | None = None) -> SyncResult:
+        """Record, drive or leave to who drives, report: what is known after `budget` seconds (None: the settings').
+
+        What is not done by then goes on. A session's intents are recorded in the order of the calls.
         """
-        asked = self.driver.clock()
         # Nothing is awaited before: tasks begin in the order of asking, and so they must queue.
-        async with self._turns.setdefault(intent.session, asyncio.Lock()):
-            try:
-                recorded = await self._record(intent, asked)
-            except StoreError as error:
-                return await self._without_store(intent, error)
-        return await self._report(intent.stage, recorded, asked)
+        asked = self.recorder.ask(replace(intent, asked_at=self.driver.asking.clock()))
+        end = asked.asked_at + (self.settings.reply_budget if budget is None else budget)
+        task = asyncio.current_task()
+        assert task
+        self._syncs.add(task)
+        try:
+            return await self._told(asked, end)
+        finally:
+            self._syncs.discard(task)
+            self._forget(intent.session, asked.driven)
 
     async def retry(self, session: str) -> SyncResult | None:
         """Take up again what was given up or waits, and report; None when nothing is known of the session."""
-        asked = self.driver.clock()
-        reopened = await self.store.reopen(self.driver.options, session, calls=self._calls)
+        tried_at = self.driver.clock()
+        reopening = self.store.reopen(self.driver.options, session, calls=self._calls)
+        reopened = await self.driver.gate.once(reopening)
         stage = reopened.record.desired.stage
-        return await self._report(stage, reopened, asked) if stage else None
+        if stage is None:
+            return None
+        driven = self._go_on(reopened, tried_at)
+        try:
+            return await self._report(stage, reopened, driven, tried_at + self.settings.reply_budget)
+        finally:
+            self._forget(session, driven)
 
-    async def _report(self, stage: Stage, recorded: Recorded, asked: float) -> SyncResult:
-        """Drive or leave to who drives, and say what is known when the reply budget ends."""
-        session = recorded.record.session
+    async def _told(self, asked: Asked, end: float) -> SyncResult:
+        try:
+            recorded = await asyncio.wait_for(asked.told, max(RECORDING, end - self.driver.clock()))
+        except TimeoutError:
+            return self._without_store(asked, self.driver.gate.trouble)
+        except StoreError as error:
+            return self._without_store(asked, error)
+        if isinstance(recorded, str):
+            return replace(self._without_store(asked, self.driver.gate.trouble), outcome=Outcome.SYNCED)
+        return await self._report(asked.intent.stage, recorded, asked.driven, end)
+
+    async def _report(self, stage: Stage, recorded: Recorded, driven: Driven | None, end: float) -> SyncResult:
+        """What is known of a stage when its record was driven, or at `end`."""
         settled = Settled(recorded.record, outlook=recorded.outlook)
-        skipped = recorded.verdict not in (Verdict.NEW, Verdict.KNOWN)
-        if not skipped and self._worth_waiting(recorded):
-            settled = await self._driven(session, recorded, asked) or settled
-        elif not skipped and pending(recorded.record):
-            self.worker.expect(recorded.outlook)
-        if not (skipped or recorded.claim) and (pending(recorded.record) or recorded.record.observed.error):
-            # Whoever drives tells; here nobody does, yet.
-            tell(recorded.record, recorded.outlook)
+        if driven:
+            await asyncio.wait({driven}, timeout=max(0.0, end - self.driver.clock()))
+            settled = (driven.done() and driven.result()) or settled
         result = result_of(
             settled.record or recorded.record,
             stage=stage,
@@ -119,21 +143,39 @@ class Runtime:
             lock=settled.outlook.lock,
         )
         if recorded.verdict is Verdict.NO_USERNAME:
+            session = recorded.record.session
             log(WARNING, "nothing is synced, %s", SKIPS[recorded.verdict.value], session=session, stage=stage)
-        if skipped:
-            return replace(result, outcome=Outcome.SKIPPED, reason=recorded.verdict.value, error=None)
-        return result
+        if recorded.verdict in (Verdict.NEW, Verdict.KNOWN):
+            return result
+        return replace(result, outcome=Outcome.SKIPPED, reason=recorded.verdict.value, error=None)
 
-    async def _record(self, intent: Intent, asked: float) -> Recorded:
-        """Record, and again when the store fails only after the caller was told `queued`: that is a promise."""
-        for pause in RECORD_AGAIN:
-            try:
-                return await self.store.record(self.driver.options, intent, calls=self._calls)
-            except StoreError:
-                if self.driver.clock() - asked < self.settings.reply_budget:
-                    raise
-            await asyncio.sleep(pause)
-        return await self.store.record(self.driver.options, intent, calls=self._calls)
+    def _recorded(self, asked: Asked, recorded: Recorded) -> None:
+        """Go on with what was recorded, whether or not anybody still waits for it."""
+        if recorded.verdict in (Verdict.NEW, Verdict.KNOWN):
+            asked.driven = self._go_on(recorded, asked.tried_at, waited_for=not asked.told.done())
+
+    def _go_on(self, recorded: Recorded, tried_at: float, *, waited_for: bool = True) -> Driven | None:
+        """Drive, or leave to who drives; what ends when that is done, if it can be soon."""
+        record, driven = recorded.record, None
+        if waited_for and self._worth_waiting(recorded):
+            driven = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(record.session, set()).add(driven)
+        if recorded.claim:
+            self.worker.spawn(recorded.claim, tried_at)
+            return driven
+        if pending(record):
+            self.worker.expect(recorded.outlook)
+        if pending(record) or record.observed.error:
+            # Whoever drives tells; here nobody does, yet.
+            tell(record, recorded.outlook)
+        return driven
+
+    def _forget(self, session: str, driven: Driven | None) -> None:
+        waiting = self._waiting.get(session, set())
+        if driven:
+            waiting.discard(driven)
+        if not waiting:
+            self._waiting.pop(session, None)
 
     def _worth_waiting(self, recorded: Recorded) -> bool:
         """Whether the record can move within the reply budget."""
@@ -146,24 +188,6 @@ class Runtime:
             or record.observed.due_at > recorded.outlook.now + soon
         )
         return pending(record) and not locked and self._polls
-
-    async def _driven(self, session: str, recorded: Recorded, asked: float) -> Settled | None:
-        """Wait for a drive of the session to end; None when the reply budget ends first. The drive goes on."""
-        done: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(session, set()).add(done)
-        if recorded.claim:
-            self.worker.spawn(recorded.claim, asked)
-        else:
-            self.worker.expect(recorded.outlook)
-        try:
-            return await asyncio.wait_for(done, max(0.0, asked + self.settings.reply_budget - self.driver.clock()))
-        except TimeoutError:
-            return None
-        finally:
-            waiting = self._waiting[session]
-            waiting.discard(done)
-            if not waiting:
-                del self._waiting[session]
 
     def _notify(self, settled: Settled) -> None:
         """Tell those who wait for a session, unless its record goes on within moments."""
@@ -183,47 +207,43 @@ class Runtime:
             if not done.done():
                 done.set_result(settled)
 
-    async def _without_store(self, intent: Intent, error: StoreError) -> SyncResult:
-        """The store is away: with a known chat the stage is written once, without it nothing can be done."""
-        log(ERROR, "the store is away: %s", error.message, session=intent.session, stage=intent.stage.value)
-        result = SyncResult(
+    def _without_store(self, asked: Asked, error: StoreError | None) -> SyncResult:
+        """What is told of a stage that is not recorded yet: it will be, unless that needs a person or cannot be."""
+        intent, mended = asked.intent, error is None or error.kind == "away"
+        return SyncResult(
             intent.stage,
             iso(time.time()),
-            Outcome.FAILED,
+            Outcome.QUEUED if mended else Outcome.FAILED,
             chat_id=intent.chat_id,
-            error={"code": error.code, "message": error.message},
+            status=intent.written,
+            error={"code": StoreError.code, "message": error.message if error else AWAY},
         )
-        if not intent.chat_id:
-            return result
-        try:
-            status, manager = await self._degraded.write_once(intent.chat_id, intent.stage)
-        except CrmError:
-            return result
-        written = replace(result, status=status, manager_id=manager)
-        if EFFECTS[intent.stage].role and manager is None:
-            return written
-        return replace(written, outcome=Outcome.SYNCED)
 
     async def _prune(self) -> None:
         """Records stay: their table may be the host's own."""
         await self.store.prune(86_400.0 * self.settings.retain_days, records=False)
 
     async def aclose(self) -> None:
-        """End within five seconds: let records and drives under way finish, close what was opened here."""
+        """End within five seconds: first all is recorded, then drives under way finish; close what was opened here."""
         end = self.driver.clock() + DRAIN
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN):
-                    for turn in list(self._turns.values()):
-                        # It comes after all who wait for it.
-                        await turn.acquire()
-                        turn.release()
+            await self.worker.stop()
+            await self.recorder.drain(DRAIN)
+            self._direct.stop()
             await self.worker.drain(max(0.0, end - self.driver.clock()))
+            await self._let_go()
         finally:
             # Also when the time is up: what is open is closed all the same.
             await self._close_client()
             if self._own_store:
                 await self.store.aclose()
+
+    async def _let_go(self) -> None:
+        """Whoever still waits is told what is known: his stage is recorded, and goes on in another process."""
+        for driven in [one for several in self._waiting.values() for one in several if not one.done()]:
+            driven.set_result(None)
+        if self._syncs:
+            await asyncio.wait(self._syncs, timeout=CLOSING)
 
     async def _close_client(self) -> None:
         try:
@@ -232,6 +252,12 @@ class Runtime:
         except Exception as error:
             # A host's own client may do anything; what is to be kept is in the store.
             log(WARNING, "the HTTP client did not close: %s", type(error).__name__)
+
+
+def begin_loading(settings: SitniksSettings) -> None:
+    """Load early what a first sync needs: a tenth of a second and more of modules that are imported on use."""
+    stores = {"sqlite": ("mirt_sitniks.stores.sqlite",), "supabase": ("mirt_sitniks.stores.supabase", "postgrest")}
+    load_early("httpcore", "anyio._backends._asyncio", *stores[settings.store_kind])
 
 
 def open_store(settings: SitniksSettings) -> Store:

@@ -7,12 +7,12 @@ from contextlib import suppress
 from logging import INFO, WARNING
 from typing import Any
 
-from mirt_sitniks.core.backoff import retry_delay
 from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.result import why_none
-from mirt_sitniks.core.store import Outlook, Settled
+from mirt_sitniks.core.store import Claimed, Outlook, Settled
 from mirt_sitniks.core.turns import is_unwatched
 from mirt_sitniks.engine.driver import Driver
+from mirt_sitniks.engine.gate import CLAIM
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 
@@ -45,7 +45,6 @@ class Worker:
         self._drives: set[asyncio.Task[Any]] = set()
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
-        self._failures = 0
         self._next = math.inf
 
     def start(self) -> None:
@@ -67,30 +66,37 @@ class Worker:
             self._next = loop.time() + seconds
             loop.call_later(seconds, self.kick)
 
-    def spawn(self, claim: Claim, asked: float | None = None) -> None:
+    def spawn(self, claim: Claim, asked: float | None = None) -> "asyncio.Task[None]":
         """Drive `claim` as a task of its own; `asked` is when the store was asked for it, on the driver's clock."""
         task = asyncio.ensure_future(self._drive(claim, asked))
         self._drives.add(task)
         task.add_done_callback(self._drives.discard)
+        return task
 
     async def reconcile(self, limit: int) -> int:
         """Drive at most `limit` due records to where they can be driven now; returns how many claims that took."""
         driven = 0
-        while driven < limit:
+        while driven < limit and self.driver.gate.held <= 0:
             asked = self.driver.clock()
-            claimed = await self.driver.store.claim(self.driver.options, limit=limit - driven)
+            claimed = await self.driver.gate.once(self.driver.claim(limit - driven))
             if not claimed.claims:
                 break
-            await asyncio.gather(*(self._drive(claim, asked) for claim in claimed.claims))
-            driven += sum(1 for claim in claimed.claims if claim.record)
+            drives = [self.spawn(one, asked) for one in claimed.claims]
+            # A drive waits for a store that is away; whoever called here does not.
+            await asyncio.wait(drives, timeout=self.driver.options.lease)
+            driven += sum(1 for one in claimed.claims if one.record)
         return driven
 
-    async def drain(self, seconds: float) -> None:
-        """Claim no more, and give the drives under way `seconds` to end; what is left is picked up after its lease."""
+    async def stop(self) -> None:
+        """Claim no more."""
         if self._loop:
             self._loop.cancel()
             await asyncio.wait({self._loop})
             self._loop = None
+
+    async def drain(self, seconds: float) -> None:
+        """Claim no more, and give the drives under way `seconds` to end; what is left is picked up after its lease."""
+        await self.stop()
         if self._drives:
             await asyncio.wait(self._drives, timeout=seconds)
         left = set(self._drives)
@@ -140,15 +146,21 @@ class Worker:
         room = AT_ONCE - len(self._drives)
         if room <= 0:
             return IDLE
+        if self.driver.gate.held > 0:
+            return max(self.driver.gate.held, SHORTEST)
         asked = self.driver.clock()
+
+        async def attempt() -> Claimed:
+            nonlocal asked
+            asked = self.driver.clock()
+            return await self.driver.claim(room)
+
         try:
-            claimed = await self.driver.store.claim(self.driver.options, limit=room)
+            claimed = await self.driver.gate.run(attempt, CLAIM)
         except Exception as error:
-            self._failures += 1
-            if self._failures == 1:
-                log(WARNING, "nothing can be claimed; the worker tries again", code=_code(error))
-            return max(1.0, retry_delay(self._failures, self.driver.random()))
-        self._failures = 0
+            # A bug of ours, or an answer that means nothing: neither may end the worker.
+            log(WARNING, "nothing can be claimed; the worker tries again", code=_code(error))
+            return IDLE
         for claim in claimed.claims:
             self.spawn(claim, asked)
         outlook, sweep = claimed.outlook, self.sweep * (0.5 + 0.5 * self.driver.random())

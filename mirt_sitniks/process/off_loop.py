@@ -1,9 +1,12 @@
 """Reading a file in code that cannot await, and may be called where an event loop runs."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from importlib import import_module
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -39,6 +42,28 @@ def off_loop(work: Callable[[], T]) -> T:
     return future.result()
 
 
+def load_early(*names: str) -> None:
+    """Load modules before they are needed: here, or in a thread where an event loop runs.
+
+    Some of them hold up every thread of the process for longer than a loop may wait. A name that is not there (any
+    more) is nobody's loss: what needs it loads it by itself.
+    """
+
+    def run() -> None:
+        # A child that is forked while a module is loaded waits for that module for ever.
+        with held_off():
+            for name in names:
+                with suppress(Exception):
+                    import_module(name)
+
+    try:
+        asyncio.get_running_loop()
+        if not all(name in sys.modules for name in names):
+            threading.Thread(target=run, name="sitniks-loading", daemon=True).start()
+    except RuntimeError:
+        run()
+
+
 async def load(make: Callable[[], T]) -> T:
     """What `make` builds of modules and files, in a thread; no fork meets that.
 
@@ -50,7 +75,6 @@ async def load(make: Callable[[], T]) -> T:
 def _load(make: Callable[[], T]) -> T:
     import anyio
 
-    # A child that is forked while a module is loaded waits for that module for ever.
     with held_off():
         # It loads its part for asyncio with its first run.
         anyio.run(anyio.sleep, 0)

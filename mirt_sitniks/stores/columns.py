@@ -15,14 +15,14 @@ from mirt_sitniks.core.record import (
     Unconfirmed,
     pending,
 )
-from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.stages import Role, Stage
 
 COLUMNS = (
     "user_id", "instagram_username", "telegram_username", "sitniks_chat_id", "sitniks_manager_id", "current_status",
     "first_touch_at", "generation", "stage", "intent", "intent_order", "asked_at", "want_status", "want_status_gen",
     "want_manager", "want_manager_gen", "status_gen", "manager_gen", "doubt_gen", "doubt_until", "doubt_looked",
     "parked", "attempt", "due_at", "error_code", "error_message", "search_since", "search_attempt", "urgent_at",
-    "lease_token", "lease_until", "closed", "pending", "updated_at",
+    "lease_token", "lease_until", "closed", "pending", "details", "updated_at",
 )  # fmt: skip
 
 
@@ -36,13 +36,30 @@ def to_row(record: Record) -> dict[str, object]:
         seen.manager.gen, seen.unconfirmed.gen if seen.unconfirmed else None, seen.unconfirmed.until if seen.unconfirmed
         else None, seen.unconfirmed.looked if seen.unconfirmed else None, seen.given_up, seen.attempt, seen.due_at,
         seen.error.code if seen.error else None, seen.error.message if seen.error else None, record.search_since,
-        record.search_attempt, record.urgent_at, record.token, record.lease_until, record.closed, pending(record), 0.0,
+        record.search_attempt, record.urgent_at, record.token, record.lease_until, record.closed, pending(record),
+        _details_to(record), 0.0,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
 
+def _details_to(record: Record) -> dict[str, Any]:
+    """What has no column of its own, as plain JSON; what is as it begins is left out."""
+    desired = record.desired
+    values = {"status": desired.status, "manager": desired.manager}
+    return {name: [one.gen, one.rank, one.asked_at] for name, one in values.items() if one.gen}
+
+
+def _desired_from(row: Mapping[str, Any], field: str) -> DesiredValue:
+    """A desired value; an earlier version writes it and leaves the details as they are: then they are another's."""
+    value, gen = row[f"want_{field}"], row[f"want_{field}_gen"]
+    told, rank, asked_at = row["details"].get(field, (0, 0, 0.0))
+    if told != gen:
+        rank, asked_at = (int(value not in (Stage.FIRST_TOUCH, Role.AI)), row["asked_at"]) if gen else (0, 0.0)
+    return DesiredValue(value, gen, asked_at, rank)
+
+
 def from_row(row: Mapping[str, Any]) -> Record:
-    """Column values as a record; `row` has the names of `COLUMNS`."""
+    """Column values as a record; `row` has the names of `COLUMNS`, and its `details` are a mapping."""
     looked = bool(row["doubt_looked"])
     unconfirmed = None if row["doubt_gen"] is None else Unconfirmed(row["doubt_gen"], row["doubt_until"], looked)
     return Record(
@@ -56,8 +73,8 @@ def from_row(row: Mapping[str, Any]) -> Record:
             intent=row["intent"],
             order=row["intent_order"],
             asked_at=row["asked_at"],
-            status=DesiredValue(row["want_status"], row["want_status_gen"]),
-            manager=DesiredValue(row["want_manager"], row["want_manager_gen"]),
+            status=_desired_from(row, "status"),
+            manager=_desired_from(row, "manager"),
         ),
         observed=Observed(
             status=ObservedValue(row["current_status"], row["status_gen"]),

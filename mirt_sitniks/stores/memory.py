@@ -117,9 +117,8 @@ class MemoryRows:
             self.intents[line.session, line.key] = line.generation
         return self.orders
 
-    def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]:
-        found = [one for one in self._due(now) if one.urgent_at > after]
-        return sorted(found, key=lambda one: (one.urgent_at, one.desired.order))[:limit]
+    def due(self, now: float, limit: int) -> Iterable[Record]:
+        return sorted(self._due(now), key=lambda one: (one.urgent_at, one.desired.order))[:limit]
 
     def waiting(self, now: float) -> Waiting:
         return waiting_of((one for one in self.left.values() if one.chat_id is None), now, self.wall)

@@ -13,7 +13,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
-from typing import TypeVar
+from logging import ERROR
+from typing import Literal, TypeVar
 
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.record import Intent, Record
@@ -21,8 +22,10 @@ from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
+from mirt_sitniks.log import log
 from mirt_sitniks.process.forks import at_fork, held_off
 from mirt_sitniks.process.off_loop import off_loop
+from mirt_sitniks.stores.sqlite_memory import SqliteMemory
 from mirt_sitniks.stores.sqlite_rows import SqliteRows
 
 T = TypeVar("T")
@@ -79,6 +82,9 @@ class SqliteStore:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._owner: _ConnectionThread | None = None
+        # Which file was opened, and what is known of it.
+        self._file: tuple[int, int] | None = None
+        self._memory = SqliteMemory()
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent."""
@@ -138,6 +144,8 @@ class SqliteStore:
         """Close the connection; the next call opens it again."""
         with self._lock:
             owner, self._owner = self._owner, None
+            # Whoever has closed the store may take its file away.
+            self._file, self._memory = None, SqliteMemory()
         if owner:
             closed = owner.thread.submit(owner.disconnect)
             owner.thread.shutdown(wait=False)
@@ -151,9 +159,10 @@ class SqliteStore:
         try:
             return await asyncio.wrap_future(self._begin(work))
         except sqlite3.Error as error:
-            raise StoreError(f"{self._path}: {_cure(error)}") from None
+            raise StoreError(f"{self._path}: {_cure(error)}", kind=_kind(error)) from None
         except OverflowError:
-            raise StoreError(f"{self._path}: a number from the CRM is larger than any id") from None
+            message = f"{self._path}: a number from the CRM is larger than any id"
+            raise StoreError(message, kind="refused") from None
         except RuntimeError as error:
             # The interpreter is shutting down and takes no new work.
             raise StoreError(f"{self._path}: {error}") from None
@@ -184,7 +193,10 @@ class SqliteStore:
         try:
             with _immediate(connection):
                 rows = SqliteRows(connection, self._wall())
-                return work(rows, rows.tick(self._clock()))
+                now = rows.tick(self._clock())
+                answer = work(rows, now)
+            self._memory.keep(rows, now)
+            return answer
         except sqlite3.DatabaseError as error:
             if self._path != ":memory:" and not _held(error):
                 # Once the file was mended or moved away, it is opened anew.
@@ -192,11 +204,45 @@ class SqliteStore:
             raise
 
     def _connect(self, owner: _ConnectionThread) -> sqlite3.Connection:
+        if self._path == ":memory:":
+            owner.connection = owner.connection or self._open()
+            return owner.connection
+        found = self._identity()
+        lost = self._file is not None and found != self._file
+        if lost:
+            owner.disconnect()
         if owner.connection is None:
-            owner.connection = self._open()
-            if self._path != ":memory:":
-                _OPEN.add(owner)
+            owner.connection = self._begin_anew() if lost else self._open()
+            self._file = self._identity()
+            _OPEN.add(owner)
         return owner.connection
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file has the name now."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _begin_anew(self) -> sqlite3.Connection:
+        """Open a new file with what this process still knows of the one that is gone."""
+        with contextlib.suppress(OSError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
+            # Whoever makes the new one takes away what is left beside the old one: it belongs to no other.
+            for end in ("-wal", "-shm"):
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path + end)
+        connection = self._open()
+        try:
+            with _immediate(connection):
+                self._memory.restore(SqliteRows(connection, self._wall()), self._clock())
+        except BaseException:
+            connection.close()
+            raise
+        left = len(self._memory.records)
+        log(ERROR, "%s was removed or replaced while it was in use: %s", self._path, _ANEW.format(left))
+        return connection
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -231,10 +277,20 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """Bring a file of an earlier version to this one's columns; it stays readable for that version."""
     if connection.execute("pragma user_version").fetchone()[0] >= VERSION:
         return
-    if not any(row[1] == "lookout_at" for row in connection.execute("pragma table_info(sitniks_keys)")):
-        connection.execute("alter table sitniks_keys add column lookout_at real not null default 0")
-        connection.execute("alter table sitniks_keys add column lookout_by text not null default ''")
+    for table, column, kind in _ADDED:
+        if not any(row[1] == column for row in connection.execute(f"pragma table_info({table})")):
+            connection.execute(f"alter table {table} add column {column} {kind}")
     connection.execute(f"pragma user_version = {VERSION}")
+
+
+_ADDED = (
+    ("sitniks_keys", "lookout_at", "real not null default 0"),
+    ("sitniks_keys", "lookout_by", "text not null default ''"),
+    *(
+        (f"sitniks_{table}", "details", "text not null default '{}'")
+        for table in ("chat_mappings", "directory", "keys")
+    ),
+)
 
 
 @contextlib.contextmanager
@@ -250,12 +306,23 @@ def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+_ANEW = (
+    "{} unfinished sessions of this process are in a new one, all else is gone; stop all processes before you move it"
+)
+
+
 def _cure(error: sqlite3.Error) -> str:
     name = _name(error)
     for prefix, cure in _CURES.items():
         if name.startswith(prefix):
             return cure
     return f"{error}: set SITNIKS_DATABASE to a file that this process may write"
+
+
+def _kind(error: sqlite3.Error) -> Literal["away", "setup", "refused"]:
+    if isinstance(error, sqlite3.DataError | sqlite3.IntegrityError | sqlite3.InterfaceError):
+        return "refused"
+    return "setup" if _name(error).startswith(_SETUP) else "away"
 
 
 def _held(error: sqlite3.Error) -> bool:
@@ -266,6 +333,7 @@ def _name(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", "") or ""
 
 
+_SETUP = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
 _CURES = {
     "SQLITE_BUSY": "another process has held the file locked for 5 s: end that process",
     "SQLITE_LOCKED": "another process has held the file locked for 5 s: end that process",

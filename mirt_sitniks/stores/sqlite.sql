@@ -38,7 +38,9 @@ create table if not exists sitniks_chat_mappings (
     lease_token integer not null default 0,
     lease_until real not null default 0,
     closed text,
-    pending integer not null default 0
+    pending integer not null default 0,
+    -- what has no column of its own, as JSON
+    details text not null default '{}'
 );
 create index if not exists sitniks_mappings_instagram on sitniks_chat_mappings (instagram_username)
     where instagram_username is not null;
@@ -72,7 +74,8 @@ create table if not exists sitniks_directory (
     last_message_at text,
     status text,
     manager_id integer,
-    seen_at real not null
+    seen_at real not null,
+    details text not null default '{}'
 ) without rowid;
 create index if not exists sitniks_directory_names on sitniks_directory (nickname) where nickname is not null;
 
@@ -80,7 +83,8 @@ create table if not exists sitniks_keys (
     key text primary key,
     state text not null,
     lookout_at real not null default 0,
-    lookout_by text not null default ''
+    lookout_by text not null default '',
+    details text not null default '{}'
 ) without rowid;
 
 create table if not exists sitniks_clock (

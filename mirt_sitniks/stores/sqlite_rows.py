@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
 
@@ -10,7 +10,6 @@ from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
-from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, KeyState
 from mirt_sitniks.stores.columns import COLUMNS, from_row, scan_from, to_row
 
@@ -25,7 +24,7 @@ _DUE = "pending = 1 and due_at <= :now and lease_until <= :now and sitniks_chat_
 _UNFOUND = "pending = 1 and (sitniks_chat_id is null) = 1 "
 _WAITING = (
     "select max(due_at, lease_until) <= :now, search_attempt, min(coalesce(search_since, :wall)), min(urgent_at), "
-    "min(case when urgent_at > :ordinary then urgent_at end), min(max(due_at, lease_until)) "
+    "min(max(due_at, lease_until)) "
     f"from sitniks_chat_mappings where {_UNFOUND} group by 1, 2"
 )
 _ENTRY = "session, kind, key, stage, generation, who, at, before, after"
@@ -39,6 +38,13 @@ class SqliteRows:
         self.sql = connection
         self.unfolded = False
         self.wall = wall
+        # What this transaction leaves; None for a record that is erased.
+        self.records_put: dict[str, Record | None] = {}
+        self.keys_put: dict[str, KeyState] = {}
+
+    def start(self, ahead: float) -> None:
+        """Begin the store's clock so far ahead of the machine's, unless it is running."""
+        self.sql.execute("insert or ignore into sitniks_clock (id, ahead, last) values (1, ?, 0)", (ahead,))
 
     def tick(self, monotonic: float) -> float:
         """The store's clock: the machine's monotonic one, moved so that it never falls behind what was stored."""
@@ -55,18 +61,20 @@ class SqliteRows:
         return self._one("user_id = ?", (session,))
 
     def put(self, record: Record) -> None:
-        self.sql.execute(_PUT, {**to_row(record), "updated_at": self.wall})
+        row = to_row(record)
+        self.records_put[record.session] = record
+        self.sql.execute(_PUT, {**row, "details": json.dumps(row["details"]), "updated_at": self.wall})
 
     def by_chat(self, chat_id: str) -> Record | None:
         return self._one("sitniks_chat_id = ?", (chat_id,))
 
     def _one(self, where: str, values: tuple[object, ...]) -> Record | None:
         row = self.sql.execute(_GET + where, values).fetchone()
-        return from_row(dict(zip(COLUMNS, row, strict=True))) if row else None
+        return _record_of(row) if row else None
 
     def _many(self, where: str, values: dict[str, object]) -> list[Record]:
         rows = self.sql.execute(_GET + where, values).fetchall()
-        return [from_row(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        return [_record_of(row) for row in rows]
 
     def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Contact]:
         names = sorted({instagram, telegram} - {None}, key=str)
@@ -104,20 +112,18 @@ class SqliteRows:
         query = f"insert into sitniks_ledger ({_ENTRY}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         return int(self.sql.execute(query, values).lastrowid or 0)
 
-    def due(self, now: float, limit: int, after: float = -inf) -> Iterable[Record]:
-        order = "and urgent_at > :after order by urgent_at, intent_order limit :limit"
-        return self._many(_DUE + order, {"now": now, "limit": limit, "after": after})
+    def due(self, now: float, limit: int) -> Iterable[Record]:
+        order = "order by urgent_at, intent_order limit :limit"
+        return self._many(_DUE + order, {"now": now, "limit": limit})
 
     def waiting(self, now: float) -> Waiting:
-        values = {"now": now, "wall": self.wall, "ordinary": now - FIRST_OF_ALL}
+        values = {"now": now, "wall": self.wall}
         sums = self.sql.execute(_WAITING, values).fetchall()
         found = Waiting()
-        for due, attempt, since, urgent_at, ordinary_at, ready_at in sums:
+        for due, attempt, since, urgent_at, ready_at in sums:
             mine = Waiting(first_at=urgent_at, ready_at=ready_at)
             if due:
-                mine = Waiting(
-                    ((attempt, since),), urgent_at, inf if ordinary_at is None else ordinary_at, urgent_at, ready_at
-                )
+                mine = Waiting(((attempt, since),), urgent_at, urgent_at, ready_at)
             found += mine
         return found
 
@@ -145,6 +151,8 @@ class SqliteRows:
         state = json.loads(row[0])
         budget = state.pop("budget")
         scan, windows_read = state.pop("scan"), state.pop("wide")
+        # An earlier version's.
+        state.pop("aged_at", None)
         budget["grants"] = tuple(budget["grants"])
         return KeyState(
             Budget(**budget),
@@ -156,6 +164,7 @@ class SqliteRows:
         )
 
     def put_key(self, key: str, state: KeyState) -> None:
+        self.keys_put[key] = state
         # Apart from the rest: an earlier version reads the state, too, and takes nothing that it does not know.
         values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by)
         query = "insert or replace into sitniks_keys (key, state, lookout_at, lookout_by) values (?, ?, ?, ?)"
@@ -171,6 +180,7 @@ class SqliteRows:
         """Erase one customer; returns the rows erased."""
         # What it did is in the ledger also when the record itself is gone.
         record = self.get(session) or Record(session)
+        self.records_put[session] = None
         names = (record.instagram, record.telegram, record.chat_id)
         return sum(
             self.sql.execute(query, values).rowcount
@@ -207,6 +217,11 @@ class SqliteRows:
             "directory": "select count(*) from sitniks_directory",
         }
         return {name: int(self.sql.execute(query).fetchone()[0]) for name, query in queries.items()}
+
+
+def _record_of(values: Sequence[Any]) -> Record:
+    row = dict(zip(COLUMNS, values, strict=True))
+    return from_row({**row, "details": json.loads(row["details"])})
 
 
 # The names that files have in them since the first version.

@@ -16,21 +16,20 @@ from mirt_sitniks.core import rules
 from mirt_sitniks.core.record import Claim, Intent, Record, Scan, keys_of
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.scanning import fold_part
-from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import OF_INTEREST, OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.store import WAITING as WAITS
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.core.turns import outlook
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
-from mirt_sitniks.stores.supabase_project import MIGRATE, Factory, Json, Project, is_lost, opener
+from mirt_sitniks.stores.supabase_project import MIGRATE, Factory, Json, Project, Turn, is_lost, opener
 from mirt_sitniks.stores.supabase_rows import View, ViewedRows, entry_of, iso, record_of, view_of
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Transaction], T | None]
 
 TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys")
-VERBS = ("view", "commit", "forget", "prune", "counts", "check")
+VERBS = ("hold", "view", "commit", "lines", "forget", "prune", "counts", "check")
 # What `sitniks_check` of the newest migration answers.
 SCHEMA = 2
 # So many of those who wait for a chat are told of a finished scan at once.
@@ -95,7 +94,7 @@ class SupabaseStore:
             return work
 
         once = settling(replace(news, unused=(), delayed=()))
-        basis = report.basis if page else self._with_newest_key(report.basis)
+        basis = self._newest(report.basis) if isinstance(report.basis, View) and not page else report.basis
         return await self._converge("settle", options, request, settling(news), again=once, basis=basis)
 
     async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
@@ -130,21 +129,8 @@ class SupabaseStore:
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session."""
-        name = clean(session)
-
-        async def work(client: Any) -> tuple[Entry, ...]:
-            found: list[Json] = []
-
-            def older() -> Any:
-                query = client.from_("sitniks_ledger").select("*").eq("session", name).order("id", desc=True)
-                return (query.lt("id", found[-1]["id"]) if found else query).limit(limit - len(found))
-
-            # PostgREST cuts a long answer, usually at a thousand rows, and does not say so.
-            while len(found) < limit and (page := await self._project.send(older, safe=True)):
-                found += page
-            return tuple(entry_of(row) for row in reversed(found))
-
-        return await self._project.exchange("ledger", work)
+        found = await self._care("lines", {"session": clean(session), "limit": limit}, list, safe=True)
+        return tuple(map(entry_of, found))
 
     async def forget(self, session: str) -> int:
         """Erase one customer."""
@@ -181,10 +167,11 @@ class SupabaseStore:
         found = await self._care("check", request, dict[str, Any], safe=True)
         for kind, words in _FINDINGS.items():
             if names := found[kind]:
-                raise StoreError(f"Supabase: {words} {', '.join(names)}; {MIGRATE}")
+                raise StoreError(f"Supabase: {words} {', '.join(names)}; {MIGRATE}", kind="setup")
         version = found.get("version", 1)
         if version < SCHEMA:
-            raise StoreError(f"Supabase: the schema is of version {version}, this package needs {SCHEMA}; {MIGRATE}")
+            old = f"Supabase: the schema is of version {version}, this package needs {SCHEMA}; {MIGRATE}"
+            raise StoreError(old, kind="setup")
         if version > SCHEMA:
             log(WARNING, "Supabase has a schema of version %s, newer than %s: update this package", version, SCHEMA)
 
@@ -217,43 +204,57 @@ class SupabaseStore:
         async def converge(client: Any, work: Work[T] = work, again: Work[T] | None = again) -> T:
             asked = request
             view = basis if isinstance(basis, View) and basis.key_name == options.key else None
-            while True:
-                view = view or await self._view(client, asked)
-                rows = ViewedRows(view)
-                # To the microsecond, as the database keeps it.
-                now = round(view.now + self._clock() - view.received, 6)
-                answer = work(Transaction(rows, options, now, now))
-                changes = rows.changes(told=answer is None)
-                following = {**asked, "after": view.last} if answer is None else _following(options, request, answer)
-                done = True
-                if changes is not None:
-                    try:
-                        done, view = await self._commit(client, {**changes, "again": asked, "next": following})
-                    except Exception as exc:
-                        if again is None or not is_lost(exc):
-                            raise
-                        work, again, view = again, None, None
-                        continue
-                if done and answer is not None:
-                    return _founded(options, answer, view)
-                if done:
-                    # Those of this page are told, if there was anything to tell: whoever comes later sees that.
-                    asked, view = following, view if changes else None
+            with Turn(self._project.line) as turn:
+                while True:
+                    view = view or await self._view(client, asked)
+                    rows = ViewedRows(view)
+                    # To the microsecond, as the database keeps it.
+                    now = round(view.now + self._clock() - view.received, 6)
+                    answer = work(Transaction(rows, options, now, now))
+                    if await turn.comes(rows.keyed):
+                        seen, view = view, self._newest(view, scanning=asked["waiting"] > 0)
+                        if view is not seen:
+                            continue
+                    changes = rows.changes(told=answer is None)
+                    following = (
+                        {**asked, "after": view.last} if answer is None else _following(options, request, answer)
+                    )
+                    done = True
+                    if changes is not None:
+                        try:
+                            done, view = await self._commit(client, {**changes, "again": asked, "next": following})
+                        except Exception as exc:
+                            if again is None or not is_lost(exc):
+                                raise
+                            work, again, view = again, None, None
+                            continue
+                    if done and answer is not None:
+                        return _founded(options, answer, view)
+                    if done:
+                        # Those of this page are told, if there was anything to tell: whoever comes later sees that.
+                        asked, view = following, view if changes else None
 
         return await self._project.exchange(verb, converge)
 
-    def _with_newest_key(self, basis: object) -> object:
-        """What a claim was granted on, with the key as this process has seen it last: others have been at it since."""
+    def _newest(self, view: View, *, scanning: bool = False) -> View | None:
+        """What was seen, with the key as this process has seen it last: others have been at it since.
+
+        None when all is to be seen anew: a scan that has ended or begun since tells of chats that the rest does not
+        know, and whoever is `scanning` tells those who wait.
+        """
         last = self._last
-        if isinstance(basis, View) and last and last.key_name == basis.key_name and last.now >= basis.now:
-            return replace(basis, key=last.key, key_version=last.key_version)
-        return basis
+        if not last or last.key_name != view.key_name or last.now < view.now or last.key_version == view.key_version:
+            return view
+        if scanning or (last.key.scans, last.key.scan is None) != (view.key.scans, view.key.scan is None):
+            return None
+        return replace(view, key=last.key, key_version=last.key_version)
 
     async def _view(self, client: Any, request: Json) -> View:
-        self._last = view_of(
-            await self._project.call(client, "view", request, safe=True), request["key"], self._clock()
-        )
-        return self._last
+        answer = await self._project.call(client, "view", request, safe=True)
+        view = view_of(answer, request["key"], self._clock())
+        if not self._last or self._last.key_name != view.key_name or self._last.now <= view.now:
+            self._last = view
+        return view
 
     async def _commit(self, client: Any, changes: Json) -> tuple[bool, View]:
         answer = await self._project.call(client, "commit", changes)
@@ -282,7 +283,6 @@ def _request(
         "intents": list(keys_of(event)) if event else [],
         "waiting": WAITING if scan else 0,
         "after": "",
-        "first_of_all": FIRST_OF_ALL,
     }
 
 

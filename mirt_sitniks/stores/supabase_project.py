@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -22,10 +22,46 @@ _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 # Two keys met in one row and Postgres undid the second: deadlock, serialisation, a chat that both gave away.
 _UNDONE = ("40P01", "40001", "23505", "55P03")
 UNDONE_TRIES = 5
+# How long one request that stalls may keep the others of its process waiting, in seconds.
+TURN = 0.5
 CONNECTIONS = 20
 # The database, or PostgREST's way to it, went away in between.
 _CUT = ("57P01", "PGRST001")
 _status: ContextVar[list[int]] = ContextVar("_status")
+
+
+class Turn:
+    """A place in the line of those of this process who write one row, for else each of them undoes all others.
+
+    It is had once, and left at the latest after `TURN` seconds: a request that stalls keeps nobody for longer.
+    """
+
+    def __init__(self, line: asyncio.Lock) -> None:
+        self._line, self._had = line, False
+        self._late: asyncio.TimerHandle | None = None
+
+    async def comes(self, wanted: bool) -> bool:
+        """Whether others may have written since: true after waiting for a turn that is `wanted`, else it is left."""
+        if not wanted:
+            self.leave()
+        if not wanted or self._had:
+            return False
+        await self._line.acquire()
+        self._had, self._late = True, asyncio.get_running_loop().call_later(TURN, self.leave)
+        return True
+
+    def leave(self) -> None:
+        """Let the next one go."""
+        late, self._late = self._late, None
+        if late:
+            late.cancel()
+            self._line.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
 
 
 class Project:
@@ -38,7 +74,7 @@ class Project:
         self._factory, self._timeout = factory, timeout
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening = asyncio.Lock()
+        self._opening, self.line = asyncio.Lock(), asyncio.Lock()
 
     async def aclose(self) -> None:
         """Close the connections; on a loop other than theirs they can only be let go."""
@@ -89,7 +125,7 @@ class Project:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # Another loop's client (an earlier `asyncio.run`, the parent of a fork) cannot be closed from here.
-            self._loop, self._client, self._opening = loop, None, asyncio.Lock()
+            self._loop, self._client, self._opening, self.line = loop, None, asyncio.Lock(), asyncio.Lock()
         async with self._opening:
             if self._client is None:
                 self._client = await self._factory()
@@ -129,7 +165,7 @@ def opener(url: str, key: str | SecretStr, timeout: float) -> Callable[[], Await
 
     async def opened() -> Any:
         if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
-            raise StoreError(f"SUPABASE_KEY holds characters that no key has; {_KEY}")
+            raise StoreError(f"SUPABASE_KEY holds characters that no key has; {_KEY}", kind="setup")
         client, theirs = await load(make)
         await theirs.aclose()
         return client
@@ -152,13 +188,21 @@ def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
     if code in _REFUSED and "future" in str(exc):
         code = "future"
     if code in _MISSING:
-        return StoreError(f"{said}: a table or function is missing; {MIGRATE}", status=status)
+        return StoreError(f"{said}: a table or function is missing; {MIGRATE}", kind="setup", status=status)
     if code in _FULL:
         return StoreError(f"{said}: the database takes no writes; make room or end its read-only mode", status=status)
     if code in _CURES:
-        return StoreError(f"{said}: {_CURES[code]}", status=status)
+        return StoreError(f"{said}: {_CURES[code]}", kind=_KINDS.get(code, "away"), status=status)
     if code == "42501" or code in _REFUSED or (status in (401, 403) and code == str(status)):
-        return StoreError(f"{said}: {_KEY}; with such a key {MIGRATE}", status=status)
+        return StoreError(f"{said}: {_KEY}; with such a key {MIGRATE}", kind="setup", status=status)
+    if code in _TOO_MUCH or (code[:2] in _BAD_VALUES and len(code) == 5 and code not in _UNDONE):
+        return StoreError(f"{said}: it does not take a value that was to be kept", kind="refused", status=status)
+    return _out_of_reach(verb, exc, code, status)
+
+
+def _out_of_reach(verb: str, exc: Exception, code: str, status: int | None) -> StoreError:
+    """What no database said."""
+    said = f"Supabase answered `{verb}` with {code}"
     if isinstance(exc, TimeoutError | httpx.TimeoutException):
         return StoreError(f"Supabase did not answer `{verb}` in time ({code}); {_REACH}")
     if isinstance(exc, httpx.HTTPError | OSError):
@@ -172,6 +216,9 @@ def _translate(verb: str, exc: Exception, status: int | None) -> StoreError:
 _MISSING = ("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42P01", "42703", "42704", "42883", "42P10", "404")
 _REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 _FULL = ("25006", "53100")
+# What Postgres says of a value, and PostgREST of a request, whoever sends it and whenever.
+_TOO_MUCH, _BAD_VALUES = ("54000", "413", "414", "PGRST102"), ("22", "23")
+_KINDS: dict[str, Literal["setup", "refused"]] = {"402": "setup", "PGRST106": "setup", "54000": "refused"}
 _CURES = {
     "402": "the project is restricted, over its quota or for an unpaid bill; see its organization's billing page",
     "PGRST106": "the API does not serve the schema `public`; add it to the project's exposed schemas",

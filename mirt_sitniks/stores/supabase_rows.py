@@ -60,7 +60,7 @@ def view_of(answer: Json, key_name: str, received: float) -> View:
         contacts=tuple(Contact(**row) for row in answer["contacts"]),
         waiting=Waiting(
             tuple((attempt, _seconds(since)) for attempt, since in waiting["due"]),
-            *(_seconds(waiting[name] or "infinity") for name in ("urgent_at", "ordinary_at", "first_at", "ready_at")),
+            *(_seconds(waiting[name] or "infinity") for name in ("urgent_at", "first_at", "ready_at")),
         ),
         unfolded=waiting["left"] > 0,
         last=waiting["last"],
@@ -82,6 +82,11 @@ class ViewedRows(MemoryRows):
         self._contacts: dict[str, Contact] = {}
         self._dropped: set[str] = set()
         self.unfolded = view.unfolded
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the key is to be written: by who has seen it last, so that one of two at once is in vain."""
+        return self._key != self._view.key
 
     def put(self, record: Record) -> None:
         super().put(record)
@@ -170,7 +175,6 @@ def _key_of(row: Json) -> KeyState:
         scan_failures=row["scan_failures"],
         scans=row["scans"],
         windows_read=(first, second),
-        aged_at=_seconds(row["aged_at"]),
         lookout_at=_seconds(row["lookout_at"]),
         lookout_by=row["lookout_by"],
     )
@@ -188,7 +192,6 @@ def _key_row(key: str, state: KeyState) -> Json:
         "scan_failures": state.scan_failures,
         "scans": state.scans,
         "wide": [iso(at) for at in state.windows_read],
-        "aged_at": iso(state.aged_at),
         "lookout_at": iso(state.lookout_at),
         "lookout_by": state.lookout_by,
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.bench.report import Book, machine
 
-PARTS = ("side_by_side", "calls", "rush_hour", "scale", "overhead", "profile")
+PARTS = ("side_by_side", "calls", "rush_hour", "scale", "overhead", "profile", "order", "cold_start", "outages")
 JSON = Path(__file__).resolve().parents[2] / ".build" / "bench.json"
 
 

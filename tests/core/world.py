@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from mirt_sitniks.core.fold import FoldContext
 from mirt_sitniks.core.managers import WantedManagers
@@ -11,10 +11,12 @@ from mirt_sitniks.core.record import Claim, Intent, pending
 from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.crm.calls import Call
+from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.worker import Worker
-from mirt_sitniks.errors import CrmError
+from mirt_sitniks.errors import CrmError, StoreError
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.core.virtual import VirtualLoop
 from tests.model.crm import TIMEOUT, WALL, ModelCrm
@@ -23,6 +25,9 @@ T = TypeVar("T")
 
 STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
 CONTEXT = FoldContext(STATUSES, landing_time=2 * TIMEOUT)
+# Seconds within which nobody promises an order between processes: ten milliseconds, and the way to the store of one that
+# has not heard of its clock yet.
+AT_ONCE = 0.025
 OPTIONS = StoreOptions("key", lease=3 * TIMEOUT, who="test")
 
 
@@ -41,8 +46,16 @@ class Process:
         self.driver = Driver(
             self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
         )
+        # One that begins while the store is away knows nothing of the calls before: that is said, and not tried here.
+        self.driver.gate.answered_at = world.loop.time()
         self.worker = Worker(self.driver, sweep=60.0)
-        self.recording: set[asyncio.Task[Any]] = set()
+        # No two machines were started together.
+        self.skew = world.random.uniform(0.0, 1e6)
+        self.driver.asking.clock = lambda: world.loop.time() + self.skew
+        self.stalls: list[float] = []
+        self.began: dict[tuple[str, str], float] = {}
+        self.recorder = Recorder(self.driver, 2, self._recorded, lambda: self.direct.begin())
+        self.direct = DirectWriter(self.driver, self.recorder.waiting)
 
     async def send(self, call: Call) -> Any:
         """A call to the CRM."""
@@ -56,7 +69,15 @@ class Process:
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """The store's verb, with the way there and back."""
-        recorded: Recorded = await self._trip(self.world.store.record, options, intent, calls=calls)
+
+        async def verb() -> Recorded:
+            old = await self.world.store.get(intent.session)
+            answer = await self.world.store.record(options, intent, calls=calls)
+            asked = self.began[intent.session, intent.key]
+            self.world.hear(intent, asked, answer, again=old is not None and bool(old.closed))
+            return answer
+
+        recorded: Recorded = await self._trip(verb, stall=self.stalls.pop(0) if self.stalls else 0.0)
         return recorded
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
@@ -69,31 +90,38 @@ class Process:
         settled: Settled = await self._trip(self.world.store.settle, options, report)
         return settled
 
-    async def _trip(self, verb: Any, *args: Any, **options: Any) -> Any:
+    async def _trip(self, verb: Any, *args: Any, stall: float = 0.0, **options: Any) -> Any:
         await self.awake.wait()
-        await asyncio.sleep(self.world.way)
+        await asyncio.sleep(self.world.way + stall)
+        lost = self.world.lost.pop(0) if self.world.lost else ""
+        if self.world.away or lost == "there":
+            raise StoreError("away", status=503)
         answer = await verb(*args, **options)
         self.world.look(self, answer)
         await asyncio.sleep(self.world.way)
         await self.awake.wait()
+        if lost == "back":
+            raise StoreError("the answer was lost")
         return answer
 
     async def sync(self, intent: Intent) -> Recorded:
         """Record and drive, as the runtime does; the drive goes on by itself."""
-        asked = self.driver.clock()
-        recorded = await self.record(self.driver.options, intent)
-        self.world.note(intent, recorded)
-        if recorded.claim:
-            self.worker.spawn(recorded.claim, asked)
-        elif pending(recorded.record):
-            self.worker.expect(recorded.outlook)
-        return recorded
+        self.began.setdefault((intent.session, intent.key), self.world.loop.time())
+        asked = self.recorder.ask(replace(intent, asked_at=self.driver.asking.clock()))
+        recorded: Any = await asked.told
+        return cast(Recorded, recorded)
 
     def begin(self, intent: Intent) -> None:
-        """Sync as a task."""
+        """Sync, and do not wait for what is told."""
         task = self.world.loop.create_task(self.sync(intent))
-        self.recording.add(task)
-        task.add_done_callback(self.recording.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _recorded(self, asked: Asked, recorded: Recorded) -> None:
+        self.world.note(asked.intent, recorded)
+        if recorded.claim:
+            self.worker.spawn(recorded.claim, asked.tried_at)
+        elif pending(recorded.record):
+            self.worker.expect(recorded.outlook)
 
     def freeze(self) -> None:
         """Stop for a while, as SIGSTOP does."""
@@ -107,11 +135,20 @@ class Process:
             self.world.loop.run_for(max(0.0, self.froze_at + OPTIONS.lease / 3 + 0.5 - self.world.loop.time()))
             self.awake.set()
 
-    async def die(self) -> None:
-        """Stop at whatever await it stands, as `kill -9` does."""
-        for task in self.recording:
-            task.cancel()
-        await self.worker.drain(0.0)
+    async def die(self, seconds: float = 0.0) -> None:
+        """Stop at whatever await it stands, as `kill -9` does; or close, which takes so many seconds at most."""
+        end = self.world.loop.time() + seconds
+        if not seconds:
+            self.direct.stop()
+        await self.worker.stop()
+        waiting = list(self.recorder.waiting())
+        await self.recorder.drain(seconds)
+        self.direct.stop()
+        await self.worker.drain(max(0.0, end - self.world.loop.time()))
+        for one in (asked.intent for asked in waiting):
+            # Its call may be under way.
+            if one.stage is Stage.ESCALATION and not self.world.store.rows.known(one.session, (one.key,)):
+                self.world.unrecorded.add(one.chat_id)
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Not used here."""
@@ -126,17 +163,24 @@ class Process:
 
 @dataclass
 class World:
-    """One store, one CRM, some processes, and what must hold whatever they do."""
+    """One store, one CRM, some processes, and what must hold whatever they do.
+
+    The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
+    `unrecorded` are chats that show what a process wrote past the store before it ended.
+    """
 
     processes: int = 2
     seed: int = 0
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
-    newest: dict[str, Stage] = field(default_factory=dict)
+    asked: dict[str, list[tuple[Stage, float]]] = field(default_factory=dict)
     owners: dict[tuple[str, int], str] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
     born: int = 0
+    away: bool = False
+    lost: list[str] = field(default_factory=list)
+    unrecorded: set[str | None] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -147,18 +191,32 @@ class World:
             self.loop.run(self.start())
 
     async def start(self) -> None:
-        """One process more."""
+        """One process more, which has heard of the store's clock: before that it can promise no order."""
         self.born += 1
         process = Process(self, f"p{self.born}")
         process.worker.start()
+        await asyncio.sleep(3 * self.way)
         self.team.append(process)
 
-    async def replace(self, place: int) -> None:
-        """The process dies and another one takes its place."""
+    async def replace(self, place: int, seconds: float = 0.0) -> None:
+        """The process dies, or closes, and another one takes its place."""
         dead = self.team.pop(place)
-        await dead.die()
+        await dead.die(seconds)
         await self.start()
         self.team.insert(place, self.team.pop())
+
+    def hear(self, intent: Intent, asked: float, answer: Recorded, *, again: bool) -> None:
+        """The store hears of what was asked for at `asked`; a session that had lost its chat may begin `again`."""
+        if again and answer.verdict is Verdict.NEW:
+            self.asked[intent.session] = []
+        if answer.verdict in (Verdict.NEW, Verdict.SUPERSEDED):
+            self.asked.setdefault(intent.session, []).append((intent.stage, asked))
+
+    def newest(self, session: str) -> set[Stage]:
+        """What a session may be shown as in the end: of its latest stage, and what was asked for at the same moment."""
+        later = [one for one in self.asked[session] if one[0] is not Stage.FIRST_TOUCH] or self.asked[session]
+        last = max(at for _, at in later)
+        return {stage for stage, at in later if at > last - AT_ONCE}
 
     def note(self, intent: Intent, recorded: Recorded) -> None:
         """What was told to the caller about an intent must be so."""
@@ -189,6 +247,8 @@ class World:
 
     def settle(self, hours: float = 12.0) -> None:
         """No more trouble; let time pass until nothing is left to do."""
+        self.away = False
+        self.lost.clear()
         self.crm.trouble.clear()
         self.crm.refuses.clear()
         self.crm.key_ok = True
@@ -196,7 +256,8 @@ class World:
             process.wake()
         for _ in range(int(hours * 60)):
             self.loop.run_for(60.0)
-            if not self.pending() and not self.crm.pending:
+            waiting = any(one for process in self.team for one in process.recorder.waiting())
+            if not self.pending() and not self.crm.pending and not waiting:
                 break
         self.loop.run_for(300.0)
 
@@ -209,6 +270,9 @@ class World:
         assert not self.loop.failures, self.loop.failures
 
 
-def intent(session: str, stage: Stage, key: str, *, name: str, channel: str = "instagram") -> Intent:
+def intent(
+    session: str, stage: Stage, key: str, *, name: str, channel: str = "instagram", chat_id: str | None = None
+) -> Intent:
     """An intent of a session whose customer has `name` in `channel`."""
-    return Intent(session, stage, key, **{channel: name})
+    names = {one: name if channel == one else None for one in ("instagram", "telegram")}
+    return Intent(session, stage, key, names["instagram"], names["telegram"], chat_id)

@@ -46,7 +46,7 @@ class Network:
     `lost`: the CRM does what is asked and its answer never comes; `late`: it does a write only within two timeouts;
     `hang`: it neither does anything nor answers; `broken`: 503 before anything was done; `refused`: no connection.
     `store_out`: the store does the work and the answer is lost; `store_in`: the request is lost; `store_slow`: its
-    answer takes up to five seconds.
+    answer takes up to five seconds; `store_stall`: a record is up to thirty seconds on its way there.
     """
 
     crm: tuple[float, float] = (0.02, 0.06)
@@ -59,6 +59,7 @@ class Network:
     store_out: float = 0.0
     store_in: float = 0.0
     store_slow: float = 0.0
+    store_stall: float = 0.0
 
     def trouble(self, call: Call, rng: Random) -> tuple[str, Trouble]:
         """What happens to a call: our word for it, and the model's."""
@@ -120,8 +121,12 @@ class Process:
         if not self.alive:
             raise asyncio.CancelledError
 
-    async def ask(self, delay: tuple[float, float], answer: Callable[[], Any], rng: Random, slow: float = 0.0) -> Any:
+    async def ask(
+        self, delay: tuple[float, float], answer: Callable[[], Any], rng: Random, slow: float = 0.0, stall: float = 0.0
+    ) -> Any:
         """Send a request that is answered elsewhere: `answer` runs after the way there, whoever has died meanwhile.
+
+        `slow` seconds more it takes back, `stall` more there.
 
         An exception that `answer` returns is raised; None instead of a value means that no answer comes.
         """
@@ -139,7 +144,7 @@ class Process:
             if result is not LOST:
                 loop.call_later(back, deliver, result)
 
-        loop.call_later(rng.uniform(*delay), arrive)
+        loop.call_later(rng.uniform(*delay) + stall, arrive)
         result = await future
         await self.running()
         if isinstance(result, Exception):
@@ -206,6 +211,7 @@ class FarStore:
     rng: Random
     network: Network
     looks: list[tuple[float, float]]
+    is_away: Callable[[], bool] = lambda: False
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent."""
@@ -238,7 +244,7 @@ class FarStore:
         lost_in, lost_out = luck < self.network.store_in, luck >= 1000.0 - self.network.store_out
 
         def answer() -> Any:
-            if lost_in:
+            if lost_in or self.is_away():
                 self.trace.note("store_in", verb)
                 return StoreError("the request was lost")
             result = _now(work())
@@ -249,7 +255,10 @@ class FarStore:
             return result
 
         slow = self.rng.random() * 1000.0 < self.network.store_slow
-        return await self.process.ask(self.network.store, answer, self.rng, self.rng.uniform(0.0, 5.0) if slow else 0.0)
+        slow_by = self.rng.uniform(0.0, 5.0) if slow else 0.0
+        stall = self.network.store_stall if verb == "record" else 0.0
+        stall_by = self.rng.uniform(0.0, 30.0) if stall and self.rng.random() * 1000.0 < stall else 0.0
+        return await self.process.ask(self.network.store, answer, self.rng, slow_by, stall_by)
 
 
 def _now(work: Coroutine[Any, Any, T]) -> T:

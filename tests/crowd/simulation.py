@@ -49,13 +49,14 @@ class Watched:
 class Simulation:
     """`processes` runtimes, one key, one store, one CRM, all on one virtual clock and one seed.
 
-    `open` are those whose loops have not been closed yet.
+    `open` are those whose loops have not been closed yet. The store is out of reach of all while it is `away`.
     """
 
     seed: int
     processes: int = 8
     network: Network = field(default_factory=Network)
     sweep: float = 60.0
+    away: bool = False
     open: ClassVar[list["Simulation"]] = []
 
     def __post_init__(self) -> None:
@@ -69,9 +70,11 @@ class Simulation:
         self.luck = Random(self.rng.random())
         self.crm = ModelCrm(self.now, self._befalls, timeout=TIMEOUT)
         self.chats: dict[str, str] = {}
+        self.known: dict[str, str] = {}
         self.team: list[tuple[Process, Runtime | None]] = []
         self.watched = Watched()
         self.looks: list[tuple[float, float]] = []
+        self.asked: dict[tuple[str, Stage], tuple[bool, float]] = {}
         self.done_at: dict[tuple[str, int], tuple[Stage, float]] = {}
         self.settings = SitniksSettings(
             api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:"
@@ -100,13 +103,16 @@ class Simulation:
     def start(self, number: int) -> None:
         """Start process `number`, or start it again after its death."""
         process = Process(f"p{number}")
-        store = FarStore(process, self.store, self.trace, Random(self.rng.random()), self.network, self.looks)
+        luck = Random(self.rng.random())
+        store = FarStore(process, self.store, self.trace, luck, self.network, self.looks, lambda: self.away)
+        # No two machines were started together.
+        skew = 1e6 * Random(f"{self.seed} {number}").random()
 
         async def begin() -> Runtime:
             runtime = Runtime(self.settings, store, own_store=False, sweep=self.sweep)  # type: ignore[arg-type]
             driver, chance = runtime.driver, Random(self.rng.random())
             driver.clock, driver.managers.clock, driver.random = self.now, self.now, chance.random
-            driver.client = FarCrm(process, self.crm)
+            driver.client, driver.asking.clock = FarCrm(process, self.crm), lambda: self.now() + skew
             return runtime
 
         while len(self.team) <= number:
@@ -126,11 +132,16 @@ class Simulation:
                 break
         else:
             return
-        intent = Intent(event.session, event.stage, f"{event.stage}", instagram=event.session)
+        self.asked[event.session, event.stage] = (event.stage is not Stage.FIRST_TOUCH, self.now())
+        chat_id = self.known.get(event.session)
+        intent = Intent(event.session, event.stage, f"{event.stage}", instagram=event.session, chat_id=chat_id)
         turn = process.run(runtime.sync(intent))
         await asyncio.wait({turn})
         if not turn.cancelled():
-            self.trace.note("turn", event.session, turn.result().outcome)
+            result = turn.result()
+            self.trace.note("turn", event.session, result.outcome)
+            if result.chat_id:
+                self.known[event.session] = result.chat_id
 
     def day(
         self,
@@ -160,7 +171,7 @@ class Simulation:
             if trouble:
                 await trouble
             await asyncio.wait(turns)
-            while any(pending(one) for one in self.store.rows.records.values()):
+            while self.left() or any(one for _, runtime in self.team if runtime for one in runtime.recorder.waiting()):
                 assert self.now() < hours * 3600, f"not done after {hours} hours: {self.left()[:5]}"
                 await asyncio.sleep(1.0)
             end = self.now()
@@ -180,10 +191,11 @@ class Simulation:
         return [one for one in self.store.rows.records.values() if pending(one)]
 
     def wrong(self) -> list[str]:
-        """Sessions whose chat does not show the newest recorded stage."""
+        """Sessions whose chat does not show that of the recorded stages which was asked for last."""
         bad = []
         for session in self.chats:
             stages = [Stage(one.stage or "") for one in self.store.rows.entries if _is_intent(one, session)]
+            stages.sort(key=lambda stage, session=session: self.asked[session, stage])  # type: ignore[misc]
             if not stages:
                 continue
             chat = self.crm.chats[self.chats[session]]
@@ -296,3 +308,30 @@ async def bad_luck(
     await asyncio.gather(kills(), freezes())
     for process, _ in simulation.team:
         process.thaw()
+
+
+async def store_trouble(simulation: Simulation, *, until: float, every: float = 60.0) -> None:
+    """The store goes away now and then, for moments or minutes; processes are closed and start again meanwhile."""
+    rng = Random(simulation.rng.random())
+
+    async def outages() -> None:
+        while simulation.now() < until:
+            await asyncio.sleep(rng.expovariate(1 / every))
+            simulation.away = True
+            simulation.trace.note("outage")
+            await asyncio.sleep(rng.choice([0.2, 1.0, 5.0, 30.0, 120.0]))
+            simulation.away = False
+
+    async def closings() -> None:
+        while simulation.now() < until:
+            await asyncio.sleep(rng.expovariate(1 / every))
+            number = rng.randrange(simulation.processes)
+            process, runtime = simulation.team[number]
+            # One that closes while the store is away may lose what it says it lost: that is another test's.
+            if runtime and not simulation.away and not any(runtime.recorder.waiting()):
+                simulation.trace.note("close", process.name)
+                simulation.team[number] = process, None
+                await process.run(runtime.aclose())
+                simulation.start(number)
+
+    await asyncio.gather(outages(), closings())

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -13,7 +14,7 @@ import pytest
 from mirt_sitniks.core.record import pending
 from mirt_sitniks.core.stages import Stage
 from tests.crowd.network import Network
-from tests.crowd.simulation import Event, Simulation, bad_luck, conversations
+from tests.crowd.simulation import Event, Simulation, bad_luck, conversations, store_trouble
 
 GOOD = Network()
 BAD = Network(
@@ -151,6 +152,20 @@ def test_a_few_customers_on_a_bad_day(seed: int) -> None:
     assert simulation.crm.limited == 0
 
 
+@pytest.mark.parametrize("seed", range(30, 33))
+def test_row30_a_store_that_comes_and_goes_loses_nothing(seed: int) -> None:
+    """For moments and minutes, while customers come and processes close: each stage is recorded, each chat ends right,
+    and what is written past the store breaks no limit."""
+    simulation = Simulation(seed, processes=4)
+    events = conversations(Random(seed), 60, 600.0, 4, pace=(1.0, 120.0))
+    simulation.day(events, chaos=lambda simulation: store_trouble(simulation, until=900.0))
+    assert min(simulation.trace.counts[what] for what in ("outage", "close", "store_in")) > 3
+    assert len(simulation.store.rows.intents) == len(events)
+    assert not simulation.wrong()
+    assert simulation.crm.limited == 0
+    assert not simulation.loop.failures
+
+
 def test_the_same_seed_is_the_same_day() -> None:
     """Everything that happens at the store and in the CRM is the same, to the last event and its time."""
     assert bad_day(7, 30, 300.0).digest() == bad_day(7, 30, 300.0).digest()
@@ -164,6 +179,19 @@ def test_slow_answers_of_the_store_break_no_limit(seed: int, share_slow: float) 
     simulation = busy_day(seed, 100, 200.0, Network(store_slow=share_slow))
     assert simulation.crm.limited == 0
     assert not simulation.wrong()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_row29_records_that_stall_change_no_order(seed: int) -> None:
+    """One of three is up to half a minute on its way to the store, and other processes' later ones overtake it: each
+    chat ends with the stage that was asked for last."""
+    simulation = Simulation(seed, network=Network(store_stall=300.0))
+    talk = conversations(Random(seed), 100, 600.0, simulation.processes, pace=(0.05, 20.0))
+    # A process that has heard of no clock yet promises no order.
+    simulation.day([replace(event, at=event.at + 120.0) for event in talk])
+    assert not simulation.wrong()
+    late = [one for one in simulation.store.rows.entries if one.kind == "intent" and not one.generation]
+    assert len(late) > 10, "nothing was overtaken"
 
 
 def test_a_store_that_is_always_slow_does_not_stop_the_work() -> None:

@@ -11,16 +11,16 @@ from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Claimed, Report, Settled, StoreOptions
-from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.crm.calls import GetChat, ListChats, SetStatus
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import Worker
-from mirt_sitniks.errors import CrmError, Forbidden, RateLimited, Unavailable
+from mirt_sitniks.errors import CrmError, Forbidden, RateLimited
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.core.virtual import VirtualLoop
 from tests.core.world import CONTEXT, OPTIONS
-from tests.model.crm import MANAGERS, WALL, ModelCrm, Trouble
+from tests.model.crm import WALL, ModelCrm, Trouble
 
 READ = GetChat("chat")
 
@@ -42,7 +42,6 @@ class Desk:
         self.driver = Driver(
             store, OPTIONS, self.crm, ManagerList(WantedManagers("Павло"), clock), CONTEXT, clock=clock
         )
-        self.alone = direct.DegradedWriter(self.driver)
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """The store's verb."""
@@ -161,58 +160,3 @@ def test_a_network_that_stalls_breaks_no_limit(desk: Desk, seconds: float) -> No
     assert stalled.limited == 0
     assert stalled.most_in_window() <= 10
     assert {chat.status for chat in stalled.chats.values()} == {"Виставлено рахунок"}
-
-
-def test_without_a_store_status_and_manager_are_written_side_by_side(desk: Desk) -> None:
-    """One list of managers, two writes, and both values come back; the second time the list is known."""
-    assert desk.run(desk.alone.write_once("chat", Stage.ESCALATION)) == ("AI Увага", 102)
-    assert sorted(kind.__name__ for kind in desk.kinds()) == ["ListManagers", "SetStatus", "UpdateChat"]
-    desk.run(desk.alone.write_once("chat", Stage.ESCALATION))
-    assert desk.kinds().count(ListManagers) == 1
-    assert desk.asked == 0
-
-
-def test_without_a_store_an_invoice_leaves_the_manager_alone(desk: Desk) -> None:
-    """A stage that names nobody assigns nobody."""
-    assert desk.run(desk.alone.write_once("chat", Stage.GIVE_REQUISITES)) == ("Виставлено рахунок", None)
-    assert desk.kinds() == [SetStatus]
-
-
-def test_without_a_store_the_status_alone_decides(desk: Desk) -> None:
-    """A manager who cannot be found or assigned is nobody; a status that fails is an error, after both have ended."""
-    desk.crm.managers = ()
-    assert desk.run(desk.alone.write_once("chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)
-    desk.crm.managers = MANAGERS
-    desk.loop.run_for(700.0)
-    desk.crm.trouble = [Trouble("ok"), Trouble("ok"), Trouble("500")]
-    assert desk.run(desk.alone.write_once("chat", Stage.FIRST_TOUCH)) == ("Взято в роботу", None)
-    desk.crm.trouble = [Trouble("500")]
-    with pytest.raises(Unavailable):
-        desk.run(desk.alone.write_once("chat", Stage.ESCALATION))
-    assert desk.kinds()[-1] is UpdateChat
-
-
-def test_without_a_store_a_refused_assignment_does_not_stop_the_statuses(desk: Desk) -> None:
-    """The key may not assign: each stage's status is written all the same, and the key is asked for once."""
-    desk.crm.refuses = {UpdateChat}
-    for stage in (Stage.FIRST_TOUCH, Stage.ESCALATION):
-        assert desk.run(desk.alone.write_once("chat", stage)) == (CONTEXT.statuses[stage], None)
-    assert desk.kinds().count(ListChats) <= 1
-
-
-def test_without_a_store_a_process_keeps_the_limit_for_itself(desk: Desk) -> None:
-    """Thirty conversations at once: nine calls in a window, the others are told; a 429 rests the key here too."""
-
-    async def crowd() -> list[Any]:
-        works = (desk.alone.write_once("chat", Stage.GIVE_REQUISITES) for _ in range(30))
-        return await asyncio.gather(*works, return_exceptions=True)
-
-    results = desk.run(crowd())
-    assert (len(desk.crm.calls), desk.crm.limited) == (9, 0)
-    assert sum(isinstance(one, RateLimited) for one in results) == 21
-    desk.loop.run_for(11.0)
-    desk.crm.trouble = [Trouble("429")]
-    for _ in range(3):
-        with pytest.raises(RateLimited):
-            desk.run(desk.alone.write_once("chat", Stage.GIVE_REQUISITES))
-    assert len(desk.crm.calls) == 10

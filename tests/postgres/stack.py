@@ -180,6 +180,20 @@ class Stack:
         self._start_postgrest()
         return True
 
+    def crash(self) -> None:
+        """PostgreSQL ends as by kill -9, with all that is under way; `recover()` starts it again."""
+        self._processes[0].kill()
+        self._processes[0].wait()
+
+    def recover(self) -> None:
+        """Ends `crash()`: what was committed is there."""
+        others, self._processes = self._processes[1:], []
+        # Its children hold its memory until the last of them has seen that it is gone.
+        time.sleep(0.2)
+        if not self._serve():
+            raise TimeoutError(f"PostgreSQL did not come back:\n{self._log('postgres')}")
+        self._processes += others
+
     def close(self) -> None:
         """Ends what was started, last first."""
         if hasattr(self, "gateway"):
@@ -207,12 +221,16 @@ class Stack:
         done = subprocess.run(initdb, capture_output=True, check=False, cwd="/", user=_USER)
         if done.returncode:
             raise Missing(f"initdb of PostgreSQL {self.major} failed: {done.stderr.decode().strip()}")
+        if not self._serve():
+            raise Missing(f"PostgreSQL {self.major} did not start:\n{self._log('postgres')}")
+        self.sql(_PROJECT + _RESET, user="supabase_admin")
+
+    def _serve(self) -> bool:
+        data = self._home / "data"
         settings = ("-cfsync=off", "-cfull_page_writes=off", "-csynchronous_commit=off", "-cmax_connections=60")
         self._run("postgres", self._bin / "postgres", "-D", data, "-k", self._home, "-h", "", *settings, user=_USER)
         ready: list[str | Path] = [self._bin / "pg_isready", "-q", "-h", self._home]
-        if not _waited(lambda: subprocess.run(ready, check=False).returncode == 0, 30.0):
-            raise Missing(f"PostgreSQL {self.major} did not start:\n{self._log('postgres')}")
-        self.sql(_PROJECT + _RESET, user="supabase_admin")
+        return _waited(lambda: subprocess.run(ready, check=False).returncode == 0, 30.0)
 
     def _start_postgrest(self) -> None:
         settings = {

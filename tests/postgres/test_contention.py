@@ -14,7 +14,7 @@ from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.record import Intent, ObservedValue
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, Verdict
-from mirt_sitniks.stores.migrations import script
+from mirt_sitniks.stores.migrations import migrations, script
 from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.postgres.earlier import store as earlier
 from tests.postgres.earlier.store import EarlierStore
@@ -159,8 +159,19 @@ def test_takeovers_cross_without_a_deadlock(project: Stack, kinds: Kinds) -> Non
     assert rows[0][2] == str(12 * CROWD)
 
 
+@pytest.mark.parametrize("number", range(len(migrations())), ids=[one.name[:14] for one in migrations()])
+def test_one_migration_run_again_under_traffic(project: Stack, number: int) -> None:
+    """Each in a transaction of its own: none waits for a verb that waits for it."""
+    again_and_again(project, [SupabaseStore], migrations()[number].sql)
+
+
 def test_migrations_run_again_under_traffic(project: Stack, kinds: Kinds) -> None:
     """They take their locks in the order of the verbs, so that neither ends the other, nor a reader, as a deadlock."""
+    again_and_again(project, kinds, script())
+
+
+def again_and_again(project: Stack, kinds: Kinds, sql: str) -> None:
+    """Runs the SQL while a crowd records, observes and reads."""
     over, turned = threading.Event(), threading.Semaphore(0)
 
     async def work(number: int, store: SupabaseStore) -> None:
@@ -177,7 +188,7 @@ def test_migrations_run_again_under_traffic(project: Stack, kinds: Kinds) -> Non
             for _ in range(8):
                 for _ in range(2 * CROWD):
                     assert turned.acquire(timeout=60)
-                project.sql(f"begin; {script()}; commit")
+                project.sql(f"begin; {sql}; commit")
         finally:
             over.set()
 

@@ -112,18 +112,18 @@ def test_a_verb_asks_once_and_writes_once(project: Stack, store: SupabaseStore, 
     assert trips(store.observe("chat of s", status="x"))[1] == ["view", "commit"]
     assert trips(store.get("s"))[1] == ["view"]
     for name, verb in (
+        ("lines", store.ledger("s")),
         ("counts", store.counts()),
         ("check", store.check()),
         ("prune", store.prune(1e6)),
         ("forget", store.forget("s")),
     ):
         assert trips(verb)[1] == [name]
-    assert all(line.startswith("GET /sitniks_ledger?") for line in trips(store.ledger("s"))[1])
 
 
-def test_a_rush_has_few_connections(project: Stack, store: SupabaseStore, run: Run) -> None:
+def test_a_rush_has_few_connections(project: Stack, run: Run, make: Make) -> None:
     """Sixty at once share twenty: PostgREST has no more for anybody, and a crowded pool is slow to choose from."""
-    options = replace(OPTIONS, limit=Limit(9, 10.5))
+    store, options = make(project.url, project.keys.service_role, timeout=60.0), replace(OPTIONS, limit=Limit(9, 10.5))
 
     async def rush() -> list[Recorded]:
         return await asyncio.gather(*(store.record(options, intent(f"s{number}")) for number in range(60)))
@@ -131,6 +131,40 @@ def test_a_rush_has_few_connections(project: Stack, store: SupabaseStore, run: R
     project.gateway.peak = 0
     assert {answer.verdict for answer in run(rush())} == {Verdict.NEW}
     assert 1 < project.gateway.peak <= CONNECTIONS
+
+
+def test_a_rush_is_in_its_own_way_no_more_than_it_must(project: Stack, run: Run, make: Make) -> None:
+    """Row 17: those of one process who write the key take turns: sixty who all get calls undo none of each other."""
+    store, options = make(project.url, project.keys.service_role, timeout=60.0), replace(OPTIONS, limit=Limit(600, 1e4))
+    run(record(store))
+    project.gateway.requests.clear()
+
+    async def rush() -> list[Recorded]:
+        return await asyncio.gather(*(store.record(options, intent(f"s{number}")) for number in range(60)))
+
+    assert sum(len(answer.claim.grants) for answer in run(rush()) if answer.claim) == 2 * 60
+    # A machine that stands still may end a turn early.
+    assert len(project.gateway.requests) < 120 + 12
+
+
+def test_a_request_that_stalls_keeps_nobody_from_his_turn(
+    project: Stack, store: SupabaseStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 29: one commit is long on its way, the next one of this process is done before it."""
+    monkeypatch.setattr("mirt_sitniks.stores.supabase_project.TURN", 0.01)
+    run(store.check())
+
+    async def both() -> bool:
+        slow = asyncio.create_task(record(store, "slow"))
+        while not fault.hits:
+            await store.get("slow")
+        await record(store, "quick")
+        before = slow.done()
+        await slow
+        return before
+
+    with project.gateway.fault("sitniks_commit", delay=1.0, times=1) as fault:
+        assert not run(both())
 
 
 def test_an_answer_is_not_cut_at_a_thousand_rows(project: Stack, store: SupabaseStore, run: Run) -> None:
@@ -287,7 +321,7 @@ def test_a_dead_idle_connection_is_opened_anew(project: Stack, store: SupabaseSt
         assert run(record(store, "a")).verdict is Verdict.NEW
     with project.gateway.fault("sitniks_view", drop="answer", times=1):
         assert run(record(store, "b")).verdict is Verdict.NEW
-    with project.gateway.fault("sitniks_ledger", drop="answer", times=1):
+    with project.gateway.fault("sitniks_lines", drop="answer", times=1):
         assert len(run(store.ledger("a"))) == 1
     with project.gateway.fault("sitniks_view", drop="request") as fault:
         fails(run, record(store, "c"), REACH)

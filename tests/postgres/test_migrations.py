@@ -79,6 +79,15 @@ def test_they_are_flat_ordered_and_named_as_the_cli_names_them(tmp_path: Path) -
     assert script().index(names[0]) < script().index(names[1])
 
 
+def test_a_project_of_the_version_before_gets_what_is_behind_its_own(tmp_path: Path) -> None:
+    """And nothing that was put between: the CLI takes no migration from before one that was applied."""
+    names = [one.name for one in migrations()]
+    for name in names[:-1]:
+        if "_times" not in name:
+            (tmp_path / name).write_text("-- applied")
+    assert [path.name for path in copy(tmp_path)] == names[-1:]
+
+
 def test_they_may_run_again(supabase_stack: Stack) -> None:
     """Twice in a row and each twice: tables, indexes, functions, policies and rights are the same."""
     migrate(supabase_stack)
@@ -185,6 +194,40 @@ def test_who_loses_a_chat_is_closed_and_told_in_the_ledger(supabase_stack: Stack
     ]
     lines = supabase_stack.sql("select session, kind, who, before ->> 'chat_id' from public.sitniks_ledger order by 1")
     assert lines == [("a", "outcome", "migration", " c1"), ("c", "outcome", "migration", "c2")]
+
+
+TRIGGER = """
+create or replace function public.touch() returns trigger language plpgsql as $$
+begin new.updated_at = now(); return new; end $$;
+create trigger {0} before update on public.sitniks_chat_mappings for each row execute function public.touch();
+"""
+
+
+@pytest.mark.parametrize("comment", ["null", "'mine'"])
+def test_a_trigger_that_tells_the_time_of_an_update_tells_none_of_the_upgrade(
+    supabase_stack: Stack, comment: str
+) -> None:
+    """Which row is newest is told by the times before it, and they stay; afterwards the trigger works as it did."""
+    original(
+        supabase_stack,
+        """
+        insert into public.sitniks_chat_mappings (user_id, instagram_username, sitniks_chat_id, updated_at) values
+            ('a', '@Olena', ' c1', '2026-01-01'), ('b', 'olena', 'c1', '2026-01-02'), ('c', '@Ivan', null, '2026-01-03')
+        """,
+    )
+    on = "on public.sitniks_chat_mappings"
+    supabase_stack.sql(TRIGGER.format("touched") + f"comment on trigger touched {on} is {comment};")
+    supabase_stack.sql(TRIGGER.format("idle") + "alter table public.sitniks_chat_mappings disable trigger idle;")
+    triggers = "select tgname, tgenabled, obj_description(oid, 'pg_trigger') from pg_trigger where tgname in " \
+               "('touched', 'idle') order by 1"  # fmt: skip
+    before = supabase_stack.sql(triggers)
+    for _ in range(2):
+        upgrade(supabase_stack)
+        rows = supabase_stack.sql(
+            "select user_id, sitniks_chat_id, to_char(updated_at, 'DD') from public.sitniks_chat_mappings order by 1"
+        )
+        assert rows == [("a", None, "01"), ("b", "c1", "02"), ("c", None, "03")]
+        assert supabase_stack.sql(triggers) == before
 
 
 def test_times_without_a_zone_are_utc(supabase_stack: Stack) -> None:

@@ -55,6 +55,7 @@ def test_a_fault_meets_what_it_is_meant_for() -> None:
         ({"kind": "slow", "second": 1}, "has no option second; it has: seconds"),
         ({"kind": "reset", "status": 500}, "it has: none"),
         ({"kind": "reset", "times": 0}, "at least 1"),
+        ({"kind": "shows", "body": "after"}, "has no body 'after'; there are: chat, before, empty, success"),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(sandbox: Sandbox, arguments: dict[str, Any], words: str) -> None:

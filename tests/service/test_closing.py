@@ -22,6 +22,7 @@ def test_row23_closing_does_not_wait_for_a_crm_that_hangs(shop: Shop, monkeypatc
     service = shop.service(reply_budget=0.1, timeout=20.0)
     shop.sandbox.fault("hang")
     touch(service)
+    shop.sandbox.wait(lambda: shop.sandbox.calls)
     asyncio.run(service.aclose())
     assert shop.sandbox.calls[0].status is None
     asyncio.run(service.aclose())
@@ -55,6 +56,7 @@ def test_row03_row23_what_a_closed_service_left_another_one_finishes(
     service = shop.service(reply_budget=0.1, timeout=0.2)
     shop.sandbox.fault("hang", method="PATCH")
     touch(service)
+    shop.sandbox.wait(lambda: shop.sandbox.count("PATCH"))
     asyncio.run(service.aclose())
     other = shop.service(sweep=0.05)
     asyncio.run(other.reconcile())

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.core.result import Outcome
-from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.service.shop import Shop, synced, touch, wait_until
@@ -296,58 +295,3 @@ class TestRow10:
         touch(service, "give_requisites")
         shop.shows("Виставлено рахунок", 101)
         assert shop.sandbox.count("GET", f"{shop.chat}$") == 1
-
-
-class TestRow20:
-    """The store is away."""
-
-    class Away(MemoryStore):
-        """A store that cannot be reached."""
-
-        async def record(self, *args: Any, **more: Any) -> Any:
-            raise StoreError("run mirt-sitniks migrations")
-
-    def test_row20_with_a_known_chat_the_stage_is_written_once(self, shop: Shop) -> None:
-        """Directly, past store and budget; the result tells both."""
-        away = self.Away(shop.store.clock, shop.store.wall)
-        result = touch(shop.service(store=away, worker=False), "escalation", chat_id=shop.chat)
-        assert result.outcome is Outcome.SYNCED
-        assert result.error
-        assert result.error["code"] == "store_unavailable"
-        shop.shows("AI Увага", 102)
-        assert shop.sandbox.count("PATCH") == 1
-
-    def test_row20_without_a_manager_it_is_not_synced(self, shop: Shop) -> None:
-        """Somebody who cannot be told apart is not assigned: failed, with the status that was confirmed."""
-        away = self.Away(shop.store.clock, shop.store.wall)
-        shop.sandbox.managers = [(1, "Анна"), (2, "Борис")]
-        result = touch(shop.service(store=away, worker=False), "escalation", chat_id=shop.chat)
-        assert (result.outcome, result.status, result.manager_id) == (Outcome.FAILED, "AI Увага", None)
-        shop.shows("AI Увага", None)
-
-    def test_row05_row20_what_was_called_queued_is_recorded_in_the_end(self, shop: Shop) -> None:
-        """A locked store that gives up only after the caller has gone is asked again: `queued` is a promise."""
-
-        class Locked(MemoryStore):
-            """Two answers that come late, and are no."""
-
-            left = 2
-
-            async def record(self, *args: Any, **more: Any) -> Any:
-                if not self.left:
-                    return await super().record(*args, **more)
-                self.left -= 1
-                await asyncio.sleep(0.2)
-                raise StoreError("locked")
-
-        locked = Locked(shop.store.clock, shop.store.wall)
-        assert touch(shop.service(store=locked, reply_budget=0.1)).outcome is Outcome.QUEUED
-        shop.shows("Взято в роботу", 101)
-
-    def test_row20_without_one_nothing_can_be_done(self, shop: Shop) -> None:
-        """Failed, with the command that cures it."""
-        away = self.Away(shop.store.clock, shop.store.wall)
-        result = touch(shop.service(store=away, worker=False))
-        assert result.outcome is Outcome.FAILED
-        assert result.error == {"code": "store_unavailable", "message": "run mirt-sitniks migrations"}
-        assert shop.sandbox.calls == ()

@@ -1,6 +1,7 @@
 """What every store promises, verb by verb: `Contract` is run on the model, on SQLite and on the real Postgres."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,15 +18,15 @@ from mirt_sitniks.core.record import (
     pending,
     stale,
 )
-from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
+from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
-from mirt_sitniks.core.turns import AGED, LOOKOUT_LEAST, is_unwatched
+from mirt_sitniks.core.turns import LOOKOUT_LEAST, is_unwatched
 from tests.stores.worlds import OPTIONS, START, World
 
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
 
 
-def record(world: World, session: str, stage: Stage, key: str = "", *, calls: int = 2, **intent: str) -> Recorded:
+def record(world: World, session: str, stage: Stage, key: str = "", *, calls: int = 2, **intent: Any) -> Recorded:
     """Record a stage; `key` is unique for session and stage unless it is given."""
     made = Intent(session, stage, key or f"{session} {stage}", **intent)
     return world.run(world.store.record(OPTIONS, made, calls=calls))
@@ -91,12 +92,67 @@ class Contract:
         mine = answer.record
         assert answer.verdict is Verdict.NEW
         assert (mine.desired.generation, mine.desired.stage, mine.desired.intent) == (1, FIRST, "s first_touch")
-        assert (mine.desired.status, mine.desired.manager) == (DesiredValue("first_touch", 1), DesiredValue("ai", 1))
+        assert mine.desired.status == DesiredValue("first_touch", 1, START, rank=0)
+        assert mine.desired.manager == DesiredValue("ai", 1, START, rank=0)
         assert (mine.instagram, mine.telegram, mine.chat_id) == ("olena", "lena", "c1")
         assert (mine.observed.due_at, mine.desired.asked_at, mine.first_touch_at, answer.outlook.now) == (START,) * 4
         assert (mine.token, mine.lease_until) == (1, START + OPTIONS.lease)
         assert answer.claim == Claim(mine, None, (START, START), START)
         assert get(world, "s") == mine
+
+    def test_an_intent_that_comes_too_late_for_every_field_is_in_the_ledger_only(self, world: World) -> None:
+        """Row 29: asked for before what stands, heard of after it: the record stays, and its repetition is a replay."""
+        world.clock.now += 10.0
+        stands = record(world, "s", ESCALATION, chat_id="c1").record
+        late = record(world, "s", INVOICE, instagram="olena", asked_at=START + 9.0)
+        assert (late.verdict, late.claim) == (Verdict.SUPERSEDED, None)
+        assert late.record == replace(stands, instagram="olena") == get(world, "s")
+        assert [(one.key, one.generation) for one in world.run(world.store.ledger("s"))] == [
+            ("s escalation", 1),
+            ("s give_requisites", 0),
+        ]
+        assert record(world, "s", INVOICE, asked_at=START + 9.0).verdict is Verdict.REPLAY
+        assert record(world, "s", ESCALATION).verdict is Verdict.KNOWN
+
+    def test_a_first_touch_takes_back_nothing(self, world: World) -> None:
+        """Row 29: however late it is asked for; what no later stage has set it sets, and it happens once."""
+        record(world, "s", ESCALATION, chat_id="c1")
+        record(world, "t", INVOICE, chat_id="c2")
+        world.clock.now += 3600.0
+        late = record(world, "s", FIRST)
+        assert (late.verdict, late.record.first_touch_at) == (Verdict.SUPERSEDED, world.clock.now)
+        assert (late.record.desired.status.value, late.record.desired.manager.value) == ("escalation", "human")
+        assert record(world, "s", FIRST, key="again").verdict is Verdict.ALREADY_TOUCHED
+        mine = record(world, "t", FIRST).record.desired
+        assert (mine.status.value, mine.manager.value, mine.generation) == ("give_requisites", "ai", 2)
+
+    def test_each_field_is_whose_stage_was_asked_for_last(self, world: World) -> None:
+        """Row 29: a late intent takes the field that no later one has set, also when both were asked for at once."""
+        world.clock.now += 10.0
+        record(world, "s", INVOICE, chat_id="c1")
+        mine = record(world, "s", ESCALATION, asked_at=START + 9.0).record.desired
+        assert (mine.status.value, mine.status.gen) == ("give_requisites", 1)
+        assert (mine.manager.value, mine.manager.gen, mine.manager.asked_at) == ("human", 2, START + 9.0)
+        at_once = record(world, "s", ESCALATION, key="equal", asked_at=START + 10.0).record.desired
+        assert (at_once.status.value, at_once.status.gen) == ("escalation", 3)
+
+    def test_nothing_is_asked_for_later_than_now(self, world: World) -> None:
+        """Row 22: who says so is taken for the newest of now, and holds nobody up once the time has come."""
+        ahead = record(world, "s", INVOICE, chat_id="c1", asked_at=START + 3600.0).record
+        assert ahead.desired.status.asked_at == START
+        world.clock.now += 1.0
+        assert record(world, "s", ESCALATION).record.desired.status.value == "escalation"
+
+    def test_a_session_that_lost_its_chat_begins_anew(self, world: World) -> None:
+        """A first touch brings it back, whatever stood before; an intent from before that does not."""
+        record(world, "s", ESCALATION, instagram="olena", chat_id="c1")
+        world.clock.now += 10.0
+        record(world, "t", FIRST, instagram="olena", chat_id="c1")
+        assert get(world, "s").closed == "superseded"
+        early = record(world, "s", INVOICE, asked_at=START - 1.0)
+        assert (early.verdict, early.record.closed) == (Verdict.SUPERSEDED, "superseded")
+        back = record(world, "s", FIRST).record
+        assert (back.closed, back.chat_id, back.desired.status.value) == (None, "c1", "first_touch")
 
     def test_a_known_intent_is_recorded_once(self, world: World) -> None:
         """Row 1: the same intent again changes nothing and drives on: `known`, claimed again when the lease is free."""
@@ -157,10 +213,10 @@ class Contract:
         record(world, "s", FIRST, chat_id="c1")
         mine = record(world, "s", INVOICE).record
         assert (mine.desired.status, mine.desired.manager) == (
-            DesiredValue("give_requisites", 2),
-            DesiredValue("ai", 1),
+            DesiredValue("give_requisites", 2, START, rank=1),
+            DesiredValue("ai", 1, START, rank=0),
         )
-        assert record(world, "s", ESCALATION).record.desired.manager == DesiredValue("human", 3)
+        assert record(world, "s", ESCALATION).record.desired.manager == DesiredValue("human", 3, START, rank=1)
 
     def test_a_stage_recorded_during_a_lease_is_left_to_its_holder(self, world: World) -> None:
         """Row 16: the newer intent gets no claim; the holder's settle goes on with it, in a round of its own."""
@@ -212,13 +268,13 @@ class Contract:
         assert settled.outlook.slot_in == 0.0
         assert len(claimed(record(world, "c", INVOICE, chat_id="c3")).grants) == 1
 
-    def test_calls_that_were_long_on_their_way_count_from_when_they_arrived(self, world: World) -> None:
-        """Rule 7: the vendor's window begins with their arrival; grants of another window are left alone."""
+    def test_calls_that_were_long_on_their_way_count_from_their_answer(self, world: World) -> None:
+        """Rule 7: the vendor's window may have begun as late; grants of another window are left alone."""
         held = [claimed(record(world, f"s{number}", FIRST, chat_id=f"c{number}", calls=1)) for number in range(3)]
         grants = tuple(one.grants[0] for one in held)
         assert grants == (START,) * 3
         world.clock.now += 4.0
-        world.run(world.store.settle(OPTIONS, Report(delayed=(*grants[:2], START - 60.0), arrived=START + 3.0)))
+        world.run(world.store.settle(OPTIONS, Report(delayed=(*grants[:2], START - 60.0))))
         world.clock.now = START + OPTIONS.limit.seconds
         assert len(world.run(world.store.settle(OPTIONS, Report(calls=3))).claim.grants) == OPTIONS.limit.calls - 2
 
@@ -286,14 +342,15 @@ class Contract:
         assert [len(one.grants) for one in (*first, *rest)] == [2, 1]
         assert claim(world).claims == ()
 
-    def test_who_has_waited_long_goes_first_once_a_window(self, world: World) -> None:
-        """Escalations hold nobody up for ever: after nine minutes the oldest goes first, once in a window."""
+    def test_nobody_waits_for_ever(self, world: World) -> None:
+        """Who has waited longer than an escalation's head start goes first."""
         record(world, "old", FIRST, chat_id="c0", calls=0)
-        record(world, "older", INVOICE, chat_id="c1", calls=0)
-        world.clock.now += AGED
-        record(world, "new", ESCALATION, chat_id="c2", calls=0)
-        assert [one.record.session for one in claim(world, limit=1).claims if one.record] == ["older"]
-        assert [one.record.session for one in claim(world, limit=1).claims if one.record] == ["new"]
+        world.clock.now += priority_of(ESCALATION) - 1
+        record(world, "urgent", ESCALATION, chat_id="c1", calls=0)
+        world.clock.now += 2
+        record(world, "late", ESCALATION, chat_id="c2", calls=0)
+        claims = [claim(world, limit=1).claims[0].record for _ in range(2)]
+        assert [one.session for one in claims if one] == ["urgent", "old"]
 
     def test_a_scan_is_as_urgent_as_its_first_waiter(self, world: World) -> None:
         """Due writes and the one scan stand in one line, whoever of them is more urgent first."""
@@ -888,7 +945,7 @@ class Contract:
     def test_an_urgent_record_stays_urgent_until_it_is_done(self, world: World) -> None:
         """A live manager who is still to come does not wait like the invoice that was recorded behind him."""
         answer = record(world, "s", ESCALATION, chat_id="c1")
-        assert answer.record.urgent_at == START - FIRST_OF_ALL
-        assert record(world, "s", INVOICE).record.urgent_at == START - FIRST_OF_ALL
+        assert answer.record.urgent_at == START - priority_of(ESCALATION)
+        assert record(world, "s", INVOICE).record.urgent_at == START - priority_of(ESCALATION)
         settle(world, claimed(settle(world, claimed(answer))))
         assert record(world, "s", INVOICE, "later").record.urgent_at == START - EFFECTS[INVOICE].priority_seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Outlook
+from mirt_sitniks.core.store import Outlook, Verdict
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.stores.worlds import OPTIONS, START, Clock
 
@@ -78,7 +78,8 @@ def test_a_process_of_the_version_before_reads_and_writes_the_file(tmp_path: Pat
     with sqlite3.connect(path) as file:
         (text,) = file.execute("select state from sitniks_keys where key = ?", (OPTIONS.key,)).fetchone()
         state = json.loads(text)
-        assert set(state) == set(STATE)
+        # What is left out has a default there.
+        assert set(state) == set(STATE) - {"aged_at"}
         assert set(state["scan"]) == set(STATE["scan"])  # type: ignore[arg-type]
         state["scans"] = 9
         query = "insert or replace into sitniks_keys (key, state) values (?, ?)"
@@ -88,6 +89,34 @@ def test_a_process_of_the_version_before_reads_and_writes_the_file(tmp_path: Pat
     clock.now += 60
     outlook = asyncio.run(_claim_and_close(store))
     assert outlook.lookout_by == "test"
+
+
+def test_what_the_version_before_has_recorded_has_its_time(tmp_path: Path) -> None:
+    """Row 29: it writes the row and leaves the details as they are: they tell of another generation, and its own time
+    stands; a time that the wall's clock has ahead of the store's holds nobody up."""
+    path, clock = earlier_file(tmp_path), Clock(START)
+
+    def asked(stage: Stage, at: float, mapping: str = "want_status_gen = 2") -> Verdict:
+        with sqlite3.connect(path) as file:
+            file.execute(f"update sitniks_chat_mappings set {mapping}")
+        file.close()
+
+        async def record() -> Verdict:
+            store = open_store(path, clock)
+            key = f"{stage} {mapping} {at}"
+            recorded = await store.record(OPTIONS, Intent("s", stage, key, asked_at=at))
+            await store.aclose()
+            return recorded.verdict
+
+        return asyncio.run(record())
+
+    clock.now = START + 100
+    assert asked(Stage.GIVE_REQUISITES, START + 50) is Verdict.NEW
+    theirs = f"generation = 4, want_status_gen = 4, want_status = 'escalation', asked_at = {START + 90}"
+    assert asked(Stage.GIVE_REQUISITES, START + 80, theirs) is Verdict.SUPERSEDED
+    assert asked(Stage.FIRST_TOUCH, START + 95, f"{theirs}, want_manager_gen = 4") is Verdict.SUPERSEDED
+    ahead = f"generation = 6, want_status_gen = 6, want_status = 'escalation', asked_at = {START + 3600}"
+    assert asked(Stage.GIVE_REQUISITES, START + 80, ahead) is Verdict.NEW
 
 
 async def _claim_and_close(store: SqliteStore) -> Outlook:

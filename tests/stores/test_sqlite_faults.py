@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import pytest
 import mirt_sitniks
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Recorded, Verdict
+from mirt_sitniks.core.store import Recorded, Report, Verdict
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores import sqlite
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.stores.connections import opened
+from tests.stores.contract import settlement
 from tests.stores.worlds import OPTIONS
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -210,6 +212,43 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(store: SqliteStore,
     counts = run(store.counts())
     assert counts["records"] == counts["ledger"] == number
     assert run(record(store, f"s{number}")).verdict is Verdict.NEW
+
+
+@pytest.mark.parametrize("left", [(), ("-wal",), ("-shm",), ("-wal", "-shm")])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_removed_under_a_process_is_made_anew(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, left: tuple[str, ...], replaced: bool
+) -> None:
+    """It is said once; what was unfinished is in the new file with its lease, its budget and its key, and is found
+    after a restart; what was finished is gone."""
+    path, stores = tmp_path / "store.sqlite3", [SqliteStore(tmp_path / "store.sqlite3") for _ in range(2)]
+    done = run(record(stores[0], "done")).claim
+    assert done
+    assert done.record
+    run(stores[0].settle(OPTIONS, Report(settlement(done.record), calls=0)))
+    held = run(record(stores[0])).claim
+    assert held
+    assert held.record
+    run(record(stores[1], "t"))
+    for end in {"", "-wal", "-shm"} - set(left):
+        (tmp_path / f"store.sqlite3{end}").unlink()
+    if replaced:
+        path.touch()
+    assert run(stores[0].get("s")) == replace(held.record, desired=replace(held.record.desired, order=1))
+    assert run(stores[1].get("s"))
+    assert run(stores[0].get("done")) is None
+    assert run(record(stores[1], "t")).verdict is Verdict.KNOWN
+    assert run(record(stores[0], "new")).claim is None, "the budget of 3 calls was forgotten"
+    assert run(stores[0].settle(OPTIONS, Report(settlement(held.record)))).record.observed.status.gen == 1
+    assert [line.levelname for line in caplog.records] == ["ERROR", "ERROR"]
+    assert "1 unfinished sessions of this process" in caplog.text
+    for store in stores:
+        run(store.aclose())
+    again = SqliteStore(path)
+    assert run(again.counts())["pending"] == 2
+    run(again.aclose())
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("pragma integrity_check").fetchone() == ("ok",)
 
 
 def test_a_damaged_file_is_told_and_can_be_moved_away(store: SqliteStore, run: Run, tmp_path: Path) -> None:

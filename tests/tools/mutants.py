@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
-CORE, SERVICE = "tests/core/", "tests/service/"
+CORE, ENGINE, SERVICE = "tests/core/", "tests/engine/", "tests/service/"
 
 
 @dataclass(frozen=True)
@@ -207,10 +207,52 @@ MUTANTS = (
     ),
     Mutant(
         "the reply waits for the work",
-        "service.py",
-        ".result(self._hold)",
-        ".result(60.0)",
-        SERVICE + "test_faults.py -k slow_store",
+        "engine/runtime.py",
+        "max(RECORDING, end - clock())",
+        "60.0",
+        ENGINE + "test_store_away.py -k however_long",
+    ),
+    Mutant(
+        "a store that is away is asked by all at once",
+        "engine/gate.py",
+        "sum(self._busy) < (1 if self.trouble else WIDTH)",
+        "sum(self._busy) < WIDTH",
+        ENGINE + "test_store_away.py -k one_at_a_time",
+    ),
+    Mutant(
+        "what was written past the store counts as unwritten",
+        "core/rules.py",
+        "status = ObservedValue(intent.written, generation) if intent.written else seen.status",
+        "status = seen.status",
+        ENGINE + "test_direct_writes.py -k person",
+    ),
+    Mutant(
+        "what was written past the store is not looked at",
+        "core/rules.py",
+        "    return replace(fresh, observed=replace(seen, status=status, unconfirmed=Unconfirmed(0, until)))",
+        "    return replace(fresh, observed=replace(seen, status=status))",
+        ENGINE + "test_direct_writes.py -k nothing_older",
+    ),
+    Mutant(
+        "a stage that was overtaken while it waited is driven",
+        "engine/recorder.py",
+        "self._calls if len(lane) == 1 and",
+        "self._calls if",
+        ENGINE + "test_store_away.py -k overtaken",
+    ),
+    Mutant(
+        "each sync of a turn has a budget of its own",
+        "engine/replies.py",
+        "yield self._seconds - held",
+        "yield self._seconds",
+        ENGINE + "test_replies.py",
+    ),
+    Mutant(
+        "calls past the store are not counted",
+        "core/rules.py",
+        "budgets.charge(key.budget, tx.now, intent.sent)",
+        "key.budget",
+        ENGINE + "test_direct_writes.py -k count",
     ),
     Mutant(
         "a child uses its parent's thread",

@@ -8,15 +8,49 @@ alter table public.sitniks_keys
     add column if not exists lookout_at timestamptz not null default 'epoch',
     add column if not exists lookout_by text not null default '';
 
+-- What has no column of its own; an earlier version leaves it alone.
+alter table public.sitniks_keys add column if not exists details jsonb not null default '{}';
+alter table public.sitniks_chat_mappings add column if not exists details jsonb not null default '{}';
+alter table public.sitniks_directory add column if not exists details jsonb not null default '{}';
+
 -- Those who wait for a chat, page by page.
 create index if not exists sitniks_mappings_waiting on public.sitniks_chat_mappings (user_id)
     where pending and sitniks_chat_id is null;
+
+-- The upgrade is done: the triggers that were switched off for it work again.
+do $$
+declare
+    one record;
+begin
+    for one in
+        select tgname as name, replace(told, ' (off for an upgrade)', '') as told
+        from pg_catalog.pg_trigger, obj_description(oid, 'pg_trigger') as told
+        where tgrelid = 'public.sitniks_chat_mappings'::regclass and told like '% (off for an upgrade)'
+    loop
+        execute format('alter table public.sitniks_chat_mappings enable trigger %I', one.name);
+        execute format(
+            'comment on trigger %I on public.sitniks_chat_mappings is %L', one.name, nullif(one.told, '')
+        );
+    end loop;
+end $$;
 
 -- The store's clock.
 create or replace function public.sitniks_now() returns timestamptz
 language sql volatile security invoker set search_path = '' as $$
     select clock_timestamp();
 $$;
+
+-- What keeps a migration that runs beside a verb from waiting for it while the verb waits for the migration: most lock
+-- the keys before the mappings, and so does this; the one that made the ledger locks that before the keys. So nobody
+-- waits for the ledger for long with the keys in his hands: his verb begins anew.
+create or replace function public.sitniks_hold() returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+begin
+    lock table public.sitniks_keys in access share mode;
+    perform set_config('lock_timeout', '300ms', true);
+    lock table public.sitniks_ledger, public.sitniks_directory in access share mode;
+    perform set_config('lock_timeout', '2s', true);
+end $$;
 
 -- What a verb has to see, in one snapshot: its own sessions; whoever has a chat or a user name in common with them; the
 -- most urgent that are due and the next that will be; a page of those who wait for a chat, and sums of those who are
@@ -27,10 +61,8 @@ declare
     tick timestamptz := public.sitniks_now();
     -- More than a verb takes, and than a window of the budget has calls.
     most integer := coalesce((request ->> 'due')::integer, 0) + 12;
-    ordinary timestamptz := tick - make_interval(secs => (request ->> 'first_of_all')::double precision);
 begin
-    -- Keys before mappings, as migrations do: one that runs beside this must not wait for it while this waits for that.
-    lock table public.sitniks_keys in access share mode;
+    perform public.sitniks_hold();
     return (
         with work as not materialized (
             select ctid as place, * from public.sitniks_chat_mappings where pending and sitniks_chat_id is not null
@@ -58,10 +90,6 @@ begin
             where sitniks_chat_id = any (array(table chats)) or sitniks_chat_id is not null
                 and (instagram_username = any (array(table names)) or telegram_username = any (array(table names)))
             union (select place from work where ready_at <= tick order by urgent_at, intent_order limit most)
-            union (
-                select place from work where ready_at <= tick and urgent_at > ordinary
-                order by urgent_at, intent_order limit 1
-            )
             union (select place from work order by ready_at limit most)
         ), waits as (
             select
@@ -82,11 +110,10 @@ begin
                 ), '[]')
                 from public.sitniks_chat_mappings m where m.ctid = any (array(table found)) and m.is_current
             ),
-            'contacts', (select coalesce(jsonb_agg(to_jsonb(h) - 'seen_at'), '[]') from hits h),
+            'contacts', (select coalesce(jsonb_agg(to_jsonb(h) - array['seen_at', 'details']), '[]') from hits h),
             'waiting', (
                 select jsonb_build_object(
                     'urgent_at', min(urgent_at) filter (where due),
-                    'ordinary_at', min(urgent_at) filter (where due and urgent_at > ordinary),
                     'first_at', min(urgent_at),
                     'ready_at', min(ready_at),
                     'left', count(*) filter (where user_id > (select max(user_id) from page)),
@@ -118,17 +145,17 @@ declare
     one jsonb := request -> 'key';
     done boolean := true;
 begin
-    lock table public.sitniks_keys in access share mode;
+    perform public.sitniks_hold();
     begin
         if jsonb_typeof(one) = 'object' then
             if one ->> 'version' is null then
                 insert into public.sitniks_keys (key) values (one ->> 'key');
             end if;
             update public.sitniks_keys k
-            set (grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide, aged_at,
+            set (grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide,
                 lookout_at, lookout_by)
                 = (select grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide,
-                aged_at, lookout_at, lookout_by from jsonb_populate_record(k, one))
+                lookout_at, lookout_by from jsonb_populate_record(k, one))
             where k.key = one ->> 'key' and (
                 k.xmin::text = coalesce(one ->> 'version', k.xmin::text)
                 -- Who only begins to wait minds no more than whether a scan has ended or begun.
@@ -148,12 +175,12 @@ begin
                 first_touch_at, generation, stage, intent, intent_order, asked_at, want_status, want_status_gen,
                 want_manager, want_manager_gen, status_gen, manager_gen, doubt_gen, doubt_until, doubt_looked, parked,
                 attempt, due_at, error_code, error_message, search_since, search_attempt, urgent_at, lease_token,
-                lease_until, closed, pending, updated_at)
+                lease_until, closed, pending, details, updated_at)
                 = (select instagram_username, telegram_username, sitniks_chat_id, sitniks_manager_id, current_status,
                 first_touch_at, generation, stage, intent, intent_order, asked_at, want_status, want_status_gen,
                 want_manager, want_manager_gen, status_gen, manager_gen, doubt_gen, doubt_until, doubt_looked, parked,
                 attempt, due_at, error_code, error_message, search_since, search_attempt, urgent_at, lease_token,
-                lease_until, closed, pending, public.sitniks_now() from jsonb_populate_record(m, one))
+                lease_until, closed, pending, details, public.sitniks_now() from jsonb_populate_record(m, one))
             where m.user_id = one ->> 'user_id' and m.is_current
                 and m.xmin::text = coalesce(one ->> 'version', m.xmin::text);
             if not found then raise serialization_failure; end if;
@@ -187,7 +214,7 @@ language plpgsql volatile security invoker set search_path = '' set lock_timeout
 declare
     erased bigint;
 begin
-    -- Keys before mappings, as all who write.
+    perform public.sitniks_hold();
     perform from public.sitniks_keys order by key for update;
     with gone as (
         delete from public.sitniks_chat_mappings where user_id = request ->> 'session' returning *
@@ -212,6 +239,7 @@ declare
     cutoff timestamptz := public.sitniks_now() - make_interval(secs => (request ->> 'older_than')::double precision);
     erased bigint;
 begin
+    perform public.sitniks_hold();
     with gone as (
         delete from public.sitniks_chat_mappings where id in (
             select id from public.sitniks_chat_mappings where not pending and updated_at < cutoff
@@ -227,6 +255,16 @@ begin
     select (select count(*) from gone) + (select count(*) from listed) + (select count(*) from lines) into erased;
     return to_jsonb(erased);
 end $$;
+
+-- The newest lines of a session, oldest first, in one value: PostgREST cuts long lists, not this.
+create or replace function public.sitniks_lines(request jsonb) returns jsonb
+language sql stable security invoker set search_path = '' set lock_timeout = '2s' as $$
+    select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]')
+    from (
+        select * from public.sitniks_ledger where session = request ->> 'session'
+        order by id desc limit (request ->> 'limit')::integer
+    ) as l;
+$$;
 
 -- How much is there; `overdue` is how many seconds late work is.
 create or replace function public.sitniks_counts(request jsonb) returns jsonb
@@ -275,11 +313,11 @@ language sql stable security invoker set search_path = '' set lock_timeout = '2s
 $$;
 
 -- Functions are everybody's until that is taken back.
-revoke all on function public.sitniks_now(), public.sitniks_view(jsonb), public.sitniks_commit(jsonb),
-    public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
+revoke all on function public.sitniks_now(), public.sitniks_hold(), public.sitniks_view(jsonb),
+    public.sitniks_commit(jsonb), public.sitniks_lines(jsonb), public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
     from public, anon, authenticated;
-grant execute on function public.sitniks_now(), public.sitniks_view(jsonb), public.sitniks_commit(jsonb),
-    public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
+grant execute on function public.sitniks_now(), public.sitniks_hold(), public.sitniks_view(jsonb),
+    public.sitniks_commit(jsonb), public.sitniks_lines(jsonb), public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
     to service_role;
 
 notify pgrst, 'reload schema';

@@ -27,11 +27,13 @@ def script() -> str:
 def copy(folder: str | Path) -> tuple[Path, ...]:
     """Write them to `folder` (a project's `supabase/migrations`), which is made if it is missing.
 
-    Returns the files written. A file that is there already is left alone, because applied migrations are never edited.
+    Returns the files written: those behind the newest that is there. Applied migrations are never edited, and the
+    Supabase CLI takes none that comes before one that was applied.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    fresh = [(target / one.name, one.sql) for one in migrations() if not (target / one.name).exists()]
+    newest = max((one.name for one in migrations() if (target / one.name).exists()), default="")
+    fresh = [(target / one.name, one.sql) for one in migrations() if one.name > newest]
     for path, sql in fresh:
         path.write_text(sql, encoding="utf-8", newline="\n")
     return tuple(path for path, _ in fresh)

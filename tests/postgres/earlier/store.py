@@ -11,7 +11,7 @@ from mirt_sitniks.core.chats import CLOCK_SLACK, FRESH, WINDOWS
 from mirt_sitniks.core.ownership import NOT_FOUND
 from mirt_sitniks.core.record import Claim, Intent, Observed, Record
 from mirt_sitniks.core.scanning import SEVERAL, is_last
-from mirt_sitniks.core.stages import EFFECTS, FIRST_OF_ALL, Stage
+from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.core.store import (
     Claimed,
     Outlook,
@@ -23,7 +23,6 @@ from mirt_sitniks.core.store import (
     StoreOptions,
     Verdict,
 )
-from mirt_sitniks.core.turns import AGED
 from mirt_sitniks.stores.columns import from_row, scan_from, scan_to
 from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.supabase import SupabaseStore
@@ -42,8 +41,8 @@ _RULES: Json = {
     "slack": CLOCK_SLACK,
     "delays": list(takewhile(lambda delay: delay is not None, (search_delay(attempt) for attempt in count(1)))),
     "head_starts": {stage.value: effect.priority_seconds for stage, effect in EFFECTS.items()},
-    "first_of_all": FIRST_OF_ALL,
-    "aged": AGED,
+    "first_of_all": 864_000.0,
+    "aged": 540.0,
     "not_found": asdict(NOT_FOUND),
     "several": asdict(SEVERAL),
 }
@@ -120,7 +119,7 @@ def _page(page: ScanPage) -> Json:
 
 
 def _record(row: Mapping[str, Any] | None) -> Record | None:
-    return from_row(row) if row is not None else None
+    return from_row({"details": {}, **row}) if row is not None else None
 
 
 def _claim(answer: Json | None) -> Claim | None:
