@@ -7,14 +7,18 @@ between the moments at which this process asked and heard.
 from mirt_sitniks.core.record import DesiredValue, Intent, Record
 from mirt_sitniks.core.stages import EFFECTS, Stage
 
+# Two clocks do not run apart by so many seconds between two answers: one of them was set.
+SET_BACK = 1.0
+
 
 def bound_after(bound: float | None, asked: float, now: float, heard: float) -> float:
     """The best lower bound of (the store's clock - ours), after an answer with the store's time `now`.
 
-    It only rises, unless the exchange proves that the store's clock was set back, or that ours runs faster.
+    It only rises, unless the exchange proves that the store's clock was set back (it begins anew), or that ours runs a
+    little faster.
     """
     least, most = now - heard, now - asked
-    return least if bound is None else min(max(bound, least), most)
+    return least if bound is None or bound > most + SET_BACK else min(max(bound, least), most)
 
 
 def asked_at(bound: float | None, asked: float, earlier: tuple[float, float] | None = None) -> float | None:

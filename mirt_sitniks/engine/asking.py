@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from mirt_sitniks.core.asking import asked_at, bound_after
+from mirt_sitniks.core.asking import SET_BACK, asked_at, bound_after
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.store import Claimed, Recorded
 
@@ -50,7 +50,10 @@ class Asking:
         """The answer of one exchange with the store, after learning from it."""
         asked = self.clock()
         answer = await exchange
-        self._bound = bound_after(self._bound, asked, answer.outlook.now, self.clock())
+        before, self._bound = self._bound, bound_after(self._bound, asked, answer.outlook.now, self.clock())
+        if before is not None and self._bound < before - SET_BACK:
+            # What was told before is of another time.
+            self._told.clear()
         return answer
 
     def _remember(self, intent: Intent, at: float | None) -> None:

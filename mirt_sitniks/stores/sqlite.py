@@ -144,7 +144,7 @@ class SqliteStore:
         """Close the connection; the next call opens it again."""
         with self._lock:
             owner, self._owner = self._owner, None
-            # Whoever has closed the store may take its file away.
+            # What becomes of the file of a closed store is its owner's affair.
             self._file, self._memory = None, SqliteMemory()
         if owner:
             closed = owner.thread.submit(owner.disconnect)

@@ -29,7 +29,7 @@ T = TypeVar("T")
 Work: TypeAlias = Callable[[Transaction], T | None]
 
 TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys")
-VERBS = ("hold", "view", "commit", "lines", "forget", "prune", "counts", "check")
+VERBS = ("locks", "view", "commit", "lines", "forget", "prune", "counts", "check")
 # What `sitniks_check` of the newest migration answers.
 SCHEMA = 2
 # So many of those who wait for a chat are told of a finished scan at once.

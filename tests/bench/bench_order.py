@@ -22,7 +22,7 @@ from tests.stores.worlds import migrate
 SESSIONS, STAGES = 1_000, ("first_touch", "give_requisites", "escalation")
 DELAY = (0.02, 0.6)
 # Seconds: how long the stages of all sessions are asked for, and how close two of them may be and tell no order.
-SPAN, AT_ONCE = 60.0, 0.01
+SPAN, AT_ONCE = 30.0, 0.01
 # What a process has heard of the store's clock before: its worker's claims of some minutes.
 HEARD = 40
 
@@ -114,13 +114,16 @@ def _many(book: Book, folder: Path) -> tuple[object, ...]:
     count, sessions = 20_000, 500
 
     async def everything() -> float:
-        began = time.monotonic()
+        began, syncs = time.monotonic(), []
         for number in range(count):
             session, stage = f"s{number % sessions}", STAGES[1 + number % 7 % 2]
             asked.setdefault(session, []).append((time.monotonic(), stage))
-            await service.sync(stage, session=session, instagram_username=session, intent=f"{number}")
+            sync = service.sync(stage, session=session, instagram_username=session, intent=f"{number}")
+            syncs.append(asyncio.create_task(sync))
             await asyncio.sleep(max(0.0, began + 60.0 * number / count - time.monotonic()))
-        return time.monotonic() - began
+        took = time.monotonic() - began
+        await asyncio.gather(*syncs)
+        return took
 
     took = asyncio.run(everything())
     return _outcome(book, "20,000 in a minute", ("SQLite", 1), [store], [service], asked, took)
@@ -130,7 +133,7 @@ def _outcome(
     book: Book, name: str, head: tuple[object, ...], stores: list[Any], services: list[SitniksChatService],
     asked: dict[str, list[tuple[float, str]]], took: float,
 ) -> tuple[object, ...]:  # fmt: skip
-    syncs, began = sum(map(len, asked.values())), time.monotonic() - took
+    syncs, began = sum(map(len, asked.values())), min(moments[0][0] for moments in asked.values())
 
     async def older() -> int:
         found = 0

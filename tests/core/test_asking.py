@@ -26,11 +26,12 @@ def test_the_bound_is_never_above_the_truth_and_as_good_as_the_quickest_answer(
 
 
 def test_row22_a_clock_that_was_set_back_is_noticed_with_the_first_answer() -> None:
-    """By as much as that answer proves; set ahead it is followed as well."""
+    """It begins anew, as when nothing was known; a clock that was set ahead is followed, and one that is a bit slow."""
     bound = bound_after(None, 10.0, 1010.0, 10.0)
     assert bound == 1000.0
-    assert bound_after(bound, 20.0, 1020.0 - 3600.0, 20.2) == -2600.0
+    assert bound_after(bound, 20.0, 1020.0 - 3600.0, 20.5) == -2600.5
     assert bound_after(bound, 20.0, 1020.0 + 3600.0, 20.2) == 4599.8
+    assert bound_after(bound, 20.0, 1019.75, 20.5) == 999.75
 
 
 def test_one_process_tells_its_own_order() -> None:

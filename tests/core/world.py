@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
 CONTEXT = FoldContext(STATUSES, landing_time=2 * TIMEOUT)
-# Seconds within which nobody promises an order between processes: ten milliseconds, and the way to the store of one that
-# has not heard of its clock yet.
+# Seconds within which nobody promises an order between processes: ten milliseconds, and the way to the store of a
+# process that has not heard of its clock yet.
 AT_ONCE = 0.025
 OPTIONS = StoreOptions("key", lease=3 * TIMEOUT, who="test")
 

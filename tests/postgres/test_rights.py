@@ -115,7 +115,7 @@ def test_every_table_has_rls_and_one_policy_for_the_service_role(project: Stack)
 def test_no_verb_waits_for_a_lock_without_end(project: Stack) -> None:
     """Row 20: a table that somebody holds locked takes no connection from the rest of the project for long; what is no
     verb itself is called by one."""
-    names = ", ".join(f"'sitniks_{verb}'" for verb in VERBS if verb != "hold")
+    names = ", ".join(f"'sitniks_{verb}'" for verb in VERBS if verb != "locks")
     rows = project.sql(
         "select proname from pg_proc where pronamespace = 'public'::regnamespace "
         f"and proname in ({names}) and not coalesce(proconfig, '{{}}') @> '{{lock_timeout=2s}}'"

@@ -181,7 +181,9 @@ def test_check_tells_a_schema_that_is_too_old_or_newer(
     reason to stop.
     """
     command = "mirt-sitniks migrations --print"
-    with pytest.raises(StoreError, match=f"missing: sitniks_commit, sitniks_view; .*{command}"):
+    with pytest.raises(
+        StoreError, match=f"missing: sitniks_commit, sitniks_lines, sitniks_locks, sitniks_view; .*{command}"
+    ):
         new.run(new.store.check())
     upgrade(project)
     new.run(new.store.check())

@@ -164,7 +164,6 @@ def test_two_processes_that_a_file_keeps_waiting_are_recorded_as_they_asked(
 ) -> None:
     """Row 29: the file is locked while one asks for the invoice and then the other for the escalation: whoever comes
     first when it is free, the escalation stands."""
-    monkeypatch.setattr("mirt_sitniks.stores.sqlite.BUSY", 0.01)
     path, go = tmp_path / "store.sqlite3", threading.Event()
 
     class Late(SqliteStore):
@@ -178,7 +177,8 @@ def test_two_processes_that_a_file_keeps_waiting_are_recorded_as_they_asked(
     for one in (first, second):
         touch(one, session=f"warm {id(one)}", instagram_username="nobody")
         wait_until(lambda one=one: asyncio.run(stores[0].get(f"warm {id(one)}")))  # type: ignore[misc]
-    with held(tmp_path) as other:
+    with held(tmp_path) as other, monkeypatch.context() as patch:
+        patch.setattr("mirt_sitniks.stores.sqlite.BUSY", 0.01)
         assert touch(first, "give_requisites").outcome is Outcome.QUEUED
         assert touch(second, "escalation").outcome is Outcome.QUEUED
         other.execute("rollback")

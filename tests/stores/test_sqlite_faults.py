@@ -251,6 +251,18 @@ def test_a_file_that_is_removed_under_a_process_is_made_anew(
         assert file.execute("pragma integrity_check").fetchone() == ("ok",)
 
 
+def test_the_file_of_a_closed_store_may_go(
+    store: SqliteStore, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its owner has taken it away: the store begins with nothing, and says nothing."""
+    run(record(store))
+    run(store.aclose())
+    for file in tmp_path.glob("store.sqlite3*"):
+        file.unlink()
+    assert run(store.get("s")) is None
+    assert not caplog.records
+
+
 def test_a_damaged_file_is_told_and_can_be_moved_away(store: SqliteStore, run: Run, tmp_path: Path) -> None:
     """Corrupt: a clear error; once the file is away a new one is made, by the same process."""
     path = tmp_path / "store.sqlite3"

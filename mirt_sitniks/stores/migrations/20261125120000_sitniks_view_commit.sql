@@ -43,7 +43,7 @@ $$;
 -- What keeps a migration that runs beside a verb from waiting for it while the verb waits for the migration: most lock
 -- the keys before the mappings, and so does this; the one that made the ledger locks that before the keys. So nobody
 -- waits for the ledger for long with the keys in his hands: his verb begins anew.
-create or replace function public.sitniks_hold() returns void
+create or replace function public.sitniks_locks() returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 begin
     lock table public.sitniks_keys in access share mode;
@@ -62,7 +62,7 @@ declare
     -- More than a verb takes, and than a window of the budget has calls.
     most integer := coalesce((request ->> 'due')::integer, 0) + 12;
 begin
-    perform public.sitniks_hold();
+    perform public.sitniks_locks();
     return (
         with work as not materialized (
             select ctid as place, * from public.sitniks_chat_mappings where pending and sitniks_chat_id is not null
@@ -145,7 +145,7 @@ declare
     one jsonb := request -> 'key';
     done boolean := true;
 begin
-    perform public.sitniks_hold();
+    perform public.sitniks_locks();
     begin
         if jsonb_typeof(one) = 'object' then
             if one ->> 'version' is null then
@@ -214,7 +214,7 @@ language plpgsql volatile security invoker set search_path = '' set lock_timeout
 declare
     erased bigint;
 begin
-    perform public.sitniks_hold();
+    perform public.sitniks_locks();
     perform from public.sitniks_keys order by key for update;
     with gone as (
         delete from public.sitniks_chat_mappings where user_id = request ->> 'session' returning *
@@ -239,7 +239,7 @@ declare
     cutoff timestamptz := public.sitniks_now() - make_interval(secs => (request ->> 'older_than')::double precision);
     erased bigint;
 begin
-    perform public.sitniks_hold();
+    perform public.sitniks_locks();
     with gone as (
         delete from public.sitniks_chat_mappings where id in (
             select id from public.sitniks_chat_mappings where not pending and updated_at < cutoff
@@ -313,10 +313,10 @@ language sql stable security invoker set search_path = '' set lock_timeout = '2s
 $$;
 
 -- Functions are everybody's until that is taken back.
-revoke all on function public.sitniks_now(), public.sitniks_hold(), public.sitniks_view(jsonb),
+revoke all on function public.sitniks_now(), public.sitniks_locks(), public.sitniks_view(jsonb),
     public.sitniks_commit(jsonb), public.sitniks_lines(jsonb), public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
     from public, anon, authenticated;
-grant execute on function public.sitniks_now(), public.sitniks_hold(), public.sitniks_view(jsonb),
+grant execute on function public.sitniks_now(), public.sitniks_locks(), public.sitniks_view(jsonb),
     public.sitniks_commit(jsonb), public.sitniks_lines(jsonb), public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
     to service_role;
 
