@@ -121,7 +121,7 @@ class SitniksSettings(BaseSettings):
 
     Raises `ConfigError` for a keyword that is no field, and for a value that cannot be right: it names the variable and
     the cure and never shows the value, because a secret can stand in the wrong variable. The Supabase settings are only
-    judged when they are used. A copy is the object itself, and pickling is refused: it would write the keys down.
+    judged when they are used. Pickling is refused: it would write the keys down.
     """
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
@@ -182,11 +182,9 @@ class SitniksSettings(BaseSettings):
         """The name of the status that each stage shows in the CRM."""
         return MappingProxyType({stage: str(getattr(self, f"status_{stage.value}")) for stage in Stage})
 
-    def __copy__(self) -> Self:
-        return self
-
     def __deepcopy__(self, memo: object = None) -> Self:
-        return self
+        # All values are immutable; copied one by one they would stand in frames.
+        return self.__copy__()
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("SitniksSettings hold keys and are not pickled: make them in the process that uses them")

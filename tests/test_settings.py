@@ -514,12 +514,13 @@ def shown(value: object) -> str:
 def test_settings_never_show_a_secret() -> None:
     """repr, str, vars, JSON, dumps and copies show the keys' places, not the keys."""
     got = SitniksSettings(api_url=URL, api_key=KEY, supabase_url=SUPABASE, supabase_key=f"sb_secret_{KEY}")
-    sinks = (got, got.model_copy(), vars(got), got.model_dump(), dict(got), got.model_fields_set)
+    sinks = (got, copy.deepcopy(got), got.model_copy(), vars(got), got.model_dump(), dict(got), got.model_fields_set)
     for sink in sinks:
         assert KEY not in f"{sink!r}{sink!s}{sink}"
     assert KEY not in got.model_dump_json()
     assert json.loads(got.model_dump_json())["rate_limit"] == "9/10.5"
-    assert copy.copy(got) is copy.deepcopy([got])[0] is got
+    assert copy.copy(got) == copy.deepcopy([got])[0] == got
+    assert got.model_copy(update={"timeout": 3.0}, deep=True).timeout == 3.0 != got.timeout
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

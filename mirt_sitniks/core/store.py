@@ -222,8 +222,8 @@ class CareStore(Protocol):
         """Erase one customer from every table and the directory; returns the rows erased."""
         ...
 
-    async def prune(self, older_than: float) -> int:
-        """Delete converged records, ledger entries and contacts not touched for `older_than` seconds."""
+    async def prune(self, older_than: float, *, records: bool = True) -> int:
+        """Delete ledger entries and contacts not touched for `older_than` seconds, and converged `records` as well."""
         ...
 
     async def counts(self) -> dict[str, int]:

@@ -73,7 +73,7 @@ class Runtime:
         )
         context = FoldContext(settings.statuses, landing_time=2 * settings.timeout)
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
-        self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify)
+        self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())
         self._direct = direct.DirectWriter(self.driver, self.recorder.waiting)
@@ -218,6 +218,10 @@ class Runtime:
             status=intent.written,
             error={"code": StoreError.code, "message": error.message if error else AWAY},
         )
+
+    async def _prune(self) -> None:
+        """Records stay: their table may be the host's own."""
+        await self.store.prune(86_400.0 * self.settings.retain_days, records=False)
 
     async def aclose(self) -> None:
         """End within five seconds: first all is recorded, then drives under way finish; close what was opened here."""

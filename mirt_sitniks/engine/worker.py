@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from logging import INFO, WARNING
 from typing import Any
@@ -19,6 +19,7 @@ from mirt_sitniks.log import log
 SWEEP = 60.0
 SHORTEST, IDLE = 0.01, 5.0
 AT_ONCE = 32
+TIDY_FIRST, TIDY_AGAIN = 600.0, 86_400.0
 
 
 class Worker:
@@ -26,15 +27,21 @@ class Worker:
 
     Of all processes one is the lookout: it has promised to look for work when there can be some next, and the others
     sleep. Once in half to a whole `sweep` seconds each looks all the same, for what a dead process has left behind.
-    `on_done` hears of every driven record.
+    `on_done` hears of every driven record; `tidy` is done once a day, the first time within ten minutes.
     """
 
     def __init__(
-        self, driver: Driver, *, sweep: float = SWEEP, on_done: Callable[[Settled], None] = lambda settled: None
+        self,
+        driver: Driver,
+        *,
+        sweep: float = SWEEP,
+        on_done: Callable[[Settled], None] = lambda settled: None,
+        tidy: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self.driver = driver
         self.sweep = sweep
         self._on_done = on_done
+        self._tidy, self._tidy_at = tidy, driver.clock() + TIDY_FIRST * driver.random() if tidy else math.inf
         self._drives: set[asyncio.Task[Any]] = set()
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -118,12 +125,21 @@ class Worker:
         while True:
             self._wake.clear()
             self._next = math.inf
+            await self._tidy_up()
             pause = await self._pass()
             self._next = min(self._next, asyncio.get_running_loop().time() + pause)
             # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with a kick.
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
+
+    async def _tidy_up(self) -> None:
+        if self._tidy and self.driver.clock() >= self._tidy_at:
+            self._tidy_at = self.driver.clock() + TIDY_AGAIN
+            try:
+                await self._tidy()
+            except Exception as error:
+                log(WARNING, "what is old could not be deleted; it is tried again tomorrow", code=_code(error))
 
     async def _pass(self) -> float:
         """Claim once; returns how long to sleep."""

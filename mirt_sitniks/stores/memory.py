@@ -205,11 +205,11 @@ class MemoryStore:
             rows.drop_contact(str(chat_id))
         return before - self._size()
 
-    async def prune(self, older_than: float) -> int:
+    async def prune(self, older_than: float, *, records: bool = True) -> int:
         """Delete what is converged and old."""
         rows, limit, before = self.rows, self.wall() - older_than, self._size()
         young = {name for (kind, name), at in rows.touched.items() if kind == "record" and at >= limit}
-        for session in set(rows.records) - young - set(rows.left):
+        for session in set(rows.records) - young - set(rows.left) if records else ():
             rows.remove(session)
         rows.keep_entries(entry for entry in rows.entries if entry.at >= limit)
         for chat_id in [key for key in rows.directory if rows.touched["contact", key] < limit]:

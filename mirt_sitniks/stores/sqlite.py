@@ -124,9 +124,9 @@ class SqliteStore:
         """Erase one customer."""
         return await self._write(lambda rows, now: rows.forget(clean(session)))
 
-    async def prune(self, older_than: float) -> int:
+    async def prune(self, older_than: float, *, records: bool = True) -> int:
         """Delete what is converged and old."""
-        return await self._write(lambda rows, now: rows.prune(self._wall() - older_than))
+        return await self._write(lambda rows, now: rows.prune(self._wall() - older_than, records))
 
     async def counts(self) -> dict[str, int]:
         """How much is there."""

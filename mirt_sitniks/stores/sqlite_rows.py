@@ -191,16 +191,12 @@ class SqliteRows:
             )
         )
 
-    def prune(self, limit: float) -> int:
+    def prune(self, limit: float, records: bool) -> int:
         """Delete what is converged and was last touched before `limit` (Unix time); returns the rows deleted."""
-        return sum(
-            self.sql.execute(query, (limit,)).rowcount
-            for query in (
-                "delete from sitniks_directory where seen_at < ?",
-                "delete from sitniks_ledger where at < ?",
-                "delete from sitniks_chat_mappings where pending = 0 and updated_at < ?",
-            )
-        )
+        queries = ["delete from sitniks_directory where seen_at < ?", "delete from sitniks_ledger where at < ?"]
+        if records:
+            queries.append("delete from sitniks_chat_mappings where pending = 0 and updated_at < ?")
+        return sum(self.sql.execute(query, (limit,)).rowcount for query in queries)
 
     def troubled(self, limit: int) -> tuple[Record, ...]:
         """Those a person should look at."""

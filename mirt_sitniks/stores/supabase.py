@@ -136,9 +136,9 @@ class SupabaseStore:
         """Erase one customer."""
         return await self._care("forget", {"session": session}, int)
 
-    async def prune(self, older_than: float) -> int:
+    async def prune(self, older_than: float, *, records: bool = True) -> int:
         """Delete what is converged and old."""
-        return await self._care("prune", {"older_than": older_than}, int)
+        return await self._care("prune", {"older_than": older_than, "records": records}, int)
 
     async def counts(self) -> dict[str, int]:
         """How much is there."""

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import httpx  # noqa: F401
 import pydantic_settings  # noqa: F401
@@ -44,7 +44,7 @@ class Crm:
                 connection.sendall(answer)
 
 
-async def main(started: bool, **values: str) -> None:
+async def main(started: bool, **values: Any) -> None:
     """One turn of a graph."""
     crm, lag = Crm(), [0.0]
 

@@ -154,6 +154,17 @@ class TestAfter:
             add_subgraph(builder, service=service, after=["left", "right"], name="crm", stage=wanted, then="two")
             check(service, value, run(builder.compile(), {**value, "goal": first}), ["one", first, "two"])
 
+    def test_several_nodes_that_are_to_be_joined(self, value: dict[str, Any], run: Run) -> None:
+        """Where more than one of them runs, a node that waits for all goes before the sync: what follows runs once."""
+        service = FakeService()
+        builder = nodes("one", "short", "long", "slow", "joined", "reply")
+        for start, end in (("one", "short"), ("one", "slow"), ("slow", "long")):
+            builder.add_edge(start, end)
+        builder.add_edge(["short", "long"], "joined")
+        add_subgraph(builder, service=service, after="joined", stage=wanted, then="reply")
+        assert run(builder.compile(), value)["path"][-2:] == ["joined", "reply"]
+        assert len(service.calls) == bool(value["wanted"])
+
     def test_none_and_a_command(self, value: dict[str, Any], run: Run) -> None:
         """A host routes to the sync by `Command`; then it goes on once."""
 

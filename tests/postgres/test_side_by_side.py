@@ -272,9 +272,10 @@ def test_an_upsert_of_the_original_between_a_view_and_its_commit_is_seen(
 
 
 class Shared:
-    """A store whose verbs go to one version or the other by turns; answers without outlook, which the old one lacks.
+    """A store whose verbs go to one version or the other by turns.
 
-    The old one takes every stage for the newest, a first touch too: that one is recorded by the new one.
+    Answers are without what the old one does not tell, and intents have one key, for it knows of no second one. The old
+    one takes every stage for the newest, a first touch too: that one is recorded by the new one.
     """
 
     def __init__(self, *stores: Any) -> None:
@@ -285,8 +286,9 @@ class Shared:
             store, first = next(self._turns), False
             if verb == "record":
                 options, intent = args
-                args, first = (options, replace(intent, asked_at=None)), intent.stage is FIRST
+                args, first = (options, replace(intent, asked_at=None, also=None)), intent.stage is FIRST
             answer = await getattr(self._first if first else store, verb)(*args, **kwargs)
+            answer = replace(answer, ended=()) if isinstance(answer, Settled) else answer
             return replace(answer, outlook=Outlook()) if hasattr(answer, "outlook") else answer
 
         return ask

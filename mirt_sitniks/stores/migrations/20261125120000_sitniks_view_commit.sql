@@ -242,7 +242,8 @@ begin
     perform public.sitniks_locks();
     with gone as (
         delete from public.sitniks_chat_mappings where id in (
-            select id from public.sitniks_chat_mappings where not pending and updated_at < cutoff for update skip locked
+            select id from public.sitniks_chat_mappings where not pending and updated_at < cutoff
+                and coalesce((request -> 'records')::boolean, true) for update skip locked
         ) returning 1
     ), listed as (
         delete from public.sitniks_directory where chat_id in (
