@@ -1,59 +1,91 @@
 """One Sitniks account: its key and habits, its chats, its limit, its faults and the calls it was asked."""
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
 from .calls import CallLog
 from .clock import Clock
 from .faults import Faults
 from .limits import KeyLimit
 from .notifier import ChangeNotifier
+from .request import Shows
 from .world import DEFAULT_MANAGERS, Managers, World
+
+# The kinds of call that an account may be refused. Writes of the first three may also be ignored.
+IGNORABLE = ("status", "assign", "tags")
+KINDS_OF_CALL = (*IGNORABLE, "list", "read", "messages", "message", "note", "managers")
 
 
 @dataclass(slots=True)
 class Habits:
     """How the account behaves where the contract is open, and what it is allowed.
 
-    `date_filter`: what startDate and endDate look at. `write_body`: a write answers with the chat or with nothing.
-    `status_shape`: the status as text or as {"title": text}. `unknown_status`: the answer to a status that the account
-    lacks. `managers_refuse`: PUT ignores assignedManagerId but answers 200. `latency`: seconds before each answer.
+    `date_filter`: what startDate and endDate look at. `write_body`: a write's answer shows the chat after it, the chat
+    `before` it, nothing (`empty`), or whether it was taken (`success`). `status_shape`: the status as text or as
+    {"title": text}. `unknown_status`: the answer to a status that the account lacks. `closed_chat`: the answer to a
+    write to a chat that a person closed. `refuses`: a status code by kind of call (`KINDS_OF_CALL`): 403 is a missing
+    right, 404 a missing route, 200 ignores the write in silence; `assign` and `tags` are a PUT with that property.
+    `managers_refuse`: short for {"assign": 200}. `shown_count`: what lists say their total is. `page_size`: no page is
+    longer, whatever was asked for. `padding`: so many characters more in each chat. `latency`: seconds before each
+    answer.
     """
 
-    date_filter: Literal["created", "last_message"] = "created"
-    write_body: Literal["chat", "empty"] = "chat"
+    date_filter: Literal["created", "last_message"] = "last_message"
+    write_body: Shows = "chat"
     status_shape: Literal["text", "object"] = "text"
     unknown_status: Literal[400, 422] = 400
+    closed_chat: Literal[400, 422] = 422
+    refuses: Mapping[str, int] = field(default_factory=dict)
     show_manager_id: bool = True
     managers_refuse: bool = False
+    shown_count: Literal["total", "page", 0, 1] = "total"
+    page_size: int = 100
+    padding: int = 0
     trial: bool = False
     limit: bool = True
     latency: float = 0.0
 
+    def ignores(self, kind: str) -> bool:
+        """Whether a write of this kind is answered 200 and changes nothing."""
+        return self.refuses.get(kind) == 200 or (kind == "assign" and self.managers_refuse)
+
     def change(self, name: str, value: Any) -> None:
         """Set one habit; ValueError names the allowed values."""
-        allowed = _ALLOWED.get(name)
         if name not in {field.name for field in fields(self)}:
             raise ValueError(f"there is no setting {name!r}")
-        if allowed is None:
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise ValueError(f"{name} must be a number of seconds, not {value!r}")
-        elif not any(value is one or (value == one and type(value) is type(one)) for one in allowed):
+        allowed = _ALLOWED.get(name, (True, False))
+        if name == "refuses":
+            value = _refusals(value)
+        elif isinstance(allowed, type):
+            least = 1 if name == "page_size" else 0
+            if isinstance(value, bool) or not isinstance(value, allowed | int) or value < least:
+                raise ValueError(f"{name} must be a number not less than {least}, not {value!r}")
+        elif not any(value == one and type(value) is type(one) for one in allowed):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
         setattr(self, name, value)
 
 
-_ALLOWED: dict[str, tuple[Any, ...] | None] = {
+_ALLOWED: dict[str, tuple[Any, ...] | type[float]] = {
     "date_filter": ("created", "last_message"),
-    "write_body": ("chat", "empty"),
+    "write_body": get_args(Shows),
     "status_shape": ("text", "object"),
     "unknown_status": (400, 422),
-    "show_manager_id": (True, False),
-    "managers_refuse": (True, False),
-    "trial": (True, False),
-    "limit": (True, False),
-    "latency": None,
+    "closed_chat": (400, 422),
+    "shown_count": ("total", "page", 0, 1),
+    "page_size": int,
+    "padding": int,
+    "latency": float,
 }
+
+
+def _refusals(value: Mapping[str, int]) -> dict[str, int]:
+    for kind, status in dict(value).items():
+        if kind not in KINDS_OF_CALL:
+            raise ValueError(f"there is no kind of call {kind!r}; there are: {', '.join(KINDS_OF_CALL)}")
+        if status not in range(400, 600) and not (status == 200 and kind in IGNORABLE):
+            raise ValueError(f"{kind} cannot be answered {status!r}: 400 to 599, or 200 for {', '.join(IGNORABLE)}")
+    return dict(value)
 
 
 class Account:

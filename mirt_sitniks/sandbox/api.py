@@ -1,73 +1,18 @@
 """The Open API's contract: what each request means to the account and what it is answered."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from .account import Account
-from .clock import iso, read_iso
-from .world import OWNER_ID, Chat
+from .clock import iso
+from .request import Answer, Query, Refused, Request, as_json, bad, json_body, refusal, refuse
+from .world import Chat, World
 
-OWNER_NAME = "shop.example"
 MAX_PAGE = 50
-DEFAULT_PAGE = 10
+MAX_MANAGERS = 100
 BY = "api"
-_REASONS = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    422: "Unprocessable Entity",
-    429: "Too Many Requests",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it came: `path` percent-encoded and without the query, header names in lower case."""
-
-    method: str
-    path: str
-    query: str = ""
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the request is answered."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "application/json; charset=utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def as_json(status: int, value: object) -> Answer:
-    """An answer with a JSON body."""
-    return Answer(status, json.dumps(value, ensure_ascii=False).encode())
-
-
-def refusal(status: int, message: str) -> Answer:
-    """An error as the service words it."""
-    return as_json(status, {"statusCode": status, "message": message, "error": _REASONS[status]})
-
-
-class _Refused(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.answer = refusal(status, message)
-
-
-def key_of(headers: Mapping[str, str]) -> str | None:
-    """The key that the request shows, or None."""
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    return key if scheme == "Bearer" and key else None
 
 
 def answer(account: Account, request: Request) -> Answer:
@@ -75,92 +20,46 @@ def answer(account: Account, request: Request) -> Answer:
 
     The key, the trial plan, the limit and the faults are looked after before.
     """
-    allowed = []
-    for method, pattern, handle in _ROUTES:
-        match = pattern.fullmatch(request.path)
-        if match and method == request.method:
+    for kind, method, pattern, handle in _ROUTES:
+        if method == request.method and pattern.fullmatch(request.path):
             try:
-                return handle(account, request, *map(unquote, match.groups()))
-            except _Refused as refused:
+                _check_right(account, request, kind)
+                return handle(account, request)
+            except Refused as refused:
                 return refused.answer
-        if match:
-            allowed.append(method)
-    # PATCH on a chat is the guess of an older integration; the service does not know the route at all.
-    if not allowed or (request.method == "PATCH" and "PUT" in allowed):
-        return refusal(404, f"Cannot {request.method} {request.path}")
-    return refusal(405, f"{request.method} is not allowed here; allowed: {', '.join(allowed)}")
+    return refuse(request, 404)
 
 
-# Reading what was sent
+def chat_of(account: Account, path: str) -> Chat | None:
+    """The chat that a path is about, None when it is about none that the API shows."""
+    match = re.match("/open-api/chats/([^/]+)", path)
+    wanted = _id(unquote(match[1])) if match else None
+    return next((chat for chat in account.world.visible() if _id(chat.id) == wanted), None)
 
 
-def _query(request: Request, *known: str) -> dict[str, str]:
-    pairs = parse_qsl(request.query, keep_blank_values=True)
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _Refused(400, "a query parameter comes twice")
-    strange = sorted(set(found) - set(known))
-    if strange:
-        raise _Refused(400, f"property {strange[0]} should not exist")
-    return found
+def _id(text: str) -> str:
+    """An id to compare by: the letters of a hexadecimal one may be large."""
+    return text.lower() if re.fullmatch("[0-9a-fA-F]{24}", text) else text
 
 
-def _number(query: Mapping[str, str], name: str, default: int, lowest: int, highest: int | None = None) -> int:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < lowest:
-        raise _Refused(400, f"{name} must be an integer not less than {lowest}")
-    if highest is not None and int(text) > highest:
-        raise _Refused(400, f"{name} must not be greater than {highest}")
-    return int(text)
+def _check_right(account: Account, request: Request, kind: str) -> None:
+    status = account.habits.refuses.get(kind, 200)
+    if status != 200:
+        raise Refused(refuse(request, status))
 
 
-def _page(query: Mapping[str, str]) -> slice:
-    skip = _number(query, "skip", 0, 0)
-    return slice(skip, skip + _number(query, "limit", DEFAULT_PAGE, 1, MAX_PAGE))
+def _chat(account: Account, request: Request) -> Chat:
+    chat = chat_of(account, request.path)
+    if chat is None:
+        raise Refused(refusal(404, "Chat not found"))
+    return chat
 
 
-def _range(query: Mapping[str, str], start: str, end: str) -> tuple[datetime, datetime] | None:
-    if start not in query and end not in query:
-        return None
-    dates = [read_iso(query.get(name, "")) for name in (start, end)]
-    if dates[0] is None or dates[1] is None:
-        raise _Refused(400, f"{start} and {end} must both be ISO 8601 dates with milliseconds and Z")
-    return dates[0], dates[1]
-
-
-def _json_body(request: Request, **known: type) -> dict[str, Any]:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise _Refused(400, "the body must be application/json")
-    try:
-        body = json.loads(request.body.decode("utf-8"))
-    except ValueError:
-        raise _Refused(400, "the body is not JSON") from None
-    if not isinstance(body, dict):
-        raise _Refused(400, "the body must be an object")
-    for name, value in body.items():
-        if name not in known:
-            raise _Refused(400, f"property {name} should not exist")
-        if not isinstance(value, known[name]) or isinstance(value, bool):
-            raise _Refused(400, f"{name} must be of type {known[name].__name__}")
-        if isinstance(value, list) and not all(isinstance(one, str) for one in value):
-            raise _Refused(400, f"each value in {name} must be a string")
-    return body
-
-
-def _chat(account: Account, chat_id: str) -> Chat:
-    for chat in account.world.visible():
-        if chat.id == chat_id:
-            return chat
-    raise _Refused(404, "Chat not found")
-
-
-def _text(body: Mapping[str, Any]) -> str:
-    text: str = body.get("text", "")
-    if not text.strip():
-        raise _Refused(400, "text should not be empty")
-    return text
+def _open_chat(account: Account, request: Request) -> Chat:
+    chat = _chat(account, request)
+    if chat.closed:
+        raise Refused(refusal(account.habits.closed_chat, "chat is closed"))
+    return chat
 
 
 # Showing
@@ -168,16 +67,17 @@ def _text(body: Mapping[str, Any]) -> str:
 
 def show_chat(account: Account, chat: Chat) -> dict[str, Any]:
     """The chat as the API shows it: the captured chat's keys in their order."""
+    habits = account.habits
     shown: dict[str, Any] = {"id": chat.id}
     if chat.manager_id is not None:
         shown["assignedManagerName"] = account.world.managers.get(chat.manager_id)
-    if account.habits.show_manager_id:
+    if habits.show_manager_id:
         shown["assignedManagerId"] = chat.manager_id
-    return shown | {
+    shown |= {
         "initialSource": chat.source,
-        "ownerId": OWNER_ID,
-        "ownerName": OWNER_NAME,
-        "status": chat.status if account.habits.status_shape == "text" else {"title": chat.status},
+        "ownerId": chat.owner_id,
+        "ownerName": chat.owner_name,
+        "status": chat.status if habits.status_shape == "text" else {"title": chat.status},
         "tags": list(chat.tags),
         "userId": chat.user_id,
         "userName": chat.user_name,
@@ -186,107 +86,133 @@ def show_chat(account: Account, chat: Chat) -> dict[str, Any]:
         "createdAt": iso(chat.created),
         "updatedAt": iso(chat.updated),
     }
+    return shown | ({"padding": "x" * habits.padding} if habits.padding else {})
 
 
-def _written(account: Account, chat: Chat) -> Answer:
-    return Answer(200) if account.habits.write_body == "empty" else as_json(200, show_chat(account, chat))
+def _page(account: Account, query: Query, most: int, found: list[Any]) -> Answer:
+    page = found[query.page(most, account.habits.page_size)]
+    shown = account.habits.shown_count
+    count = {"total": len(found), "page": len(page)}.get(str(shown), shown)
+    return as_json(200, {"data": page, "count": count})
+
+
+# Writing
+
+_SETTERS: Mapping[str, Callable[[World, Chat, Any, str], None]] = {
+    "status": World.set_status,
+    "assign": World.set_manager,
+    "tags": World.set_tags,
+}
+
+
+def fields_of(chat: Chat) -> dict[str, Any]:
+    """All that writes can change of a chat, by the kind of the write."""
+    return {"status": chat.status, "assign": chat.manager_id, "tags": list(chat.tags)}
+
+
+def _save(account: Account, request: Request, chat: Chat, wanted: Mapping[str, Any]) -> Answer:
+    taken = {} if request.ignored else {one: wanted[one] for one in wanted if not account.habits.ignores(one)}
+    before = show_chat(account, chat)
+    for one, value in {**request.read, **taken}.items():
+        _SETTERS[one](account.world, chat, value, BY)
+    shows = request.shows or account.habits.write_body
+    if shows == "empty":
+        return Answer(200)
+    if shows == "success":
+        return as_json(200, {"success": len(taken) == len(wanted)})
+    return as_json(200, before if shows == "before" else show_chat(account, chat))
 
 
 # The endpoints
 
 
 def _list_chats(account: Account, request: Request) -> Answer:
-    names = ("startDate", "endDate", "firstMessageStartDate", "firstMessageEndDate", "status", "initialSource")
-    query = _query(request, *names, "limit", "skip")
-    page = _page(query)
-    dates = _range(query, *names[:2])
-    first = _range(query, *names[2:4])
-    if dates and first:
-        raise _Refused(400, "firstMessageStartDate stands instead of startDate, not beside it")
-    by_creation = first is not None or account.habits.date_filter == "created"
-    since, until = first or dates or (None, None)
+    names = ("startDate", "endDate", "firstMessageStartDate", "firstMessageEndDate")
+    query = Query(request, *names, "status", "initialSource", "limit", "skip")
+    since, until, first_since, first_until = map(query.date, names)
     found = []
     for chat in account.world.visible():
-        date = chat.created if by_creation else chat.last_message
-        if since and until and not since <= date <= until:
+        date = chat.created if account.habits.date_filter == "created" else chat.last_message
+        if (since and date < since) or (until and date > until):
+            continue
+        if (first_since and chat.created < first_since) or (first_until and chat.created > first_until):
             continue
         if query.get("status", chat.status) == chat.status and query.get("initialSource", chat.source) == chat.source:
             found.append(show_chat(account, chat))
-    return as_json(200, {"data": found[page], "count": len(found)})
+    return _page(account, query, MAX_PAGE, found)
 
 
-def _get_chat(account: Account, request: Request, chat_id: str) -> Answer:
-    _query(request)
-    return as_json(200, show_chat(account, _chat(account, chat_id)))
+def _get_chat(account: Account, request: Request) -> Answer:
+    return as_json(200, show_chat(account, _chat(account, request)))
 
 
-def _set_status(account: Account, request: Request, chat_id: str) -> Answer:
-    _query(request)
-    status = _json_body(request, status=str).get("status")
+def _set_status(account: Account, request: Request) -> Answer:
+    status = json_body(request, status=str).get("status")
     if status is None:
-        raise _Refused(400, "status should not be empty")
-    chat = _chat(account, chat_id)
+        raise bad("status should not be empty")
+    chat = _open_chat(account, request)
     if status not in account.world.statuses:
-        raise _Refused(account.habits.unknown_status, "Status not found")
-    account.world.set_status(chat, status, BY)
-    return _written(account, chat)
+        raise Refused(refusal(account.habits.unknown_status, "Status not found"))
+    return _save(account, request, chat, {"status": status})
 
 
-def _update_chat(account: Account, request: Request, chat_id: str) -> Answer:
-    _query(request)
-    body = _json_body(request, assignedManagerId=int, tags=list)
-    chat = _chat(account, chat_id)
-    manager_id = body.get("assignedManagerId")
-    if manager_id is not None and not account.habits.managers_refuse:
-        if manager_id not in account.world.managers:
-            raise _Refused(400, "Manager not found")
-        account.world.set_manager(chat, manager_id, BY)
-    if "tags" in body:
-        account.world.set_tags(chat, body["tags"], BY)
-    return _written(account, chat)
+def _update_chat(account: Account, request: Request) -> Answer:
+    body = json_body(request, assignedManagerId=int, tags=list)
+    wanted = {kind: body[name] for kind, name in (("assign", "assignedManagerId"), ("tags", "tags")) if name in body}
+    for kind in wanted:
+        _check_right(account, request, kind)
+    chat = _open_chat(account, request)
+    if "assign" in wanted and not account.habits.ignores("assign") and wanted["assign"] not in account.world.managers:
+        raise bad("Manager not found")
+    return _save(account, request, chat, wanted)
 
 
-def _list_messages(account: Account, request: Request, chat_id: str) -> Answer:
-    query = _query(request, "limit", "skip", "isComment")
-    page = _page(query)
-    comment = query.get("isComment")
-    if comment not in (None, "true", "false"):
-        raise _Refused(400, "isComment must be true or false")
-    messages = list(reversed(_chat(account, chat_id).messages))
-    if comment is not None:
+def _list_messages(account: Account, request: Request) -> Answer:
+    query = Query(request, "limit", "skip", "isComment")
+    page = query.page(MAX_PAGE, account.habits.page_size)
+    comment = query.get("isComment", "")
+    if comment not in ("", "true", "false"):
+        raise bad("isComment must be true or false")
+    messages = list(reversed(_chat(account, request).messages))
+    if comment:
         messages = [message for message in messages if (message["commentId"] is not None) is (comment == "true")]
     return as_json(200, {"data": messages[page]})
 
 
-def _add_message(account: Account, request: Request, chat_id: str) -> Answer:
-    _query(request)
-    body = _json_body(request, text=str, attachments=list)
-    chat = _chat(account, chat_id)
+def _add_message(account: Account, request: Request) -> Answer:
+    body = json_body(request, text=str, attachments=list)
+    chat = _open_chat(account, request)
     return as_json(201, account.world.add_message(chat, _text(body), by="api", attachments=body.get("attachments", ())))
 
 
-def _add_note(account: Account, request: Request, chat_id: str) -> Answer:
-    _query(request)
-    body = _json_body(request, text=str)
-    chat = _chat(account, chat_id)
+def _add_note(account: Account, request: Request) -> Answer:
+    body = json_body(request, text=str)
+    chat = _open_chat(account, request)
     return as_json(201, account.world.add_note(chat, _text(body), "Open API"))
 
 
+def _text(body: Mapping[str, Any]) -> str:
+    text: str = body.get("text", "")
+    if not text.strip():
+        raise bad("text should not be empty")
+    return text
+
+
 def _list_managers(account: Account, request: Request) -> Answer:
-    page = _page(_query(request, "limit", "skip"))
     managers = [{"id": number, "user": {"fullname": name}} for number, name in account.world.managers.items()]
-    return as_json(200, {"data": managers[page], "count": len(managers)})
+    return _page(account, Query(request, "limit", "skip"), MAX_MANAGERS, managers)
 
 
-_Handler = Callable[..., Answer]
+_Handler = Callable[[Account, Request], Answer]
 
-_ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = (
-    ("GET", re.compile("/open-api/chats"), _list_chats),
-    ("GET", re.compile("/open-api/chats/([^/]+)"), _get_chat),
-    ("PUT", re.compile("/open-api/chats/([^/]+)"), _update_chat),
-    ("PATCH", re.compile("/open-api/chats/([^/]+)/status"), _set_status),
-    ("GET", re.compile("/open-api/chats/([^/]+)/messages"), _list_messages),
-    ("POST", re.compile("/open-api/chats/([^/]+)/messages"), _add_message),
-    ("POST", re.compile("/open-api/chats/([^/]+)/notes"), _add_note),
-    ("GET", re.compile("/open-api/managers"), _list_managers),
+# Each with the kind of call by which an account may refuse it; of PUT the body says what it is.
+_ROUTES: tuple[tuple[str, str, re.Pattern[str], _Handler], ...] = (
+    ("list", "GET", re.compile("/open-api/chats"), _list_chats),
+    ("read", "GET", re.compile("/open-api/chats/[^/]+"), _get_chat),
+    ("", "PUT", re.compile("/open-api/chats/[^/]+"), _update_chat),
+    ("status", "PATCH", re.compile("/open-api/chats/[^/]+/status"), _set_status),
+    ("messages", "GET", re.compile("/open-api/chats/[^/]+/messages"), _list_messages),
+    ("message", "POST", re.compile("/open-api/chats/[^/]+/messages"), _add_message),
+    ("note", "POST", re.compile("/open-api/chats/[^/]+/notes"), _add_note),
+    ("managers", "GET", re.compile("/open-api/managers"), _list_managers),
 )

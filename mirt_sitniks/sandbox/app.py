@@ -3,16 +3,18 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
 from .account import Account
-from .api import Answer, Request, answer, as_json, key_of, refusal
+from .api import answer, chat_of, fields_of
 from .calls import Call
 from .connection import Connection
 from .faults import Fault
+from .request import Answer, Request, as_json, key_of, refusal, refuse
 
 TransportOf = Callable[[Scope], asyncio.Transport]
 
@@ -77,9 +79,9 @@ class _Exchange:
             return _too_many()
         return None
 
-    def _apply(self) -> Answer:
+    def _apply(self, **ends: Any) -> Answer:
         with self._account.changes:
-            return answer(self._account, self._request)
+            return answer(self._account, replace(self._request, **ends))
 
     def _if_applied(self, fault: Fault, bad: Answer) -> Answer:
         """The bad answer, after the request had its effect if the fault says so; a refused request is refused."""
@@ -125,7 +127,23 @@ class _Exchange:
         await self._answer(Answer(302, headers={"location": fault.options["location"]}))
 
     async def _forbidden(self, fault: Fault) -> None:
-        await self._answer(refusal(403, "forbidden_resource"))
+        await self._answer(refuse(self._request, 403))
+
+    async def _refuse(self, fault: Fault) -> None:
+        await self._answer(refuse(self._request, fault.options["status"], fault.options["message"]))
+
+    async def _ignored(self, fault: Fault) -> None:
+        await self._answer(self._apply(ignored=True))
+
+    async def _shows(self, fault: Fault) -> None:
+        await self._answer(self._apply(shows=fault.options["body"]))
+
+    async def _whole(self, fault: Fault) -> None:
+        with self._account.changes:
+            chat = chat_of(self._account, self._request.path)
+            read = fields_of(chat) if chat else {}
+        await self._connection.pause(fault.options["seconds"], heed_client=False)
+        await self._answer(self._apply(read=read))
 
     async def _slow(self, fault: Fault) -> None:
         await self._connection.pause(fault.options["seconds"], heed_client=False)
@@ -246,4 +264,8 @@ _PERFORM = {
     "too_fast_503": _Exchange._too_fast,
     "redirect": _Exchange._redirect,
     "forbidden": _Exchange._forbidden,
+    "refuse": _Exchange._refuse,
+    "ignored": _Exchange._ignored,
+    "shows": _Exchange._shows,
+    "whole": _Exchange._whole,
 }

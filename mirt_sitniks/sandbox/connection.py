@@ -9,7 +9,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.types import Message, Receive, Scope, Send
 
 from .account import Account
-from .api import Answer, Request
+from .request import Answer, Request
 
 # SO_LINGER on and zero: closing sends RST at once and throws away what was not sent.
 _RESET = struct.pack("ii", 1, 0)

@@ -8,10 +8,10 @@ chat 404, both with `{"message": ...}`. Parameters are those of the `Sandbox` me
 | `POST /_sandbox/chats` `{"nickname", "source", "name", "appears_in", ...}` | adds a chat: 201 `{"id"}` |
 | `GET /_sandbox/chats` | `{"data": [Chat]}`, the chats that the API shows |
 | `GET /_sandbox/history?chat=ID` | `{"data": [{"at", "field", "before", "after", "by"}]}` |
-| `POST /_sandbox/person` `{"chat", "status", "manager"}` | a person changes the chat: 200 Chat |
+| `POST /_sandbox/person` `{"chat", "status", "manager", "nickname", "closed"}` | a person changes it: 200 Chat |
 | `POST /_sandbox/messages` `{"chat", "text", "comment_id"}`; with `"by": "person"` a manager writes | 201 Message |
 | `GET /_sandbox/messages?chat=ID`, `GET /_sandbox/notes?chat=ID` | `{"data": [...]}`, the oldest first |
-| `POST /_sandbox/faults` `{"kind", "method", "path", "times", ...options}` | arms a fault: 201 the fault |
+| `POST /_sandbox/faults` `{"kind", "method", "path", "times", "chance", ...options}` | arms a fault: 201 the fault |
 | `GET /_sandbox/faults` | `{"data": [...]}`, the armed ones |
 | `DELETE /_sandbox/faults` | disarms all and drops what they held: 200 |
 | `GET /_sandbox/calls` | `{"data": [Call], "most_in_window": calls in the busiest 10 seconds}` |
@@ -164,7 +164,14 @@ def _shown(fault: Fault) -> dict[str, Any]:
         name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in fault.options.items()
     }
     pattern = fault.path.pattern if fault.path else None
-    return {"kind": fault.kind, "method": fault.method, "path": pattern, "times": fault.times, "options": options}
+    return {
+        "kind": fault.kind,
+        "method": fault.method,
+        "path": pattern,
+        "times": fault.times,
+        "chance": fault.chance,
+        "options": options,
+    }
 
 
 async def _events(account: Account) -> AsyncIterator[str]:

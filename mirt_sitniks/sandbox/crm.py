@@ -1,14 +1,15 @@
 """The CRM as tests, demos and the controls hold it: people who act, calls that came, faults; nothing of HTTP."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Literal, TypeVar
 
 from .account import Account
 from .api import show_chat
 from .calls import Call, most_in_window
 from .faults import Fault, make_fault
-from .world import Managers
+from .request import Shows
+from .world import OWNER_ID, OWNER_NAME, Managers
 
 T = TypeVar("T")
 
@@ -33,11 +34,16 @@ class LocalCrm:
     """All that can be done to an account and read of it, apart from the Open API. Threads may share it."""
 
     date_filter = _Habit[Literal["created", "last_message"]]()
-    write_body = _Habit[Literal["chat", "empty"]]()
+    write_body = _Habit[Shows]()
     status_shape = _Habit[Literal["text", "object"]]()
     unknown_status = _Habit[Literal[400, 422]]()
+    closed_chat = _Habit[Literal[400, 422]]()
+    refuses = _Habit[Mapping[str, int]]()
     show_manager_id = _Habit[bool]()
     managers_refuse = _Habit[bool]()
+    shown_count = _Habit[Literal["total", "page", 0, 1]]()
+    page_size = _Habit[int]()
+    padding = _Habit[int]()
     trial = _Habit[bool]()
     limit = _Habit[bool]()
     latency = _Habit[float]()
@@ -94,10 +100,13 @@ class LocalCrm:
         manager: int | str | None = None,
         chat_id: str | None = None,
         last_message_ago: float = 0.0,
+        owner_id: str = OWNER_ID,
+        owner_name: str = OWNER_NAME,
     ) -> str:
         """A customer writes for the first time; returns the chat's id.
 
-        The API shows the chat after `appears_in` sandbox seconds (404 before). `manager` is an id or a full name.
+        The API shows the chat after `appears_in` sandbox seconds (404 before). `manager` is an id or a full name. The
+        owner is the shop's page that was written to; a customer has another `user_id` on each.
         """
         return self.account.world.add_chat(
             nickname,
@@ -110,6 +119,8 @@ class LocalCrm:
             manager=manager,
             chat_id=chat_id,
             last_message_ago=last_message_ago,
+            owner_id=owner_id,
+            owner_name=owner_name,
         )
 
     def chat(self, chat_id: str) -> dict[str, Any]:
@@ -140,8 +151,19 @@ class LocalCrm:
         with self.account.changes:
             return [dict(message) for message in self.account.world.chat(chat_id).messages]
 
-    def person_sets(self, chat_id: str, status: str | None = None, manager: int | str | None = None) -> None:
-        """A person changes the chat in the CRM's own interface: no key, no limit, no call."""
+    def person_sets(
+        self,
+        chat_id: str,
+        status: str | None = None,
+        manager: int | str | None = None,
+        *,
+        nickname: str | None = None,
+        closed: bool | None = None,
+    ) -> None:
+        """A person changes the chat in the CRM's own interface: no key, no limit, no call.
+
+        A chat that is closed is read as before and refuses all writes; `nickname` is what the customer renamed to.
+        """
         with self.account.changes:
             chat = self.account.world.chat(chat_id)
             manager_id = self.account.world.manager_id(manager)
@@ -149,6 +171,9 @@ class LocalCrm:
                 self.account.world.set_status(chat, status, "person")
             if manager_id is not None:
                 self.account.world.set_manager(chat, manager_id, "person")
+            chat.nickname = chat.nickname if nickname is None else nickname
+            chat.closed = chat.closed if closed is None else closed
+            self.account.changes.notify()
 
     def customer_writes(self, chat_id: str, text: str, *, comment_id: str | None = None) -> dict[str, Any]:
         """The customer writes into the chat (with `comment_id`: a public comment); returns the Message."""
@@ -186,10 +211,20 @@ class LocalCrm:
     # Trouble
 
     def fault(
-        self, kind: str, *, method: str | None = None, path: str | None = None, times: int | None = 1, **options: Any
+        self,
+        kind: str,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        times: int | None = 1,
+        chance: float = 1.0,
+        **options: Any,
     ) -> Fault:
-        """Arm a fault for the next `times` fitting calls (None: until cleared); see `faults.KINDS`."""
-        fault = make_fault(kind, method, path, times, **options)
+        """Arm a fault for the next `times` fitting calls (None: until cleared); see `faults.KINDS`.
+
+        `method` may name several ("PUT|PATCH"). It meets a fitting call with this chance.
+        """
+        fault = make_fault(kind, method, path, times, chance, **options)
         with self.account.changes:
             self.account.faults.arm(fault)
             self.account.changes.notify()

@@ -7,6 +7,8 @@ from typing import Self
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
@@ -16,6 +18,8 @@ from .board import board
 from .clock import Clock
 from .control import control
 from .crm import LocalCrm
+from .request import Request as ApiRequest
+from .request import refuse
 from .thread import HOST, ServerThread
 from .world import Managers
 
@@ -75,7 +79,8 @@ class Sandbox(LocalCrm):
                 Mount("/open-api", OpenApi(self.account, transport_of)),
                 Mount("/_sandbox", routes=control(self), middleware=here),
                 Route("/", board, middleware=here),
-            ]
+            ],
+            exception_handlers={404: _no_route},
         )
         application.router.redirect_slashes = False
         return application
@@ -86,3 +91,8 @@ class Sandbox(LocalCrm):
         if self._server is None:
             raise RuntimeError("the sandbox is not running: use it as `with Sandbox() as sandbox:`")
         return f"http://{HOST}:{self._server.port}"
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    words = refuse(ApiRequest(request.method, request.url.path), 404)
+    return Response(words.body, words.status, media_type=words.content_type)

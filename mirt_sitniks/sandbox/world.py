@@ -23,11 +23,15 @@ DEFAULT_STATUSES = (
     "Оформлено замовлення",
 )
 OWNER_ID = "5873099069479273"
+OWNER_NAME = "shop.example"
 
 
 @dataclass(slots=True)
 class Chat:
-    """One chat. Dates are real, `shows_at` is in sandbox seconds; `history`: changes of status, manager and tags."""
+    """One chat; a closed one refuses writes.
+
+    Dates are real, `shows_at` is in sandbox seconds; `history`: changes of status, manager and tags.
+    """
 
     id: str
     source: str
@@ -41,6 +45,9 @@ class Chat:
     updated: datetime
     status_changed: datetime
     shows_at: float
+    owner_id: str = OWNER_ID
+    owner_name: str = OWNER_NAME
+    closed: bool = False
     tags: list[str] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
@@ -140,6 +147,8 @@ class World:
         manager: int | str | None,
         chat_id: str | None,
         last_message_ago: float,
+        owner_id: str,
+        owner_name: str,
     ) -> str:
         """Add a chat as if a customer had written; returns its id (24 hexadecimal characters unless given)."""
         with self.changes:
@@ -165,6 +174,8 @@ class World:
                 updated=last_message,
                 status_changed=created,
                 shows_at=self.now() + appears_in,
+                owner_id=owner_id,
+                owner_name=owner_name,
             )
             self.changes.notify()
             return chat_id
@@ -177,7 +188,7 @@ class World:
                 chat.status = status
                 chat.status_changed = self.date()
 
-    def set_manager(self, chat: Chat, manager_id: int, by: str) -> None:
+    def set_manager(self, chat: Chat, manager_id: int | None, by: str) -> None:
         """Make another manager responsible."""
         with self.changes:
             if self._note_change(chat, "manager", chat.manager_id, manager_id, by):
@@ -203,7 +214,7 @@ class World:
             date = self.date()
             message: dict[str, Any] = {
                 "id": secrets.token_hex(12),
-                "sentBy": chat.user_id if by == "customer" else OWNER_ID,
+                "sentBy": chat.user_id if by == "customer" else chat.owner_id,
                 "text": text,
                 "messageType": "text",
                 "attachmentUrl": None,
@@ -213,8 +224,10 @@ class World:
                 "createdAt": iso(date),
                 "updatedAt": iso(date),
             }
-            if by == "person":
-                message["managerName"] = self.managers.get(chat.manager_id or 0, "Менеджер")
+            if by != "customer":
+                # Empty is how the API's own messages show; only people have a name.
+                person = self.managers.get(chat.manager_id or 0, "Менеджер")
+                message["managerName"] = person if by == "person" else ""
             chat.messages.append(message)
             chat.last_message = chat.updated = date
             self.changes.notify()
