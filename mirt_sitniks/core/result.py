@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES
 from mirt_sitniks.core.record import Error, Record, pending, stale
 from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.text import iso as iso
 
 
 class Outcome(StrEnum):
@@ -102,11 +102,6 @@ SEARCHING = Error(
     "chat_not_found",
     "no chat has this user name yet: it is looked for again for half an hour; check how Sitniks spells it",
 )
-
-
-def iso(seconds: float) -> str:
-    """Unix time as ISO 8601 UTC with milliseconds and `Z`."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def result_of(

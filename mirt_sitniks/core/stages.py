@@ -28,21 +28,23 @@ class Effect:
 
     `status` is the status name unless the settings say otherwise; `role` is who becomes responsible (None: unchanged);
     `priority_seconds` is how many seconds earlier the stage counts when many wait for few calls; `FIRST_OF_ALL` is so
-    much that it goes before all others, but for the turns that the store keeps for who has waited long.
+    much that it goes before all others, but for the turns that the store keeps for who has waited long. A stage that
+    `respects_people` is not written over a person's status.
     """
 
     status: str
     role: Role | None
     priority_seconds: float
+    respects_people: bool = True
 
 
 FIRST_OF_ALL = 864_000.0
 
 EFFECTS: Mapping[Stage, Effect] = MappingProxyType(
     {
-        Stage.FIRST_TOUCH: Effect("Взято в роботу", Role.AI, 0.0),
+        Stage.FIRST_TOUCH: Effect("Взято в роботу", Role.AI, 0.0, False),
         Stage.GIVE_REQUISITES: Effect("Виставлено рахунок", None, 300.0),
-        Stage.ESCALATION: Effect("AI Увага", Role.HUMAN, FIRST_OF_ALL),
+        Stage.ESCALATION: Effect("AI Увага", Role.HUMAN, FIRST_OF_ALL, False),
     }
 )
 

@@ -1,7 +1,7 @@
 """Calls that go past the plan: a host's own verbs, and the one try when the store is away."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,7 +13,8 @@ from mirt_sitniks.core.managers import NoManager
 from mirt_sitniks.core.rounds import key_verdict_of
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
 from mirt_sitniks.core.store import Report
-from mirt_sitniks.crm.calls import Call, Page, SetStatus, UpdateChat
+from mirt_sitniks.crm.answers import forbidden
+from mirt_sitniks.crm.calls import ASK, Call, ListChats, Page, SetStatus, UpdateChat
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.errors import CrmError, RateLimited, StoreError
 
@@ -41,14 +42,14 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
         await sleep(pause)
         waited += pause
-    sent_at, answer = driver.clock(), None
+    answer = None
     error: CrmError | None = None
     try:
-        answer = await driver.send(request)
+        answer = await driver.client.send(request)
     except CrmError as failed:
         error = failed
     again = partial(call, driver, sleep=sleep)
-    meant = error and await driver.refusals.explained(request, error, sent_at, again)
+    meant = error and await _explained(request, error, again)
     # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
     verdict = key_verdict_of([error]) if meant is error else None
     with suppress(StoreError):
@@ -64,9 +65,10 @@ async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]
     skip = 0
     while True:
         page: Page[Any] = await call(driver, request(skip))
-        found += page.items
+        fresh = [one for one in page.items if one not in found]
+        found += fresh
         skip += page.raw
-        if finished(skip, page.raw, page.total):
+        if not fresh or finished(skip, page.raw, page.total):
             return found
 
 
@@ -109,14 +111,25 @@ class DegradedWriter:
                 "the call budget is used up, and the store is away", retry_after=slot_in(self._budget, limit, now)
             )
         try:
-            return await self._driver.send(request)
+            return await self._driver.client.send(request)
         except CrmError as failed:
             error = failed
-        meant = await self._driver.refusals.explained(request, error, now, self._send)
+        meant = await _explained(request, error, self._send)
         verdict = key_verdict_of([error])
         if meant is error and verdict and verdict.code:
             self._budget = lock(self._budget, self._driver.clock(), verdict.code, verdict.seconds)
         raise meant
+
+
+async def _explained(request: Call, error: CrmError, send: Callable[[Call], Awaitable[Any]]) -> CrmError:
+    """What an error means: of a refusal that may be the key's, or that kind of call's, the list of chats tells."""
+    if error.code not in KEY_CODES or isinstance(request, ListChats):
+        return error
+    try:
+        await send(ASK)
+    except CrmError as other:
+        return error if other.code in KEY_CODES else other
+    return forbidden(request, error.status)
 
 
 async def _settled(assigning: "asyncio.Future[int | None]") -> int | None:

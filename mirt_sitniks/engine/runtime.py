@@ -14,8 +14,8 @@ from weakref import WeakValueDictionary
 
 import httpx
 
-from mirt_sitniks.core.fold import FoldContext
 from mirt_sitniks.core.managers import WantedManagers
+from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.result import Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
@@ -68,7 +68,13 @@ class Runtime:
             lookback=60.0 * settings.lookback_minutes,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
-        context = FoldContext(settings.statuses, landing_time=2 * settings.timeout)
+        context = FoldContext(
+            settings.statuses,
+            landing_time=2 * settings.timeout,
+            look_again=settings.look_again,
+            hold=3600.0 * settings.hold_hours,
+            status_new=settings.status_new,
+        )
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify)
         self._degraded = direct.DegradedWriter(self.driver)

@@ -12,7 +12,7 @@ from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
 from mirt_sitniks.core.stages import FIRST_OF_ALL
 from mirt_sitniks.core.store import Entry, KeyState
-from mirt_sitniks.stores.columns import COLUMNS, from_row, scan_from, to_row
+from mirt_sitniks.stores.columns import COLUMNS, from_row, known_from, known_to, scan_from, to_row
 
 _PUT = (
     f"insert into sitniks_chat_mappings ({', '.join(COLUMNS)}, created_at) "
@@ -136,7 +136,7 @@ class SqliteRows:
         return float(row[0]) if row else inf
 
     def key(self, key: str) -> KeyState:
-        query = "select state, lookout_at, lookout_by from sitniks_keys where key = ?"
+        query = "select state, lookout_at, lookout_by, details from sitniks_keys where key = ?"
         row = self.sql.execute(query, (key,)).fetchone()
         if row is None:
             return KeyState()
@@ -150,13 +150,17 @@ class SqliteRows:
             windows_read=(windows_read[0], windows_read[1]),
             lookout_at=row[1],
             lookout_by=row[2],
+            known=known_from(json.loads(row[3])),
             **state,
         )
 
     def put_key(self, key: str, state: KeyState) -> None:
         # Apart from the rest: an earlier version reads the state, too, and takes nothing that it does not know.
-        values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by)
-        query = "insert or replace into sitniks_keys (key, state, lookout_at, lookout_by) values (?, ?, ?, ?)"
+        known = json.dumps(known_to(state.known))
+        values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by, known)
+        query = (
+            "insert or replace into sitniks_keys (key, state, lookout_at, lookout_by, details) values (?, ?, ?, ?, ?)"
+        )
         self.sql.execute(query, values)
 
     def ledger(self, session: str, limit: int) -> tuple[Entry, ...]:
@@ -213,5 +217,5 @@ _STORED = {"windows_read": "wide", "window": "reach"}
 
 def _fields(value: Any) -> dict[str, Any]:
     """A frozen value for JSON; `asdict` would copy every number in it."""
-    names = (name for name in value.__slots__ if not name.startswith("lookout"))
+    names = (name for name in value.__slots__ if not name.startswith(("lookout", "known")))
     return {_STORED.get(name, name): getattr(value, name) for name in names}

@@ -14,7 +14,7 @@ from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.rows import Waiting
 from mirt_sitniks.core.store import Entry, KeyState
-from mirt_sitniks.stores.columns import from_row, scan_from, scan_to, to_row
+from mirt_sitniks.stores.columns import from_row, known_from, known_to, scan_from, scan_to, to_row
 from mirt_sitniks.stores.memory import MemoryRows
 
 Json = dict[str, Any]
@@ -172,6 +172,7 @@ def _key_of(row: Json) -> KeyState:
         aged_at=_seconds(row["aged_at"]),
         lookout_at=_seconds(row["lookout_at"]),
         lookout_by=row["lookout_by"],
+        known=known_from(row["details"]),
     )
 
 
@@ -190,6 +191,7 @@ def _key_row(key: str, state: KeyState) -> Json:
         "aged_at": iso(state.aged_at),
         "lookout_at": iso(state.lookout_at),
         "lookout_by": state.lookout_by,
+        "details": known_to(state.known),
     }
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import Answer
-from mirt_sitniks.core.plan import WriteStatus, plan
+from mirt_sitniks.core.plan import WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import (
@@ -31,6 +31,7 @@ from tests.core.records import (
     folded,
     manager_step,
     ok,
+    plan,
     read_step,
     record_at,
     status_step,
@@ -99,7 +100,7 @@ class TestRow04:
         """Two escalations: the chat shows the first one's status; the second's write lands on the next stage."""
         record = record_at(ALARM, ALARM, unconfirmed=Unconfirmed(2, 20.0), manager=ObservedValue(102, 2))
         seen = after(record, shows(record, "AI Увага", 102))
-        assert seen.observed.unconfirmed == Unconfirmed(2, 20.0, looked=True)
+        assert seen.observed.unconfirmed == Unconfirmed(2, 20.0)
         assert not pending(seen)
 
     def test_row04_a_second_doubt_does_not_hide_the_first(self) -> None:
@@ -337,7 +338,7 @@ _ERRORS = st.sampled_from(
 @given(
     stages=st.lists(st.sampled_from(Stage), min_size=1, max_size=3),
     confirmed=st.integers(0, 3),
-    unconfirmed=st.none() | st.builds(Unconfirmed, st.integers(0, 3), st.sampled_from([0.0, 5.0, 50.0]), st.booleans()),
+    unconfirmed=st.none() | st.builds(Unconfirmed, st.integers(0, 3), st.sampled_from([0.0, 5.0, 50.0])),
     errors=st.lists(_ERRORS, min_size=2, max_size=2),
     shown=st.sampled_from(["Нові заявки", "ОПЛАЧЕНО", *NAMES.values()]),
     manager=st.sampled_from([None, 101, 102, 103]),

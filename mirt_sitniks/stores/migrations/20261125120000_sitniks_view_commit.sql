@@ -130,9 +130,9 @@ begin
             end if;
             update public.sitniks_keys k
             set (grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide, aged_at,
-                lookout_at, lookout_by)
+                lookout_at, lookout_by, details)
                 = (select grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide,
-                aged_at, lookout_at, lookout_by from jsonb_populate_record(k, one))
+                aged_at, lookout_at, lookout_by, details from jsonb_populate_record(k, one))
             where k.key = one ->> 'key' and (
                 k.xmin::text = coalesce(one ->> 'version', k.xmin::text)
                 -- Who only begins to wait minds no more than whether a scan has ended or begun.
