@@ -36,7 +36,7 @@ class Heard:
 class Refusal:
     """A kind of call that was refused, and why, as the public list names it: for `chats`, or for all (`whole`).
 
-    `probe_at` is when it may be tried again.
+    `probe_at` is when it may be tried again, `probe_by` which session does until then.
     """
 
     code: str
@@ -44,6 +44,7 @@ class Refusal:
     chats: tuple[str, ...] = ()
     whole: bool = False
     probe_at: float = 0.0
+    probe_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,16 @@ class Capabilities:
         return self.page if now < self.page_until else 50
 
 
-def lend(known: Capabilities, kinds: Iterable[str], now: float, seconds: float) -> tuple[Capabilities, Capabilities]:
-    """What is known, and the same for somebody who needs `kinds`: he probes what is to be, others not so soon."""
-    due = {kind for kind in kinds if (one := known.rests(kind)) and one.probe_at <= now}
+def lend(
+    known: Capabilities, kinds: Iterable[str], who: str, now: float, seconds: float
+) -> tuple[Capabilities, Capabilities]:
+    """What is known, and the same for `who`, that needs `kinds`: he probes what is to be, others not so soon."""
+    due = {kind for kind in kinds if (one := known.rests(kind)) and (one.probe_at <= now or one.probe_by == who)}
     if not due:
         return known, known
-    kept = {kind: replace(one, probe_at=now + seconds) if kind in due else one for kind, one in known.refused.items()}
+    lent = {kind: replace(known.refused[kind], probe_at=now + seconds, probe_by=who) for kind in due}
     shown = {kind: one for kind, one in known.refused.items() if kind not in due}
-    return replace(known, refused=kept), replace(known, refused=shown)
+    return replace(known, refused={**known.refused, **lent}), replace(known, refused=shown)
 
 
 def learn(known: Capabilities, heard: Iterable[Heard], now: float) -> Capabilities:

@@ -107,7 +107,7 @@ def _written(work: _Folding, answer: Answer) -> None:
     if any(_shows(work, one, answer) is False and not _shows(work, answer, one) for one in others):
         return _doubt(work, answer, "beside")
     _confirm(work, answer)
-    if not others and isinstance(answer.step, WriteManager) and answer.value and answer.kind not in work.known.before:
+    if not others and isinstance(answer.step, WriteManager) and answer.value:
         status, shown = work.observed.status, answer.value.status
         if shown and status.gen and status.gen == work.record.desired.status.gen and shown != status.value:
             work.observed = replace(work.observed, doubts=(*work.observed.doubts, ("status", "beside")))
@@ -117,7 +117,7 @@ def _written(work: _Folding, answer: Answer) -> None:
 def _shows(work: _Folding, shown: Answer, asked: Answer) -> bool | None:
     """Whether the chat in the answer `shown` has the value that `asked` wrote; None when nothing can be said."""
     chat, step = shown.value, asked.step
-    if chat is None or shown.kind in work.known.before:
+    if chat is None or (shown is asked and shown.kind in work.known.before):
         return None
     if isinstance(step, WriteStatus):
         return None if chat.status is None else chat.status == work.context.statuses[step.stage]
@@ -230,6 +230,8 @@ def _unread(work: _Folding) -> None:
         if why == "own":
             kind, what = ("status", "status") if name == "status" else ("assign", "manager")
             _refused_by(work, kind, f"Sitniks takes the {what} with 200, shows another, and may not be asked for it")
+        else:
+            work.heard.append(Heard("status", "crossed"))
     status, manager = seen.status, seen.manager
     wanted = work.context.statuses[Stage(desired.status.value)] if desired.status.value else None
     if unconfirmed and not stale(record):

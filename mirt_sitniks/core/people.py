@@ -23,18 +23,19 @@ class FoldContext:
     status_new: tuple[str, ...] = ("Нові заявки", "Новый", "Новий")
 
 
-def looks_first(record: Record, now: float, context: FoldContext) -> bool:
+def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bool = True) -> bool:
     """Whether the chat is to be read before the next write.
 
     So it is when an answer contradicted a write, or a write of what is desired now was lost; and when a person may have
-    changed the status since it was last known, unless the stage goes over people anyway.
+    changed the status since it was last known, unless the stage goes over people anyway, or no status can be set
+    (`may_set`).
     """
     seen, desired = record.observed, record.desired
     if seen.looked_gen == desired.generation and now - seen.looked_at <= context.landing_time:
         return False
     if seen.doubts or (seen.unconfirmed and (seen.unconfirmed.gen == desired.generation or seen.attempt)):
         return True
-    if "status" not in stale(record) or context.hold <= 0:
+    if "status" not in stale(record) or not may_set or context.hold <= 0:
         return False
     stage, listed = Stage(desired.status.value or ""), str(seen.status.value or "")
     if stage is Stage.ESCALATION:

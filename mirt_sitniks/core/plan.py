@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.people import FoldContext, looks_first
 from mirt_sitniks.core.record import Record, pending, stale
 from mirt_sitniks.core.stages import Stage
@@ -39,11 +40,12 @@ class WriteManager:
 Step = Find | Read | WriteStatus | WriteManager
 
 
-def plan(record: Record, now: float, context: FoldContext) -> tuple[Step, ...]:
+def plan(record: Record, now: float, context: FoldContext, known: Capabilities | None = None) -> tuple[Step, ...]:
     """The steps that can be taken side by side now; none for a record that has converged, pauses or is closed.
 
     A field is written while its confirmed generation is behind the desired one, after a look at the chat where one is
-    needed. An older write that is unconfirmed is looked for once it can no longer land.
+    needed. An older write that is unconfirmed is looked for once it can no longer land. What is `known` not to work is
+    not prepared.
     """
     seen, desired = record.observed, record.desired
     if not pending(record) or seen.due_at > now:
@@ -53,7 +55,8 @@ def plan(record: Record, now: float, context: FoldContext) -> tuple[Step, ...]:
     fields = stale(record)
     if not fields and seen.unconfirmed and not seen.doubts:
         return (Read(record.chat_id),) if now >= seen.unconfirmed.until else ()
-    if looks_first(record, now, context):
+    may_set = known is None or not known.rests("status")
+    if looks_first(record, now, context, may_set=may_set):
         return (Read(record.chat_id),)
     steps: list[Step] = []
     if "status" in fields:

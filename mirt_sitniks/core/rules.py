@@ -281,7 +281,7 @@ def _claim(
         fields = stale(record)
         kinds = ("read", *(("status",) if "status" in fields else ()))
         kinds = (*kinds, "assign", "managers") if "manager" in fields else kinds
-    known, shown = lend(key.known, kinds, tx.now, tx.options.lease)
+    known, shown = lend(key.known, kinds, record.session if record else "", tx.now, tx.options.lease)
     ask = budgets.is_asked_for(key.budget)
     return replace(key, known=known), Claim(record, scan, grants, tx.now, ask, shown)
 

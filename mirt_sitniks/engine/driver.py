@@ -88,7 +88,7 @@ class Driver:
 
         `refused` are the refusals of the round before that nothing has explained yet.
         """
-        steps = plan(claim.record, claim.now, self.context) if claim.record else ()
+        steps = plan(claim.record, claim.now, self.context, claim.known) if claim.record else ()
         if claim.now < claim.known.apart_until:
             steps = steps[:1]
         if not claim.ask:

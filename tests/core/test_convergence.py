@@ -52,7 +52,12 @@ class Convergence(RuleBasedStateMachine):
     def begin(self, seed: int, habits: dict[str, Any]) -> None:
         self.world = World(seed=seed)
         self.crm = self.world.crm
-        self.crm.behave(**habits)
+        # What is ignored, or lost when it crosses another, can only be noticed if an answer shows something.
+        shows = dict(habits.get("shows", {}))
+        silent = {SetStatus} if habits.get("whole") and list(shows.values()) == ["nothing"] * 2 else set()
+        for kind in silent | set(habits.get("ignores", ())):
+            shows[kind] = "before"
+        self.crm.behave(**habits | {"shows": shows})
         self.crm.add("chat-a", "anna")
         self.crm.add("chat-b", "bohdan", source="telegram_bot")
         self.crm.add("chat-other", "bohdan")

@@ -224,7 +224,7 @@ class ModelCrm:
         if read and old:
             self.chats[chat_id] = read
         after = self._change(chat_id, **({} if type(call) in self.ignores else changes))
-        shown = {"nothing": None, "before": old}.get(self.shows.get(type(call), ""), after)
+        shown = {"nothing": None, "before": read or old}.get(self.shows.get(type(call), ""), after)
         return after if isinstance(after, NotFound) else shown
 
     def _written_to(self, since: float, until: float) -> list[Chat]:
