@@ -104,7 +104,7 @@ def _written(work: _Folding, answer: Answer) -> None:
     others = [one for one in work.answers if one is not answer and not one.error]
     if _shows(work, answer, answer) is False:
         return _doubt(work, answer, "own")
-    if any(_shows(work, one, answer) is False and not _shows(work, answer, one) for one in others):
+    if any(_shows(work, one, answer) is False and not _came_before(work, one, answer) for one in others):
         return _doubt(work, answer, "beside")
     _confirm(work, answer)
     if not others and isinstance(answer.step, WriteManager) and answer.value:
@@ -122,6 +122,16 @@ def _shows(work: _Folding, shown: Answer, asked: Answer) -> bool | None:
     if isinstance(step, WriteStatus):
         return None if chat.status is None else chat.status == work.context.statuses[step.stage]
     return asked.assignee.shown_by(chat) if asked.assignee else None
+
+
+def _came_before(work: _Folding, one: Answer, answer: Answer) -> bool:
+    """Whether `answer` shows what `one` wrote, and it was not there already."""
+    seen, step = work.record.observed, one.step
+    if isinstance(step, WriteStatus):
+        there = seen.status.value == work.context.statuses[step.stage]
+    else:
+        there = one.assignee is not None and seen.manager.value == one.assignee.id
+    return _shows(work, answer, one) is True and not there
 
 
 def _confirm(work: _Folding, answer: Answer) -> None:

@@ -31,7 +31,9 @@ def assign(tx: Transaction, record: Record, contact: Contact, *, listed_at: floa
     seen = replace(seen, seen_at=max(seen.seen_at, listed_at)) if contact.status else seen
     desired = record.desired
     if holder:
-        # What the other session wrote is ours as well.
+        # What the other session wrote is ours as well, and may still be there.
+        there = holder.observed.manager.value
+        seen = seen if seen.manager.value else replace(seen, manager=ObservedValue(there))
         stages = dict.fromkeys((*holder.desired.stages, *desired.stages))
         desired = replace(desired, stages=tuple(stages))
         # Whoever drives the other session may have a write under way, and may die before it can say so.

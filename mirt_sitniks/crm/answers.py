@@ -230,8 +230,9 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
             status=status,
             retry_after=DEFAULT_REST if pause is None else pause,
         )
-    no_route = status in (405, 501) or (status == 404 and _NO_ROUTE.search(body))
-    if no_route and not isinstance(call, ListChats):
+    # Firewalls ask their questions with a page and 405; a framework's own page names the route.
+    no_route = _NO_ROUTE.search(body) if status == 404 or _is_page(headers, body) else status in (405, 501)
+    if status in (404, 405, 501) and no_route and not isinstance(call, ListChats):
         return forbidden(call, status)
     if status == 404 and isinstance(call, ListChats | ListManagers):
         # A list always exists: this is a wrong address, and must not read as "the chat is gone".

@@ -8,6 +8,7 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.budget import Budget, lock, slot_in, take
+from mirt_sitniks.core.capabilities import VOUCHED
 from mirt_sitniks.core.chats import finished
 from mirt_sitniks.core.managers import NoManager
 from mirt_sitniks.core.rounds import key_verdict_of
@@ -49,7 +50,7 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     except CrmError as failed:
         error = failed
     again = partial(call, driver, sleep=sleep)
-    meant = error and await _explained(request, error, again)
+    meant = error and await _explained(driver, request, error, again)
     # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
     verdict = key_verdict_of([error]) if meant is error else None
     with suppress(StoreError):
@@ -114,21 +115,26 @@ class DegradedWriter:
             return await self._driver.client.send(request)
         except CrmError as failed:
             error = failed
-        meant = await _explained(request, error, self._send)
+        meant = await _explained(self._driver, request, error, self._send)
         verdict = key_verdict_of([error])
         if meant is error and verdict and verdict.code:
             self._budget = lock(self._budget, self._driver.clock(), verdict.code, verdict.seconds)
         raise meant
 
 
-async def _explained(request: Call, error: CrmError, send: Callable[[Call], Awaitable[Any]]) -> CrmError:
+async def _explained(
+    driver: Driver, request: Call, error: CrmError, send: Callable[[Call], Awaitable[Any]]
+) -> CrmError:
     """What an error means: of a refusal that may be the key's, or that kind of call's, the list of chats tells."""
     if error.code not in KEY_CODES or isinstance(request, ListChats):
         return error
-    try:
-        await send(ASK)
-    except CrmError as other:
-        return error if other.code in KEY_CODES else other
+    async with driver.asking:
+        if driver.clock() - driver.vouched_at > VOUCHED:
+            try:
+                await send(ASK)
+            except CrmError as other:
+                return error if other.code in KEY_CODES else other
+            driver.vouched_at = driver.clock()
     return forbidden(request, error.status)
 
 

@@ -38,7 +38,10 @@ class Sender(Protocol):
 
 @dataclass
 class Driver:
-    """Everything a drive needs. `clock` is monotonic, `random` gives numbers in [0, 1)."""
+    """Everything a drive needs. `clock` is monotonic, `random` gives numbers in [0, 1).
+
+    `asking` and `vouched_at` are for calls outside a drive: who asks for the key, and when it was last found good.
+    """
 
     store: SyncStore
     options: StoreOptions
@@ -48,6 +51,8 @@ class Driver:
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = field(default_factory=lambda: Random().random)
     lateness: Lateness = field(init=False)
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    vouched_at: float = -1e9
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.

@@ -52,6 +52,7 @@ READ = Chat(
     status="Новый",
     manager_name="Олена",
     last_message_at="2026-06-05T13:19:12.872Z",
+    created_at="2026-06-05T13:18:06.940Z",
 )
 LIST = ListChats(NOW - timedelta(minutes=5), NOW)
 # In a fresh checkout the first text that Hypothesis draws builds its table of characters, for a second or more.

@@ -45,7 +45,7 @@ class Settle:
 
     which: int
     gens: tuple[int, int]
-    unconfirmed: tuple[int, float, bool] | None
+    unconfirmed: tuple[int, float] | None
     rest: float
     error: Error | None
     given_up: bool
@@ -82,9 +82,7 @@ class Settle:
         status = ObservedValue("S", min(self.gens[0], generation)) if self.gens[0] else seen.status
         manager = ObservedValue(7, min(self.gens[1], generation)) if self.gens[1] else seen.manager
         unconfirmed = (
-            Unconfirmed(min(self.unconfirmed[0], generation), now + self.unconfirmed[1], self.unconfirmed[2])
-            if self.unconfirmed
-            else None
+            Unconfirmed(min(self.unconfirmed[0], generation), now + self.unconfirmed[1]) if self.unconfirmed else None
         )
         given_up = generation if self.given_up else seen.given_up
         observed = Observed(status, manager, unconfirmed, given_up, seen.attempt + 1, now + self.rest, self.error)
@@ -157,7 +155,7 @@ _settles = st.builds(
     Settle,
     which=st.integers(-3, 3),
     gens=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    unconfirmed=st.none() | st.tuples(st.integers(0, 3), st.sampled_from((0.0, 20.0)), st.booleans()),
+    unconfirmed=st.none() | st.tuples(st.integers(0, 3), st.sampled_from((0.0, 20.0))),
     rest=st.sampled_from((0.0, 0.0, 0.0, 2.5, 40.0)),
     error=st.sampled_from(ERRORS),
     given_up=st.sampled_from((False, False, False, True)),

@@ -440,7 +440,7 @@ class Contract:
 
     def test_a_doubt_of_the_holder_is_kept(self, world: World) -> None:
         """Row 4: a doubt comes back as it was settled, and goes with the next settle that has none."""
-        unconfirmed = Unconfirmed(1, START + 20.5, looked=True)
+        unconfirmed = Unconfirmed(1, START + 20.5)
         settled = settle(
             world, claimed(record(world, "s", FIRST, chat_id="c1")), status=ObservedValue(), unconfirmed=unconfirmed
         )
