@@ -1,10 +1,12 @@
 """When to try again: pure, with randomness as an argument."""
 
+from mirt_sitniks.core.capabilities import PROBE as PROBE
+from mirt_sitniks.core.record import Error
+
 FIRST, CAP = 2.0, 600.0
 # With their pauses a day and a bit.
 REFUSED_TRIES = 8
 SEARCH_FIRST, SEARCH_LIMIT = 5.0, 1800.0
-PROBE = 600.0
 
 # Trying these again soon cannot help: a person has to change a setting or the CRM first.
 SETTINGS_CODES = frozenset({"unknown_status", "manager_not_found", "forbidden", "not_applied", "chat_refused"})
@@ -33,8 +35,8 @@ def search_delay(attempt: int) -> float | None:
     return min(SEARCH_FIRST * 2.0 ** (attempt - 1), SEARCH_LIMIT - done) if done < SEARCH_LIMIT else None
 
 
-def next_try(code: str, attempt: int, random: float) -> float | None:
-    """Seconds to wait after failure number `attempt` in a row with the error `code`; None: give this generation up."""
-    if code in SETTINGS_CODES:
+def next_try(error: Error, attempt: int, random: float) -> float | None:
+    """Seconds to wait after failure number `attempt` in a row with `error`; None: give this generation up."""
+    if error.code in SETTINGS_CODES:
         return refused_delay(attempt, random) if attempt < REFUSED_TRIES else None
     return retry_delay(attempt, random)

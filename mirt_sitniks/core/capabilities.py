@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from mirt_sitniks.core.backoff import PROBE
-
-KEPT = 86_400.0
+# Seconds for which what was learned holds, and after which what was refused is tried again.
+KEPT, PROBE = 86_400.0, 600.0
 # So many chats make a refusal the affair of the kind of call, and for so long one good answer speaks for the key.
 ENOUGH, VOUCHED = 3, 60.0
 PAGE_LEAST = 5

@@ -137,17 +137,17 @@ def _came_before(work: _Folding, one: Answer, answer: Answer) -> bool:
 def _confirm(work: _Folding, answer: Answer) -> None:
     step, seen = answer.step, work.observed
     if isinstance(step, WriteStatus):
-        work.observed = _took(work, seen, work.context.statuses[step.stage], step.gen, answer.sent_at)
+        work.observed = _took(work, seen, step.stage, step.gen, answer.sent_at)
         work.heard.append(Heard("status", chat=step.chat_id, value=work.context.statuses[step.stage]))
     elif isinstance(step, WriteManager) and answer.assignee:
         work.observed = replace(seen, manager=ObservedValue(answer.assignee.id, step.gen))
         work.heard.append(Heard("assign", chat=step.chat_id))
 
 
-def _took(work: _Folding, seen: Observed, status: str, gen: int, at: float) -> Observed:
-    """The CRM has the status that was asked for."""
-    stage = work.record.desired.status.value or ""
-    confirmed = seen.confirmed if stage in seen.confirmed else (*seen.confirmed, stage)
+def _took(work: _Folding, seen: Observed, stage: Stage, gen: int, at: float) -> Observed:
+    """The CRM has the status of `stage`."""
+    status = work.context.statuses[stage]
+    confirmed = seen.confirmed if stage in seen.confirmed else (*seen.confirmed, stage.value)
     before = seen.before if seen.status.value in (status, None) else str(seen.status.value)
     taken = ObservedValue(status, gen)
     return replace(seen, status=taken, seen_at=max(at, seen.seen_at), confirmed=confirmed, before=before)
@@ -186,11 +186,12 @@ def _look_at_status(work: _Folding, chat: Chat, at: float) -> None:
     """
     record, seen, desired = work.record, work.observed, work.record.desired.status
     shown, doubt = chat.status, dict(seen.doubts).get("status")
-    name = work.context.statuses[Stage(desired.value or "")]
+    stage = Stage(desired.value or "")
+    name = work.context.statuses[stage]
     if shown == name:
         if doubt == "own":
             work.heard.append(Heard("status", "before"))
-        work.observed = _took(work, seen, name, desired.gen, at)
+        work.observed = _took(work, seen, stage, desired.gen, at)
         work.heard.append(Heard("read", value=name))
         return
     if is_persons(record, chat, at, work.context):
@@ -335,7 +336,7 @@ def _paced(work: _Folding, observed: Observed, failures: Sequence[Error], random
     error = min(failures, key=lambda one: one.code in SETTINGS_CODES)
     before = observed.error is not None and observed.error.code in SETTINGS_CODES
     attempt = observed.attempt + 1 if before is (error.code in SETTINGS_CODES) else 1
-    delay = next_try(error.code, attempt, random)
+    delay = next_try(error, attempt, random)
     if delay is None:
         return replace(observed, error=error, attempt=attempt, given_up=work.record.desired.generation, due_at=work.now)
     return replace(observed, error=error, attempt=attempt, due_at=work.now + delay)

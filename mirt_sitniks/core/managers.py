@@ -33,7 +33,9 @@ class Assignee:
         if chat.unassigned:
             return False
         shown = fold_name(chat.manager_name or "")
-        return shown == fold_name(self.name) if self.name and shown in self.listed else None
+        if self.name and shown == fold_name(self.name):
+            return True
+        return False if self.name and shown in self.listed else None
 
 
 @dataclass(frozen=True, slots=True)
