@@ -10,6 +10,8 @@ SEARCH_FIRST, SEARCH_LIMIT = 5.0, 1800.0
 
 # Trying these again soon cannot help: a person has to change a setting or the CRM first.
 SETTINGS_CODES = frozenset({"unknown_status", "manager_not_found", "forbidden", "not_applied", "chat_refused"})
+# What an account does not let us do, whichever chat it is.
+ACCOUNT_CODES = ("forbidden", "not_applied")
 KEY_CODES = frozenset({"unauthorized", "plan_required"})
 # A refusal of which nobody knows yet whether it is the key's: the next call asks.
 SUSPECTED = "suspected"

@@ -56,7 +56,8 @@ def waiting_of(records: Iterable[Record], now: float, wall: float) -> Waiting:
 class Rows(Protocol):
     """The rows of one store inside one transaction; `log` numbers a line and returns its number.
 
-    `unfolded`: more wait for a chat than `unfound` shows.
+    `unfolded`: more wait for a chat than `unfound` shows. `wake`: what waits because of an error of `ACCOUNT_CODES` is
+    due now.
     """
 
     unfolded: bool
@@ -76,6 +77,7 @@ class Rows(Protocol):
     def unfound(self) -> Iterable[Record]: ...
     def key(self, key: str) -> KeyState: ...
     def put_key(self, key: str, state: KeyState) -> None: ...
+    def wake(self, now: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,10 @@ def _fold_key(tx: Transaction, report: Report) -> KeyState:
         budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
     elif verdict:
         budget = budgets.welcome(budget)
-    return replace(key, budget=budget, known=learn(key.known, report.heard, tx.now))
+    known = learn(key.known, report.heard, tx.now)
+    if any(key.known.rests(kind) and not known.rests(kind) for kind in key.known.refused):
+        tx.rows.wake(tx.now)
+    return replace(key, budget=budget, known=known)
 
 
 def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from logging import INFO, WARNING
 from typing import Any
 
-from mirt_sitniks.core.backoff import retry_delay
+from mirt_sitniks.core.backoff import ACCOUNT_CODES, retry_delay
+from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.store import Outlook, Settled
 from mirt_sitniks.core.turns import is_unwatched
@@ -39,6 +40,7 @@ class Worker:
         self._loop: asyncio.Task[None] | None = None
         self._failures = 0
         self._next = math.inf
+        self._told: dict[str, float] = {}
 
     def start(self) -> None:
         """Begin to claim."""
@@ -100,9 +102,18 @@ class Worker:
             self.kick()
             return
         if settled.record:
-            _log(settled.record)
+            self._tell(settled.record)
             self._on_done(settled)
         self.expect(settled.outlook)
+
+    def _tell(self, record: Record) -> None:
+        """How a drive ended, as an event; what is the account's affair once a day, not for each chat."""
+        error, now = record.observed.error, self.driver.clock()
+        if error and error.code in ACCOUNT_CODES and pending(record):
+            if now < self._told.get(error.message, -math.inf) + DAY:
+                return
+            self._told[error.message] = now
+        _log(record)
 
     async def _run(self) -> None:
         while True:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
 
+from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record
@@ -162,6 +163,11 @@ class SqliteRows:
             "insert or replace into sitniks_keys (key, state, lookout_at, lookout_by, details) values (?, ?, ?, ?, ?)"
         )
         self.sql.execute(query, values)
+
+    def wake(self, now: float) -> None:
+        marks = ", ".join("?" * len(ACCOUNT_CODES))
+        where = f"pending = 1 and due_at > ? and sitniks_chat_id is not null and error_code in ({marks})"
+        self.sql.execute(f"update sitniks_chat_mappings set due_at = ? where {where}", (now, now, *ACCOUNT_CODES))
 
     def ledger(self, session: str, limit: int) -> tuple[Entry, ...]:
         """The newest entries of a session, oldest first."""

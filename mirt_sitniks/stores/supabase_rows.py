@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from math import inf
 from typing import Any
 
+from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record, pending
@@ -81,6 +82,7 @@ class ViewedRows(MemoryRows):
         self._records: dict[str, Record] = {}
         self._contacts: dict[str, Contact] = {}
         self._dropped: set[str] = set()
+        self._woken: tuple[str, ...] = ()
         self.unfolded = view.unfolded
 
     def put(self, record: Record) -> None:
@@ -114,6 +116,9 @@ class ViewedRows(MemoryRows):
     def put_key(self, key: str, state: KeyState) -> None:
         self._key = state
 
+    def wake(self, now: float) -> None:
+        self._woken = ACCOUNT_CODES
+
     def changes(self, *, told: bool = False) -> Json | None:
         """What `sitniks_commit` shall write, None when there is nothing.
 
@@ -136,6 +141,7 @@ class ViewedRows(MemoryRows):
             "records": [{**_row(one), "version": view.versions.get(one.session)} for one in self._records.values()],
             "lines": [{**asdict(line), "id": line.id or None, "at": iso(line.at)} for line in self.entries],
             "dropped": sorted(self._dropped),
+            "woken": self._woken,
             "contacts": [{k: v for k, v in asdict(one).items() if k != "own"} for one in self._contacts.values()],
         }
 

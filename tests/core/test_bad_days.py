@@ -242,7 +242,10 @@ def test_a_right_that_the_key_lacks_stops_one_field_only(world: World) -> None:
     world.loop.run_for(6000.0)
     assert sent(world, UpdateChat) <= told + 6500 / 600
     world.crm.refuses.clear()
-    world.settle()
+    world.loop.run_for(1200.0)
+    world.crm.add("late", "late")
+    say(world, FIRST, session="late", name="late")
+    world.loop.run_for(60.0)
     assert {world.crm.chats[name].manager_id for name in names} == {101}
 
 

@@ -1,6 +1,7 @@
 """What an answer proves, what it only says, and what the account's earlier answers have taught."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -198,7 +199,7 @@ class TestRow42:
         ],
     )
     def test_row42_a_chat_is_read_before_a_write_that_respects_people(
-        self, change: dict[str, float], looks: bool
+        self, change: dict[str, Any], looks: bool
     ) -> None:
         """When it was last seen more than a minute ago, or the stage was there once before, and not twice in a row."""
         record = record_at(FIRST, INVOICE, confirmed=1, seen_at=90.0)

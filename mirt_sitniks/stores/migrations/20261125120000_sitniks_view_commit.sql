@@ -162,6 +162,14 @@ begin
                 and m.xmin::text = coalesce(one ->> 'version', m.xmin::text);
             if not found then raise serialization_failure; end if;
         end loop;
+        -- Who is in use by somebody else comes by himself.
+        update public.sitniks_chat_mappings set due_at = public.sitniks_now()
+        where ctid = any (array(
+            select ctid from public.sitniks_chat_mappings
+            where pending and sitniks_chat_id is not null and due_at > public.sitniks_now()
+                and error_code = any (array(select jsonb_array_elements_text(request -> 'woken')))
+            for update skip locked
+        ));
         insert into public.sitniks_ledger (id, session, kind, key, stage, generation, who, at, before, after)
         select
             coalesce(id, nextval(pg_get_serial_sequence('public.sitniks_ledger', 'id'))),
