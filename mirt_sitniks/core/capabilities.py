@@ -85,6 +85,11 @@ def lend(
     return replace(known, refused={**known.refused, **lent}), replace(known, refused=shown)
 
 
+def recovered(before: Capabilities, now: Capabilities) -> bool:
+    """Whether a kind of call that was refused works again."""
+    return any(before.rests(kind) and not now.rests(kind) for kind in before.refused)
+
+
 def learn(known: Capabilities, heard: Iterable[Heard], now: float) -> Capabilities:
     """What is known after some answers."""
     return reduce(lambda before, one: _learn(before, one, now), heard, known)

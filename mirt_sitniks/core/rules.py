@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import inf
 
 from mirt_sitniks.core import budget as budgets
-from mirt_sitniks.core.capabilities import learn, lend
+from mirt_sitniks.core.capabilities import learn, lend, recovered
 from mirt_sitniks.core.chats import Contact, choose
 from mirt_sitniks.core.ownership import assign, audit, forgotten, raise_unconfirmed
 from mirt_sitniks.core.record import (
@@ -173,6 +173,8 @@ def settle(tx: Transaction, report: Report) -> Settled:
         if record:
             _release(tx, record)
         key, scan = replace(key, scan_until=0.0) if scan else key, None
+    if recovered(tx.rows.key(tx.options.key).known, key.known):
+        tx.rows.wake(tx.now)
     key, further = _claim(tx, key, record, scan, grants) if grants else (key, None)
     tx.rows.put_key(tx.options.key, key)
     newest = tx.rows.get(report.record.session) if report.record else None
@@ -188,10 +190,7 @@ def _fold_key(tx: Transaction, report: Report) -> KeyState:
         budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
     elif verdict:
         budget = budgets.welcome(budget)
-    known = learn(key.known, report.heard, tx.now)
-    if any(key.known.rests(kind) and not known.rests(kind) for kind in key.known.refused):
-        tx.rows.wake(tx.now)
-    return replace(key, budget=budget, known=known)
+    return replace(key, budget=budget, known=learn(key.known, report.heard, tx.now))
 
 
 def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:

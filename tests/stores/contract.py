@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, Contact
 from mirt_sitniks.core.record import (
     Claim,
@@ -404,6 +405,26 @@ class Contract:
         assert mine.urgent_at == START + 8 - EFFECTS[INVOICE].priority_seconds
         assert mine.observed.error == Error("timeout", "late")
         assert nothing_for(claim(world), 8.0)
+
+    def test_row39_what_waits_for_a_kind_of_call_is_due_once_it_works(self, world: World) -> None:
+        """What is known of the account is everybody's; who waits for something else goes on waiting."""
+        waits = {"a": Error("forbidden", "no"), "b": Error("timeout", "late"), "c": None}
+        missing = Heard("assign", "missing", code="forbidden", message="no")
+        for session, error in waits.items():
+            held = claimed(record(world, session, FIRST, chat_id=session))
+            assert held.record is not None
+            seen = settlement(held.record, manager=ObservedValue(), due_at=START + 5000, error=error)
+            report = Report(record=seen, heard=(missing,) if error else (), unused=held.grants, basis=held.basis)
+            world.run(world.store.settle(OPTIONS, report))
+        held = claimed(record(world, "d", FIRST, chat_id="d"))
+        assert held.known.rests("assign")
+        assert held.record is not None
+        report = Report(record=settlement(held.record), heard=(Heard("assign"),), unused=held.grants, basis=held.basis)
+        world.run(world.store.settle(OPTIONS, report))
+        (woken,) = claim(world).claims
+        assert woken.record is not None
+        assert woken.record.session == "a"
+        assert woken.known.rests("assign") is None
 
     def test_a_stale_holders_answers_are_thrown_away(self, world: World) -> None:
         """Row 17: after its lease went to another, a frozen holder changes nothing but raises a doubt for its write."""
