@@ -121,7 +121,13 @@ def _shows(work: _Folding, shown: Answer, asked: Answer) -> bool | None:
         return None
     if isinstance(step, WriteStatus):
         return None if chat.status is None else chat.status == work.context.statuses[step.stage]
-    return asked.assignee.shown_by(chat) if asked.assignee else None
+    return _has(work, chat, asked.assignee) if asked.assignee else None
+
+
+def _has(work: _Folding, chat: Chat, assignee: Assignee) -> bool | None:
+    """Whether a person has the chat; None when it does not tell, though the account's chats do as a rule."""
+    nobody = chat.manager_id is None and chat.manager_name is None and work.now < work.known.names_until
+    return False if nobody else assignee.shown_by(chat)
 
 
 def _came_before(work: _Folding, one: Answer, answer: Answer) -> bool:
@@ -165,6 +171,8 @@ def _looked(work: _Folding, answer: Answer) -> None:
     """A chat read after the intent, and after all answers to what was written."""
     work.heard.append(Heard("read", chat=answer.value.id if answer.value else None))
     unconfirmed, doubts, sent_at = work.observed.unconfirmed, work.observed.doubts, answer.sent_at
+    if answer.value and (answer.value.manager_id or answer.value.manager_name):
+        work.heard.append(Heard("read", "names"))
     if answer.value and work.record.desired.status.value:
         _look_at_status(work, answer.value, sent_at)
     if answer.value and answer.assignee and work.record.desired.manager.value:
@@ -211,12 +219,12 @@ def _look_at_status(work: _Folding, chat: Chat, at: float) -> None:
 def _look_at_manager(work: _Folding, chat: Chat, assignee: Assignee, at: float) -> None:
     """Whoever is as desired is confirmed; somebody else stays with a person's status, and is written over without."""
     record, seen, desired = work.record, work.observed, work.record.desired.manager
-    shown, doubt = assignee.shown_by(chat), dict(seen.doubts).get("manager")
+    shown, doubt = _has(work, chat, assignee), dict(seen.doubts).get("manager")
     if shown or (shown is None and doubt):
         if doubt == "own":
             work.heard.append(Heard("assign", "before"))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
-    elif shown is False and not chat.unassigned and is_persons(record, chat, at, work.context):
+    elif shown is False and (chat.manager_id or chat.manager_name) and is_persons(record, chat, at, work.context):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
     elif doubt or "manager" in stale(record) or may_be_overwritten(record):
         work.observed = replace(seen, manager=replace(seen.manager, gen=min(seen.manager.gen, desired.gen - 1)))

@@ -21,7 +21,7 @@ class CallOutcome:
     """What became of a call that was due, or of a step that needed none.
 
     `sent` says whether a call went out, `kind` of which kind it was. Of `answer` (to a step), `page` (of the scan) and
-    `error` it has what there is. `meant` is what a refusal means if the key is good.
+    `error` it has what there is. `meant` is what a refusal means if the key is good. `names`: it shows who has a chat.
     """
 
     sent: bool = False
@@ -30,6 +30,7 @@ class CallOutcome:
     error: CrmError | None = None
     kind: str = ""
     meant: Forbidden | None = None
+    names: bool = False
 
     def as_error(self, error: CrmError | None) -> "CallOutcome":
         """The same call, with another meaning; whoever only wanted the managers for a look goes on without."""
@@ -92,7 +93,10 @@ class Round:
     @property
     def unread(self) -> CrmError | None:
         """Why the page could not be read."""
-        return next((one.error for one in self.outcomes if one.page and one.error), None)
+        found = next((one for one in self.outcomes if one.page and one.error), None)
+        # A page that is too large is asked for in parts at once.
+        smaller = found and found.page and isinstance(found.error, TooLarge) and not found.page.pause
+        return found.error if found and not smaller else None
 
     @property
     def goes_on(self) -> bool:
@@ -117,6 +121,8 @@ class Round:
                 said.append(Heard(one.kind, "too_large"))
             elif one.kind == "list" and one.sent and not one.error and not one.page:
                 said.append(Heard(one.kind, "vouched"))
+            if one.names:
+                said.append(Heard(one.kind, "names"))
         return said
 
 

@@ -15,7 +15,7 @@ from mirt_sitniks.core.fold import Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
-from mirt_sitniks.core.record import Claim, Scan
+from mirt_sitniks.core.record import Claim, Record, Scan, stale
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Report, ScanPage, Settled, StoreOptions, SyncStore
@@ -127,7 +127,7 @@ class Driver:
             return jobs or [self._ask(granted)], ready
         met = [one.answer.step for one in ready if one.answer]
         for step in (one for one in steps if one not in met):
-            role = claim.record.role if claim.record and not isinstance(step, WriteStatus) else None
+            role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
             who = self.managers.pick(role) if role else None
             assignee = who if isinstance(who, Assignee) else None
             if error := _known(step, who, role, claim.known):
@@ -204,7 +204,15 @@ class Driver:
             pause = 0.0 if at_once else max(0.5, retry_delay(scan.failures + 1, self.random()))
             return CallOutcome(True, page=ScanPage(scan, pause=pause), error=error, kind="list")
         contacts = tuple(contact_of(chat) for chat in page.items)
-        return CallOutcome(True, page=ScanPage(scan, contacts, page.raw, page.total), kind="list")
+        names = any(chat.manager_id or chat.manager_name for chat in page.items)
+        return CallOutcome(True, page=ScanPage(scan, contacts, page.raw, page.total), kind="list", names=names)
+
+
+def _needs_managers(step: Step, record: Record) -> bool:
+    """Whether it matters to a step who shall be responsible: a look at a chat is often for the status alone."""
+    seen = record.observed
+    looks = isinstance(step, Read) and bool("manager" in stale(record) or seen.unconfirmed or seen.doubts)
+    return looks or isinstance(step, Find | WriteManager)
 
 
 def _known(step: Step, who: Assignee | NoManager | None, role: Role | None, known: Capabilities) -> CrmError | None:
