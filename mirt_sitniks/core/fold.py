@@ -179,9 +179,10 @@ def _looked(work: _Folding, answer: Answer) -> None:
         _look_at_manager(work, answer.value, answer.assignee, sent_at)
     if unconfirmed and sent_at >= unconfirmed.until:
         unconfirmed = None
-    if len(doubts) > 1 and len(stale(replace(work.record, observed=work.observed))) == 1:
-        # Both were answered as if nothing was done, and one was.
-        work.heard.append(Heard("status", "crossed"))
+    if [why for _, why in doubts] == ["own", "own"] and len(stale(replace(work.record, observed=work.observed))) == 1:
+        # Both were answered as if nothing was done, and one was: the other is written again, alone.
+        work.errors.clear()
+        work.heard = [one for one in work.heard if one.said != "refused"] + [Heard("status", "crossed")]
     # What it shows may have been there before: until then a lost write can still land, on top of the next stage.
     generation = work.record.desired.generation
     work.observed = replace(work.observed, unconfirmed=unconfirmed, doubts=(), looked_gen=generation, looked_at=sent_at)

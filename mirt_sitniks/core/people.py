@@ -61,8 +61,8 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
     if shown is None or context.hold <= 0 or shown in ours(record, context):
         return False
     if not _at_first_sight(seen) or (seen.unconfirmed and seen.status.value):
-        # A status that is there again at once was never gone: our write was lost.
-        lost = shown == seen.before and at - seen.seen_at <= context.landing_time
+        # After an answer that contradicted us, what was there before was never gone: our write was lost.
+        lost = bool(seen.doubts) and shown == seen.before
         before = lost or (shown == seen.status.value and not seen.status.gen)
         return at - seen.seen_at <= context.hold and not before
     began = record.desired.began_at

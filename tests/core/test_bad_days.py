@@ -532,6 +532,84 @@ def test_row28_a_resumed_graph_writes_nothing(world: World) -> None:
     assert len(world.crm.calls) == calls
 
 
+@pytest.mark.parametrize("kind", ["500", "refused", "429"])
+def test_row42_a_person_who_moves_the_chat_while_the_invoice_waits_is_not_overruled(world: World, kind: str) -> None:
+    """The CRM is in trouble for minutes, then recovers: his status stays; an escalation is written all the same."""
+    say(world, FIRST)
+    world.loop.run_for(5.0)
+    world.crm.trouble = [Trouble(kind, 0.05)] * (1 if kind == "429" else 8)
+    say(world, INVOICE)
+    world.loop.run_for(2.0)
+    world.crm.person_sets("chat", status="ОПЛАЧЕНО")
+    world.loop.run_for(120.0)
+    world.settle(hours=1.0)
+    assert world.crm.chats["chat"].status == "ОПЛАЧЕНО"
+    assert outcome(world) is Outcome.HELD
+    say(world, ALARM)
+    world.loop.run_for(10.0)
+    assert world.crm.chats["chat"].status == "AI Увага"
+
+
+@pytest.mark.parametrize("stage", [FIRST, INVOICE])
+def test_row42_a_person_who_finds_a_new_chat_first_is_not_overruled(world: World, stage: Stage) -> None:
+    """The chat shows late, and somebody has moved it by then."""
+    say(world, stage, name="vira")
+    world.loop.run_for(8.0)
+    world.crm.add("late", "vira", appears_in=3.0)
+    world.crm.person_sets("late", status="ОПЛАЧЕНО")
+    world.settle(hours=1.0)
+    assert world.crm.chats["late"].status == "ОПЛАЧЕНО"
+    assert outcome(world) is Outcome.HELD
+
+
+def test_row42_a_second_order_shows_and_a_third_stage_of_the_day_does_not_undo_a_person(world: World) -> None:
+    """Weeks later the invoice is written over what the first order left; twice in a minute it is looked for people."""
+    say(world, FIRST)
+    say(world, INVOICE, key="first")
+    world.loop.run_for(60.0)
+    world.crm.person_sets("chat", status="ОПЛАЧЕНО")
+    world.loop.run_for(14 * 86_400.0)
+    say(world, INVOICE, key="second")
+    world.loop.run_for(5.0)
+    assert world.crm.chats["chat"].status == "Виставлено рахунок"
+    world.crm.person_sets("chat", status="ОПЛАЧЕНО")
+    say(world, INVOICE, key="third")
+    world.loop.run_for(5.0)
+    assert world.crm.chats["chat"].status == "ОПЛАЧЕНО"
+
+
+@pytest.mark.parametrize("shows", ["after", "before"])
+def test_row41_writes_that_cross_are_both_there_in_the_end(world: World, shows: str) -> None:
+    """Twelve customers of an account that saves whole chats: each ends right, and only the first is looked at."""
+    world.crm.behave(whole=True, shows={SetStatus: shows, UpdateChat: shows})
+    for number in range(12):
+        world.crm.add(f"c{number}", f"n{number}")
+        say(world, FIRST, session=f"s{number}", name=f"n{number}")
+        world.loop.run_for(5.0)
+    shown = {(world.crm.chats[f"c{number}"].status, world.crm.chats[f"c{number}"].manager_id) for number in range(12)}
+    assert shown == {("Взято в роботу", 101)}
+    assert sent(world, GetChat) <= 3
+
+
+@pytest.mark.parametrize(
+    ("habit", "most"), [("lacks", 1), ("ignores", 3), ("refuses", 3)], ids=["no route", "ignored", "forbidden"]
+)
+def test_row39_an_account_that_cannot_assign_is_partial_and_wastes_few_calls(
+    world: World, habit: str, most: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Twenty customers an hour for three hours: all statuses, a probe in ten minutes, one line a process."""
+    world.crm.behave(**{habit: {UpdateChat}})
+    for number in range(60):
+        world.crm.add(f"c{number}", f"n{number}")
+        say(world, FIRST, session=f"s{number}", name=f"n{number}")
+        world.loop.run_for(180.0)
+    assert {world.crm.chats[f"c{number}"].status for number in range(60)} == {"Взято в роботу"}
+    assert {outcome(world, f"s{number}") for number in range(60)} == {Outcome.PARTIAL}
+    assert sent(world, UpdateChat) <= most + 3 * 6
+    # Two processes have something to say.
+    assert sum("not synced yet" in one.getMessage() for one in caplog.records) <= 2
+
+
 def test_row02_a_replay_behind_a_newer_stage_changes_nothing(world: World) -> None:
     """Known, with a newer intent behind it."""
     say(world, INVOICE, key="turn-1")
