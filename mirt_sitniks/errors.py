@@ -75,7 +75,7 @@ class PlanRequired(CrmError):
 
 
 class Forbidden(CrmError):
-    """401 or 403 of one kind of call, while the key is accepted for others."""
+    """401 or 403 of one kind of call, while the key is accepted for others; or one that the account does not have."""
 
     code = "forbidden"
 
@@ -112,6 +112,16 @@ class NotFound(CrmError):
     """404: the chat (or page) is not there."""
 
     code = "chat_not_found"
+
+
+class TooLarge(BadResponse):
+    """An answer above the size limit: a smaller page may do."""
+
+
+class NotApplied(CrmError):
+    """A 2xx that says that the write failed."""
+
+    code = "not_applied"
 
 
 class Refused(CrmError):

@@ -1,15 +1,20 @@
 """When to try again: pure, with randomness as an argument."""
 
+from mirt_sitniks.core.capabilities import PROBE as PROBE
 from mirt_sitniks.core.record import Error
 
 FIRST, CAP = 2.0, 600.0
-REFUSED_TRIES = 6
+# With their pauses a day and a bit.
+REFUSED_TRIES = 8
 SEARCH_FIRST, SEARCH_LIMIT = 5.0, 1800.0
-PROBE = 600.0
 
 # Trying these again soon cannot help: a person has to change a setting or the CRM first.
-SETTINGS_CODES = frozenset({"unknown_status", "manager_not_found", "forbidden"})
+SETTINGS_CODES = frozenset({"unknown_status", "manager_not_found", "forbidden", "not_applied", "chat_refused"})
+# What an account does not let us do, whichever chat it is.
+ACCOUNT_CODES = ("forbidden", "not_applied")
 KEY_CODES = frozenset({"unauthorized", "plan_required"})
+# A refusal of which nobody knows yet whether it is the key's: the next call asks.
+SUSPECTED = "suspected"
 
 
 def retry_delay(attempt: int, random: float) -> float:
@@ -33,7 +38,7 @@ def search_delay(attempt: int) -> float | None:
 
 
 def next_try(error: Error, attempt: int, random: float) -> float | None:
-    """Seconds to wait after failure number `attempt` in a row with `error`, or None to give this generation up."""
+    """Seconds to wait after failure number `attempt` in a row with `error`; None: give this generation up."""
     if error.code in SETTINGS_CODES:
         return refused_delay(attempt, random) if attempt < REFUSED_TRIES else None
     return retry_delay(attempt, random)

@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from mirt_sitniks.core.backoff import KEY_CODES, PROBE
+from mirt_sitniks.core.backoff import KEY_CODES, PROBE, SUSPECTED
 
 GRACE = 0.4 / 10.5
+# What one call is let try, and for how long its answer is waited for.
+TRIED = {**dict.fromkeys(KEY_CODES, PROBE), SUSPECTED: 30.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,17 @@ def locked(budget: Budget, now: float) -> tuple[str, float] | None:
     return None
 
 
+def is_asked_for(budget: Budget) -> bool:
+    """Whether the next call has to ask for the key, because it was refused or may have been."""
+    return budget.lock in TRIED
+
+
 def free(budget: Budget, limit: Limit, now: float) -> int:
     """How many calls may be granted now. A key that was refused gets one probe when its lock is over."""
     if locked(budget, now):
         return 0
     used = sum(1 for at in budget.grants if at > now - limit.seconds)
-    return max(0, min(limit.calls - used, 1 if budget.lock in KEY_CODES else limit.calls))
+    return max(0, min(limit.calls - used, 1 if is_asked_for(budget) else limit.calls))
 
 
 def take(budget: Budget, limit: Limit, now: float, calls: int) -> tuple[Budget, tuple[float, ...]]:
@@ -72,7 +79,7 @@ def take(budget: Budget, limit: Limit, now: float, calls: int) -> tuple[Budget, 
     if count <= 0:
         return budget, ()
     kept = tuple(at for at in budget.grants if at > now - limit.seconds)
-    until = now + PROBE if budget.lock in KEY_CODES else budget.locked_until
+    until = now + TRIED[budget.lock] if budget.lock in TRIED else budget.locked_until
     return replace(budget, grants=(*kept, *(now,) * count), locked_until=until), (now,) * count
 
 
@@ -87,7 +94,7 @@ def give_back(budget: Budget, grants: Iterable[float]) -> Budget:
     for at in grants:
         if at in left:
             left.remove(at)
-            if budget.lock in KEY_CODES and abs(at + PROBE - until) < 0.001:
+            if budget.lock in TRIED and abs(at + TRIED[budget.lock] - until) < 0.001:
                 until = at
     return replace(budget, grants=tuple(left), locked_until=until)
 
@@ -105,14 +112,14 @@ def move(budget: Budget, grants: Iterable[float], at: float) -> Budget:
 def lock(budget: Budget, now: float, code: str, seconds: float) -> Budget:
     """Lock the key for `seconds`; a longer lock of the same kind stands."""
     until = now + seconds
-    if budget.lock == code:
-        until = max(until, budget.locked_until)
+    if budget.lock == code or (code == SUSPECTED and locked(budget, now)):
+        code, until = budget.lock or code, max(until, budget.locked_until)
     return replace(budget, lock=code, locked_until=until)
 
 
 def welcome(budget: Budget) -> Budget:
     """The key was accepted: a refusal ends. A lock after a 429 is not cut short by a late good answer."""
-    return replace(budget, lock=None, locked_until=0.0) if budget.lock in KEY_CODES else budget
+    return replace(budget, lock=None, locked_until=0.0) if is_asked_for(budget) else budget
 
 
 def slot_in(budget: Budget, limit: Limit, now: float) -> float:

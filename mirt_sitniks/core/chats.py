@@ -12,7 +12,10 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """One dialogue in the CRM. Every field but `id` may be unknown (None); times are ISO 8601 UTC and sort as text."""
+    """One dialogue in the CRM. Every field but `id` may be unknown (None); times are ISO 8601 UTC and sort as text.
+
+    `unassigned`: it says that nobody is responsible.
+    """
 
     id: str
     nickname: str | None = None
@@ -22,6 +25,8 @@ class Chat:
     manager_id: int | None = None
     manager_name: str | None = None
     last_message_at: str | None = None
+    created_at: str | None = None
+    unassigned: bool = False
 
 
 def normalise_username(value: object) -> str | None:
@@ -148,7 +153,13 @@ def next_scan(
 
 
 def finished(read: int, raw: int, total: int | None) -> bool:
-    """Whether the page of `raw` objects that made it `read` in all was the last one (at most ten pages are read)."""
+    """Whether the page of `raw` objects that made it `read` in all was the last one (at most 500 objects are read).
+
+    A count may be wrong, or the page's own, and pages may be smaller than was asked for. So a total that is above what
+    was read is believed, and one that a later page reaches; else only a page that is no round number ends a list.
+    """
     if raw == 0 or read >= PAGE * PAGES:
         return True
-    return read >= total if total is not None else raw < PAGE
+    if total is not None and total > read:
+        return False
+    return bool(raw % 5) or (total == read and read > raw)

@@ -1,7 +1,7 @@
 """Who is meant by "the AI manager" and "a live manager": pure matching, and the one cached list of managers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.stages import Role
@@ -17,18 +17,25 @@ class Manager:
 
 @dataclass(frozen=True, slots=True)
 class Assignee:
-    """A manager as far as known: an id from the settings has no name until the list is read."""
+    """A manager as far as known: an id from the settings has no name until the list is read.
+
+    `listed` are all names of the list, folded: a name that is not among them says nothing of who has the chat.
+    """
 
     id: int
     name: str | None = None
+    listed: tuple[str, ...] = field(default=(), compare=False)
 
     def shown_by(self, chat: Chat) -> bool | None:
         """Whether `chat` shows this person as responsible; None when it does not tell."""
         if chat.manager_id is not None:
             return chat.manager_id == self.id
-        if chat.manager_name and self.name:
-            return fold_name(chat.manager_name) == fold_name(self.name)
-        return None
+        if chat.unassigned:
+            return False
+        shown = fold_name(chat.manager_name or "")
+        if self.name and shown == fold_name(self.name):
+            return True
+        return False if self.name and shown in self.listed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +68,19 @@ def pick(role: Role, wanted: WantedManagers, managers: Iterable[Manager] | None)
     """
     by_id = wanted.ai_id if role is Role.AI else wanted.human_id
     listed = tuple(managers) if managers is not None else None
+    names = tuple(fold_name(one.name) for one in listed or ())
     if by_id is not None:
-        return Assignee(by_id, next((one.name for one in listed or () if one.id == by_id), None))
+        return Assignee(by_id, next((one.name for one in listed or () if one.id == by_id), None), names)
     if listed is None:
         return None
     ai = _ai(wanted, listed)
-    if role is Role.AI or isinstance(ai, NoManager):
+    if isinstance(ai, NoManager):
         return ai
+    if role is Role.AI:
+        return Assignee(ai.id, ai.name, names)
     human = next((one for one in listed if one.id != ai.id), None)
     if human:
-        return Assignee(human.id, human.name)
+        return Assignee(human.id, human.name, names)
     return NoManager("Sitniks has no manager besides the AI: add one there or set SITNIKS_HUMAN_MANAGER_ID")
 
 

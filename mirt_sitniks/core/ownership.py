@@ -3,15 +3,18 @@
 from dataclasses import replace
 
 from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Error, ObservedValue, Record, Unconfirmed, pending
+from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import Entry
 
 NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: check that the channel is connected there")
 
 
-def assign(tx: Transaction, record: Record, contact: Contact) -> Record:
-    """Give the chat to the session with the newer intent; the other one loses it and closes."""
+def assign(tx: Transaction, record: Record, contact: Contact, *, listed_at: float = 0.0) -> Record:
+    """Give the chat to the session with the newer intent; the other one loses it and closes.
+
+    `listed_at` is when the list has shown the chat, 0 when that was long ago.
+    """
     holder = tx.rows.by_chat(contact.chat_id)
     if holder and holder.session == record.session:
         holder = None
@@ -25,12 +28,19 @@ def assign(tx: Transaction, record: Record, contact: Contact) -> Record:
     status = ObservedValue(contact.status, 0) if contact.status and not before.status.gen else before.status
     manager = ObservedValue(contact.manager_id, 0) if contact.manager_id and not before.manager.gen else before.manager
     seen = replace(before, status=status, manager=manager, due_at=tx.now, error=lasting(before.error))
+    seen = replace(seen, seen_at=max(seen.seen_at, listed_at)) if contact.status else seen
+    desired = record.desired
     if holder:
+        # What the other session wrote is ours as well, and may still be there.
+        there = holder.observed.manager.value
+        seen = seen if seen.manager.value else replace(seen, manager=ObservedValue(there))
+        stages = dict.fromkeys((*holder.desired.stages, *desired.stages))
+        desired = replace(desired, stages=tuple(stages))
         # Whoever drives the other session may have a write under way, and may die before it can say so.
         times = [one.unconfirmed.until for one in (before, holder.observed) if one.unconfirmed]
         until = max(holder.lease_until, *times, 0.0)
         seen = replace(seen, unconfirmed=Unconfirmed(0, until)) if until > tx.now else seen
-    return replace(record, chat_id=contact.chat_id, observed=seen, search_since=None, search_attempt=0)
+    return replace(record, chat_id=contact.chat_id, desired=desired, observed=seen, search_since=None, search_attempt=0)
 
 
 def lasting(error: Error | None) -> Error | None:
@@ -43,8 +53,14 @@ def _close(record: Record) -> Record:
 
     What it knew of the chat goes with it: should the session get a chat again, nothing counts as confirmed.
     """
-    seen = replace(record.observed, status=ObservedValue(), manager=ObservedValue(), unconfirmed=None)
+    seen = forgotten(record.observed)
     return replace(record, chat_id=None, closed="superseded", token=record.token + 1, lease_until=0.0, observed=seen)
+
+
+def forgotten(seen: Observed) -> Observed:
+    """The same without anything that was known of a chat."""
+    nothing = Observed()
+    return replace(nothing, given_up=seen.given_up, attempt=seen.attempt, due_at=seen.due_at, error=seen.error)
 
 
 def raise_unconfirmed(tx: Transaction, chat_id: str, until: float) -> None:

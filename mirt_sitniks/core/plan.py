@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from mirt_sitniks.core.record import Record, may_be_overwritten, pending, stale
+from mirt_sitniks.core.capabilities import Capabilities
+from mirt_sitniks.core.people import FoldContext, looks_first
+from mirt_sitniks.core.record import Record, pending, stale
 from mirt_sitniks.core.stages import Stage
 
 
@@ -13,7 +15,7 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A write's fate is unknown: see what the CRM shows."""
+    """See what the CRM shows: a write's fate is unknown, or a person may have changed the chat."""
 
     chat_id: str
 
@@ -38,11 +40,12 @@ class WriteManager:
 Step = Find | Read | WriteStatus | WriteManager
 
 
-def plan(record: Record, now: float) -> tuple[Step, ...]:
+def plan(record: Record, now: float, context: FoldContext, known: Capabilities | None = None) -> tuple[Step, ...]:
     """The steps that can be taken side by side now; none for a record that has converged, pauses or is closed.
 
-    A field is written while its confirmed generation is behind the desired one. While a write of what is desired now is
-    unconfirmed, the chat is read first. After an older one it is read once that write can no longer land.
+    A field is written while its confirmed generation is behind the desired one, after a look at the chat where one is
+    needed. An older write that is unconfirmed is looked for once it can no longer land. What is `known` not to work is
+    not prepared.
     """
     seen, desired = record.observed, record.desired
     if not pending(record) or seen.due_at > now:
@@ -50,9 +53,10 @@ def plan(record: Record, now: float) -> tuple[Step, ...]:
     if record.chat_id is None:
         return (Find(),)
     fields = stale(record)
-    if not fields and may_be_overwritten(record) and seen.unconfirmed is not None:
+    if not fields and seen.unconfirmed and not seen.doubts:
         return (Read(record.chat_id),) if now >= seen.unconfirmed.until else ()
-    if seen.unconfirmed and not seen.unconfirmed.looked and seen.unconfirmed.gen == desired.generation:
+    may_set = known is None or not known.rests("status")
+    if looks_first(record, now, context, may_set=may_set):
         return (Read(record.chat_id),)
     steps: list[Step] = []
     if "status" in fields:

@@ -7,6 +7,7 @@ the wall's, because they become dates in a request.
 
 from dataclasses import dataclass, field
 
+from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.stages import Role, Stage
 
 
@@ -32,15 +33,13 @@ class ObservedValue:
 
 @dataclass(frozen=True, slots=True)
 class Unconfirmed:
-    """A write whose fate is unknown; it can still land until `until`.
+    """Writes whose fate is unknown; they can still land until `until`.
 
-    `gen` is the record's generation when it was sent, 0 when there are several such writes, or one of somebody else's.
-    `looked`: the CRM was read since, so what it showed an older value of is written again instead of read again.
+    `gen` is the record's generation when the first of them was sent, 0 for one of somebody else's.
     """
 
     gen: int
     until: float
-    looked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The newest generation's intent, and what all together ask for; a field has its own generation and time."""
+    """The newest generation's intent, and what all together ask for; a field has its own generation and time.
+
+    `stages` are all that this session has asked for, `began_at` is when the first was (wall clock).
+    """
 
     generation: int = 0
     stage: Stage | None = None
@@ -89,6 +91,8 @@ class Desired:
     asked_at: float = 0.0
     status: DesiredValue = DesiredValue()
     manager: DesiredValue = DesiredValue()
+    stages: tuple[str, ...] = ()
+    began_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,11 @@ class Observed:
     """What the holder of the lease learned.
 
     `given_up` is the generation that was given up (a newer intent starts anew). `attempt` counts failures in a row.
-    `due_at` is when the next call may be made.
+    `due_at` is when the next call may be made. `seen_at` is when the CRM last told the status, or took ours;
+    `confirmed` are the stages whose status it took. `doubts` are fields whose write was answered well, by an answer
+    that contradicts it: each is a field and whether that answer was its own (`own`) or of a write beside it (`beside`).
+    `looked_gen` and `looked_at`: for which generation, and when, the chat was read since the last write.
+    `before` is the status that it had before it took ours.
     """
 
     status: ObservedValue = ObservedValue()
@@ -106,6 +114,12 @@ class Observed:
     attempt: int = 0
     due_at: float = 0.0
     error: Error | None = None
+    seen_at: float = 0.0
+    confirmed: tuple[str, ...] = ()
+    doubts: tuple[tuple[str, str], ...] = ()
+    looked_gen: int = 0
+    looked_at: float = 0.0
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +167,17 @@ class Scan:
 class Claim:
     """The right to work: a record whose lease is ours, or the scan, or both, with the calls that may be sent now.
 
-    `now` is the store's clock at the moment of the grant. `basis` is for the store alone: what it saw when it granted,
-    so that the settlement need not ask for it again.
+    `now` is the store's clock at the moment of the grant. `ask`: the key is to be asked for before anything else.
+    `known` is what the account is known to do. `basis` is for the store alone: what it saw when it granted, so that the
+    settlement need not ask for it again.
     """
 
     record: Record | None
     scan: Scan | None = None
     grants: tuple[float, ...] = ()
     now: float = 0.0
+    ask: bool = False
+    known: Capabilities = field(default_factory=Capabilities)
     basis: object = field(default=None, compare=False, repr=False)
 
 
@@ -168,7 +185,7 @@ def pending(record: Record) -> bool:
     """Whether anything is left to be done for this record."""
     if record.closed or record.desired.generation <= record.observed.given_up:
         return False
-    return bool(stale(record)) or may_be_overwritten(record)
+    return bool(stale(record) or record.observed.doubts) or may_be_overwritten(record)
 
 
 def stale(record: Record) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +9,7 @@ from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES
 from mirt_sitniks.core.record import Error, Record, pending, stale
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Outlook
+from mirt_sitniks.core.text import iso as iso
 
 
 class Outcome(StrEnum):
@@ -104,11 +104,6 @@ SKIPS: Mapping[str, str] = {
     "in the state or its metadata",
 }
 """Why nothing is synced, where that has a cure."""
-
-
-def iso(seconds: float) -> str:
-    """Unix time as ISO 8601 UTC with milliseconds and `Z`."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def result_of(

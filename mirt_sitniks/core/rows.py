@@ -53,7 +53,8 @@ class Rows(Protocol):
     """The rows of one store inside one transaction; `log` numbers a line and returns its number, `known` is the newest
     generation of an intent that has one of `keys`, as its first or second one.
 
-    `unfolded`: more wait for a chat than `unfound` shows.
+    `unfolded`: more wait for a chat than `unfound` shows. `wake`: what waits because of an error of `ACCOUNT_CODES` is
+    due now.
     """
 
     unfolded: bool
@@ -73,6 +74,7 @@ class Rows(Protocol):
     def unfound(self) -> Iterable[Record]: ...
     def key(self, key: str) -> KeyState: ...
     def put_key(self, key: str, state: KeyState) -> None: ...
+    def wake(self, now: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from math import inf
 
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.asking import taken
+from mirt_sitniks.core.capabilities import learn, lend, recovered
 from mirt_sitniks.core.chats import Contact, choose
-from mirt_sitniks.core.ownership import assign, audit, raise_unconfirmed
+from mirt_sitniks.core.ownership import assign, audit, forgotten, raise_unconfirmed
 from mirt_sitniks.core.record import (
     Claim,
     DesiredValue,
@@ -96,6 +97,8 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         intent=intent.key,
         order=order,
         asked_at=tx.wall,
+        stages=tuple(dict.fromkeys((*old.desired.stages, intent.stage.value))),
+        began_at=old.desired.began_at or tx.wall,
         **taken(old, intent, tx.now),
     )
     fresh = replace(
@@ -144,7 +147,7 @@ def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Cl
                 record = _hold(tx, record)
                 key = hold_scan(tx, key, scan) if scan else key
                 tx.rows.put(record)
-                claim = Claim(record, scan, grants, tx.now)
+                key, claim = _claim(tx, key, record, scan, grants)
     tx.rows.put_key(tx.options.key, key)
     return claim
 
@@ -171,7 +174,8 @@ def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
 
 def claim(tx: Transaction, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
-    key, waiting, claims = tx.rows.key(tx.options.key), tx.rows.waiting(tx.now), []
+    key, waiting = tx.rows.key(tx.options.key), tx.rows.waiting(tx.now)
+    claims: list[Claim] = []
     scan = open_scan(tx, key) if waiting.due else None
     for _, work in turns_of(tx, limit, waiting if scan else Waiting()):
         budget, grants = budgets.take(key.budget, tx.options.limit, tx.now, _need(work) if work else 1)
@@ -181,10 +185,11 @@ def claim(tx: Transaction, limit: int) -> Claimed:
         if work:
             work = _hold(tx, work)
             tx.rows.put(work)
-            claims.append(Claim(work, None, grants, tx.now))
+            key, claim = _claim(tx, key, work, None, grants)
+            claims.append(claim)
         elif scan:
-            key = hold_scan(tx, key, scan)
-            claims.append(Claim(None, scan, grants, tx.now))
+            key, claim = _claim(tx, hold_scan(tx, key, scan), None, scan, grants)
+            claims.append(claim)
     tx.rows.put_key(tx.options.key, key)
     return Claimed(tuple(claims), promise(tx, bool(claims)))
 
@@ -211,21 +216,24 @@ def settle(tx: Transaction, report: Report) -> Settled:
         if record:
             _release(tx, record)
         key, scan = replace(key, scan_until=0.0) if scan else key, None
+    if recovered(tx.rows.key(tx.options.key).known, key.known):
+        tx.rows.wake(tx.now)
+    key, further = _claim(tx, key, record, scan, grants) if grants else (key, None)
     tx.rows.put_key(tx.options.key, key)
     newest = tx.rows.get(report.record.session) if report.record else None
-    more = Claim(record, scan, grants, tx.now) if grants else None
-    return Settled(newest, more, outlook(tx), tuple(tx.ended))
+    return Settled(newest, further, outlook(tx), tuple(tx.ended))
 
 
 def _fold_key(tx: Transaction, report: Report) -> KeyState:
-    """The key with what the round said of it: grants that come back or count later, a lock, or that it was accepted."""
+    """The key with what the round said of it: grants that come back or count later, a lock, that it was accepted,
+    and what its kinds of call do."""
     key, verdict = tx.rows.key(tx.options.key), report.key_verdict
     budget = budgets.move(budgets.give_back(key.budget, report.unused), report.delayed, tx.now)
     if verdict and verdict.code:
         budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
     elif verdict:
         budget = budgets.welcome(budget)
-    return replace(key, budget=budget)
+    return replace(key, budget=budget, known=learn(key.known, report.heard, tx.now))
 
 
 def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
@@ -276,7 +284,7 @@ def _without_chat(tx: Transaction, record: Record) -> Record:
     # The same chat can be found again, and a write that is in the air lands on it all the same.
     lost = record.observed.unconfirmed
     unconfirmed = Unconfirmed(0, lost.until) if lost else None
-    seen = replace(record.observed, status=ObservedValue(), manager=ObservedValue(), unconfirmed=unconfirmed)
+    seen = replace(forgotten(record.observed), unconfirmed=unconfirmed)
     return replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, observed=seen)
 
 
@@ -310,6 +318,20 @@ def _need(record: Record) -> int:
 
 def _hold(tx: Transaction, record: Record) -> Record:
     return replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
+
+
+def _claim(
+    tx: Transaction, key: KeyState, record: Record | None, scan: Scan | None, grants: tuple[float, ...]
+) -> tuple[KeyState, Claim]:
+    """A claim, with what is known of the account; what is to be probed is so for the first who needs it."""
+    kinds: tuple[str, ...] = ()
+    if record and record.chat_id:
+        fields = stale(record)
+        kinds = ("read", *(("status",) if "status" in fields else ()))
+        kinds = (*kinds, "assign", "managers") if "manager" in fields else kinds
+    known, shown = lend(key.known, kinds, record.session if record else "", tx.now, tx.options.lease)
+    ask = budgets.is_asked_for(key.budget)
+    return replace(key, known=known), Claim(record, scan, grants, tx.now, ask, shown)
 
 
 def _release(tx: Transaction, record: Record) -> None:

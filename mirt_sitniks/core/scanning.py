@@ -87,7 +87,7 @@ def _look_up(tx: Transaction, record: Record, scan: Scan) -> Record:
     names = {"instagram": record.instagram, "telegram": record.telegram}
     found = choose(tx.rows.contacts(**names), **names)
     if isinstance(found, Contact):
-        return assign(tx, record, found)
+        return assign(tx, record, found, listed_at=tx.now)
     seen, generation = record.observed, record.desired.generation
     if found == AMBIGUOUS:
         return replace(record, observed=replace(seen, error=SEVERAL, given_up=generation))

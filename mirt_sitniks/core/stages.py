@@ -28,19 +28,21 @@ class Effect:
 
     `status` is the status name unless the settings say otherwise; `role` is who becomes responsible (None: unchanged);
     `priority_seconds` is how many seconds earlier the stage counts when many wait for few calls: who has waited that
-    much longer goes first all the same, so that nobody waits for ever.
+    much longer goes first all the same, so that nobody waits for ever. A stage that `respects_people` is not written
+    over a person's status.
     """
 
     status: str
     role: Role | None
     priority_seconds: float
+    respects_people: bool = True
 
 
 EFFECTS: Mapping[Stage, Effect] = MappingProxyType(
     {
-        Stage.FIRST_TOUCH: Effect("Взято в роботу", Role.AI, 0.0),
+        Stage.FIRST_TOUCH: Effect("Взято в роботу", Role.AI, 0.0, False),
         Stage.GIVE_REQUISITES: Effect("Виставлено рахунок", None, 300.0),
-        Stage.ESCALATION: Effect("AI Увага", Role.HUMAN, 1800.0),
+        Stage.ESCALATION: Effect("AI Увага", Role.HUMAN, 1800.0, False),
     }
 )
 

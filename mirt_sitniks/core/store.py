@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from mirt_sitniks.core.budget import Budget, Limit
+from mirt_sitniks.core.capabilities import Capabilities, Heard
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unconfirmed
 
@@ -113,12 +114,14 @@ class KeyVerdict:
 class Report:
     """Everything one round of calls brought, settled in one transaction; `calls` asks for the next ones.
 
-    `delayed` are grants whose calls may have reached the CRM as late as now. `basis` is that of the claim.
+    `heard` is what the answers said of kinds of call. `delayed` are grants whose calls may have reached the CRM as late
+    as now. `basis` is that of the claim.
     """
 
     record: Settlement | None = None
     page: ScanPage | None = None
     key_verdict: KeyVerdict | None = None
+    heard: tuple[Heard, ...] = ()
     unused: tuple[float, ...] = ()
     calls: int = 0
     delayed: tuple[float, ...] = ()
@@ -148,8 +151,8 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """The shared state of one API key: its budget, the one scan, and the lookout: who has promised to look for work
-    next, so that not every process wakes for each slot.
+    """The shared state of one API key: its budget, the one scan, the lookout: who has promised to look for work next,
+    so that not every process wakes for each slot, and what its answers have taught.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -161,6 +164,7 @@ class KeyState:
     windows_read: tuple[float, float] = (-1e9, -1e9)
     lookout_at: float = 0.0
     lookout_by: str = ""
+    known: Capabilities = field(default_factory=Capabilities)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""What no database holds as text is taken out before it gets there."""
+"""Text as it leaves us: without what no database holds, and times as the API writes them."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -30,3 +31,8 @@ def clean(value: T) -> T:
 def clean_text(text: str) -> str:
     """`text` fit for UTF-8 and for Postgres: no lone surrogates, no NUL."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def iso(seconds: float) -> str:
+    """Unix time as ISO 8601 UTC with milliseconds and `Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,6 +5,7 @@ from math import inf
 from operator import itemgetter
 
 from mirt_sitniks.core import budget as budgets
+from mirt_sitniks.core.backoff import SUSPECTED
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.store import Outlook
@@ -33,6 +34,8 @@ def outlook(tx: Transaction) -> Outlook:
     due = min(tx.rows.next_due(), max(tx.rows.waiting(tx.now).ready_at, key.scan_until, key.scan_due))
     work_in = max(0.0, due - tx.now, slot_in) if due < inf else None
     lock = budgets.locked(key.budget, tx.now)
+    # A suspicion is over in a moment, and nobody's business.
+    lock = None if lock and lock[0] == SUSPECTED else lock
     return Outlook(tx.now, slot_in, work_in, lock, max(0.0, key.lookout_at - tx.now), key.lookout_by)
 
 

@@ -31,6 +31,7 @@ from mirt_sitniks.errors import (
     CallTimeout,
     CrmError,
     Forbidden,
+    NotApplied,
     NotFound,
     PlanRequired,
     RateLimited,
@@ -46,6 +47,8 @@ MIN_REST, MAX_REST = 1.0, 600.0
 # A proxy in front gave up on these, so the CRM itself may still carry the write out (520 and 524 are Cloudflare's).
 _MAY_HAVE_APPLIED = frozenset({502, 504, 520, 524})
 _TOO_FAST = re.compile(rb"too[\s_-]*fast|too[\s_-]*many[\s_-]*requests|rate[\s_-]*limit", re.IGNORECASE)
+_NO_ROUTE = re.compile(rb"cannot\s+(?:get|put|patch|post)\s+/", re.IGNORECASE)
+_CLOSED = re.compile(r"clos|archiv|закрит|закры|архів|архив", re.IGNORECASE)
 _UNREADABLE = object()
 
 
@@ -55,7 +58,7 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
     `headers` are found in any letter case. `now` is what a `Retry-After` date is measured against. A write is confirmed
     by 2xx alone, also with no body; only HTML there (a login or error page of something in between) is `BadResponse`
     with `unconfirmed`. A read must bring JSON of its shape. A page that refuses (4xx) is no word of the CRM's, so it is
-    `Unavailable`; only of a 408, a 429 and a list's 404 the status says enough.
+    `Unavailable`; only of a 405, a 408, a 429, a list's 404 and one that names a route the answer says enough.
     """
     write = is_write(call)
     if not 200 <= status <= 299:
@@ -67,10 +70,18 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
     document = _parse(body)
     if document is _UNREADABLE and not write:
         raise _bad_response(call, status, "a page (HTML) instead of data" if html else "no readable JSON")
+    if write and isinstance(document, dict) and _says_no(document):
+        raise NotApplied(f"Sitniks answered {status} to {type(call).__name__}, and that it failed.", status=status)
     value = _read(call, document)
     if value is _UNREADABLE:
         raise _bad_response(call, status, "JSON of another shape")
     return cast(T, value)
+
+
+def _says_no(document: Mapping[str, object]) -> bool:
+    """Whether a 2xx says in its body that nothing was done."""
+    code = _int(document.get("statusCode"))
+    return document.get("success") is False or document.get("ok") is False or (code is not None and code >= 400)
 
 
 def _read(call: object, document: object) -> object:
@@ -107,15 +118,19 @@ def _chat(value: object) -> Chat | None:
         return None
     status = value.get("status")
     named = _text(status.get("title")) or _text(status.get("name")) if isinstance(status, dict) else _text(status)
+    shown = _int(value.get("assignedManagerId"), least=1), _text(value.get("assignedManagerName"))
+    told = any(name in value for name in ("assignedManagerId", "assignedManagerName"))
     return Chat(
         id=chat_id,
         nickname=normalise_username(value.get("userNickName")),
         source=_text(value.get("initialSource")),
         user_id=_id(value.get("userId")),
         status=named,
-        manager_id=_int(value.get("assignedManagerId"), least=1),
-        manager_name=_text(value.get("assignedManagerName")),
+        manager_id=shown[0],
+        manager_name=shown[1],
         last_message_at=_time(value.get("lastMessageCreatedAt")),
+        created_at=_time(value.get("createdAt")),
+        unassigned=told and shown == (None, None),
     )
 
 
@@ -215,6 +230,10 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
             status=status,
             retry_after=DEFAULT_REST if pause is None else pause,
         )
+    # Firewalls ask their questions with a page and 405; a framework's own page names the route.
+    no_route = _NO_ROUTE.search(body) if status == 404 or _is_page(headers, body) else status in (405, 501)
+    if status in (404, 405, 501) and no_route and not isinstance(call, ListChats):
+        return forbidden(call, status)
     if status == 404 and isinstance(call, ListChats | ListManagers):
         # A list always exists: this is a wrong address, and must not read as "the chat is gone".
         return _bad_response(call, status, "no such page")
@@ -230,7 +249,7 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
         kind, meaning = _MEANINGS[status]
         return kind(f"{said}: {meaning}", status=status, retry_after=pause, unconfirmed=write and status == 408)
     if 400 <= status <= 499:
-        return _refused(call, status, said)
+        return _refused(call, status, said, body)
     if 500 <= status <= 599:
         return Unavailable(
             f"{said}: the CRM is in trouble; it is tried again, check SNITKIX_API_URL if this lasts.",
@@ -244,17 +263,18 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
 
 
 def forbidden(call: object, status: int | None) -> Forbidden:
-    """What a 401 or 403 of `call` means while the key is accepted for other calls."""
+    """What a 401 or 403 of `call` means while the key is accepted for other calls, or what a missing route means."""
     cure = "give it this right in Sitniks, or put one that has it into SNITKIX_API_KEY."
     if isinstance(call, ListManagers):
         cure = f"set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID, or {cure}"
     what = _RIGHTS.get(type(call), f"make the call {type(call).__name__}")
-    return Forbidden(
-        f"Sitniks answered {status} to {type(call).__name__}: this key may not {what}; {cure}", status=status
-    )
+    who = "this key may not" if status in (401, 403) else "this account has no way to"
+    return Forbidden(f"Sitniks answered {status} to {type(call).__name__}: {who} {what}; {cure}", status=status)
 
 
-def _refused(call: object, status: int, said: str) -> Refused:
+def _refused(call: object, status: int, said: str, body: bytes) -> Refused:
+    if status in (400, 422) and is_write(call) and _CLOSED.search(body.decode("utf-8", "replace")):
+        return Refused(f"{said}: the chat is closed; open it again in Sitniks.", status=status, code="chat_refused")
     if status in (400, 422) and isinstance(call, SetStatus):
         cure = f"the account has no status {call.status[:80]!r}; add it in Sitniks or correct SITNIKS_STATUS_*."
         return Refused(f"{said}: {cure}", status=status, code="unknown_status")

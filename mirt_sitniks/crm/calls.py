@@ -150,6 +150,18 @@ def _id(value: object) -> str | None:
     return text if fit else None
 
 
+KINDS: Mapping[type, str] = {
+    ListChats: "list",
+    GetChat: "read",
+    SetStatus: "status",
+    UpdateChat: "assign",
+    ListManagers: "managers",
+}
+"""The kind of each call, as the core names it."""
+
+# A key that may not list the chats is no good at all, so this asks for the key alone; the range is empty on purpose.
+ASK = ListChats(datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo=UTC), limit=1)
+
 _RIGHTS: Mapping[type, str] = {
     GetChat: "read this chat",
     SetStatus: "set the status of this chat",

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from mirt_sitniks.core.addresses import is_loopback
 from mirt_sitniks.crm.answers import decode
 from mirt_sitniks.crm.calls import Expects, Request, is_write, request
-from mirt_sitniks.errors import BadResponse, CallTimeout, CrmError, Unauthorized, Unavailable, cure_of
+from mirt_sitniks.errors import CallTimeout, CrmError, TooLarge, Unauthorized, Unavailable, cure_of
 from mirt_sitniks.process.off_loop import load, off_loop
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ def _read(answer: _Answer, call: Expects[T]) -> T | CrmError:
     body = _unpack(bytes(answer.body), answer.headers.get("content-encoding", "") if answer.packed else "")
     status = answer.status or 0
     if 200 <= status <= 299 and (body is None or len(body) > MAX_ANSWER):
-        return BadResponse(
+        return TooLarge(
             f"Sitniks answered {type(call).__name__} with more than {MAX_ANSWER // 1_000_000} MB, or packed in a way "
             "that was not asked for; check that SNITKIX_API_URL is the address of the CRM.",
             status=status,

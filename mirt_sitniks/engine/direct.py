@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -10,11 +10,13 @@ from logging import INFO
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES
+from mirt_sitniks.core.capabilities import VOUCHED
 from mirt_sitniks.core.chats import finished
 from mirt_sitniks.core.rounds import key_verdict_of
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, Settled
-from mirt_sitniks.crm.calls import Call, Page, SetStatus
+from mirt_sitniks.crm.answers import forbidden
+from mirt_sitniks.crm.calls import ASK, Call, ListChats, Page, SetStatus
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.recorder import Asked, written
 from mirt_sitniks.errors import CrmError, RateLimited, StoreError
@@ -47,14 +49,14 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
         await sleep(pause)
         waited += pause
-    sent_at, answer = driver.clock(), None
+    answer = None
     error: CrmError | None = None
     try:
-        answer = await driver.send(request)
+        answer = await driver.client.send(request)
     except CrmError as failed:
         error = failed
     again = partial(call, driver, sleep=sleep)
-    meant = error and await driver.refusals.explained(request, error, sent_at, again)
+    meant = error and await _explained(driver, request, error, again)
     # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
     verdict = key_verdict_of([error]) if meant is error else None
     with suppress(StoreError):
@@ -62,6 +64,22 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     if meant:
         raise meant
     return answer
+
+
+async def _explained(
+    driver: Driver, request: Call, error: CrmError, send: Callable[[Call], Awaitable[Any]]
+) -> CrmError:
+    """What an error means: of a refusal that may be the key's, or that kind of call's, the list of chats tells."""
+    if error.code not in KEY_CODES or isinstance(request, ListChats):
+        return error
+    async with driver.vouching:
+        if driver.clock() - driver.vouched_at > VOUCHED:
+            try:
+                await send(ASK)
+            except CrmError as other:
+                return error if other.code in KEY_CODES else other
+            driver.vouched_at = driver.clock()
+    return forbidden(request, error.status)
 
 
 async def _settle(driver: Driver, report: Report) -> Settled:
@@ -74,9 +92,10 @@ async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]
     skip = 0
     while True:
         page: Page[Any] = await call(driver, request(skip))
-        found += page.items
+        fresh = [one for one in page.items if one not in found]
+        found += fresh
         skip += page.raw
-        if finished(skip, page.raw, page.total):
+        if not fresh or finished(skip, page.raw, page.total):
             return found
 
 
@@ -127,7 +146,7 @@ class DirectWriter:
         intent = asked.intent = replace(before, sent=before.sent + 1, landing=landing)
         status = driver.context.statuses[intent.stage]
         try:
-            await driver.send(SetStatus(intent.chat_id or "", status))
+            await driver.client.send(SetStatus(intent.chat_id or "", status))
         except CrmError as error:
             verdict = key_verdict_of([error])
             if verdict and verdict.code:

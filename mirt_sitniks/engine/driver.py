@@ -10,21 +10,23 @@ from random import Random
 from typing import Any, Protocol
 
 from mirt_sitniks.core.backoff import KEY_CODES, retry_delay
-from mirt_sitniks.core.chats import PAGE, Chat, contact_of
-from mirt_sitniks.core.fold import Answer, FoldContext
+from mirt_sitniks.core.capabilities import PAGE_LEAST, Capabilities
+from mirt_sitniks.core.chats import Chat, contact_of
+from mirt_sitniks.core.fold import Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
+from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
-from mirt_sitniks.core.record import Claim, Intent, Record, Scan
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan, stale
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
-from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
+from mirt_sitniks.crm.answers import forbidden
+from mirt_sitniks.crm.calls import ASK, KINDS, Call, GetChat, ListChats, Page, SetStatus, UpdateChat
 from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import ManagerList
-from mirt_sitniks.engine.refusals import ASK, Refusals, is_unexplained
-from mirt_sitniks.errors import CrmError, Forbidden
+from mirt_sitniks.errors import CrmError, Forbidden, TooLarge
 
 
 class Sender(Protocol):
@@ -37,7 +39,10 @@ class Sender(Protocol):
 
 @dataclass
 class Driver:
-    """Everything a drive needs. `clock` is monotonic, `random` gives numbers in [0, 1)."""
+    """Everything a drive needs. `clock` is monotonic, `random` gives numbers in [0, 1).
+
+    `vouching` and `vouched_at` are for calls outside a drive: who asks for the key, and when it was last found good.
+    """
 
     store: SyncStore
     options: StoreOptions
@@ -47,13 +52,13 @@ class Driver:
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = field(default_factory=lambda: Random().random)
     asking: Asking = field(default_factory=Asking)
-    refusals: Refusals = field(init=False)
     lateness: Lateness = field(default_factory=Lateness)
     gate: StoreGate = field(init=False)
+    vouching: asyncio.Lock = field(default_factory=asyncio.Lock)
+    vouched_at: float = -1e9
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
-        self.refusals = Refusals(lambda: self.clock())
         self.gate = StoreGate(lambda: self.clock(), lambda: self.random(), self.options.limit.seconds)
 
     async def record(self, intent: Intent, calls: int) -> Recorded:
@@ -70,25 +75,17 @@ class Driver:
         `asked` is when the store was asked for the claim (None: just now).
         """
         ended: tuple[Record, ...] = ()
+        refused: tuple[CallOutcome, ...] = ()
         while True:
             received = self.clock()
             age = self.lateness.grant_age(claim.now, received, received if asked is None else asked)
-            done = await self._round(claim, received - age)
+            done = await self._round(claim, received - age, refused)
+            refused = done.unexplained
             asked, settled = await self._settle(report_of(done, self.context, self.random()))
             ended += settled.ended
             if settled.claim is None:
-                return replace(await self._let_another_try(claim, settled), ended=ended)
+                return replace(settled, ended=ended)
             claim = settled.claim
-
-    async def _let_another_try(self, claim: Claim, settled: Settled) -> Settled:
-        """The end of a claim; when ours was the one call that a locked key is let try, and it told nothing, another may
-        be sent.
-        """
-        lock = settled.outlook.lock
-        if not (lock and lock[0] in KEY_CODES and self.refusals.waiting):
-            return settled
-        _, after = await self._settle(Report(unused=claim.grants))
-        return replace(after, record=settled.record)
 
     async def _settle(self, report: Report) -> tuple[float, Settled]:
         """Settle, however long the store is away: what the CRM has answered is not to be asked for again.
@@ -105,16 +102,23 @@ class Driver:
 
         return await self.gate.run(attempt, SETTLE)
 
-    async def _round(self, claim: Claim, granted: float) -> Round:
-        """Send what the claim needs and has grants for, side by side; `granted` is when that was, on our clock."""
-        steps = plan(claim.record, claim.now) if claim.record else ()
-        asked = self.refusals.open
-        jobs, ready = self._jobs(claim, steps, granted, asked)
+    async def _round(self, claim: Claim, granted: float, refused: tuple[CallOutcome, ...]) -> Round:
+        """Send what the claim needs and has grants for, side by side; `granted` is when that was, on our clock.
+
+        `refused` are the refusals of the round before that nothing has explained yet.
+        """
+        steps = plan(claim.record, claim.now, self.context, claim.known) if claim.record else ()
+        if claim.now < claim.known.apart_until:
+            steps = steps[:1]
+        if not claim.ask:
+            # Somebody was let in since.
+            refused = tuple(one.as_error(one.meant) for one in refused)
+        jobs, ready = self._jobs(claim, steps, granted, refused)
         kept, left = jobs[: len(claim.grants)], jobs[len(claim.grants) :]
         for job in left:
             job.close()
         began = self.clock()
-        outcomes = (*ready, *await asyncio.gather(*kept), *self._meant(steps, claim))
+        outcomes = (*ready, *await asyncio.gather(*kept))
         ended = self.clock()
         # A network that stalls keeps calls back and delivers them together, long after their grants: a slow one counts
         # from its answer.
@@ -125,44 +129,29 @@ class Driver:
             outcomes=outcomes,
             now=claim.now + ended - granted,
             late=late,
-            asked=asked,
         )
 
     def _jobs(
-        self, claim: Claim, steps: Sequence[Step], granted: float, asking: bool
+        self, claim: Claim, steps: Sequence[Step], granted: float, refused: tuple[CallOutcome, ...]
     ) -> tuple[list[Coroutine[Any, Any, CallOutcome]], list[CallOutcome]]:
         """What to send for a claim, and what is known without a call."""
         jobs: list[Coroutine[Any, Any, CallOutcome]] = [self._page(claim.scan, claim, granted)] if claim.scan else []
-        if asking:
+        ready = list(refused)
+        if claim.ask:
             # Whether it is the key has to be known before anything else; a page of the scan tells as well.
-            return jobs or [self._ask(granted)], []
-        ready = self._meant(steps, claim)
+            return jobs or [self._ask(granted)], ready
         met = [one.answer.step for one in ready if one.answer]
         for step in (one for one in steps if one not in met):
-            role = claim.record.role if claim.record and not isinstance(step, WriteStatus) else None
+            role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
             who = self.managers.pick(role) if role else None
             assignee = who if isinstance(who, Assignee) else None
-            if role and who is None:
+            if error := _known(step, who, role, claim.known):
+                ready.append(CallOutcome(answer=Answer(step, None, error, claim.now, assignee, sent=False)))
+            elif role and who is None and not claim.known.rests("managers"):
                 jobs.append(self._managers(step, role, claim, granted))
-            elif isinstance(step, WriteManager) and isinstance(who, NoManager):
-                error = CrmError(who.message, code=who.code)
-                ready.append(CallOutcome(answer=Answer(step, None, error, claim.now)))
             elif call := self._call(step, assignee):
                 jobs.append(self._step(step, call, assignee, claim, granted))
         return jobs, ready
-
-    def _meant(self, steps: Sequence[Step], claim: Claim) -> list[CallOutcome]:
-        """What became of steps that were refused, now or in an earlier round, once it is known what that meant."""
-        outcomes = []
-        for step in steps:
-            call, error = self.refusals.meaning(step) or (None, None)
-            if isinstance(call, ListManagers) and isinstance(error, Forbidden):
-                # Whoever only wanted to know whom the chat shows goes on without.
-                self.managers.refuse(error.message)
-                error = error if isinstance(step, WriteManager) else None
-            if error and not isinstance(step, Find):
-                outcomes.append(CallOutcome(answer=Answer(step, None, error, claim.now)))
-        return outcomes
 
     def _call(self, step: Step, assignee: Assignee | None) -> Call | None:
         """The call that takes a step; None for a chat that is looked for, which is the scan's work."""
@@ -187,15 +176,12 @@ class Driver:
     ) -> CallOutcome:
         if self._void(granted):
             return CallOutcome()
-        sent_at = claim.now + self.clock() - granted
+        answer = Answer(step, None, None, claim.now + self.clock() - granted, assignee)
         try:
-            value = await self.send(call)
+            value = await self.client.send(call)
         except CrmError as error:
-            if is_unexplained(call, error):
-                self.refusals.keep(step, call, error, granted)
-                return CallOutcome(True, unexplained=True)
-            return CallOutcome(True, Answer(step, None, error, sent_at, assignee), error=error)
-        return CallOutcome(True, Answer(step, value, None, sent_at, assignee))
+            return CallOutcome(True, replace(answer, error=error), None, error, KINDS[type(call)], _meant(call, error))
+        return CallOutcome(True, replace(answer, value=value), kind=KINDS[type(call)])
 
     async def _managers(self, step: Step, role: Role, claim: Claim, granted: float) -> CallOutcome:
         """Read a page of managers, unless another drive does it meanwhile; a failure counts as the step's."""
@@ -204,49 +190,60 @@ class Driver:
                 return CallOutcome()
             call = self.managers.call()
             try:
-                self.managers.learn(call, await self.send(call))
+                self.managers.learn(call, await self.client.send(call))
             except CrmError as error:
-                if is_unexplained(call, error):
-                    self.refusals.keep(step, call, error, granted)
-                    return CallOutcome(True, unexplained=True)
-                answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now)
-                return CallOutcome(True, answer, error=error)
-        return CallOutcome(True)
+                answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now, sent=False)
+                outcome = CallOutcome(True, answer, None, error, "managers", _meant(call, error))
+                return outcome.as_error(error) if isinstance(error, Forbidden) else outcome
+        return CallOutcome(True, kind="managers")
 
     async def _ask(self, granted: float) -> CallOutcome:
-        """Ask for the key alone, unless another drive has done it meanwhile."""
-        async with self.refusals.lock:
-            if self._void(granted) or not self.refusals.open or self.refusals.refused_since(granted):
-                return CallOutcome()
-            try:
-                await self.send(ASK)
-            except CrmError as error:
-                return CallOutcome(True, error=error)
-        return CallOutcome(True)
-
-    async def send(self, call: Call) -> Any:
-        """Send a call that was granted, and take in what its answer says of the key."""
-        sent_at = self.clock()
+        """Ask for the key alone."""
+        if self._void(granted):
+            return CallOutcome()
         try:
-            answer = await self.client.send(call)
+            await self.client.send(ASK)
         except CrmError as error:
-            self.refusals.heard(call, error, sent_at)
-            raise
-        self.refusals.heard(call, None, sent_at)
-        return answer
+            return CallOutcome(True, error=error, kind="list")
+        return CallOutcome(True, kind="list")
 
     async def _page(self, scan: Scan, claim: Claim, granted: float) -> CallOutcome:
         if self._void(granted):
             return CallOutcome()
-        call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=PAGE)
+        limit = claim.known.page_at(claim.now)
+        call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=limit)
         try:
-            page: Page[Chat] = await self.send(call)
+            page: Page[Chat] = await self.client.send(call)
         except CrmError as error:
-            locked = error.code == "rate_limited" or error.code in KEY_CODES
-            pause = 0.0 if locked else max(0.5, retry_delay(scan.failures + 1, self.random()))
-            return CallOutcome(True, page=ScanPage(scan, pause=pause), error=error)
+            at_once = error.code in ("rate_limited", *KEY_CODES) or (isinstance(error, TooLarge) and limit > PAGE_LEAST)
+            pause = 0.0 if at_once else max(0.5, retry_delay(scan.failures + 1, self.random()))
+            return CallOutcome(True, page=ScanPage(scan, pause=pause), error=error, kind="list")
         contacts = tuple(contact_of(chat) for chat in page.items)
-        return CallOutcome(True, page=ScanPage(scan, contacts, page.raw, page.total))
+        names = any(chat.manager_id or chat.manager_name for chat in page.items)
+        return CallOutcome(True, page=ScanPage(scan, contacts, page.raw, page.total), kind="list", names=names)
+
+
+def _needs_managers(step: Step, record: Record) -> bool:
+    """Whether it matters to a step who shall be responsible: a look at a chat is often for the status alone."""
+    seen = record.observed
+    looks = isinstance(step, Read) and bool("manager" in stale(record) or seen.unconfirmed or seen.doubts)
+    return looks or isinstance(step, Find | WriteManager)
+
+
+def _known(step: Step, who: Assignee | NoManager | None, role: Role | None, known: Capabilities) -> CrmError | None:
+    """Why a step needs no call: nobody can be assigned, or its kind of call, or the list of managers, is refused."""
+    kind = {Read: "read", WriteStatus: "status", WriteManager: "assign"}.get(type(step), "")
+    refusal = known.rests(kind)
+    if isinstance(step, WriteManager) and not refusal:
+        if isinstance(who, NoManager):
+            return CrmError(who.message, code=who.code)
+        refusal = known.rests("managers") if role and who is None else None
+    return Forbidden(refusal.message, code=refusal.code) if refusal else None
+
+
+def _meant(call: Call, error: CrmError) -> Forbidden | None:
+    """What a refusal means if it is not the key's."""
+    return forbidden(call, error.status) if error.code in KEY_CODES else None
 
 
 def _date(seconds: float) -> datetime:

@@ -16,8 +16,7 @@ LISTED_FOR, MISSED_FOR = 600.0, 60.0
 class ManagerList:
     """The managers' list of one process: read once for all sessions, kept ten minutes.
 
-    A name that was not on the list is not asked for again for one minute, nor is a list that may not be read. `clock`
-    is monotonic.
+    A name that was not on the list is not asked for again for one minute. `clock` is monotonic.
     """
 
     wanted: WantedManagers
@@ -25,7 +24,6 @@ class ManagerList:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _listed: tuple[Manager, ...] | None = None
     _read_at: float = 0.0
-    _refused: tuple[float, NoManager] | None = None
     _pages: list[Manager] = field(default_factory=list)
     _skip: int = 0
 
@@ -33,25 +31,19 @@ class ManagerList:
         """The person for `role`, or None when `call()` has to be sent first."""
         age = self.clock() - self._read_at
         assignee = pick(role, self.wanted, self._listed if age < LISTED_FOR else None)
-        if assignee is None or (isinstance(assignee, NoManager) and age >= MISSED_FOR):
-            until, nobody = self._refused or (0.0, None)
-            return nobody if self.clock() < until else None
-        return assignee
+        return None if isinstance(assignee, NoManager) and age >= MISSED_FOR else assignee
 
     def call(self) -> ListManagers:
         """The next page of the list."""
         return ListManagers(skip=self._skip)
 
-    def refuse(self, message: str) -> None:
-        """The list may not be read: for a minute there is nobody, unless the settings name him by id."""
-        self._refused = self.clock() + MISSED_FOR, NoManager(message, "forbidden")
-
     def learn(self, call: ListManagers, page: Page[Manager]) -> None:
         """Take in the answer to `call`; the list counts once its last page is in (at most ten pages)."""
         if call.skip != self._skip:
             return
-        self._pages.extend(page.items)
+        fresh = [one for one in page.items if one not in self._pages]
+        self._pages.extend(fresh)
         self._skip += page.raw
-        if finished(self._skip, page.raw, page.total):
+        if not fresh or finished(self._skip, page.raw, page.total):
             self._listed, self._read_at = tuple(self._pages), self.clock()
             self._pages, self._skip = [], 0

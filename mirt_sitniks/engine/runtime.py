@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from mirt_sitniks.core.fold import FoldContext
 from mirt_sitniks.core.managers import WantedManagers
+from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
@@ -25,7 +25,7 @@ from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.recorder import Asked, Recorder
-from mirt_sitniks.engine.worker import SWEEP, Worker, tell
+from mirt_sitniks.engine.worker import SWEEP, Worker
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.process.off_loop import load_early
@@ -71,7 +71,13 @@ class Runtime:
             lookback=60.0 * settings.lookback_minutes,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
-        context = FoldContext(settings.statuses, landing_time=2 * settings.timeout)
+        context = FoldContext(
+            settings.statuses,
+            landing_time=2 * settings.timeout,
+            look_again=settings.look_again,
+            hold=3600.0 * settings.hold_hours,
+            status_new=settings.status_new,
+        )
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
@@ -167,7 +173,7 @@ class Runtime:
             self.worker.expect(recorded.outlook)
         if pending(record) or record.observed.error:
             # Whoever drives tells; here nobody does, yet.
-            tell(record, recorded.outlook)
+            self.worker.tell(record, recorded.outlook)
         return driven
 
     def _forget(self, session: str, driven: Driven | None) -> None:

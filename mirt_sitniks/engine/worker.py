@@ -7,6 +7,8 @@ from contextlib import suppress
 from logging import INFO, WARNING
 from typing import Any
 
+from mirt_sitniks.core.backoff import ACCOUNT_CODES
+from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.result import why_none
 from mirt_sitniks.core.store import Claimed, Outlook, Settled
@@ -46,6 +48,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._next = math.inf
+        self._told: dict[str, float] = {}
 
     def start(self) -> None:
         """Begin to claim."""
@@ -116,10 +119,19 @@ class Worker:
         mine = settled.record
         for record in (mine, *(one for one in settled.ended if mine is None or one.session != mine.session)):
             if record:
-                tell(record, settled.outlook)
+                self.tell(record, settled.outlook)
         if mine:
             self._on_done(settled)
         self.expect(settled.outlook)
+
+    def tell(self, record: Record, outlook: Outlook) -> None:
+        """How a record stands, as an event; what is the account's affair once a day, not for each chat."""
+        error, now = record.observed.error, self.driver.clock()
+        if error and error.code in ACCOUNT_CODES and pending(record):
+            if now < self._told.get(error.message, -math.inf) + DAY:
+                return
+            self._told[error.message] = now
+        _tell(record, outlook)
 
     async def _run(self) -> None:
         while True:
@@ -169,7 +181,7 @@ class Worker:
         return sweep
 
 
-def tell(record: Record, outlook: Outlook) -> None:
+def _tell(record: Record, outlook: Outlook) -> None:
     """How a drive ended, or why there was none, as one line with code and cure."""
     ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id}
     seen, left = record.observed, pending(record)

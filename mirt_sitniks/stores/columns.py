@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
@@ -34,7 +35,7 @@ def to_row(record: Record) -> dict[str, object]:
         record.first_touch_at, desired.generation, desired.stage, desired.intent, desired.order, desired.asked_at,
         desired.status.value, desired.status.gen, desired.manager.value, desired.manager.gen, seen.status.gen,
         seen.manager.gen, seen.unconfirmed.gen if seen.unconfirmed else None, seen.unconfirmed.until if seen.unconfirmed
-        else None, seen.unconfirmed.looked if seen.unconfirmed else None, seen.given_up, seen.attempt, seen.due_at,
+        else None, False if seen.unconfirmed else None, seen.given_up, seen.attempt, seen.due_at,
         seen.error.code if seen.error else None, seen.error.message if seen.error else None, record.search_since,
         record.search_attempt, record.urgent_at, record.token, record.lease_until, record.closed, pending(record),
         _details_to(record), 0.0,
@@ -44,9 +45,27 @@ def to_row(record: Record) -> dict[str, object]:
 
 def _details_to(record: Record) -> dict[str, Any]:
     """What has no column of its own, as plain JSON; what is as it begins is left out."""
-    desired = record.desired
-    values = {"status": desired.status, "manager": desired.manager}
-    return {name: [one.gen, one.rank, one.asked_at] for name, one in values.items() if one.gen}
+    desired, seen = record.desired, record.observed
+    values = {
+        **{
+            name: [one.gen, one.rank, one.asked_at]
+            for name in ("status", "manager")
+            if (one := getattr(desired, name)).gen
+        },
+        "stages": list(desired.stages),
+        "began_at": desired.began_at,
+        "seen_at": seen.seen_at,
+        "confirmed": list(seen.confirmed),
+        "doubts": [list(one) for one in seen.doubts],
+        "looked_gen": seen.looked_gen,
+        "looked_at": seen.looked_at,
+        "before": seen.before,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _order(value: DesiredValue) -> list[float]:
+    return [value.gen, value.rank, value.asked_at] if value.gen else []
 
 
 def _desired_from(row: Mapping[str, Any], field: str) -> DesiredValue:
@@ -60,8 +79,8 @@ def _desired_from(row: Mapping[str, Any], field: str) -> DesiredValue:
 
 def from_row(row: Mapping[str, Any]) -> Record:
     """Column values as a record; `row` has the names of `COLUMNS`, and its `details` are a mapping."""
-    looked = bool(row["doubt_looked"])
-    unconfirmed = None if row["doubt_gen"] is None else Unconfirmed(row["doubt_gen"], row["doubt_until"], looked)
+    details = row["details"]
+    unconfirmed = None if row["doubt_gen"] is None else Unconfirmed(row["doubt_gen"], row["doubt_until"])
     return Record(
         session=row["user_id"],
         instagram=row["instagram_username"],
@@ -75,6 +94,8 @@ def from_row(row: Mapping[str, Any]) -> Record:
             asked_at=row["asked_at"],
             status=_desired_from(row, "status"),
             manager=_desired_from(row, "manager"),
+            stages=tuple(details.get("stages", ())),
+            began_at=details.get("began_at", 0.0),
         ),
         observed=Observed(
             status=ObservedValue(row["current_status"], row["status_gen"]),
@@ -84,6 +105,12 @@ def from_row(row: Mapping[str, Any]) -> Record:
             attempt=row["attempt"],
             due_at=row["due_at"],
             error=Error(row["error_code"], row["error_message"] or "") if row["error_code"] else None,
+            seen_at=details.get("seen_at", 0.0),
+            confirmed=tuple(details.get("confirmed", ())),
+            doubts=tuple((name, why) for name, why in details.get("doubts", ())),
+            looked_gen=details.get("looked_gen", 0),
+            looked_at=details.get("looked_at", 0.0),
+            before=details.get("before"),
         ),
         first_touch_at=row["first_touch_at"],
         search_since=row["search_since"],
@@ -106,3 +133,16 @@ def scan_to(scan: Scan | None) -> dict[str, Any] | None:
 def scan_from(fields: Mapping[str, Any] | None) -> Scan | None:
     """JSON as the shared scan."""
     return Scan(**{"window" if name == "reach" else name: value for name, value in fields.items()}) if fields else None
+
+
+def known_to(known: Capabilities) -> dict[str, Any]:
+    """What an account is known to do as JSON."""
+    return asdict(known)
+
+
+def known_from(fields: Mapping[str, Any]) -> Capabilities:
+    """JSON as what an account is known to do."""
+    refused = {
+        kind: Refusal(**{**one, "chats": tuple(one["chats"])}) for kind, one in fields.get("refused", {}).items()
+    }
+    return Capabilities(**{**fields, "refused": refused})

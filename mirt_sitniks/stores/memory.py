@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from mirt_sitniks.core import rules
+from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.rows import Transaction, Waiting, waiting_of
@@ -147,6 +148,12 @@ class MemoryRows:
 
     def put_key(self, key: str, state: KeyState) -> None:
         self.keys[key] = state
+
+    def wake(self, now: float) -> None:
+        for one in list(self.left.values()):
+            seen = one.observed
+            if one.chat_id and seen.due_at > now and seen.error and seen.error.code in ACCOUNT_CODES:
+                self.put(replace(one, observed=replace(seen, due_at=now)))
 
 
 @dataclass

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
 
+from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
 from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, KeyState
-from mirt_sitniks.stores.columns import COLUMNS, from_row, scan_from, to_row
+from mirt_sitniks.stores.columns import COLUMNS, from_row, known_from, known_to, scan_from, to_row
 
 _PUT = (
     f"insert into sitniks_chat_mappings ({', '.join(COLUMNS)}, created_at) "
@@ -144,7 +145,7 @@ class SqliteRows:
         return float(row[0]) if row else inf
 
     def key(self, key: str) -> KeyState:
-        query = "select state, lookout_at, lookout_by from sitniks_keys where key = ?"
+        query = "select state, lookout_at, lookout_by, details from sitniks_keys where key = ?"
         row = self.sql.execute(query, (key,)).fetchone()
         if row is None:
             return KeyState()
@@ -160,15 +161,24 @@ class SqliteRows:
             windows_read=(windows_read[0], windows_read[1]),
             lookout_at=row[1],
             lookout_by=row[2],
+            known=known_from(json.loads(row[3])),
             **state,
         )
 
     def put_key(self, key: str, state: KeyState) -> None:
         self.keys_put[key] = state
         # Apart from the rest: an earlier version reads the state, too, and takes nothing that it does not know.
-        values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by)
-        query = "insert or replace into sitniks_keys (key, state, lookout_at, lookout_by) values (?, ?, ?, ?)"
+        known = json.dumps(known_to(state.known))
+        values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by, known)
+        query = (
+            "insert or replace into sitniks_keys (key, state, lookout_at, lookout_by, details) values (?, ?, ?, ?, ?)"
+        )
         self.sql.execute(query, values)
+
+    def wake(self, now: float) -> None:
+        marks = ", ".join("?" * len(ACCOUNT_CODES))
+        where = f"pending = 1 and due_at > ? and sitniks_chat_id is not null and error_code in ({marks})"
+        self.sql.execute(f"update sitniks_chat_mappings set due_at = ? where {where}", (now, now, *ACCOUNT_CODES))
 
     def ledger(self, session: str, limit: int) -> tuple[Entry, ...]:
         """The newest entries of a session, oldest first."""
@@ -230,5 +240,5 @@ _STORED = {"windows_read": "wide", "window": "reach"}
 
 def _fields(value: Any) -> dict[str, Any]:
     """A frozen value for JSON; `asdict` would copy every number in it."""
-    names = (name for name in value.__slots__ if not name.startswith("lookout"))
+    names = (name for name in value.__slots__ if not name.startswith(("lookout", "known")))
     return {_STORED.get(name, name): getattr(value, name) for name in names}

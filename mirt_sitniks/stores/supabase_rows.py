@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from math import inf
 from typing import Any
 
+from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.rows import Waiting
 from mirt_sitniks.core.store import Entry, KeyState
-from mirt_sitniks.stores.columns import from_row, scan_from, scan_to, to_row
+from mirt_sitniks.stores.columns import from_row, known_from, known_to, scan_from, scan_to, to_row
 from mirt_sitniks.stores.memory import MemoryRows
 
 Json = dict[str, Any]
@@ -81,6 +82,7 @@ class ViewedRows(MemoryRows):
         self._records: dict[str, Record] = {}
         self._contacts: dict[str, Contact] = {}
         self._dropped: set[str] = set()
+        self._woken: tuple[str, ...] = ()
         self.unfolded = view.unfolded
 
     @property
@@ -119,6 +121,9 @@ class ViewedRows(MemoryRows):
     def put_key(self, key: str, state: KeyState) -> None:
         self._key = state
 
+    def wake(self, now: float) -> None:
+        self._woken = ACCOUNT_CODES
+
     def changes(self, *, told: bool = False) -> Json | None:
         """What `sitniks_commit` shall write, None when there is nothing.
 
@@ -141,6 +146,7 @@ class ViewedRows(MemoryRows):
             "records": [{**_row(one), "version": view.versions.get(one.session)} for one in self._records.values()],
             "lines": [{**asdict(line), "id": line.id or None, "at": iso(line.at)} for line in self.entries],
             "dropped": sorted(self._dropped),
+            "woken": self._woken,
             "contacts": [{k: v for k, v in asdict(one).items() if k != "own"} for one in self._contacts.values()],
         }
 
@@ -177,6 +183,7 @@ def _key_of(row: Json) -> KeyState:
         windows_read=(first, second),
         lookout_at=_seconds(row["lookout_at"]),
         lookout_by=row["lookout_by"],
+        known=known_from(row["details"]),
     )
 
 
@@ -194,6 +201,7 @@ def _key_row(key: str, state: KeyState) -> Json:
         "wide": [iso(at) for at in state.windows_read],
         "lookout_at": iso(state.lookout_at),
         "lookout_by": state.lookout_by,
+        "details": known_to(state.known),
     }
 
 

@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.fold import FoldContext
 from mirt_sitniks.core.managers import WantedManagers
+from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions

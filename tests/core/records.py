@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from mirt_sitniks.core import plan as plans
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.fold import Answer, FoldContext, Folded, fold
+from mirt_sitniks.core.fold import Answer, Folded, fold
 from mirt_sitniks.core.managers import Assignee
+from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
 from mirt_sitniks.core.record import Desired, DesiredValue, Observed, ObservedValue, Record, Unconfirmed
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
@@ -12,7 +14,8 @@ from mirt_sitniks.errors import CallTimeout, CrmError
 
 NAMES = {stage: EFFECTS[stage].status for stage in Stage}
 CONTEXT = FoldContext(NAMES, landing_time=20.0)
-AI, HUMAN = Assignee(101, "Павло"), Assignee(102, "Олена")
+LISTED = ("павло", "олена", "марко")
+AI, HUMAN = Assignee(101, "Павло", LISTED), Assignee(102, "Олена", LISTED)
 LOST = CallTimeout("no answer", unconfirmed=True)
 
 
@@ -32,9 +35,16 @@ def record_at(
         if gen <= confirmed:
             seen_status = ObservedValue(NAMES[stage], gen)
             seen_manager = ObservedValue({Role.AI: AI.id, Role.HUMAN: HUMAN.id}[role], gen) if role else seen_manager
-    desired = Desired(len(stages), stages[-1] if stages else None, "key", 1, 0.0, status, manager)
-    values = {"status": seen_status, "manager": seen_manager, "unconfirmed": unconfirmed} | observed
+    asked = tuple(stage.value for stage in stages)
+    desired = Desired(len(stages), stages[-1] if stages else None, "key", 1, 0.0, status, manager, asked)
+    values: dict[str, Any] = {"seen_at": 1.0 if confirmed else 0.0, "confirmed": asked[:confirmed]}
+    values |= {"status": seen_status, "manager": seen_manager, "unconfirmed": unconfirmed} | observed
     return Record("s", instagram="iryna", chat_id=chat_id, desired=desired, observed=Observed(**values))
+
+
+def plan(record: Record, now: float) -> tuple[Step, ...]:
+    """The steps it needs."""
+    return plans.plan(record, now, CONTEXT)
 
 
 def status_step(record: Record) -> WriteStatus:

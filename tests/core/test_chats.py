@@ -110,11 +110,19 @@ class TestRow12:
 
     @pytest.mark.parametrize(
         ("read", "raw", "total", "over"),
-        [(50, 50, 120, False), (120, 20, 120, True), (50, 50, None, False), (30, 30, None, True), (0, 0, 99, True)],
+        [(50, 50, 120, False), (120, 20, 120, True), (50, 50, None, False), (31, 31, None, True), (0, 0, 99, True)],
     )
     def test_row12_all_pages_are_read(self, read: int, raw: int, total: int | None, over: bool) -> None:
         """To the count that the CRM gives, else to a page that is not full."""
         assert finished(read, raw, total) is over
+
+    @pytest.mark.parametrize("total", [0, 1, 10, None])
+    def test_row12_a_count_that_is_wrong_or_the_pages_own_ends_no_list(self, total: int | None) -> None:
+        """Nor does a page that is smaller than was asked for; a rest of such a page, or an empty one, does."""
+        assert not finished(10, 10, total)
+        assert not finished(20, 10, total)
+        assert finished(23, 3, total)
+        assert finished(20, 0, total)
 
     def test_row12_ten_pages_are_enough(self) -> None:
         """A shop with endless chats must not eat the whole budget."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,7 +14,7 @@ from mirt_sitniks.core.plan import plan
 from mirt_sitniks.core.record import pending
 from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.crm.calls import GetChat, ListManagers, SetStatus, UpdateChat
-from tests.core.world import STATUSES, World, intent
+from tests.core.world import CONTEXT, STATUSES, World, intent
 from tests.model.crm import ERRORS, MANAGERS, Trouble
 
 # Session -> (channel, user name). Two sessions belong to one customer; one chat shows late; one customer has no chat.
@@ -32,14 +33,32 @@ TROUBLES = st.builds(
     st.sampled_from((0.01, 0.05, 1.0, 5.0, 9.0, 15.0, 19.9)),
 )
 
+WRITES = (SetStatus, UpdateChat)
+HABITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "shows": st.dictionaries(st.sampled_from(WRITES), st.sampled_from(("before", "nothing")), max_size=2),
+        "ignores": st.sets(st.sampled_from(WRITES), max_size=1),
+        "lacks": st.sets(st.sampled_from((*WRITES, GetChat, ListManagers)), max_size=1),
+        "closed": st.sets(st.sampled_from(("chat-a", "chat-b")), max_size=1),
+        "whole": st.booleans(),
+    },
+)
+
 
 class Convergence(RuleBasedStateMachine):
     """Processes, faults and sessions in any order; at the end each chat shows what its session wanted last."""
 
-    @initialize(seed=st.integers(0, 3))
-    def begin(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 3), habits=HABITS)
+    def begin(self, seed: int, habits: dict[str, Any]) -> None:
         self.world = World(seed=seed)
         self.crm = self.world.crm
+        # What is ignored, or lost when it crosses another, can only be noticed if an answer shows something.
+        shows = dict(habits.get("shows", {}))
+        silent = {SetStatus} if habits.get("whole") and list(shows.values()) == ["nothing"] * 2 else set()
+        for kind in silent | set(habits.get("ignores", ())):
+            shows[kind] = "before"
+        self.crm.behave(**habits | {"shows": shows})
         self.crm.add("chat-a", "anna")
         self.crm.add("chat-b", "bohdan", source="telegram_bot")
         self.crm.add("chat-other", "bohdan")
@@ -154,11 +173,13 @@ class Convergence(RuleBasedStateMachine):
             return
         world, crm = self.world, self.crm
         crm.managers = MANAGERS
+        # What an account ignores or lacks ends some day; how it answers, and saves, stays.
+        crm.ignores, crm.lacks, crm.closed = set(), set(), set()
         world.settle()
         assert not world.pending(), f"stuck: {world.pending()}"
         records = world.store.rows.records
         for record in records.values():
-            assert plan(record, world.loop.time() + 1e6) == (), "a call is planned for a record that is done"
+            assert plan(record, world.loop.time() + 1e6, CONTEXT) == (), "a call is planned for a record that is done"
             if record.closed or record.observed.given_up >= record.desired.generation:
                 continue
             assert record.chat_id
@@ -196,6 +217,22 @@ TestConvergence.settings = settings(
 LESSONS = (97, 252, 264, 276, 346, 421, 517, 613, 648, 738, 806, 870, 937, 1072, 1348, 1437, 1487, 11778)
 
 
+def _habits(random: Random) -> dict[str, Any]:
+    """Half of the accounts have a habit or two."""
+    habits: dict[str, Any] = {}
+    if random.random() < 0.3:
+        habits["shows"] = {kind: random.choice(("before", "nothing", "after")) for kind in WRITES}
+    if random.random() < 0.2:
+        habits["whole"] = True
+    if random.random() < 0.1:
+        habits["ignores"] = {random.choice(WRITES)}
+    if random.random() < 0.1:
+        habits["lacks"] = {random.choice((*WRITES, GetChat, ListManagers))}
+    if random.random() < 0.1:
+        habits["closed"] = {"chat-a"}
+    return habits
+
+
 def store_trouble(day: Convergence, random: Random) -> None:
     """What may happen to the store between any two steps; a process may close as well."""
     chance = random.random()
@@ -222,7 +259,7 @@ def bad_day(seed: int, *, store: bool = False, overtaken: bool = False) -> None:
     """
     luck = Random(-seed)
     random, day = Random(seed), Convergence()
-    day.begin(seed=seed % 4)
+    day.begin(seed=seed % 4, habits=_habits(Random(seed)))
     rare = ["429", "401", "404", "400"] if random.random() < 0.2 else []
     kinds = ["ok", "lost", "reset", "late", "reset", "late", "500", "html", "502", *rare]
     sessions = sorted(SESSIONS)[:2] if random.random() < 0.5 else sorted(SESSIONS)

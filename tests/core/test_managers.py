@@ -50,3 +50,12 @@ def test_row15_a_person_is_told_by_id_else_by_name() -> None:
     assert olena.shown_by(Chat("c", manager_id=3, manager_name="Олена")) is False
     assert olena.shown_by(Chat("c", manager_name=" олена ")) is True
     assert olena.shown_by(Chat("c")) is None
+    assert olena.shown_by(Chat("c", unassigned=True)) is False
+
+
+def test_row38_a_name_that_the_list_does_not_have_contradicts_nobody() -> None:
+    """It may be another spelling of the one who was assigned; a name that the list has is somebody else's."""
+    olena = Assignee(2, "Олена", ("олена", "павло"))
+    assert olena.shown_by(Chat("c", manager_name="Олена К.")) is None
+    assert olena.shown_by(Chat("c", manager_name="Павло")) is False
+    assert olena.shown_by(Chat("c", manager_name="Олена")) is True

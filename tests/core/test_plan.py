@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from mirt_sitniks.core.plan import Find, Read, WriteManager, WriteStatus, plan
+from mirt_sitniks.core.plan import Find, Read, WriteManager, WriteStatus
 from mirt_sitniks.core.record import ObservedValue, Unconfirmed
 from mirt_sitniks.core.stages import Stage
-from tests.core.records import record_at
+from tests.core.records import plan, record_at
 
 FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
 
@@ -24,7 +24,8 @@ def test_an_invoice_leaves_the_manager_alone() -> None:
 
 def test_an_invoice_does_not_forget_a_manager_who_is_still_to_come() -> None:
     """Wishes are coalesced field by field: the newest status, and the manager of the stage before."""
-    assert plan(record_at(FIRST, INVOICE), 0.0) == (WriteStatus("chat", INVOICE, 2), WriteManager("chat", 1))
+    record = record_at(FIRST, INVOICE, seen_at=1.0)
+    assert plan(record, 2.0) == (WriteStatus("chat", INVOICE, 2), WriteManager("chat", 1))
 
 
 def test_equal_values_do_not_count_when_they_were_only_seen() -> None:
@@ -64,7 +65,7 @@ def test_a_new_stage_ends_giving_up() -> None:
 def test_row04_a_write_in_doubt_is_looked_at_before_it_is_repeated() -> None:
     """Its answer was lost: one read, and only then the write again."""
     assert plan(record_at(ALARM, unconfirmed=Unconfirmed(1, 20.0)), 1.0) == (Read("chat"),)
-    assert len(plan(record_at(ALARM, unconfirmed=Unconfirmed(1, 20.0, looked=True)), 1.0)) == 2
+    assert len(plan(record_at(ALARM, unconfirmed=Unconfirmed(1, 20.0), looked_gen=1, looked_at=0.5), 1.0)) == 2
 
 
 def test_row04_a_doubt_about_an_older_write_holds_nothing_up() -> None:

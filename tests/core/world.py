@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar, cast
 
-from mirt_sitniks.core.fold import FoldContext
 from mirt_sitniks.core.managers import WantedManagers
+from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Claim, Intent, pending
 from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict

@@ -19,6 +19,7 @@ from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
     CrmError,
+    Forbidden,
     NotFound,
     PlanRequired,
     RateLimited,
@@ -52,6 +53,7 @@ READ = Chat(
     status="Новый",
     manager_name="Олена",
     last_message_at="2026-06-05T13:19:12.872Z",
+    created_at="2026-06-05T13:18:06.940Z",
 )
 LIST = ListChats(NOW - timedelta(minutes=5), NOW)
 # In a fresh checkout the first text that Hypothesis draws builds its table of characters, for a second or more.
@@ -283,7 +285,7 @@ def test_an_empty_body_is_no_page_whatever_its_type_says() -> None:
         (404, NotFound, "chat_not_found", False),
         (408, CallTimeout, "timeout", True),
         (400, Refused, "bad_response", False),
-        (405, Refused, "bad_response", False),
+        (405, Forbidden, "forbidden", False),
         (409, Refused, "bad_response", False),
         (422, Refused, "bad_response", False),
         (429, RateLimited, "rate_limited", True),

@@ -153,7 +153,7 @@ def test_a_network_that_stalls_breaks_no_limit(desk: Desk, seconds: float) -> No
             intent = Intent(f"s{number}", Stage.GIVE_REQUISITES, "k", chat_id=f"chat {number}")
             await desk.memory.record(OPTIONS, intent, calls=0)
         worker.start()
-        await asyncio.sleep(90.0)
+        await asyncio.sleep(120.0)
         await worker.drain(0.0)
 
     desk.run(crowd())

@@ -28,17 +28,6 @@ def test_row15_the_list_is_kept_ten_minutes_and_a_missing_name_one() -> None:
     assert listing.pick(Role.AI) is None
 
 
-def test_row15_a_list_that_may_not_be_read_is_left_alone_for_a_minute() -> None:
-    """There is nobody meanwhile, and the reason is told; who is named by id needs no list."""
-    now = [1000.0]
-    listing = ManagerList(WantedManagers("Павло", human_id=7), lambda: now[0])
-    listing.refuse("give the key this right")
-    assert listing.pick(Role.AI) == NoManager("give the key this right", "forbidden")
-    assert listing.pick(Role.HUMAN) == Assignee(7)
-    now[0] += 61.0
-    assert listing.pick(Role.AI) is None
-
-
 def test_row15_a_list_of_two_pages_counts_once_both_are_in() -> None:
     """The AI may stand on the second page; an answer that comes twice is taken once."""
     listing = ManagerList(WantedManagers("Павло"), lambda: 1000.0)

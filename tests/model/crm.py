@@ -18,6 +18,7 @@ from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
     CrmError,
+    Forbidden,
     NotFound,
     PlanRequired,
     RateLimited,
@@ -68,6 +69,10 @@ class ModelCrm:
     answered 403. What was sent goes on when its sender is gone; who waits gets no answer after `timeout` seconds.
     `calls` has the moments of arrival, refused connections included, `writes` those of the effects. `clock` runs
     as the loop's does, from any beginning.
+
+    Habits of an account: `shows` says of a kind of write what its answer shows (`after`, `before`, `nothing`),
+    `ignores` which are answered 200 and change nothing, `lacks` which calls are 404. `whole`: what is saved is the
+    whole chat, as it was when the call arrived. `closed` are chats that refuse every write with 422.
     """
 
     clock: Callable[[], float]
@@ -77,6 +82,11 @@ class ModelCrm:
     trouble: list[Trouble] = field(default_factory=list)
     key_ok: bool = True
     refuses: set[type | str] = field(default_factory=set)
+    shows: dict[type, str] = field(default_factory=dict)
+    ignores: set[type] = field(default_factory=set)
+    lacks: set[type] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    whole: bool = False
     chats: dict[str, Chat] = field(default_factory=dict)
     shows_at: dict[str, float] = field(default_factory=dict)
     calls: list[tuple[float, Call]] = field(default_factory=list)
@@ -92,10 +102,27 @@ class ModelCrm:
         now = self.clock()
         at = datetime.fromtimestamp(WALL + now, UTC).isoformat(timespec="milliseconds")
         self.chats[chat_id] = Chat(
-            chat_id, nickname, source, user_id=f"user-{chat_id}", status="Нові заявки", last_message_at=at
+            chat_id,
+            nickname,
+            source,
+            user_id=f"user-{chat_id}",
+            status="Нові заявки",
+            last_message_at=at,
+            created_at=at.replace("+00:00", "Z"),
+            unassigned=True,
         )
         self.shows_at[chat_id] = now + appears_in
         self._added.append((now, chat_id))
+
+    def person_sets(self, chat_id: str, **changes: Any) -> None:
+        """Somebody changes a chat by hand."""
+        self.chats[chat_id] = replace(self.chats[chat_id], **changes)
+
+    def behave(self, **habits: Any) -> None:
+        """From now on the account has these habits and no others."""
+        usual = {"shows": {}, "ignores": set(), "lacks": set(), "closed": set(), "whole": False, "refuses": set()}
+        for name, value in {**usual, **habits}.items():
+            setattr(self, name, value)
 
     def by_kind(self) -> Counter[str]:
         """How many calls of each kind arrived."""
@@ -136,6 +163,10 @@ class ModelCrm:
             wait, error = 0.0, ERRORS["401"](write)
         elif type(call) in self.refuses or getattr(call, "chat_id", None) in self.refuses:
             error = ERRORS["403"](write)
+        elif type(call) in self.lacks:
+            error = Forbidden("no such route", status=404)
+        elif write and getattr(call, "chat_id", None) in self.closed:
+            error = _error("400", call)
         elif kind in ERRORS:
             error = _error(kind, call)
         elif kind == "hang":
@@ -149,7 +180,8 @@ class ModelCrm:
             else:
                 wait, error = 0.01, Unavailable("connection reset", unconfirmed=True)
         else:
-            _later(wait / 2, lambda: done.append(self._do(call)))
+            before = self.chats.get(call.chat_id) if self.whole and isinstance(call, SetStatus | UpdateChat) else None
+            _later(wait / 2, lambda: done.append(self._do(call, before)))
             if kind != "ok":
                 error = Unavailable("connection reset", unconfirmed=write)
         _reply(answer, wait, lambda: error or done[0])
@@ -169,7 +201,7 @@ class ModelCrm:
         self.pending -= 1
         self._do(call)
 
-    def _do(self, call: Call) -> Any:
+    def _do(self, call: Call, before: Chat | None = None) -> Any:
         """What the CRM does for a call that reaches it; an error is the answer too."""
         match call:
             case ListChats(since, until, skip, limit):
@@ -182,10 +214,18 @@ class ModelCrm:
             case GetChat(chat_id):
                 return self._change(chat_id)
             case SetStatus(chat_id, status):
-                return self._change(chat_id, status=status)
+                return self._write(call, chat_id, before, status=status)
             case UpdateChat(chat_id, manager_id):
-                return self._change(chat_id, manager_id=manager_id)
+                return self._write(call, chat_id, before, manager_id=manager_id, unassigned=False)
         raise AssertionError(call)
+
+    def _write(self, call: Call, chat_id: str, read: Chat | None, **changes: Any) -> Any:
+        old = self.chats.get(chat_id)
+        if read and old:
+            self.chats[chat_id] = read
+        after = self._change(chat_id, **({} if type(call) in self.ignores else changes))
+        shown = {"nothing": None, "before": read or old}.get(self.shows.get(type(call), ""), after)
+        return after if isinstance(after, NotFound) else shown
 
     def _written_to(self, since: float, until: float) -> list[Chat]:
         """The chats that were written to between two moments and are shown, the newest first."""
@@ -199,7 +239,7 @@ class ModelCrm:
         if not self._is_shown(chat_id):
             return NotFound("not there", status=404)
         self.chats[chat_id] = replace(self.chats[chat_id], **changes)
-        self.writes.extend((self.clock(), chat_id, value) for value in changes.values())
+        self.writes.extend((self.clock(), chat_id, value) for name, value in changes.items() if name != "unassigned")
         return self.chats[chat_id]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Contact
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Unconfirmed
 from mirt_sitniks.core.stages import Stage
@@ -39,13 +40,25 @@ class ClaimWork:
         return store.claim(OPTIONS, limit=self.limit)
 
 
+HEARD = (
+    Heard("assign"),
+    Heard("assign", "missing", code="forbidden", message="no"),
+    Heard("status", value="S"),
+    Heard("status", "refused", "c1", "forbidden", "no"),
+    Heard("status", "before"),
+    Heard("assign", "crossed"),
+    Heard("list", "vouched"),
+    Heard("list", "too_large"),
+)
+
+
 @dataclass(frozen=True)
 class Settle:
     """Settles one of the claims that were ever given, so often one that was settled or lost before."""
 
     which: int
     gens: tuple[int, int]
-    unconfirmed: tuple[int, float, bool] | None
+    unconfirmed: tuple[int, float] | None
     rest: float
     error: Error | None
     given_up: bool
@@ -56,6 +69,7 @@ class Settle:
     last: bool
     pause: float | None
     key_verdict: KeyVerdict | None
+    heard: tuple[Heard, ...]
     unused: int
     calls: int
 
@@ -67,6 +81,7 @@ class Settle:
             record=self._settlement(claim, now),
             page=self._page(claim),
             key_verdict=self.key_verdict,
+            heard=self.heard,
             unused=claim.grants[: self.unused],
             calls=self.calls,
             basis=claim.basis,
@@ -82,9 +97,7 @@ class Settle:
         status = ObservedValue("S", min(self.gens[0], generation)) if self.gens[0] else seen.status
         manager = ObservedValue(7, min(self.gens[1], generation)) if self.gens[1] else seen.manager
         unconfirmed = (
-            Unconfirmed(min(self.unconfirmed[0], generation), now + self.unconfirmed[1], self.unconfirmed[2])
-            if self.unconfirmed
-            else None
+            Unconfirmed(min(self.unconfirmed[0], generation), now + self.unconfirmed[1]) if self.unconfirmed else None
         )
         given_up = generation if self.given_up else seen.given_up
         observed = Observed(status, manager, unconfirmed, given_up, seen.attempt + 1, now + self.rest, self.error)
@@ -168,7 +181,7 @@ _settles = st.builds(
     Settle,
     which=st.integers(-3, 3),
     gens=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    unconfirmed=st.none() | st.tuples(st.integers(0, 3), st.sampled_from((0.0, 20.0)), st.booleans()),
+    unconfirmed=st.none() | st.tuples(st.integers(0, 3), st.sampled_from((0.0, 20.0))),
     rest=st.sampled_from((0.0, 0.0, 0.0, 2.5, 40.0)),
     error=st.sampled_from(ERRORS),
     given_up=st.sampled_from((False, False, False, True)),
@@ -179,6 +192,7 @@ _settles = st.builds(
     last=st.booleans(),
     pause=st.sampled_from((None, None, None, 0.0, 2.5)),
     key_verdict=st.sampled_from((None, None, KeyVerdict(), KeyVerdict(CODES[0], 60.0), KeyVerdict(CODES[1], 600.0))),
+    heard=st.lists(st.sampled_from(HEARD), max_size=2).map(tuple),
     unused=st.integers(0, 2),
     calls=st.integers(0, 2),
 )

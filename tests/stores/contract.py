@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, Contact
 from mirt_sitniks.core.record import (
     Claim,
@@ -544,6 +545,26 @@ class Contract:
         assert sorted(one.session for one in settled.ended) == ["s", "t"]
         assert {one.observed.error.code for one in settled.ended if one.observed.error} == {"chat_ambiguous"}
 
+    def test_row39_what_waits_for_a_kind_of_call_is_due_once_it_works(self, world: World) -> None:
+        """What is known of the account is everybody's; who waits for something else goes on waiting."""
+        waits = {"a": Error("forbidden", "no"), "b": Error("timeout", "late"), "c": None}
+        missing = Heard("assign", "missing", code="forbidden", message="no")
+        for session, error in waits.items():
+            held = claimed(record(world, session, FIRST, chat_id=session))
+            assert held.record is not None
+            seen = settlement(held.record, manager=ObservedValue(), due_at=START + 5000, error=error)
+            report = Report(record=seen, heard=(missing,) if error else (), unused=held.grants, basis=held.basis)
+            world.run(world.store.settle(OPTIONS, report))
+        held = claimed(record(world, "d", FIRST, chat_id="d"))
+        assert held.known.rests("assign")
+        assert held.record is not None
+        report = Report(record=settlement(held.record), heard=(Heard("assign"),), unused=held.grants, basis=held.basis)
+        world.run(world.store.settle(OPTIONS, report))
+        (woken,) = claim(world).claims
+        assert woken.record is not None
+        assert woken.record.session == "a"
+        assert woken.known.rests("assign") is None
+
     def test_a_stale_holders_answers_are_thrown_away(self, world: World) -> None:
         """Row 17: after its lease went to another, a frozen holder changes nothing but raises a doubt for its write."""
         frozen = claimed(record(world, "s", FIRST, chat_id="c1"))
@@ -579,7 +600,7 @@ class Contract:
 
     def test_a_doubt_of_the_holder_is_kept(self, world: World) -> None:
         """Row 4: a doubt comes back as it was settled, and goes with the next settle that has none."""
-        unconfirmed = Unconfirmed(1, START + 20.5, looked=True)
+        unconfirmed = Unconfirmed(1, START + 20.5)
         settled = settle(
             world, claimed(record(world, "s", FIRST, chat_id="c1")), status=ObservedValue(), unconfirmed=unconfirmed
         )

@@ -152,10 +152,10 @@ begin
                 insert into public.sitniks_keys (key) values (one ->> 'key');
             end if;
             update public.sitniks_keys k
-            set (grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide,
-                lookout_at, lookout_by)
+            set (grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide, lookout_at,
+                lookout_by, details)
                 = (select grants, lock_code, locked_until, scan, scan_until, scan_due, scan_failures, scans, wide,
-                lookout_at, lookout_by from jsonb_populate_record(k, one))
+                lookout_at, lookout_by, details from jsonb_populate_record(k, one))
             where k.key = one ->> 'key' and (
                 k.xmin::text = coalesce(one ->> 'version', k.xmin::text)
                 -- Who only begins to wait minds no more than whether a scan has ended or begun.
@@ -185,6 +185,14 @@ begin
                 and m.xmin::text = coalesce(one ->> 'version', m.xmin::text);
             if not found then raise serialization_failure; end if;
         end loop;
+        -- Who is in use by somebody else comes by himself.
+        update public.sitniks_chat_mappings set due_at = public.sitniks_now()
+        where ctid = any (array(
+            select ctid from public.sitniks_chat_mappings
+            where pending and sitniks_chat_id is not null and due_at > public.sitniks_now()
+                and error_code = any (array(select jsonb_array_elements_text(request -> 'woken')))
+            for update skip locked
+        ));
         insert into public.sitniks_ledger (id, session, kind, key, stage, generation, who, at, before, after)
         select
             coalesce(id, nextval(pg_get_serial_sequence('public.sitniks_ledger', 'id'))),

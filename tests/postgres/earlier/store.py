@@ -102,13 +102,18 @@ def _terms(options: StoreOptions) -> Json:
 
 def _settlement(one: Settlement) -> Json:
     fields = asdict(one)
-    fields["doubt"], fields["lands_until"] = fields.pop("unconfirmed"), fields.pop("unconfirmed_until")
+    fields["doubt"], fields["lands_until"] = _doubt(fields.pop("unconfirmed")), fields.pop("unconfirmed_until")
     return {**fields, "observed": _observed(one.observed)}
 
 
 def _observed(seen: Observed) -> Json:
     fields = asdict(seen)
-    return {**fields, "doubt": fields.pop("unconfirmed"), "parked": fields.pop("given_up")}
+    return {**fields, "doubt": _doubt(fields.pop("unconfirmed")), "parked": fields.pop("given_up")}
+
+
+def _doubt(fields: Json | None) -> Json | None:
+    """It told whether it had looked since."""
+    return {**fields, "looked": False} if fields else None
 
 
 def _page(page: ScanPage) -> Json:

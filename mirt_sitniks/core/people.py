@@ -1,0 +1,84 @@
+"""What a person did in the CRM comes first: when to look before a write, and whose a status is. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.record import Observed, Record, stale
+from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.text import iso
+
+
+@dataclass(frozen=True, slots=True)
+class FoldContext:
+    """What planning and folding need to know of the world: status names by stage, and how long a lost write can still
+    land; after how many seconds a chat is looked at again, for how many a person's change counts as one (0: people are
+    not respected), and the statuses of chats that nobody has touched.
+    """
+
+    statuses: Mapping[Stage, str]
+    landing_time: float
+    look_again: float = 60.0
+    hold: float = 86_400.0
+    status_new: tuple[str, ...] = ("Нові заявки", "Новый", "Новий")
+
+
+def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bool = True) -> bool:
+    """Whether the chat is to be read before the next write.
+
+    So it is when an answer contradicted a write, or a write of what is desired now was lost; and when a person may have
+    changed the status since it was last known, unless the stage goes over people anyway, or no status can be set
+    (`may_set`).
+    """
+    seen, desired = record.observed, record.desired
+    if seen.looked_gen == desired.generation and now - seen.looked_at <= context.landing_time:
+        return False
+    if seen.doubts or (seen.unconfirmed and (seen.unconfirmed.gen == desired.generation or seen.attempt)):
+        return True
+    if "status" not in stale(record) or not may_set or context.hold <= 0:
+        return False
+    stage, listed = Stage(desired.status.value or ""), str(seen.status.value or "")
+    if stage is Stage.ESCALATION:
+        return False
+    if _at_first_sight(seen) and listed and listed not in ours(record, context) and not _is_new(listed, context):
+        # It is for the chat itself to tell whether a person did that.
+        return True
+    if not EFFECTS[stage].respects_people:
+        return False
+    late = 0 < desired.status.asked_at < now - context.look_again
+    again = stage.value in seen.confirmed or context.look_again <= 0
+    return again or late or not seen.seen_at or now - seen.seen_at > context.look_again
+
+
+def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> bool:
+    """Whether a person has set the status that `chat`, read at `at`, shows.
+
+    It is not when this session has asked for it, nor when it is the one that was there before. A chat that this session
+    wrote or read in the last hours was changed since; one that is seen for the first time was if it is younger than the
+    session, and not as new chats are.
+    """
+    seen, shown = record.observed, chat.status
+    if shown is None or context.hold <= 0 or shown in ours(record, context):
+        return False
+    if not _at_first_sight(seen) or (seen.unconfirmed and seen.status.value):
+        # After an answer that contradicted us, what was there before was never gone: our write was lost.
+        lost = bool(seen.doubts) and shown == seen.before
+        before = lost or (shown == seen.status.value and not seen.status.gen)
+        return at - seen.seen_at <= context.hold and not before
+    began = record.desired.began_at
+    return bool(began and chat.created_at and chat.created_at > iso(began)) and not _is_new(shown, context)
+
+
+def _at_first_sight(seen: Observed) -> bool:
+    """Whether this session has neither written to the chat nor read it; that a list has shown it is but a hint."""
+    return not (seen.looked_at or seen.confirmed or seen.manager.gen)
+
+
+def ours(record: Record, context: FoldContext) -> set[str]:
+    """The statuses that this session has asked for."""
+    stages = {*record.desired.stages, record.desired.status.value or ""}
+    return {name for stage, name in context.statuses.items() if stage in stages}
+
+
+def _is_new(status: str, context: FoldContext) -> bool:
+    return status.casefold() in {one.casefold() for one in context.status_new}
