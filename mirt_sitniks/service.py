@@ -23,7 +23,7 @@ from mirt_sitniks.core.text import clean
 from mirt_sitniks.crm.calls import ListChats, ListManagers, SetStatus, UpdateChat
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.life import Life
-from mirt_sitniks.engine.replies import ReplyBudget
+from mirt_sitniks.engine.replies import ReplyBudget, turn_of
 from mirt_sitniks.engine.runtime import AWAY, Runtime, begin_loading, open_store
 from mirt_sitniks.engine.worker import SWEEP
 from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
@@ -106,7 +106,7 @@ class SitniksChatService:
         asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
         if isinstance(asked, SyncResult):
             return asked
-        with self._replies.holding((asked.session, str(intent)) if intent else None) as left:
+        with self._replies.holding(turn_of(asked.session, intent)) as left:
             try:
                 # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
                 return await asyncio.wait_for(asyncio.wrap_future(self._begin(asked, left)), max(0.0, left + HEARING))
@@ -128,7 +128,7 @@ class SitniksChatService:
         asked = self._intent(stage, session, instagram_username, telegram_username, reason, chat_id, intent)
         if isinstance(asked, SyncResult):
             return asked
-        with self._replies.holding((asked.session, str(intent)) if intent else None) as left:
+        with self._replies.holding(turn_of(asked.session, intent)) as left:
             try:
                 return self._begin(asked, left).result(max(0.0, left + HEARING))
             except Exception as error:

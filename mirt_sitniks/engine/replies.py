@@ -1,13 +1,20 @@
 """How long replies are held: one budget for a turn, however many syncs it has."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 Turn = tuple[str, str]
 
 # A turn that nothing was heard of for so long is over; so many are remembered.
 OVER, MOST = 600.0, 10_000
+
+
+def turn_of(session: str, event: str | Sequence[str] | None) -> Turn | None:
+    """What all syncs of a turn have in common: the first name of its event, for stages differ in the others; None when
+    there is no event."""
+    first = event[0] if isinstance(event, list | tuple) and event else event
+    return (session, str(first)) if first else None
 
 
 class ReplyBudget:

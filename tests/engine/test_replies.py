@@ -1,8 +1,13 @@
 """A turn's reply is held for one budget, however many syncs it has."""
 
-import pytest
+from uuid import UUID
 
-from mirt_sitniks.engine.replies import MOST, OVER, ReplyBudget
+import pytest
+from langchain_core.messages import HumanMessage
+
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.engine.replies import MOST, OVER, ReplyBudget, turn_of
+from mirt_sitniks.graph.reading import read
 
 
 class Clock:
@@ -48,3 +53,15 @@ def test_row32_a_turn_that_is_long_over_is_forgotten(clock: Clock) -> None:
         hold(budget, clock, ("s", f"turn {number}"), 0.1)
     assert hold(budget, clock, ("s", "turn 0"), 0.0) == 1.5
     assert hold(budget, clock, ("s", f"turn {MOST}"), 0.0) == pytest.approx(1.4)
+
+
+def test_row32_the_stages_of_one_message_are_one_turn() -> None:
+    """An escalation is known by fewer names than a first touch: the first is what they share."""
+    names = {"messages": [HumanMessage("Добрий день!", id=str(UUID(int=7, version=4)))], "session_id": "s"}
+    reading = read(names)
+    turns = {turn_of("s", reading.intent(stage)) for stage in Stage}
+    assert len({reading.intent(stage) for stage in Stage}) == 2
+    assert len(turns) == 1
+    assert turns != {None}
+    assert turn_of("s", "order 17") != turn_of("t", "order 17")
+    assert turn_of("s", None) is turn_of("s", ()) is None
