@@ -125,8 +125,13 @@ def known_to(known: Capabilities) -> dict[str, Any]:
 
 
 def known_from(fields: Mapping[str, Any]) -> Capabilities:
-    """JSON as what an account is known to do."""
+    """JSON as what an account is known to do; what a later version keeps there is passed over."""
     refused = {
-        kind: Refusal(**{**one, "chats": tuple(one["chats"])}) for kind, one in fields.get("refused", {}).items()
+        kind: Refusal(**{name: tuple(one[name]) if name == "chats" else one[name] for name in _of(Refusal, one)})
+        for kind, one in fields.get("refused", {}).items()
     }
-    return Capabilities(**{**fields, "refused": refused})
+    return Capabilities(**{**{name: fields[name] for name in _of(Capabilities, fields)}, "refused": refused})
+
+
+def _of(kind: type, fields: Mapping[str, Any]) -> list[str]:
+    return [name for name in kind.__dataclass_fields__ if name in fields]  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """The model and SQLite keep the contract, and SQLite does what the model does whatever is asked of it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,3 +41,11 @@ class TestSqlite(Contract):
 def test_sqlite_lives_as_the_model_does(commands: list[object], model: World, sqlite: World) -> None:
     """Every answer, record, ledger line and count is the model's, over random lives with stale holders and rests."""
     live(commands, model, sqlite)
+
+
+def test_what_a_later_version_knows_of_an_account_is_passed_over() -> None:
+    """Fields that are new there stop no process of this version; its own come back as they were kept."""
+    known = learn(Capabilities(), [Heard("assign", "missing", "c", "forbidden", "no"), Heard("list", "vouched")], 5.0)
+    stored = known_to(known) | {"a new field": 1}
+    stored["refused"]["assign"]["another"] = 2
+    assert known_from(json.loads(json.dumps(stored))) == known
