@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from mirt_sitniks.core.capabilities import Capabilities, Heard, learn
+from mirt_sitniks.stores.columns import known_from, known_to
 from tests.stores.commands import live, lives
 from tests.stores.contract import Contract
 from tests.stores.worlds import World, memory_world, sqlite_world
