@@ -156,10 +156,11 @@ def finished(read: int, raw: int, total: int | None) -> bool:
     """Whether the page of `raw` objects that made it `read` in all was the last one (at most 500 objects are read).
 
     A count may be wrong, or the page's own, and pages may be smaller than was asked for. So a total that is above what
-    was read is believed, and one that a later page reaches; else only a page that is no round number ends a list.
+    was read is believed, and one that a later page reaches; else a list ends with a page that is no round number, or
+    has less than the ten that the vendor gives at least.
     """
     if raw == 0 or read >= PAGE * PAGES:
         return True
     if total is not None and total > read:
         return False
-    return bool(raw % 5) or (total == read and read > raw)
+    return raw < 10 or bool(raw % 5) or (total == read and read > raw)

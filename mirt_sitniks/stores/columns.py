@@ -141,8 +141,12 @@ def known_to(known: Capabilities) -> dict[str, Any]:
 
 
 def known_from(fields: Mapping[str, Any]) -> Capabilities:
-    """JSON as what an account is known to do."""
-    refused = {
-        kind: Refusal(**{**one, "chats": tuple(one["chats"])}) for kind, one in fields.get("refused", {}).items()
-    }
-    return Capabilities(**{**fields, "refused": refused})
+    """JSON as what an account is known to do; what a later version keeps there is passed over."""
+    mine = _own(Capabilities, fields)
+    refused = {kind: _own(Refusal, one) for kind, one in mine.pop("refused", {}).items()}
+    kept = {kind: Refusal(**{**one, "chats": tuple(one["chats"])}) for kind, one in refused.items()}
+    return Capabilities(refused=kept, **mine)
+
+
+def _own(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name in kind.__dataclass_fields__}  # type: ignore[attr-defined]

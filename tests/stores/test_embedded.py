@@ -1,11 +1,14 @@
 """The model and SQLite keep the contract, and SQLite does what the model does whatever is asked of it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from mirt_sitniks.core.capabilities import Capabilities, Heard, learn
+from mirt_sitniks.stores.columns import known_from, known_to
 from tests.stores.commands import live, lives
 from tests.stores.contract import Contract
 from tests.stores.worlds import World, memory_world, sqlite_world
@@ -40,3 +43,11 @@ class TestSqlite(Contract):
 def test_sqlite_lives_as_the_model_does(commands: list[object], model: World, sqlite: World) -> None:
     """Every answer, record, ledger line and count is the model's, over random lives with stale holders and rests."""
     live(commands, model, sqlite)
+
+
+def test_what_a_later_version_knows_of_an_account_is_passed_over() -> None:
+    """Fields that are new there stop no process of this version; its own come back as they were kept."""
+    known = learn(Capabilities(), [Heard("assign", "missing", "c", "forbidden", "no"), Heard("list", "vouched")], 5.0)
+    stored = known_to(known) | {"a new field": 1}
+    stored["refused"]["assign"]["another"] = 2
+    assert known_from(json.loads(json.dumps(stored))) == known
