@@ -36,10 +36,13 @@ class FoldContext:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A record's new observed part; `gone` is set when the chat is no longer in the CRM."""
+    """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
+    to know whose it is. `shown`: the chat as it was read.
+    """
 
     observed: Observed
     gone: bool = False
+    shown: Chat | None = None
 
 
 def fold(record: Record, answers: Iterable[Answer], context: FoldContext, *, now: float, random: float) -> Folded:
@@ -50,6 +53,8 @@ def fold(record: Record, answers: Iterable[Answer], context: FoldContext, *, now
     """
     observed, errors, gone = record.observed, [], False
     answers = tuple(answers)
+    if record.candidate:
+        return _whose(record, answers, context, now, random)
     if any(isinstance(one.step, Read) and isinstance(one.error, Forbidden) for one in answers):
         return Folded(replace(_unread(record, context), due_at=now))
     for answer in answers:
@@ -61,6 +66,19 @@ def fold(record: Record, answers: Iterable[Answer], context: FoldContext, *, now
             errors.append(_explain(answer, context))
     observed = _overwritten(record, observed, answers)
     return Folded(_schedule(replace(record, observed=observed), errors, gone, now, random), gone)
+
+
+def _whose(record: Record, answers: tuple[Answer, ...], context: FoldContext, now: float, random: float) -> Folded:
+    """The chat was read before its first write: whose it is the store decides, what it shows is where we begin."""
+    answer = next((one for one in answers if isinstance(one.step, Read)), None)
+    if answer is None:
+        return Folded(record.observed)
+    if isinstance(answer.error, NotFound | Forbidden):
+        return Folded(replace(record.observed, due_at=now), gone=True)
+    if answer.error:
+        return Folded(_schedule(record, [_explain(answer, context)], False, now, random))
+    shown = replace(answer.value, seen_at=answer.sent_at) if answer.value else None
+    return Folded(replace(record.observed, attempt=0, due_at=now), shown=shown)
 
 
 def _success(record: Record, observed: Observed, answer: Answer, context: FoldContext) -> Observed:

@@ -13,7 +13,7 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A write's fate is unknown: see what the CRM shows."""
+    """A write's fate is unknown, or whose the chat is: see what the CRM shows."""
 
     chat_id: str
 
@@ -48,7 +48,7 @@ def plan(record: Record, now: float) -> tuple[Step, ...]:
     if not pending(record) or seen.due_at > now:
         return ()
     if record.chat_id is None:
-        return (Find(),)
+        return (Read(record.candidate),) if record.candidate else (Find(),)
     fields = stale(record)
     if not fields and may_be_overwritten(record) and seen.unconfirmed is not None:
         return (Read(record.chat_id),) if now >= seen.unconfirmed.until else ()

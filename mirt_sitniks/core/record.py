@@ -53,8 +53,8 @@ class Error:
 class Intent:
     """One stage of one session, as a node asks for it.
 
-    `key` makes it one event however often it is recorded. `chat_id` is what the caller remembers from an earlier sync.
-    `reason` is kept in the ledger only.
+    `key` makes it one event however often it is recorded. `chat_id` is what the host knows, or remembers of an earlier
+    sync. `reason` is kept in the ledger only.
     """
 
     session: str
@@ -98,7 +98,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One session. `token` rises with every lease; `closed` says why nothing will be done any more."""
+    """One session. `token` rises with every lease; `closed` says why nothing will be done any more.
+
+    `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
+    `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
+    is looked for, and when that was given up.
+    """
 
     session: str
     instagram: str | None = None
@@ -113,6 +118,9 @@ class Record:
     token: int = 0
     lease_until: float = 0.0
     closed: str | None = None
+    candidate: str | None = None
+    said: bool = False
+    prove_since: float = 0.0
 
     @property
     def role(self) -> Role | None:
@@ -124,8 +132,8 @@ class Record:
 class Scan:
     """The one shared reading of the CRM's chats: pages from `since` to `until` (wall clock), next page at `skip`.
 
-    `window` is the widest window that those who wait asked for (0, 1, 2: look-back, a day, 30 days), `failures` how
-    many pages in a row could not be read.
+    `window` is 0 for the look-back and 2 for 30 days (an earlier version also had a day), `failures` how many pages in
+    a row could not be read.
     """
 
     token: int
@@ -150,6 +158,11 @@ class Claim:
     grants: tuple[float, ...] = ()
     now: float = 0.0
     basis: object = field(default=None, compare=False, repr=False)
+
+
+def searching(record: Record) -> bool:
+    """Whether no chat is known that could be the session's."""
+    return record.chat_id is None and record.candidate is None
 
 
 def pending(record: Record) -> bool:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE
-from mirt_sitniks.core.fold import Answer, FoldContext, fold
+from mirt_sitniks.core.fold import Answer, FoldContext, Folded, fold
 from mirt_sitniks.core.plan import Step, WriteManager, WriteStatus
-from mirt_sitniks.core.record import Claim, Error, Observed, Record
+from mirt_sitniks.core.record import Claim, Error, Record
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement
 from mirt_sitniks.errors import CrmError
 
@@ -97,34 +97,36 @@ def key_verdict_of(errors: Sequence[CrmError | None]) -> KeyVerdict | None:
 
 
 def _settlement(done: Round, record: Record, context: FoldContext, random: float) -> Settlement:
-    observed, gone = _observed(done, record, context, random)
+    folded = _observed(done, record, context, random)
     writes = [one for one in done.answers if isinstance(one.step, WriteStatus | WriteManager)]
     lost = any(one.error and one.error.unconfirmed for one in writes)
     return Settlement(
         session=record.session,
         token=record.token,
         generation=record.desired.generation,
-        observed=observed,
+        observed=folded.observed,
         unconfirmed=record.observed.unconfirmed,
         chat_id=record.chat_id,
-        gone=gone,
+        gone=folded.gone,
+        shown=folded.shown,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,
         keep=True,
     )
 
 
-def _observed(done: Round, record: Record, context: FoldContext, random: float) -> tuple[Observed, bool]:
-    """What is known of the chat after the round, and whether it is gone."""
-    observed, gone, now = record.observed, False, done.now
+def _observed(done: Round, record: Record, context: FoldContext, random: float) -> Folded:
+    """What is known of the chat after the round."""
+    observed, now = record.observed, done.now
+    folded = Folded(observed)
     if done.unread:
         # The scan paces itself; the record only tells why its chat is not found yet.
         observed = replace(observed, error=Error(done.unread.code, done.unread.message))
     if done.answers or not done.steps:
         folded = fold(record, done.answers, context, now=now, random=random)
-        observed, gone = folded.observed, folded.gone
-    if done.goes_on and not gone:
+        observed = folded.observed
+    if done.goes_on and not folded.gone:
         observed = replace(observed, due_at=min(observed.due_at, now))
     if not done.steps and observed.due_at <= now:
         # Nothing to do although it is due: never spin on it.
         observed = replace(observed, due_at=now + 1.0)
-    return observed, gone
+    return replace(folded, observed=observed)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from math import inf
 
 from mirt_sitniks.core import budget as budgets
-from mirt_sitniks.core.chats import Contact, choose
-from mirt_sitniks.core.ownership import assign, audit, raise_unconfirmed
+from mirt_sitniks.core.ownership import NOT_FOUND, audit, raise_unconfirmed
+from mirt_sitniks.core.proof import begin, bring_back, give_up, look_again, note, prove
 from mirt_sitniks.core.record import (
     Claim,
     DesiredValue,
@@ -20,10 +20,11 @@ from mirt_sitniks.core.record import (
     Scan,
     Unconfirmed,
     pending,
+    searching,
     stale,
 )
 from mirt_sitniks.core.rows import Transaction, Waiting
-from mirt_sitniks.core.scanning import fold_page, hold_scan, open_scan
+from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
 from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import aged_turn, outlook, promise, turns_of
@@ -36,15 +37,14 @@ ROUNDING = 0.001
 
 
 def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
-    """Log an intent; a new one raises the generation and takes over the chat its name belongs to."""
+    """Log an intent; a new one raises the generation, and one that is known brings a given-up search back."""
     key = tx.rows.key(tx.options.key)
     old = tx.rows.get(intent.session) or Record(intent.session)
     verdict = _verdict(old, intent, tx.rows.intent(intent.session, intent.key))
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
         return Recorded(verdict, old, None, outlook(tx))
-    current = old
-    if verdict is Verdict.NEW:
-        current = _renew(tx, old, intent)
+    current = _renew(tx, old, intent) if verdict is Verdict.NEW else look_again(tx, old, LAST_SEARCH)
+    if current != old:
         # Before the claim: the scan's window and the urgency of others must see it.
         tx.rows.put(current)
     claim = _try_claim(tx, current, key, calls)
@@ -89,28 +89,22 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         urgent_at=min(tx.now - effect.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,
     )
-    return fresh if fresh.chat_id else _with_chat(tx, fresh, old, intent.chat_id)
-
-
-def _with_chat(tx: Transaction, fresh: Record, old: Record, hint: str | None) -> Record:
-    """A record without a chat, with the one that is known to be its, or else as one that waits."""
+    if fresh.chat_id:
+        return fresh
     # A search that was given up starts again; one under way keeps its first day.
-    if fresh.search_since is None or old.observed.given_up == old.desired.generation:
-        fresh = replace(fresh, search_since=tx.wall, search_attempt=0)
-    names = {"instagram": fresh.instagram, "telegram": fresh.telegram}
-    found = choose(tx.rows.contacts(**names), **names)
-    if isinstance(found, Contact):
-        return assign(tx, fresh, found)
-    return assign(tx, fresh, Contact(hint)) if hint else fresh
+    known = pending(old) and (old.instagram, old.telegram) == (fresh.instagram, fresh.telegram)
+    return begin(tx, fresh, intent.chat_id, afresh=not known)
 
 
 def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Claim | None:
     """Take the lease of a due record if it is free and there is a call for it."""
     claim = None
     if _is_due(tx, record) and record.lease_until <= tx.now:
-        scan = open_scan(tx, key) if record.chat_id is None else None
-        if scan or record.chat_id:
-            key, grants = _grant(tx, key, record.urgent_at, min(calls, 2 if scan else _need(record)))
+        scan = open_scan(tx, key) if searching(record) else None
+        if scan or not searching(record):
+            # Beside the page or the candidate that is read there may be managers to list.
+            need = _need(record) if record.chat_id else 2
+            key, grants = _grant(tx, key, record.urgent_at, min(calls, need))
             if grants:
                 record = _hold(tx, record)
                 key = hold_scan(tx, key, scan) if scan else key
@@ -153,11 +147,13 @@ def claim(tx: Transaction, limit: int) -> Claimed:
 def settle(tx: Transaction, report: Report) -> Settled:
     """Fold a round in, and go on with what may be sent next."""
     key, scan = _fold_key(tx, report), None
+    names = note(tx, [report.record.shown]) if report.record and report.record.shown else set()
     record = _fold_record(tx, report.record) if report.record else None
     if report.page:
         key, scan = fold_page(tx, key, report.page)
-        record = tx.rows.get(record.session) if record else None
-    if record and not (scan if record.chat_id is None else _is_due(tx, record)):
+    bring_back(tx, names)
+    record = tx.rows.get(record.session) if record else None
+    if record and not (scan if searching(record) else _is_due(tx, record)):
         _release(tx, record)
         record = None
     grants: tuple[float, ...] = ()
@@ -195,7 +191,9 @@ def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
     renewed = old.desired.generation != settlement.generation
     observed = _observed(tx, old, settlement, renewed)
     fresh = replace(old, observed=observed)
-    if settlement.gone:
+    if old.candidate:
+        fresh = prove(tx, fresh, settlement)
+    elif settlement.gone:
         fresh = _without_chat(tx, fresh)
     if observed.due_at > tx.now:
         fresh = replace(fresh, urgent_at=observed.due_at - priority_of(fresh.desired.stage))
@@ -231,7 +229,8 @@ def _without_chat(tx: Transaction, record: Record) -> Record:
     lost = record.observed.unconfirmed
     unconfirmed = Unconfirmed(0, lost.until) if lost else None
     seen = replace(record.observed, status=ObservedValue(), manager=ObservedValue(), unconfirmed=unconfirmed)
-    return replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, observed=seen)
+    waits = replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, prove_since=tx.now, observed=seen)
+    return waits if record.instagram or record.telegram else give_up(waits, NOT_FOUND)
 
 
 # ------------------------------------------------------------------------------------------------------------- observe
@@ -258,8 +257,8 @@ def _is_due(tx: Transaction, record: Record) -> bool:
 
 
 def _need(record: Record) -> int:
-    """How many calls the next round of a record whose chat is known sends side by side."""
-    return max(1, len(stale(record)))
+    """How many calls the next round of a record that does not wait for a scan sends side by side."""
+    return max(1, len(stale(record))) if record.chat_id else 1
 
 
 def _hold(tx: Transaction, record: Record) -> Record:

@@ -37,6 +37,8 @@ class Effect:
 
 
 FIRST_OF_ALL = 864_000.0
+# How much later those count who go behind all other work.
+LAST_OF_ALL = 315_360_000.0
 
 EFFECTS: Mapping[Stage, Effect] = MappingProxyType(
     {

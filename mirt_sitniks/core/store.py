@@ -5,9 +5,11 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from mirt_sitniks.core.budget import Budget, Limit
-from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unconfirmed
 
+# The account that was there before there were several.
+MAIN = "main"
 # How late due work is when `counts` calls it so.
 OVERDUE = 600.0
 
@@ -16,7 +18,8 @@ OVERDUE = 600.0
 class StoreOptions:
     """What every store verb needs to know: whose budget (`key`: a fingerprint), how much, and for how long.
 
-    `lease` and `lookback` are seconds; `who` names this process in the ledger.
+    `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
+    that chats must have come to, None for any; `account` whose records these are.
     """
 
     key: str
@@ -24,6 +27,8 @@ class StoreOptions:
     lease: float = 30.0
     lookback: float = 300.0
     who: str = ""
+    owner: str | None = None
+    account: str = MAIN
 
 
 class Verdict(StrEnum):
@@ -68,8 +73,8 @@ class Settlement:
     """What the holder of a record's lease learned.
 
     `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
-    the CRM. `unconfirmed_until` is set when a write was sent: the store's time until which it may still land, for the
-    case that the lease was lost meanwhile. `keep` asks to go on holding the lease.
+    the CRM, `shown` a chat as it was read. `unconfirmed_until` is set when a write was sent: the store's time until
+    which it may still land, for the case that the lease was lost meanwhile. `keep` asks to go on holding the lease.
     """
 
     session: str
@@ -81,6 +86,7 @@ class Settlement:
     gone: bool = False
     unconfirmed_until: float | None = None
     keep: bool = False
+    shown: Chat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ class ScanPage:
     """
 
     scan: Scan
-    contacts: tuple[Contact, ...] = ()
+    chats: tuple[Chat, ...] = ()
     raw: int = 0
     total: int | None = None
     pause: float | None = None
@@ -145,6 +151,8 @@ class Claimed:
 class KeyState:
     """The shared state of one API key: its budget, the one scan, when somebody last went first for his age, and the
     lookout: who has promised to look for work next, so that not every process wakes for each slot.
+
+    `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -157,6 +165,8 @@ class KeyState:
     aged_at: float = -1e9
     lookout_at: float = 0.0
     lookout_by: str = ""
+    resting: Scan | None = None
+    chats_read: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,3 +30,11 @@ def clean(value: T) -> T:
 def clean_text(text: str) -> str:
     """`text` fit for UTF-8 and for Postgres: no lone surrogates, no NUL."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+def fold_ascii(text: str) -> str:
+    """`text` with the letter case of ASCII folded, and of nothing else: `ß` is not `ss`, the Kelvin sign no `k`."""
+    return text.translate(_LOWER)

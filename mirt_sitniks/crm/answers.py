@@ -115,6 +115,8 @@ def _chat(value: object) -> Chat | None:
         status=named,
         manager_id=_int(value.get("assignedManagerId"), least=1),
         manager_name=_text(value.get("assignedManagerName")),
+        owner_id=_id(value.get("ownerId")),
+        owner_name=_text(value.get("ownerName")),
         last_message_at=_time(value.get("lastMessageCreatedAt")),
     )
 

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Protocol
 
 from mirt_sitniks.core.backoff import KEY_CODES, retry_delay
-from mirt_sitniks.core.chats import PAGE, Chat, contact_of
+from mirt_sitniks.core.chats import PAGE, Chat
 from mirt_sitniks.core.fold import Answer, FoldContext
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
@@ -126,7 +126,11 @@ class Driver:
             role = claim.record.role if claim.record and not isinstance(step, WriteStatus) else None
             who = self.managers.pick(role) if role else None
             assignee = who if isinstance(who, Assignee) else None
-            if role and who is None:
+            if claim.record and claim.record.candidate and (read := self._call(step, None)):
+                # Whose the chat is does not hang on who is responsible: that can be found out beside it.
+                jobs.append(self._step(step, read, None, claim, granted))
+                jobs += [self._managers(Find(), role, claim, granted)] if role and who is None else []
+            elif role and who is None:
                 jobs.append(self._managers(step, role, claim, granted))
             elif isinstance(step, WriteManager) and isinstance(who, NoManager):
                 error = CrmError(who.message, code=who.code)
@@ -222,6 +226,7 @@ class Driver:
     async def _page(self, scan: Scan, claim: Claim, granted: float) -> CallOutcome:
         if self._void(granted):
             return CallOutcome()
+        sent_at = claim.now + self.clock() - granted
         call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=PAGE)
         try:
             page: Page[Chat] = await self.send(call)
@@ -229,8 +234,8 @@ class Driver:
             locked = error.code == "rate_limited" or error.code in KEY_CODES
             pause = 0.0 if locked else max(0.5, retry_delay(scan.failures + 1, self.random()))
             return CallOutcome(True, page=ScanPage(scan, pause=pause), error=error)
-        contacts = tuple(contact_of(chat) for chat in page.items)
-        return CallOutcome(True, page=ScanPage(scan, contacts, page.raw, page.total))
+        chats = tuple(replace(chat, seen_at=sent_at) for chat in page.items)
+        return CallOutcome(True, page=ScanPage(scan, chats, page.raw, page.total))
 
 
 def _date(seconds: float) -> datetime:

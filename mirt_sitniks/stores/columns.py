@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
@@ -16,6 +17,7 @@ from mirt_sitniks.core.record import (
     pending,
 )
 from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.store import KeyState
 
 COLUMNS = (
     "user_id", "instagram_username", "telegram_username", "sitniks_chat_id", "sitniks_manager_id", "current_status",
@@ -45,7 +47,13 @@ def to_row(record: Record) -> dict[str, object]:
 def _details_to(record: Record) -> dict[str, Any]:
     """What has no column of its own, as plain JSON; what is as it begins is left out."""
     desired = record.desired
-    values = {"status_asked_at": desired.status.asked_at, "manager_asked_at": desired.manager.asked_at}
+    values = {
+        "status_asked_at": desired.status.asked_at,
+        "manager_asked_at": desired.manager.asked_at,
+        "candidate": record.candidate,
+        "said": record.said,
+        "prove_since": record.prove_since,
+    }
     return {name: value for name, value in values.items() if value}
 
 
@@ -84,7 +92,40 @@ def from_row(row: Mapping[str, Any]) -> Record:
         token=row["lease_token"],
         lease_until=row["lease_until"],
         closed=row["closed"],
+        # An earlier version knows of no candidate, and may have found or looked for a chat since.
+        candidate=None if row["sitniks_chat_id"] or row["search_since"] else details.get("candidate"),
+        said=details.get("said", False),
+        prove_since=details.get("prove_since", 0.0),
     )
+
+
+# The directory's columns, in the order of a `Chat`'s first fields, and the fields that stand in its `details`.
+CONTACT = ("chat_id", "nickname", "source", "user_id", "last_message_at", "status", "manager_id")
+_MORE = ("manager_name", "owner_id", "owner_name")
+
+
+def contact_to(chat: Chat) -> dict[str, Any]:
+    """A chat as a row of the directory, its `seen_at` in seconds."""
+    fields = asdict(chat)
+    details = {name: fields[name] for name in _MORE if fields[name] is not None}
+    row = {name: fields["id" if name == "chat_id" else name] for name in CONTACT}
+    return {**row, "details": details, "seen_at": chat.seen_at}
+
+
+def contact_from(row: Mapping[str, Any]) -> Chat:
+    """A row of the directory as a chat."""
+    fields: dict[str, Any] = {name: row[name] for name in (*CONTACT[1:], "seen_at")}
+    return Chat(row["chat_id"], **fields, **{name: row["details"].get(name) for name in _MORE})
+
+
+def key_details_to(state: KeyState) -> dict[str, Any]:
+    """What of a key has no column of its own; an earlier version does not know it."""
+    return {"resting": scan_to(state.resting), "chats_read": state.chats_read}
+
+
+def key_details_from(details: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as fields of a key's state."""
+    return {"resting": scan_from(details.get("resting")), "chats_read": details.get("chats_read", 0)}
 
 
 def scan_to(scan: Scan | None) -> dict[str, Any] | None:

@@ -10,11 +10,20 @@ from math import inf
 from typing import Any
 
 from mirt_sitniks.core.budget import Budget
-from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Record, pending
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.record import Record, pending, searching
 from mirt_sitniks.core.rows import Waiting
 from mirt_sitniks.core.store import Entry, KeyState
-from mirt_sitniks.stores.columns import from_row, scan_from, scan_to, to_row
+from mirt_sitniks.stores.columns import (
+    contact_from,
+    contact_to,
+    from_row,
+    key_details_from,
+    key_details_to,
+    scan_from,
+    scan_to,
+    to_row,
+)
 from mirt_sitniks.stores.memory import MemoryRows
 
 Json = dict[str, Any]
@@ -37,7 +46,7 @@ class View:
     key: KeyState
     records: tuple[Record, ...]
     versions: Mapping[str, str]
-    contacts: tuple[Contact, ...]
+    contacts: tuple[Chat, ...]
     waiting: Waiting
     key_version: str | None = None
     unfolded: bool = False
@@ -57,7 +66,7 @@ def view_of(answer: Json, key_name: str, received: float) -> View:
         key_version=key["version"] if key else None,
         records=tuple(map(_record_of, answer["records"])),
         versions={row["user_id"]: row["version"] for row in answer["records"]},
-        contacts=tuple(Contact(**row) for row in answer["contacts"]),
+        contacts=tuple(contact_from({**row, "seen_at": _seconds(row["seen_at"])}) for row in answer["contacts"]),
         waiting=Waiting(
             tuple((attempt, _seconds(since)) for attempt, since in waiting["due"]),
             *(_seconds(waiting[name] or "infinity") for name in ("urgent_at", "ordinary_at", "first_at", "ready_at")),
@@ -79,7 +88,7 @@ class ViewedRows(MemoryRows):
         super().add_contacts(view.contacts)
         self._view, self._key = view, view.key
         self._records: dict[str, Record] = {}
-        self._contacts: dict[str, Contact] = {}
+        self._contacts: dict[str, Chat] = {}
         self._dropped: set[str] = set()
         self.unfolded = view.unfolded
 
@@ -87,10 +96,10 @@ class ViewedRows(MemoryRows):
         super().put(record)
         self._records[record.session] = record
 
-    def add_contacts(self, contacts: Iterable[Contact]) -> None:
-        listed = tuple(contacts)
+    def add_contacts(self, chats: Iterable[Chat]) -> None:
+        listed = tuple(chats)
         super().add_contacts(listed)
-        self._contacts |= {one.chat_id: one for one in listed}
+        self._contacts |= {one.id: one for one in listed}
 
     def drop_contact(self, chat_id: str) -> None:
         super().drop_contact(chat_id)
@@ -123,7 +132,7 @@ class ViewedRows(MemoryRows):
         """
         view = self._view
         key: Json = {"key": view.key_name, "version": view.key_version}
-        waits = any(pending(one) and one.chat_id is None for one in self._records.values())
+        waits = any(pending(one) and searching(one) for one in self._records.values())
         if told or self._key != view.key:
             key |= _key_row(view.key_name, self._key)
         elif waits:
@@ -136,7 +145,7 @@ class ViewedRows(MemoryRows):
             "records": [{**_row(one), "version": view.versions.get(one.session)} for one in self._records.values()],
             "lines": [{**asdict(line), "id": line.id or None, "at": iso(line.at)} for line in self.entries],
             "dropped": sorted(self._dropped),
-            "contacts": [{k: v for k, v in asdict(one).items() if k != "own"} for one in self._contacts.values()],
+            "contacts": [{**contact_to(one), "seen_at": iso(one.seen_at)} for one in self._contacts.values()],
         }
 
 
@@ -172,6 +181,7 @@ def _key_of(row: Json) -> KeyState:
         aged_at=_seconds(row["aged_at"]),
         lookout_at=_seconds(row["lookout_at"]),
         lookout_by=row["lookout_by"],
+        **key_details_from(row["details"]),
     )
 
 
@@ -190,6 +200,7 @@ def _key_row(key: str, state: KeyState) -> Json:
         "aged_at": iso(state.aged_at),
         "lookout_at": iso(state.lookout_at),
         "lookout_by": state.lookout_by,
+        "details": key_details_to(state),
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Error, Intent, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Outlook, Recorded, Report, ScanPage, Settled, Verdict
@@ -98,7 +98,7 @@ def begin(world: World) -> None:
     claim = record(world, "scanning", instagram="ivan").claim
     assert claim is not None
     assert claim.scan is not None
-    page = ScanPage(claim.scan, (Contact("c7", "somebody", "instagram"),), 1, 3)
+    page = ScanPage(claim.scan, (Chat("c7", "somebody", "instagram"),), 1, 3)
     assert settle(world, claim, page=page, **nothing).claim is not None
     record(world, "searching", instagram="zoe")
     locked = Report(key_verdict=KeyVerdict("rate_limited", 60.0))
@@ -112,7 +112,7 @@ def finish(world: World) -> None:
         for claim in world.run(world.store.claim(OPTIONS)).claims:
             page = None
             if claim.scan:
-                listed = tuple(Contact(f"c of {name}", name, "instagram") for name in CHATS.values())
+                listed = tuple(Chat(f"c of {name}", name, "instagram") for name in CHATS.values())
                 page = ScanPage(claim.scan, listed, 2, claim.scan.skip + 2)
             settle(world, claim, page=page)
     answer = world.run(world.store.claim(OPTIONS))
