@@ -51,6 +51,8 @@ READ = Chat(
     user_id="1361346066050066",
     status="Новый",
     manager_name="Олена",
+    owner_id="5873099069479273",
+    owner_name="shop.example",
     last_message_at="2026-06-05T13:19:12.872Z",
 )
 LIST = ListChats(NOW - timedelta(minutes=5), NOW)
