@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -20,7 +20,7 @@ from pydantic import SecretStr, ValidationError
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.errors import ConfigError, SitniksError
-from mirt_sitniks.settings import VARIABLES, SitniksSettings
+from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
 
 URL, KEY = "https://crm.sitniks.com", "planted-key-7f3a9c"
 SUPABASE = "https://abc.supabase.co"
@@ -73,6 +73,12 @@ def test_defaults_are_those_of_the_design() -> None:
         "timeout": 10.0,
         "rate_limit": "9/10.5",
         "lookback_minutes": 5,
+        "status_new": ("Нові заявки", "Новый", "Новий"),
+        "look_again": 60.0,
+        "hold_hours": 24.0,
+        "owner": "",
+        "account": "main",
+        "retain_days": 90,
         "store": None,
         "database": str(Path("sitniks.sqlite3").absolute()),
         "supabase_url": "",
@@ -94,6 +100,12 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "timeout": ("25", 25.0),
     "rate_limit": (" 8 / 10.5 ", Limit(8, 10.5)),
     "lookback_minutes": ("1440", 1440),
+    "status_new": (" Новий , «Свіжі» ", ("Новий", "«Свіжі»")),
+    "look_again": ("0", 0.0),
+    "hold_hours": ("0.5", 0.5),
+    "owner": (" 4711 ", "4711"),
+    "account": ("shop-2", "shop-2"),
+    "retain_days": ("30", 30),
     "store": ("sqlite", "sqlite"),
     "database": (":memory:", ":memory:"),
     "supabase_url": (SUPABASE, SUPABASE),
@@ -176,11 +188,66 @@ def test_no_address_or_no_key_is_disabled(field: str, nothing: str | None, monke
 
 
 def test_strangers_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unknown keys anywhere are no error, and a host's own DATABASE or TIMEOUT is not read."""
+    """Unknown variables are no error, and a host's own DATABASE or TIMEOUT is not read."""
     for name in ("DATABASE", "TIMEOUT", "STORE", "API_URL", "api_key", "RATE_LIMIT", "SITNIKS_UNKNOWN"):
         monkeypatch.setenv(name, "stranger")
     Path(".env").write_text("OPENAI_API_KEY=x\nTIMEOUT=99\nSITNIKS_OTHER=1\nnonsense\n")
-    assert SitniksSettings(unknown=1) == defaults()
+    assert SitniksSettings() == defaults()
+    assert look_alikes() == {}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "cure"),
+    [
+        ("url", "use api_url="),
+        ("key", "use api_key="),
+        ("base_url", "use api_url="),
+        ("apikey", "use api_key="),
+        ("SNITKIX_API_KEY", "use api_key="),
+        ("reply_buget", "use reply_budget="),
+        ("human_manager", "use human_manager_id="),
+        ("webhook", f"use one of {', '.join(VARIABLES)}"),
+    ],
+)
+def test_a_keyword_that_is_no_field_is_refused_with_the_right_one(keyword: str, cure: str) -> None:
+    """A slip of the pen is no disabled service; what was given for it is not shown."""
+    values: Any = {"api_url": URL, keyword: KEY}
+    assert refusal(**values) == f"SitniksSettings has no {keyword}: {cure}."
+
+
+@pytest.mark.parametrize("place", ["environment", "file"])
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("SITNIKS_API_URL", "SNITKIX_API_URL"),
+        ("SITNIKS_KEY", "SNITKIX_API_KEY"),
+        ("SITNIX_API_KEY", "SNITKIX_API_KEY"),
+        ("SNITKIX_TIMEOUT", "SITNIKS_TIMEOUT"),
+        ("SITNIKS_REPLY_BUGET", "SITNIKS_REPLY_BUDGET"),
+    ],
+)
+def test_a_variable_that_only_looks_like_ours_is_known(
+    name: str, right: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable under the wrong name of two that look alike is found, with the one that is read."""
+    if place == "file":
+        Path(".env").write_text(f"{name}=x\n")
+    else:
+        monkeypatch.setenv(name, "x")
+    assert look_alikes() == {name: right}
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_one_pair_of_quotes_goes(quote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's env file hands quotes on; a quote inside a name, or a second pair, is the value's own."""
+    monkeypatch.setenv("SNITKIX_API_URL", f" {quote}{URL} {quote} ")
+    monkeypatch.setenv("SNITKIX_API_KEY", quote * 2)
+    monkeypatch.setenv("SITNIKS_STATUS_ESCALATION", f"{quote}Увага{quote}!")
+    got = SitniksSettings(api_key=SecretStr(f"{quote}{KEY}{quote}"), ai_manager_name=f"{quote * 2}Оля{quote * 2}")
+    assert (got.api_url, got.api_key.get_secret_value()) == (URL, KEY)
+    assert not SitniksSettings().enabled
+    assert got.status_escalation == f"{quote}Увага{quote}!"
+    assert got.ai_manager_name == f"{quote}Оля{quote}"
 
 
 @pytest.mark.parametrize("name", VARIABLES["supabase_key"])
@@ -311,6 +378,12 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(flaw: str) -> None:
         ("status_give_requisites", ["", "\x00"]),
         ("status_escalation", ["", "\ud800"]),
         ("ai_manager_name", ["", "a\tb"]),
+        ("status_new", ["", " , ", "a\nb", "x" * 201, 5, ["a", 5], []]),
+        ("look_again", ["-1", "86401", "nan", "soon"]),
+        ("hold_hours", ["-1", "8761", "nan"]),
+        ("owner", ["a\nb", "x" * 201, 1.5]),
+        ("account", ["", "a/b", "крамниця", "x" * 65, "a b", 5]),
+        ("retain_days", ["0", "3651", "1.5"]),
         ("store", ["postgres", "", 5]),
         ("database", [""]),
         ("rate_limit", ["", "9", "0/10", "11/10", "9/0", "-9/10", "9/-1", "9/nan", "9/10/2", "9/4000", "a/b", 9]),
@@ -441,12 +514,28 @@ def shown(value: object) -> str:
 def test_settings_never_show_a_secret() -> None:
     """repr, str, vars, JSON, dumps and copies show the keys' places, not the keys."""
     got = SitniksSettings(api_url=URL, api_key=KEY, supabase_url=SUPABASE, supabase_key=f"sb_secret_{KEY}")
-    sinks = (got, copy.deepcopy(got), got.model_copy(), vars(got), got.model_dump(), dict(got), got.model_fields_set)
+    sinks = (got, got.model_copy(), vars(got), got.model_dump(), dict(got), got.model_fields_set)
     for sink in sinks:
         assert KEY not in f"{sink!r}{sink!s}{sink}"
     assert KEY not in got.model_dump_json()
     assert json.loads(got.model_dump_json())["rate_limit"] == "9/10.5"
-    assert pickle.loads(pickle.dumps(got)) == got
+    assert copy.copy(got) is copy.deepcopy([got])[0] is got
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_settings_are_not_pickled(protocol: int) -> None:
+    """A pickle would be a file with the keys in it: refused, and no frame of the refusal shows one."""
+    with pytest.raises(TypeError, match="make them in the process that uses them") as caught:
+        pickle.dumps({"settings": SitniksSettings(api_url=URL, api_key=KEY)}, protocol)
+    for frame in frames(caught.value.__traceback__):
+        assert KEY not in "".join(map(shown, frame.f_locals.values()))
+
+
+def test_every_keyword_is_typed_for_editors() -> None:
+    """What a type checker accepts are the fields."""
+    hints = get_type_hints(SitniksSettings.__init__)["values"]
+    keywords = get_args(hints)[0].__annotations__
+    assert keywords.keys() == SitniksSettings.model_fields.keys() | {"_env_file"}
 
 
 FLAWS: list[dict[str, Any]] = [

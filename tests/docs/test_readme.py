@@ -265,7 +265,14 @@ def test_the_settings_table_is_complete(page: Path) -> None:
             if cells[1] in nothing:
                 assert default == nothing[cells[1]], name
             else:
-                assert [f"{default:g}" if isinstance(default, float) else str(default)] == quoted(cells[1]), name
+                text = (
+                    ",".join(default)
+                    if isinstance(default, tuple)
+                    else f"{default:g}"
+                    if isinstance(default, float)
+                    else default
+                )
+                assert [str(text)] == quoted(cells[1]), name
 
 
 def _also(text: str) -> list[str]:

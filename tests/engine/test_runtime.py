@@ -14,8 +14,9 @@ from mirt_sitniks.stores.memory import MemoryStore
 @pytest.mark.parametrize(("timeout", "rate_limit"), [(0.1, "9/10.5"), (10.0, "9/10.5"), (0.1, "9/600")])
 def test_a_lease_outlasts_a_call_and_its_grant(timeout: float, rate_limit: str) -> None:
     """However short the timeout: who may still send has the lease, and the default is half a minute."""
-    values = {"api_url": "http://127.0.0.1:9", "api_key": "key", "timeout": timeout, "rate_limit": rate_limit}
-    settings = SitniksSettings(**values, _env_file=None)
+    settings = SitniksSettings(
+        api_url="http://127.0.0.1:9", api_key="key", timeout=timeout, rate_limit=rate_limit, _env_file=None
+    )
 
     async def options() -> StoreOptions:
         store = MemoryStore(time.monotonic, time.time)
