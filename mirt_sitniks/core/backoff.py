@@ -9,7 +9,7 @@ PROBE = 600.0
 
 # Trying these again soon cannot help: a person has to change a setting or the CRM first.
 SETTINGS_CODES = frozenset({"unknown_status", "manager_not_found", "forbidden"})
-KEY_CODES = frozenset({"unauthorized", "plan_required"})
+KEY_CODES = frozenset({"unauthorized", "plan_required", "account_mismatch"})
 
 
 def retry_delay(attempt: int, random: float) -> float:

@@ -150,13 +150,14 @@ class Claim:
     """The right to work: a record whose lease is ours, or the scan, or both, with the calls that may be sent now.
 
     `now` is the store's clock at the moment of the grant. `basis` is for the store alone: what it saw when it granted,
-    so that the settlement need not ask for it again.
+    so that the settlement need not ask for it again. `verify`: whose key this is has to be known before anything else.
     """
 
     record: Record | None
     scan: Scan | None = None
     grants: tuple[float, ...] = ()
     now: float = 0.0
+    verify: bool = False
     basis: object = field(default=None, compare=False, repr=False)
 
 

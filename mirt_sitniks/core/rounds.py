@@ -19,7 +19,7 @@ class CallOutcome:
     """What became of a call that was due, or of a step that needed none.
 
     `sent` says whether a call went out, `unexplained` that it was refused and nobody knows yet whose affair that is. Of
-    `answer` (to a step), `page` (of the scan) and `error` it has what there is.
+    `answer` (to a step), `page` (of the scan), `managers` (the ids of all) and `error` it has what there is.
     """
 
     sent: bool = False
@@ -27,6 +27,7 @@ class CallOutcome:
     page: ScanPage | None = None
     error: CrmError | None = None
     unexplained: bool = False
+    managers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Round:
     def goes_on(self) -> bool:
         """Whether managers were listed, or the key was asked for: what that was for goes on at once."""
         silent = any(one.sent and not (one.answer or one.page or one.error) for one in self.outcomes)
+        if any(one.managers for one in self.outcomes) and not self.answers:
+            return True
         return (self.asked or silent) and len({one.step for one in self.answers}) < len(self.steps)
 
 
@@ -82,6 +85,7 @@ def report_of(done: Round, context: FoldContext, random: float) -> Report:
         calls=SIDE_BY_SIDE,
         delayed=grants[: done.sent] if late else (),
         arrived=done.arrived or 0.0,
+        managers=next((one.managers for one in done.outcomes if one.managers), ()),
         basis=done.claim.basis,
     )
 

@@ -56,7 +56,8 @@ def waiting_of(records: Iterable[Record], now: float, wall: float) -> Waiting:
 class Rows(Protocol):
     """The rows of one account in a store, inside one transaction; `log` numbers a line and returns its number.
 
-    `lost` are those of these names whose search was given up.
+    `lost` are those of these names whose search was given up, `managers` the account's people as its keys listed them
+    last.
     `unfolded`: more wait for a chat than `unfound` shows.
     """
 
@@ -78,6 +79,7 @@ class Rows(Protocol):
     def unfound(self) -> Iterable[Record]: ...
     def lost(self, names: set[str]) -> Iterable[Record]: ...
     def key(self, key: str) -> KeyState: ...
+    def managers(self) -> tuple[int, ...]: ...
     def put_key(self, key: str, state: KeyState) -> None: ...
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import inf
 
 from mirt_sitniks.core import budget as budgets
+from mirt_sitniks.core.backoff import PROBE
 from mirt_sitniks.core.ownership import NOT_FOUND, audit, raise_unconfirmed
 from mirt_sitniks.core.proof import begin, bring_back, give_up, look_again, note, prove
 from mirt_sitniks.core.record import (
@@ -38,7 +39,7 @@ ROUNDING = 0.001
 
 def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
     """Log an intent; a new one raises the generation, and one that is known brings a given-up search back."""
-    key = tx.rows.key(tx.options.key)
+    key = _key(tx)
     old = tx.rows.get(intent.session) or Record(intent.session)
     verdict = _verdict(old, intent, tx.rows.intent(intent.session, intent.key))
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
@@ -109,7 +110,7 @@ def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Cl
                 record = _hold(tx, record)
                 key = hold_scan(tx, key, scan) if scan else key
                 tx.rows.put(record)
-                claim = Claim(record, scan, grants, tx.now)
+                claim = Claim(record, scan, grants, tx.now, _unverified(tx, key))
     tx.rows.put_key(tx.options.key, key)
     return claim
 
@@ -119,7 +120,8 @@ def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Cl
 
 def claim(tx: Transaction, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
-    key, waiting, claims = tx.rows.key(tx.options.key), tx.rows.waiting(tx.now), []
+    key, waiting, claims = _key(tx), tx.rows.waiting(tx.now), []
+    verify = _unverified(tx, key)
     scan = open_scan(tx, key) if waiting.due else None
     turns = turns_of(tx, limit, waiting if scan else Waiting())
     if aged := aged_turn(tx, key, turns, waiting if scan else Waiting()):
@@ -133,10 +135,10 @@ def claim(tx: Transaction, limit: int) -> Claimed:
         if work:
             work = _hold(tx, work)
             tx.rows.put(work)
-            claims.append(Claim(work, None, grants, tx.now))
+            claims.append(Claim(work, None, grants, tx.now, verify))
         elif scan:
             key = hold_scan(tx, key, scan)
-            claims.append(Claim(None, scan, grants, tx.now))
+            claims.append(Claim(None, scan, grants, tx.now, verify))
     tx.rows.put_key(tx.options.key, key)
     return Claimed(tuple(claims), promise(tx, bool(claims)))
 
@@ -167,18 +169,38 @@ def settle(tx: Transaction, report: Report) -> Settled:
         key, scan = replace(key, scan_until=0.0) if scan else key, None
     tx.rows.put_key(tx.options.key, key)
     newest = tx.rows.get(report.record.session) if report.record else None
-    return Settled(newest, Claim(record, scan, grants, tx.now) if grants else None, outlook(tx))
+    claim = Claim(record, scan, grants, tx.now, _unverified(tx, key)) if grants else None
+    return Settled(newest, claim, outlook(tx))
 
 
 def _fold_key(tx: Transaction, report: Report) -> KeyState:
     """The key with what the round said of it: grants that come back or count later, a lock, or that it was accepted."""
-    key, verdict = tx.rows.key(tx.options.key), report.key_verdict
+    key, verdict = _key(tx), report.key_verdict
     budget = budgets.move(budgets.give_back(key.budget, report.unused), report.delayed, report.arrived)
     if verdict and verdict.code:
         budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
     elif verdict:
         budget = budgets.welcome(budget)
-    return replace(key, budget=budget)
+    key = replace(key, budget=budget)
+    if not report.managers:
+        return key
+    if _unverified(tx, key) and not set(report.managers) & set(tx.rows.managers()):
+        locked = budgets.lock(budget, tx.now, "account_mismatch", PROBE)
+        return replace(key, account=tx.options.account, budget=locked)
+    return replace(key, account=tx.options.account, managers=report.managers, listed_at=tx.now)
+
+
+def _key(tx: Transaction) -> KeyState:
+    """The state of our key; that it was another account's key is over once it has an account of its own."""
+    key = tx.rows.key(tx.options.key)
+    if key.budget.lock == "account_mismatch" and key.account != tx.options.account:
+        return replace(key, budget=budgets.welcome(key.budget))
+    return key
+
+
+def _unverified(tx: Transaction, key: KeyState) -> bool:
+    """Whether a key is new to an account that others had before, so that it may be another one's."""
+    return not (key.managers and key.account == tx.options.account) and bool(tx.rows.managers())
 
 
 def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:

@@ -31,6 +31,11 @@ class StoreOptions:
     account: str = MAIN
 
 
+def row_of(account: str, session: str) -> str:
+    """The name that a session of an account has in every table."""
+    return session if account == MAIN else f"{account}/{session}"
+
+
 class Verdict(StrEnum):
     """What became of a recorded intent."""
 
@@ -117,7 +122,7 @@ class Report:
     """Everything one round of calls brought, settled in one transaction; `calls` asks for the next ones.
 
     `delayed` are grants whose calls may have reached the CRM as late as `arrived`, on the store's clock. `basis` is
-    that of the claim.
+    that of the claim. `managers` are the ids of all people of the account, when they were listed.
     """
 
     record: Settlement | None = None
@@ -127,6 +132,7 @@ class Report:
     calls: int = 0
     delayed: tuple[float, ...] = ()
     arrived: float = 0.0
+    managers: tuple[int, ...] = ()
     basis: object = field(default=None, compare=False, repr=False)
 
 
@@ -152,7 +158,8 @@ class KeyState:
     """The shared state of one API key: its budget, the one scan, when somebody last went first for his age, and the
     lookout: who has promised to look for work next, so that not every process wakes for each slot.
 
-    `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read.
+    `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read. `managers` are
+    the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -167,6 +174,9 @@ class KeyState:
     lookout_by: str = ""
     resting: Scan | None = None
     chats_read: int = 0
+    account: str = MAIN
+    managers: tuple[int, ...] = ()
+    listed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.budget import Budget, lock, slot_in, take
 from mirt_sitniks.core.chats import finished
 from mirt_sitniks.core.managers import NoManager
+from mirt_sitniks.core.result import LOCKS
 from mirt_sitniks.core.rounds import key_verdict_of
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
 from mirt_sitniks.core.store import Report
@@ -35,7 +36,8 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
                 break
             await driver.store.settle(driver.options, Report(unused=settled.claim.grants))
         if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
-            raise CrmError("Sitniks refused the key: check SNITKIX_API_KEY and the plan", code=settled.outlook.lock[0])
+            code = settled.outlook.lock[0]
+            raise CrmError(LOCKS[code], code=code)
         pause = max(settled.outlook.slot_in, 0.05)
         if waited + pause > PATIENCE:
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)

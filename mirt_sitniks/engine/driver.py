@@ -1,6 +1,7 @@
 """Driving one claim: plan, send side by side, fold, settle, and again until nothing is needed. The edge of the core."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat
 from mirt_sitniks.engine.lateness import Lateness
-from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.engine.managers import MISSED_FOR, ManagerList
 from mirt_sitniks.engine.refusals import ASK, Refusals, is_unexplained
 from mirt_sitniks.errors import CrmError, Forbidden, StoreError
 
@@ -47,6 +48,7 @@ class Driver:
     random: Callable[[], float] = field(default_factory=lambda: Random().random)
     refusals: Refusals = field(init=False)
     lateness: Lateness = field(init=False)
+    unverifiable_until: float = -math.inf
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
@@ -120,6 +122,8 @@ class Driver:
         if asking:
             # Whether it is the key has to be known before anything else; a page of the scan tells as well.
             return jobs or [self._ask(granted)], []
+        if claim.verify and self.clock() >= self.unverifiable_until:
+            return [self._whose(steps, claim, granted)], []
         ready = self._meant(steps, claim)
         met = [one.answer.step for one in ready if one.answer]
         for step in (one for one in steps if one not in met):
@@ -199,7 +203,27 @@ class Driver:
                     return CallOutcome(True, unexplained=True)
                 answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now)
                 return CallOutcome(True, answer, error=error)
-        return CallOutcome(True)
+        return CallOutcome(True, managers=self.managers.ids)
+
+    async def _whose(self, steps: Sequence[Step], claim: Claim, granted: float) -> CallOutcome:
+        """List the people of a key that is new to its account. One that may not list them is taken at its word for a
+        minute: what it may not do it cannot do wrong either."""
+        async with self.managers.lock:
+            if self._void(granted):
+                return CallOutcome()
+            if self.managers.ids:
+                return CallOutcome(managers=self.managers.ids)
+            call = self.managers.call()
+            try:
+                self.managers.learn(call, await self.send(call))
+            except CrmError as error:
+                if is_unexplained(call, error):
+                    self.unverifiable_until = self.clock() + MISSED_FOR
+                    return CallOutcome(True, error=error, unexplained=True)
+                answer = next((Answer(one, None, error, claim.now) for one in steps if not isinstance(one, Find)), None)
+                page = ScanPage(claim.scan, pause=self._pause(claim.scan)) if claim.scan else None
+                return CallOutcome(True, answer, page, error)
+        return CallOutcome(True, managers=self.managers.ids)
 
     async def _ask(self, granted: float) -> CallOutcome:
         """Ask for the key alone, unless another drive has done it meanwhile."""
@@ -232,10 +256,13 @@ class Driver:
             page: Page[Chat] = await self.send(call)
         except CrmError as error:
             locked = error.code == "rate_limited" or error.code in KEY_CODES
-            pause = 0.0 if locked else max(0.5, retry_delay(scan.failures + 1, self.random()))
-            return CallOutcome(True, page=ScanPage(scan, pause=pause), error=error)
+            return CallOutcome(True, page=ScanPage(scan, pause=0.0 if locked else self._pause(scan)), error=error)
         chats = tuple(replace(chat, seen_at=sent_at) for chat in page.items)
         return CallOutcome(True, page=ScanPage(scan, chats, page.raw, page.total))
+
+    def _pause(self, scan: Scan) -> float:
+        """How long a scan rests after a page that could not be read."""
+        return max(0.5, retry_delay(scan.failures + 1, self.random()))
 
 
 def _date(seconds: float) -> datetime:

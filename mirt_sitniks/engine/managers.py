@@ -38,6 +38,12 @@ class ManagerList:
             return nobody if self.clock() < until else None
         return assignee
 
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All people of the account, when they were listed lately."""
+        fresh = self.clock() - self._read_at < LISTED_FOR
+        return tuple(one.id for one in self._listed or ()) if fresh else ()
+
     def call(self) -> ListManagers:
         """The next page of the list."""
         return ListManagers(skip=self._skip)

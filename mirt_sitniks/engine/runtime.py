@@ -20,7 +20,7 @@ from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.result import Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.stages import EFFECTS
-from mirt_sitniks.core.store import Recorded, Settled, Store, StoreOptions, Verdict
+from mirt_sitniks.core.store import Recorded, Settled, Store, StoreOptions, Verdict, row_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
@@ -66,6 +66,8 @@ class Runtime:
             limit=limit,
             lease=3 * max(settings.timeout, limit.grace),
             lookback=60.0 * settings.lookback_minutes,
+            owner=settings.owner or None,
+            account=settings.account,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(settings.statuses, landing_time=2 * settings.timeout)
@@ -86,6 +88,7 @@ class Runtime:
         A session's intents are recorded one after another, in the order of the calls, however long one of them takes.
         """
         asked = self.driver.clock()
+        intent = replace(intent, session=row_of(self.settings.account, intent.session))
         ids = {"session": intent.session, "stage": intent.stage.value}
         # Nothing is awaited before: tasks begin in the order of asking, and so they must queue.
         async with self._turns.setdefault(intent.session, asyncio.Lock()):

@@ -1,6 +1,6 @@
 """A record as the columns of `sitniks_chat_mappings`, which both databases have, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -120,12 +120,21 @@ def contact_from(row: Mapping[str, Any]) -> Chat:
 
 def key_details_to(state: KeyState) -> dict[str, Any]:
     """What of a key has no column of its own; an earlier version does not know it."""
-    return {"resting": scan_to(state.resting), "chats_read": state.chats_read}
+    plain = {name: getattr(state, name) for name in ("chats_read", "account", "managers", "listed_at")}
+    return {**plain, "resting": scan_to(state.resting)}
 
 
 def key_details_from(details: Mapping[str, Any]) -> dict[str, Any]:
     """The same as fields of a key's state."""
-    return {"resting": scan_from(details.get("resting")), "chats_read": details.get("chats_read", 0)}
+    plain = {name: details[name] for name in ("chats_read", "account", "listed_at") if name in details}
+    managers = tuple(details.get("managers", ()))
+    return {**plain, "managers": managers, "resting": scan_from(details.get("resting"))}
+
+
+def newest_managers(keys: Iterable[KeyState], account: str) -> tuple[int, ...]:
+    """The people of an account, as its keys listed them last."""
+    listed = [one for one in keys if one.managers and one.account == account]
+    return max(listed, key=lambda one: one.listed_at).managers if listed else ()
 
 
 def scan_to(scan: Scan | None) -> dict[str, Any] | None:

@@ -140,6 +140,10 @@ class MemoryRows:
     def key(self, key: str) -> KeyState:
         return self.keys.get(key, KeyState())
 
+    def managers(self) -> tuple[int, ...]:
+        listed = [one for one in self.keys.values() if one.managers]
+        return max(listed, key=lambda one: one.listed_at).managers if listed else ()
+
     def put_key(self, key: str, state: KeyState) -> None:
         self.keys[key] = state
 

@@ -20,6 +20,7 @@ from mirt_sitniks.stores.columns import (
     from_row,
     key_details_from,
     key_details_to,
+    newest_managers,
     scan_from,
     to_row,
 )
@@ -179,6 +180,10 @@ class SqliteRows:
             **state,
         )
 
+    def managers(self) -> tuple[int, ...]:
+        rows = self.sql.execute("select details from sitniks_keys where key > ''").fetchall()
+        return newest_managers((KeyState(**key_details_from(json.loads(row[0]))) for row in rows), self.account)
+
     def put_key(self, key: str, state: KeyState) -> None:
         # Apart from the rest: an earlier version reads the state, too, and takes nothing that it does not know.
         details = json.dumps(key_details_to(state))
@@ -236,7 +241,7 @@ def _record_of(values: Sequence[Any]) -> Record:
 
 
 # What has a column of its own: an earlier version takes no field that it does not know.
-_APART = ("lookout_at", "lookout_by", "resting", "chats_read")
+_APART = ("lookout_at", "lookout_by", "resting", "chats_read", "account", "managers", "listed_at")
 # The names that files have in them since the first version.
 _STORED = {"windows_read": "wide", "window": "reach"}
 

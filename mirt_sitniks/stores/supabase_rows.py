@@ -53,6 +53,7 @@ class View:
     last: str | None = None
     known: int | None = None
     order: int | None = None
+    managers: tuple[int, ...] = ()
 
 
 def view_of(answer: Json, key_name: str, received: float) -> View:
@@ -75,6 +76,7 @@ def view_of(answer: Json, key_name: str, received: float) -> View:
         last=waiting["last"],
         known=answer["known"],
         order=answer["order"],
+        managers=tuple(answer["managers"] or ()),
     )
 
 
@@ -119,6 +121,9 @@ class ViewedRows(MemoryRows):
 
     def key(self, key: str) -> KeyState:
         return self._key
+
+    def managers(self) -> tuple[int, ...]:
+        return self._view.managers
 
     def put_key(self, key: str, state: KeyState) -> None:
         self._key = state

@@ -730,7 +730,7 @@ class Contract:
         assert "old" not in [one.record.session for one in claim(world).claims if one.record]
 
     def test_a_chat_that_shows_another_name_stays_where_it_is(self, world: World) -> None:
-        """Row 34: the name has changed hands: nobody loses a chat, the directory learns whose it is, the search goes on."""
+        """Row 34: the name changed hands: nobody loses a chat, the directory learns whose it is, the search goes on."""
         settle(world, claimed(own(world, "old", INVOICE, "olena")))
         world.clock.now += 11
         answer = record(world, "new", ESCALATION, instagram="olena")
@@ -880,6 +880,24 @@ class Contract:
         assert (other.record, other.scan is not None) == (None, True)
         assert claim(world).outlook.work_in == OPTIONS.lease
         assert get(world, "two/s").instagram == "olena"
+
+    def test_a_key_of_another_account_is_refused(self, world: World) -> None:
+        """Row 37: a new key whose people share nobody with the account's is locked; one in common renews the list."""
+        held = claimed(record(world, "s", FIRST, instagram="olena", calls=1))
+        assert not held.verify
+        world.run(world.store.settle(OPTIONS, Report(managers=(1, 2), basis=held.basis)))
+        world.clock.now += OPTIONS.lease
+        for key, people, lock in (("new", (2, 3), None), ("other", (4, 5), "account_mismatch"), ("third", (3,), None)):
+            options = replace(OPTIONS, key=key)
+            (held,) = world.run(world.store.claim(options)).claims
+            assert held.verify
+            settled = world.run(world.store.settle(options, Report(managers=people, basis=held.basis)))
+            assert (settled.outlook.lock[0] if settled.outlook.lock else None) == lock
+            world.clock.now += OPTIONS.lease
+        (held,) = world.run(world.store.claim(replace(OPTIONS, key="new"))).claims
+        assert not held.verify
+        apart = replace(OPTIONS, key="other", account="two")
+        assert not claimed(world.run(world.store.record(apart, Intent("two/s", FIRST, "k", instagram="olena")))).verify
 
     # --------------------------------------------------------------------------------------------------- the others
 

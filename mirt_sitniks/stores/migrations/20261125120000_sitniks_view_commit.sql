@@ -117,6 +117,12 @@ begin
                 ), '[]')
                 from public.sitniks_chat_mappings m where m.ctid = any (array(table found)) and m.is_current
             ),
+            -- The account's people, as its keys listed them last.
+            'managers', (
+                select k.details -> 'managers' from public.sitniks_keys k
+                where jsonb_array_length(k.details -> 'managers') > 0 and k.details ->> 'account' = tenant
+                order by (k.details -> 'listed_at')::double precision desc limit 1
+            ),
             'contacts', (select coalesce(jsonb_agg(to_jsonb(h)), '[]') from hits h),
             'waiting', (
                 select jsonb_build_object(
