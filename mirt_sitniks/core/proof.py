@@ -6,6 +6,7 @@ from dataclasses import replace
 from mirt_sitniks.core.chats import DAY, Chat, choose
 from mirt_sitniks.core.ownership import NOT_FOUND, assign, audit, lasting
 from mirt_sitniks.core.record import Error, Record, pending, searching
+from mirt_sitniks.core.result import iso
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Settlement
@@ -17,6 +18,10 @@ SEVERAL = Error(
 )
 # For how long what the CRM shows brings back a session whose chat was not found.
 COMES_BACK = 7 * DAY
+# Seconds by which two readings of one clock can differ without meaning it.
+ROUNDING = 0.001
+# Whose stage is asked for has just written, or is about to show in the CRM.
+SILENT = 60.0
 # How long after a search was given up the same event looks once more.
 LOOKED = 60.0
 
@@ -36,20 +41,22 @@ def begin(tx: Transaction, record: Record, said: str | None, *, afresh: bool) ->
     return _read_first(tx, record, said, said=True) if said else match(tx, record, own=True)
 
 
-def match(tx: Transaction, record: Record, *, own: bool = False) -> Record:
+def match(tx: Transaction, record: Record, *, own: bool = False, listed: bool = False) -> Record:
     """The record with what the directory says of its names: its chat, one to be read first, or several people's.
 
-    It comes back as it is when nobody has the names. `own`: what other sessions of these names have counts as well.
+    It comes back as it is when nobody has the names, or when the one who has is silent: the CRM may show an old name
+    of his, so what is written to now is listed first. `listed`: it was. `own`: what other sessions of these
+    names have counts as well.
     """
     names = {"instagram": record.instagram, "telegram": record.telegram}
     known = (one for one in tx.rows.contacts(**names) if own or not one.own)
     found = choose(known, **names, owner=tx.options.owner)
     rivals = (found,) if isinstance(found, Chat) else found
     # Not being listed says nothing: only who was read since does not have the name any more.
-    if unseen := [one for one in rivals if one.seen_at < record.prove_since]:
+    if unseen := [one for one in rivals if one.seen_at < record.prove_since - ROUNDING]:
         return _read_first(tx, record, min(unseen, key=lambda one: (one.seen_at, one.id)).id)
     if isinstance(found, Chat):
-        return assign(tx, record, found)
+        return record if not listed and _is_silent(tx, record, found) else assign(tx, record, found)
     return give_up(record, SEVERAL) if found else record
 
 
@@ -74,7 +81,7 @@ def note(tx: Transaction, chats: Iterable[Chat]) -> set[str]:
     newer = []
     for chat in chats:
         before = tx.rows.contact(chat.id)
-        if before is None or before.seen_at <= chat.seen_at:
+        if before is None or before.seen_at <= chat.seen_at + ROUNDING:
             newer.append(chat)
             names |= {chat.nickname, before.nickname if before else None}
     tx.rows.add_contacts(newer)
@@ -86,7 +93,7 @@ def bring_back(tx: Transaction, names: set[str]) -> None:
     for record in list(tx.rows.lost(names)):
         given_up = record.observed.given_up >= record.desired.generation
         if given_up and (record.search_since or 0.0) > tx.wall - COMES_BACK:
-            after = match(tx, _again(tx, record))
+            after = match(tx, _again(tx, record), listed=True)
             if not searching(after) or after.closed:
                 audit(tx, record, after)
                 tx.rows.put(after)
@@ -103,6 +110,12 @@ def look_again(tx: Transaction, record: Record, last: int) -> Record:
         return again
     rested = seen.error is not None and seen.due_at < tx.now - LOOKED
     return replace(_again(tx, record), search_attempt=last) if rested else record
+
+
+def _is_silent(tx: Transaction, record: Record, chat: Chat) -> bool:
+    """Whether nobody has written in a chat since a good while before the stage was asked for."""
+    asked = record.prove_since - tx.now + tx.wall
+    return chat.last_message_at is not None and chat.last_message_at[:19] < iso(asked - SILENT)[:19]
 
 
 def give_up(record: Record, error: Error) -> Record:

@@ -10,7 +10,7 @@ from math import inf
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.backoff import PROBE
 from mirt_sitniks.core.ownership import NOT_FOUND, audit, raise_unconfirmed
-from mirt_sitniks.core.proof import begin, bring_back, give_up, look_again, note, prove
+from mirt_sitniks.core.proof import ROUNDING, begin, bring_back, give_up, look_again, note, prove
 from mirt_sitniks.core.record import (
     Claim,
     DesiredValue,
@@ -29,10 +29,6 @@ from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_s
 from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import aged_turn, outlook, promise, turns_of
-
-# Seconds by which two readings of one clock can differ without meaning it.
-ROUNDING = 0.001
-
 
 # -------------------------------------------------------------------------------------------------------------- record
 

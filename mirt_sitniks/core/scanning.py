@@ -108,7 +108,7 @@ def fold_waiting(tx: Transaction, key: KeyState, page: ScanPage) -> None:
 
 def _look_up(tx: Transaction, key: KeyState, record: Record, scan: Scan) -> Record:
     """A waiting record after a whole scan: found, ambiguous, to be looked for again later, or given up."""
-    after = match(tx, record)
+    after = match(tx, record, listed=True)
     if after is not record:
         return after
     seen, attempt = record.observed, record.search_attempt + 1

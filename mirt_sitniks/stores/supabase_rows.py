@@ -11,7 +11,7 @@ from typing import Any
 
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Record, pending, searching
+from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
 from mirt_sitniks.core.store import Entry, KeyState
 from mirt_sitniks.stores.columns import (
@@ -131,13 +131,13 @@ class ViewedRows(MemoryRows):
     def changes(self, *, told: bool = False) -> Json | None:
         """What `sitniks_commit` shall write, None when there is nothing.
 
-        Whoever makes a session wait for a chat writes the key as well, and so does who has `told` a part of those who
-        wait: so neither of the two overlooks the other. The first minds only a scan that ends or begins meanwhile;
-        customers who come all at once are not in each other's way.
+        Whoever makes a session wait for a chat, or gives its search up, writes the key as well, and so does who has
+        `told` a part of those who wait: so neither of the two overlooks the other. The first minds only a scan that
+        ends or begins meanwhile; customers who come all at once are not in each other's way.
         """
         view = self._view
         key: Json = {"key": view.key_name, "version": view.key_version}
-        waits = any(pending(one) and searching(one) for one in self._records.values())
+        waits = any(one.search_since is not None and not one.closed for one in self._records.values())
         if told or self._key != view.key:
             key |= _key_row(view.key_name, self._key)
         elif waits:
