@@ -181,7 +181,7 @@ def _fold_key(tx: Transaction, report: Report) -> KeyState:
     if not report.managers:
         return key
     if _unverified(tx, key) and not set(report.managers) & set(tx.rows.managers()):
-        locked = budgets.lock(budget, tx.now, "account_mismatch", PROBE)
+        locked = budgets.lock(budget, tx.now, code="account_mismatch", seconds=PROBE)
         return replace(key, account=tx.options.account, budget=locked)
     return replace(key, account=tx.options.account, managers=report.managers, listed_at=tx.now)
 

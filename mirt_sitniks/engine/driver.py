@@ -118,12 +118,12 @@ class Driver:
         self, claim: Claim, steps: Sequence[Step], granted: float, asking: bool
     ) -> tuple[list[Coroutine[Any, Any, CallOutcome]], list[CallOutcome]]:
         """What to send for a claim, and what is known without a call."""
+        if claim.verify and not asking and self.clock() >= self.unverifiable_until:
+            return [self._whose(steps, claim, granted)], []
         jobs: list[Coroutine[Any, Any, CallOutcome]] = [self._page(claim.scan, claim, granted)] if claim.scan else []
         if asking:
             # Whether it is the key has to be known before anything else; a page of the scan tells as well.
             return jobs or [self._ask(granted)], []
-        if claim.verify and self.clock() >= self.unverifiable_until:
-            return [self._whose(steps, claim, granted)], []
         ready = self._meant(steps, claim)
         met = [one.answer.step for one in ready if one.answer]
         for step in (one for one in steps if one not in met):
