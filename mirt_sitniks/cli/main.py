@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
-from mirt_sitniks.core.store import Store
+from mirt_sitniks.core.store import Store, row_of
 from mirt_sitniks.engine.runtime import open_store
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.settings import SitniksSettings
@@ -226,19 +226,19 @@ def _migrations(arguments: argparse.Namespace) -> int:
 
 
 def _forget(arguments: argparse.Namespace) -> int:
-    rows = _with_store(lambda store: store.forget(arguments.session))
+    rows = _with_store(lambda store, account: store.forget(row_of(account, arguments.session)))
     print(f"Erased rows: {rows}" if rows else "Nothing is known about this session.")
     return 0
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    rows = _with_store(lambda store: store.prune(arguments.older_than))
+    rows = _with_store(lambda store, account: store.prune(arguments.older_than))
     print(f"Deleted rows: {rows}")
     return 0
 
 
-def _with_store(work: Callable[[Store], Awaitable[int]]) -> int:
-    """Look after the store that the settings name; one that does not exist is not made."""
+def _with_store(work: Callable[[Store, str], Awaitable[int]]) -> int:
+    """Look after the store and the account that the settings name; a store that does not exist is not made."""
     settings = SitniksSettings()
     if settings.store_kind == "sqlite" and not Path(settings.database).is_file():
         raise ConfigError(f"there is no database {settings.database}: set SITNIKS_DATABASE to the file of the host")
@@ -246,7 +246,7 @@ def _with_store(work: Callable[[Store], Awaitable[int]]) -> int:
     async def go() -> int:
         store = open_store(settings)
         try:
-            return await work(store)
+            return await work(store, settings.account)
         finally:
             await store.aclose()
 
