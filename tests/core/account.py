@@ -109,6 +109,8 @@ class Account:
                     self._call(other, name)
             case 3 if len(one.chats) > 1:
                 self.crm.delete(one.chats.pop(self.random.randrange(len(one.chats))))
+                if one.last:
+                    self.speak(one)
             case 4:
                 self._chat(one, one.name, page=OTHER_PAGE)
 
@@ -187,16 +189,13 @@ class Account:
         bad = []
         for person in asked:
             chats = [self.crm.chats[one] for one in person.chats]
-            holders = [self.world.store.rows.by_chat(one) for one in person.chats]
-            asked_for = {person.last}
-            if person.last is Stage.FIRST_TOUCH:
-                # It gives way to what an earlier session still owed.
-                asked_for |= {Stage(one.desired.status.value or "") for one in holders if one}
-                person.roles = [one.role.value for one in holders if one and one.role]
-            statuses = {EFFECTS[stage].status for stage in asked_for if stage}
-            right = [one for one in chats if one.status in statuses]
-            if person.roles:
-                right = [one for one in right if one.manager_id in ROLES[person.roles[-1]]]
+            holders = [one for chat in person.chats if (one := self.world.store.rows.by_chat(chat))]
+            # A first touch gives way to what an earlier session still owed, and so does whom it assigned.
+            owed = {one.desired.status.value for one in holders} if person.last is Stage.FIRST_TOUCH else set()
+            statuses = {EFFECTS[Stage(stage)].status for stage in {person.last, *owed} if stage}
+            roles = {*person.roles[-1:], *(one.role for one in holders if one.role)}
+            managers = {number for role in roles for number in ROLES[role]}
+            right = [one for one in chats if one.status in statuses and (not roles or one.manager_id in managers)]
             if not right:
                 bad.append(f"{person}: {[(one.id, one.status, one.manager_id) for one in chats]}")
         return len(asked), bad
