@@ -14,7 +14,7 @@ NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: chec
 def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     """Give the chat to the session with the newer intent; the other one loses it and closes, and what it still owes
     passes on: order belongs to the chat."""
-    record = replace(record, candidate=None, said=False)
+    record = replace(record, candidate=None, said=False, prove_since=0.0)
     holder = tx.rows.by_chat(chat.id)
     if holder and holder.session == record.session:
         holder = None

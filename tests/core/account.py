@@ -29,6 +29,7 @@ class Person:
     sessions: int = 0
     last: Stage | None = None
     roles: list[str] = field(default_factory=list)
+    spoke_at: float = -1.0
 
     @property
     def session(self) -> str:
@@ -137,6 +138,9 @@ class Account:
 
     def speak(self, person: Person) -> None:
         """He writes, and the graph comes to a stage; others write meanwhile, so that pages move."""
+        if person.spoke_at == self.crm.clock():
+            return
+        person.spoke_at = self.crm.clock()
         if not person.chats or self.random.random() < 0.1:
             self._chat(person, person.name)
         self._show(person)
