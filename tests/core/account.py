@@ -127,6 +127,8 @@ class Account:
         open_ones = [one for one in records if not one.closed and one.chat_id is None]
         if {name, person.number} & ({one.instagram for one in open_ones} | {_number(one.session) for one in open_ones}):
             return False
+        if person.spoke_at == self.crm.clock():
+            return False
         person.name = name
         if self.crm.by_creation or self.random.random() < 0.5:
             self._show(person)
