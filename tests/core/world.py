@@ -218,6 +218,12 @@ class World:
         last = max(at for _, at in later)
         return {stage for stage, at in later if at > last - AT_ONCE}
 
+    def owed(self, session: str, others: list[str]) -> set[Stage]:
+        """What `others` have asked of the same chat no earlier; a first touch gives way to any stage."""
+        mine = max(_order(one) for one in self.asked[session])
+        theirs = [one for other in others for one in self.asked.get(other, ())]
+        return {one[0] for one in theirs if _order(one) > (mine[0], mine[1] - AT_ONCE)}
+
     def note(self, intent: Intent, recorded: Recorded) -> None:
         """What was told to the caller about an intent must be so."""
         if recorded.verdict is Verdict.KNOWN and recorded.record.desired.intent != intent.key:
@@ -276,3 +282,7 @@ def intent(
     """An intent of a session whose customer has `name` in `channel`."""
     names = {one: name if channel == one else None for one in ("instagram", "telegram")}
     return Intent(session, stage, key, names["instagram"], names["telegram"], chat_id)
+
+
+def _order(asked: tuple[Stage, float]) -> tuple[bool, float]:
+    return asked[0] is not Stage.FIRST_TOUCH, asked[1]
