@@ -163,6 +163,8 @@ class Account:
 
     def _moves(self, chat_id: str) -> None:
         if chat_id in self.crm.chats:
+            if person := self.whose[chat_id]:
+                self._show(person)
             self.crm.write(chat_id)
 
     def rest(self) -> None:

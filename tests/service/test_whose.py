@@ -112,10 +112,12 @@ def test_row35_absence_ends_when_the_crm_shows_the_chat(shop: Shop, by: str) -> 
         wait_until(lambda: touch(other, "escalation", session="other", instagram_username="zoe").success)
         closed(shop, other)
         if by == "reconcile":
-            wait_until(lambda: asyncio.run(shop.service(worker=False).reconcile()))
+            again = shop.service(worker=False)
+            done = ("Взято в роботу", 101)
+            wait_until(lambda: asyncio.run(again.reconcile()) >= 0 and shown(shop, late) == done, 30.0)
         else:
             again = shop.service(worker=False)
-            wait_until(lambda: touch(again, instagram_username="vira").success)
+            wait_until(lambda: touch(again, instagram_username="vira").success, 30.0)
     shop.shows("Взято в роботу", 101, late)
 
 
