@@ -40,13 +40,15 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
-    to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read.
+    to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
+    that, and `agrees` the fields that it shows as they shall be.
     """
 
     observed: Observed
     gone: bool = False
     heard: tuple[Heard, ...] = ()
     shown: Chat | None = None
+    agrees: tuple[str, ...] = ()
 
 
 @dataclass
@@ -107,8 +109,9 @@ def _whose(work: _Folding, random: float) -> Folded:
     if answer.error:
         work.errors.append(_explain(work, answer, answer.error))
         return Folded(_schedule(work, random))
-    shown = replace(answer.value, seen_at=answer.sent_at) if answer.value else None
-    return Folded(replace(work.observed, attempt=0, due_at=work.now), shown=shown)
+    shown, wanted = answer.value and replace(answer.value, seen_at=answer.sent_at), work.record.desired.status.value
+    agrees = ("status",) if shown and wanted and shown.status == work.context.statuses[Stage(wanted)] else ()
+    return Folded(replace(work.observed, attempt=0, due_at=work.now), shown=shown, agrees=agrees)
 
 
 # -------------------------------------------------------------------------------------------------------- good answers

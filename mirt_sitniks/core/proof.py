@@ -26,16 +26,20 @@ SILENT = 60.0
 LOOKED = 60.0
 
 
-def begin(tx: Transaction, record: Record, said: str | None, *, afresh: bool) -> Record:
+def begin(
+    tx: Transaction, record: Record, said: str | None, *, afresh: bool, asked_at: float | None = None
+) -> Record:
     """A record without a chat: with the one that is to be read first, or else as one that waits.
 
     `said` is the chat by the host's word, which alone is enough where no user name is known and nobody else has it.
-    `afresh`: what was known of its search is over.
+    `afresh`: what was known of its search is over. `asked_at` is when it was asked for (None: now): what waited for the
+    store was asked for long before.
     """
     if record.candidate and not afresh:
         return record
     if afresh or record.search_since is None:
-        record = replace(record, candidate=None, search_since=tx.wall, search_attempt=0, prove_since=tx.now)
+        ago = 0.0 if asked_at is None else min(max(0.0, tx.now - asked_at), DAY)
+        record = replace(record, candidate=None, search_attempt=0, search_since=tx.wall - ago, prove_since=tx.now - ago)
     if said and not (record.instagram or record.telegram) and tx.rows.by_chat(said) is None:
         return assign(tx, record, Chat(said))
     return _read_first(tx, record, said, said=True) if said else match(tx, record, own=True)
@@ -70,9 +74,18 @@ def prove(tx: Transaction, record: Record, settlement: Settlement) -> Record:
     names = {record.instagram, record.telegram} - {None}
     if chat and record.said and (not names or chat.nickname in {None, *names}):
         # The host's word stands where no user name contradicts it: some channels have none.
-        return assign(tx, record, chat)
+        return _as_read(assign(tx, record, chat), record, settlement)
     record = replace(record, candidate=None, said=False, search_since=tx.wall, search_attempt=0)
-    return match(tx, record) if names else give_up(record, NOT_FOUND)
+    return _as_read(match(tx, record), record, settlement) if names else give_up(record, NOT_FOUND)
+
+
+def _as_read(mine: Record, before: Record, settlement: Settlement) -> Record:
+    """A record that got the chat which was read: what that showed as it shall be needs no call."""
+    desired, seen = mine.desired, mine.observed
+    same = settlement.shown and settlement.shown.id == mine.chat_id and settlement.generation == desired.generation
+    if not (same and "status" in settlement.agrees and desired.status == before.desired.status):
+        return mine
+    return replace(mine, observed=replace(seen, status=replace(seen.status, gen=desired.status.gen)))
 
 
 def note(tx: Transaction, chats: Iterable[Chat]) -> set[str]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES
-from mirt_sitniks.core.record import Error, Record, pending, stale
+from mirt_sitniks.core.record import Error, Record, pending, searching, stale
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Outlook
 from mirt_sitniks.core.text import iso as iso
@@ -144,7 +144,7 @@ def why_none(record: Record, outlook: Outlook) -> Error | None:
     """
     if outlook.lock:
         return Error(outlook.lock[0], LOCKS.get(outlook.lock[0], outlook.lock[0]))
-    if record.chat_id is None:
+    if searching(record):
         return SEARCHING if record.search_attempt == 1 else None
     idle = record.lease_until <= outlook.now and record.observed.due_at <= outlook.now
     return USED_UP if idle and outlook.slot_in > 0 else None

@@ -178,6 +178,7 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
         chat_id=record.chat_id,
         gone=folded.gone,
         shown=folded.shown,
+        agrees=folded.agrees,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,
         keep=True,
     )

@@ -114,7 +114,8 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         return fresh
     # A search that was given up starts again; one under way keeps its first day.
     known = pending(old) and (old.instagram, old.telegram) == (fresh.instagram, fresh.telegram)
-    return begin(tx, fresh, intent.chat_id, afresh=not known)
+    asked_at = max(desired.status.asked_at, desired.manager.asked_at)
+    return begin(tx, fresh, intent.chat_id, afresh=not known, asked_at=asked_at)
 
 
 def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, intent: Intent) -> Record:

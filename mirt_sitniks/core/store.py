@@ -82,7 +82,8 @@ class Settlement:
     """What the holder of a record's lease learned.
 
     `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
-    the CRM, `shown` a chat as it was read. `unconfirmed_until` is set when a write was sent: the store's time until
+    the CRM, `shown` a chat as it was read, `agrees` the fields that are there
+    as they shall be. `unconfirmed_until` is set when a write was sent: the store's time until
     which it may still land, for the case that the lease was lost meanwhile. `keep` asks to go on holding the lease.
     """
 
@@ -96,6 +97,7 @@ class Settlement:
     unconfirmed_until: float | None = None
     keep: bool = False
     shown: Chat | None = None
+    agrees: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

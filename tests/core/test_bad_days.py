@@ -285,7 +285,8 @@ def test_a_list_of_managers_that_is_refused_is_asked_for_once_a_minute(world: Wo
     say(world, INVOICE, session="s0", name="n0")
     world.loop.run_for(60.0)
     assert world.crm.chats["c0"].status == "Виставлено рахунок"
-    assert sent(world, GetChat) == proofs + 1
+    # For a person's change, and for the write's fate.
+    assert sent(world, GetChat) == proofs + 2
     assert outcome(world, "s0") is Outcome.PARTIAL
 
 

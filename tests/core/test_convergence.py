@@ -187,8 +187,8 @@ class Convergence(RuleBasedStateMachine):
             assert chat.nickname == SESSIONS[record.session][1]
             assert chat.id != "chat-other", "another person's chat"
             # Order belongs to the chat: what another session of the name owed it, and was asked for later, stands.
-            others = [one for one in SESSIONS if SESSIONS[one] == SESSIONS[record.session] and one != record.session]
-            may = world.newest(record.session) | world.owed(record.session, others)
+            of_the_name = [one for one in SESSIONS if SESSIONS[one] == SESSIONS[record.session]]
+            may = world.newest(record.session) | world.owed(record.session, of_the_name)
             assert record.desired.status.value in may, f"{record.session}: what was asked for last does not stand"
             shows = STATUSES[Stage(record.desired.status.value or "")]
             assert chat.status == shows or chat.id in world.unrecorded, f"{record.session}: its stage does not stand"

@@ -165,14 +165,14 @@ class Contract:
 
     def test_a_session_that_lost_its_chat_begins_anew(self, world: World) -> None:
         """A first touch brings it back, whatever stood before; an intent from before that does not."""
-        record(world, "s", ESCALATION, instagram="olena", chat_id="c1")
-        world.clock.now += 10.0
-        record(world, "t", FIRST, instagram="olena", chat_id="c1")
+        settle(world, claimed(own(world, "s", ESCALATION, "olena")))
+        world.clock.now += 11.0
+        prove(world, claimed(record(world, "t", FIRST, instagram="olena")), "olena")
         assert get(world, "s").closed == "superseded"
         early = record(world, "s", INVOICE, asked_at=START - 1.0)
         assert (early.verdict, early.record.closed) == (Verdict.SUPERSEDED, "superseded")
         back = record(world, "s", FIRST).record
-        assert (back.closed, back.chat_id, back.desired.status.value) == (None, "c1", "first_touch")
+        assert (back.closed, back.desired.status.value) == (None, "first_touch")
 
     def test_a_known_intent_is_recorded_once(self, world: World) -> None:
         """Row 1: the same intent again changes nothing and drives on: `known`, claimed again when the lease is free."""
