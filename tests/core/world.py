@@ -74,6 +74,9 @@ class Process:
             old = await self.world.store.get(intent.session)
             answer = await self.world.store.record(options, intent, calls=calls)
             asked = self.began[intent.session, intent.key]
+            if intent.asked_at is None:
+                # Of a process that has heard nothing of the store yet nobody can tell how long its words were on the way.
+                asked = max(asked, answer.outlook.now - intent.waited)
             self.world.hear(intent, asked, answer, again=old is not None and bool(old.closed))
             return answer
 
