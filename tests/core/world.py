@@ -42,6 +42,7 @@ class Process:
         self.awake = asyncio.Event()
         self.awake.set()
         self.froze_at = 0.0
+        self.ahead: dict[str, float] = {}
         managers = ManagerList(WantedManagers("Павло"), world.loop.time)
         self.driver = Driver(
             self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
@@ -75,8 +76,10 @@ class Process:
             answer = await self.world.store.record(options, intent, calls=calls)
             asked = self.began[intent.session, intent.key]
             if intent.asked_at is None:
-                # Of a process that has heard nothing of the store yet nobody can tell how long its words were on the way.
-                asked = max(asked, answer.outlook.now - intent.waited)
+                # Of a process that has heard nothing of the store yet nobody can tell how long its words were on the way;
+                # what it says of the session later is no older.
+                self.ahead[intent.session] = max(0.0, answer.outlook.now - intent.waited - asked)
+            asked += self.ahead.get(intent.session, 0.0)
             self.world.hear(intent, asked, answer, again=old is not None and bool(old.closed))
             return answer
 
