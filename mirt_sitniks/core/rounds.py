@@ -100,7 +100,7 @@ class Round:
 
     @property
     def goes_on(self) -> bool:
-        """Whether managers were listed, the key was asked for, or nothing was sent in time: the rest goes on at once."""
+        """Whether managers were listed, the key was asked for, or nothing was sent in time: the rest goes on."""
         silent = not self.sent or any(one.sent and not (one.answer or one.page or one.error) for one in self.outcomes)
         return (self.claim.ask or silent or bool(self.unexplained)) and len(set(self._met)) < len(self.steps)
 

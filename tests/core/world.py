@@ -76,7 +76,7 @@ class Process:
             answer = await self.world.store.record(options, intent, calls=calls)
             asked = self.began[intent.session, intent.key]
             if intent.asked_at is None:
-                # Of a process that has heard nothing of the store yet nobody can tell how long its words were on the way;
+                # How long the words of a process that never heard of the store were on the way, nobody can tell;
                 # what it says of the session later is no older.
                 self.ahead[intent.session] = max(0.0, answer.outlook.now - intent.waited - asked)
             asked += self.ahead.get(intent.session, 0.0)
