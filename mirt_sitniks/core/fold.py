@@ -153,8 +153,10 @@ def _has(work: _Folding, chat: Chat, assignee: Assignee) -> bool | None:
 
 
 def _came_before(work: _Folding, one: Answer, answer: Answer) -> bool:
-    """Whether `answer` shows what `one` wrote, and it was not there already."""
+    """Whether `answer` shows what `one` wrote, and it was not there already, as an earlier try may have put it."""
     seen, step = work.record.observed, one.step
+    if seen.attempt or work.record.desired.generation > seen.status.gen + 1:
+        return False
     if isinstance(step, WriteStatus):
         there = seen.status.value == work.context.statuses[step.stage]
     else:

@@ -26,9 +26,7 @@ SILENT = 60.0
 LOOKED = 60.0
 
 
-def begin(
-    tx: Transaction, record: Record, said: str | None, *, afresh: bool, asked_at: float | None = None
-) -> Record:
+def begin(tx: Transaction, record: Record, said: str | None, *, afresh: bool, asked_at: float | None = None) -> Record:
     """A record without a chat: with the one that is to be read first, or else as one that waits.
 
     `said` is the chat by the host's word, which alone is enough where no user name is known and nobody else has it.

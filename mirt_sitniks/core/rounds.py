@@ -102,8 +102,8 @@ class Round:
 
     @property
     def goes_on(self) -> bool:
-        """Whether managers were listed, or the key was asked for: what that was for goes on at once."""
-        silent = any(one.sent and not (one.answer or one.page or one.error) for one in self.outcomes)
+        """Whether managers were listed, the key was asked for, or nothing was sent in time: the rest goes on."""
+        silent = not self.sent or any(one.sent and not (one.answer or one.page or one.error) for one in self.outcomes)
         if any(one.managers for one in self.outcomes) and not self.answers:
             return True
         return (self.claim.ask or silent or bool(self.unexplained)) and len(set(self._met)) < len(self.steps)
@@ -195,7 +195,9 @@ def _folded(done: Round, record: Record, context: FoldContext, random: float) ->
         folded = fold(record, done.answers, context, now=now, random=random, known=done.claim.known)
     observed = folded.observed
     if done.goes_on and not folded.gone:
-        observed = replace(observed, due_at=min(observed.due_at, now))
+        # What has an answer does not speak for what has none yet.
+        before = record.observed if done.answers else observed
+        observed = replace(observed, due_at=min(observed.due_at, now), error=before.error, attempt=before.attempt)
     if not done.steps and observed.due_at <= now:
         # Nothing to do although it is due: never spin on it.
         observed = replace(observed, due_at=now + 1.0)

@@ -109,6 +109,19 @@ class TestRow41:
         assert plan(seen, 6.0) == (status_step(record),)
         assert learn(Capabilities(), folded.heard, 5.0).apart_until == 5.0 + KEPT
 
+    @pytest.mark.parametrize(
+        "record", [record_at(FIRST, attempt=1), record_at(ALARM, ALARM)], ids=["second try", "second stage"]
+    )
+    def test_row41_what_an_earlier_try_may_have_left_tells_no_order(self, record: Record) -> None:
+        """The manager may be there since then: that the status' answer shows him does not make it the later one."""
+        manager = record.desired.manager.value
+        there = replace(OLD, manager_id=101 if manager == "ai" else 102)
+        known = Capabilities(before={"status": KEPT, "assign": KEPT})
+        answers = ok(record, status_step(record), there), ok(record, manager_step(record), there)
+        seen, _ = fold_in(record, *answers, known=known)
+        assert plan(seen, 5.0) == (read_step(),)
+        assert seen.observed.status.gen == 0
+
 
 class TestRow39:
     """A kind of call that is refused."""

@@ -42,6 +42,7 @@ class Process:
         self.awake = asyncio.Event()
         self.awake.set()
         self.froze_at = 0.0
+        self.ahead: dict[str, float] = {}
         managers = ManagerList(WantedManagers("Павло"), world.loop.time)
         self.driver = Driver(
             self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
@@ -74,6 +75,11 @@ class Process:
             old = await self.world.store.get(intent.session)
             answer = await self.world.store.record(options, intent, calls=calls)
             asked = self.began[intent.session, intent.key]
+            if intent.asked_at is None:
+                # How long the words of a process that never heard of the store were on the way, nobody can tell;
+                # what it says of the session later is no older.
+                self.ahead[intent.session] = max(0.0, answer.outlook.now - intent.waited - asked)
+            asked += self.ahead.get(intent.session, 0.0)
             self.world.hear(intent, asked, answer, again=old is not None and bool(old.closed))
             return answer
 
