@@ -227,7 +227,7 @@ class World:
         return {stage for stage, at in later if at > last - AT_ONCE}
 
     def owed(self, session: str, sessions: list[str]) -> set[Stage]:
-        """What `sessions` have asked of the same chat no earlier, whoever had it; a first touch gives way to any stage."""
+        """What `sessions` have asked of one chat no earlier, whoever had it; a first touch gives way to any stage."""
         mine = max(_order(one) for one in self.asked[session])
         theirs = [one for other in sessions for one in self.ever.get(other, ())]
         return {one[0] for one in theirs if _order(one) > (mine[0], mine[1] - AT_ONCE)}

@@ -145,7 +145,6 @@ def test_row30_what_the_crm_has_answered_is_kept_for_the_store(shop: Counter) ->
     shop.loop.call_later(0.5, shop.fall)
     assert shop.sync(runtime, ALARM, chat_id="chat").outcome is Outcome.QUEUED
     shop.loop.run_for(600.0)
-    calls = len(shop.crm.calls)
     shop.fall(None)
     shop.loop.run_for(30.0)
     assert shop.store.rows.records["s"].observed.status.gen == 1
