@@ -136,9 +136,10 @@ def test_row30_a_person_who_came_after_the_direct_write_is_not_overwritten(shop:
 
 
 def test_row30_a_direct_write_that_lands_late_does_not_stay_on_top(shop: Counter) -> None:
-    """It hangs, the store comes back, an invoice is asked for and written; the write lands: it is found, put right."""
+    """It hangs, and again; the store comes back, an invoice is asked for and written; the write lands: it is found, and
+    put right."""
     runtime = shop.process(down=AWAY)
-    shop.crm.trouble = [Trouble("late", 19.0)]
+    shop.crm.trouble = [Trouble("late", 19.0)] * 2
     shop.sync(runtime, ALARM, chat_id="chat")
     shop.loop.run_for(10.0)
     shop.fall(None)

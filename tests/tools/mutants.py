@@ -294,7 +294,7 @@ MUTANTS = (
         "core/rules.py",
         "    raise_unconfirmed(tx, chat_id, max(old.lease_until, tx.now + intent.landing))",
         "    pass",
-        ENGINE + "test_direct_writes.py -k nothing_older",
+        ENGINE + "test_direct_writes.py -k lands_late",
     ),
     Mutant(
         "a stage that was overtaken while it waited is driven",
