@@ -184,7 +184,8 @@ def _guard(_loopback_only: None) -> BlockBuster:
     # LangGraph 1.0.4 reads the source of a host's nodes when a graph is built.
     guard.functions["os.stat"].can_block_in("langgraph/pregel/_utils.py", "get_function_nonlocals")
     # Hypothesis traces what an example runs through, and asks of each file where it lies.
-    guard.functions["os.path.abspath"].can_block_in("hypothesis/internal/escalation.py", "accept")
+    for function in ("os.path.abspath", "os.stat"):
+        guard.functions[function].can_block_in("hypothesis/internal/escalation.py", "accept")
     return guard
 
 

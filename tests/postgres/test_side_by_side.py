@@ -53,7 +53,7 @@ def new(project: Stack) -> Iterator[World]:
 @pytest.fixture
 def old(new: World) -> Iterator[World]:
     """The released version, in one world with the other."""
-    store = EarlierStore("", "", timeout=30.0, client_factory=new.client)
+    store = EarlierStore("", "", timeout=30.0, clock=new.clock, client_factory=new.client)
     yield replace(new, store=store)
     new.run(store.aclose())
 
@@ -317,7 +317,7 @@ def _known_to_both(answer: Any) -> Any:
     if isinstance(answer, Record):
         return from_row({**to_row(answer), "details": {}})
     if isinstance(answer, Claim):
-        return replace(answer, record=_known_to_both(answer.record), known=Capabilities())
+        return replace(answer, record=_known_to_both(answer.record), known=Capabilities(), ask=False)
     if isinstance(answer, Claimed):
         return replace(answer, claims=tuple(map(_known_to_both, answer.claims)), outlook=Outlook())
     if isinstance(answer, Recorded | Settled):

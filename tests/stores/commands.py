@@ -220,7 +220,7 @@ def live(commands: list[Any], model: World, other: World, *, but: tuple[str, ...
     """Runs the commands on both, and compares every answer and everything that is stored, `but` for these fields."""
     for world in (model, other):
         world.clear()
-    start = model.clock.now
+    start = other.clock.now = model.clock.now
     claims: tuple[list[Claim], list[Claim]] = ([], [])
     for number, command in enumerate(commands):
         if isinstance(command, Wait):

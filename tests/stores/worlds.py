@@ -123,7 +123,13 @@ def supabase_world(stack: Stack, *, fresh: bool = False) -> Iterator[World]:
     with asyncio.Runner() as runner:
         kind = FreshStore if fresh else SupabaseStore
         store = kind(stack.url, "unused", timeout=30.0, clock=clock, client_factory=factory)
+
+        def clear() -> None:
+            stack.sql(EMPTY)
+            # What it has seen of the life before is gone, and the clock begins anew.
+            store._last = None
+
         try:
-            yield World(store, runner.run, clock, lambda: stack.sql(EMPTY), factory)
+            yield World(store, runner.run, clock, clear, factory)
         finally:
             runner.run(store.aclose())
