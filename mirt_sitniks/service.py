@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import httpx
 
-from mirt_sitniks.core.chats import CLOCK_SLACK, Contact, choose, contact_of, normalise_username
+from mirt_sitniks.core.chats import CLOCK_SLACK, Chat, choose, normalise_username
 from mirt_sitniks.core.record import Intent, intent_key
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso
 from mirt_sitniks.core.stages import EFFECTS, Stage, parse_stage
@@ -183,8 +183,8 @@ class SitniksChatService:
             now = datetime.now(UTC)
             since, until = now - timedelta(minutes=lookback_minutes), now + timedelta(seconds=CLOCK_SLACK)
             chats = await direct.all_pages(runtime.driver, lambda skip: ListChats(since, until, skip=skip))
-            found = choose(map(contact_of, chats), **names)
-            return found.chat_id if isinstance(found, Contact) else None
+            found = choose(chats, **names, owner=runtime.driver.options.owner)
+            return found.id if isinstance(found, Chat) else None
 
         return await self._verb("find_chat_by_username", read, None) if any(names.values()) else None
 

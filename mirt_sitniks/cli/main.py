@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mirt_sitniks.cli.files import place, require_file
-from mirt_sitniks.core.store import Store
+from mirt_sitniks.core.store import Store, row_of
 from mirt_sitniks.engine.runtime import open_store
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.log import shown
@@ -239,7 +239,7 @@ def _migrations(arguments: argparse.Namespace) -> int:
 
 def _forget(arguments: argparse.Namespace) -> int:
     settings = SitniksSettings()
-    rows = _with_store(settings, lambda store: store.forget(arguments.session))
+    rows = _with_store(settings, lambda store: store.forget(row_of(settings.account, arguments.session)))
     print(f"Erased rows: {rows}" if rows else f"Nothing is known about this session in {place(settings)}.")
     return 0
 

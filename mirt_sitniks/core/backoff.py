@@ -12,7 +12,7 @@ SEARCH_FIRST, SEARCH_LIMIT = 5.0, 1800.0
 SETTINGS_CODES = frozenset({"unknown_status", "manager_not_found", "forbidden", "not_applied", "chat_refused"})
 # What an account does not let us do, whichever chat it is.
 ACCOUNT_CODES = ("forbidden", "not_applied")
-KEY_CODES = frozenset({"unauthorized", "plan_required"})
+KEY_CODES = frozenset({"unauthorized", "plan_required", "account_mismatch"})
 # A refusal of which nobody knows yet whether it is the key's: the next call asks.
 SUSPECTED = "suspected"
 

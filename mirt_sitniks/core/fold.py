@@ -39,12 +39,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A record's new observed part; `gone` is set when the chat is no longer in the CRM, `heard` is what its answers
-    have said of kinds of call."""
+    """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
+    to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
+    that, and `agrees` the fields that it shows as they shall be.
+    """
 
     observed: Observed
     gone: bool = False
     heard: tuple[Heard, ...] = ()
+    shown: Chat | None = None
+    agrees: tuple[str, ...] = ()
 
 
 @dataclass
@@ -78,6 +82,8 @@ def fold(
     affair and no failed attempt. `known` is what the account's answers have taught so far.
     """
     work = _Folding(record, tuple(answers), context, known or Capabilities(), now, record.observed)
+    if record.candidate:
+        return _whose(work, random)
     for answer in work.answers:
         if isinstance(answer.error, NotApplied):
             _doubt(work, answer, "own")
@@ -90,6 +96,22 @@ def fold(
     if any(answer.sent and not isinstance(answer.step, Read) for answer in work.answers):
         work.observed = replace(work.observed, looked_gen=0)
     return Folded(_schedule(work, random), work.gone, tuple(work.heard))
+
+
+def _whose(work: _Folding, random: float) -> Folded:
+    """The chat was read before its first write: whose it is the store decides, what it shows is where we begin."""
+    answer = next((one for one in work.answers if isinstance(one.step, Read)), None)
+    if answer is None:
+        return Folded(work.observed)
+    if isinstance(answer.error, NotFound | Forbidden):
+        _hear_refusal(work, answer, answer.error)
+        return Folded(replace(work.observed, due_at=work.now), gone=True, heard=tuple(work.heard))
+    if answer.error:
+        work.errors.append(_explain(work, answer, answer.error))
+        return Folded(_schedule(work, random))
+    shown, wanted = answer.value and replace(answer.value, seen_at=answer.sent_at), work.record.desired.status.value
+    agrees = ("status",) if shown and wanted and shown.status == work.context.statuses[Stage(wanted)] else ()
+    return Folded(replace(work.observed, attempt=0, due_at=work.now), shown=shown, agrees=agrees)
 
 
 # -------------------------------------------------------------------------------------------------------- good answers
@@ -280,11 +302,8 @@ def _unread(work: _Folding) -> None:
 
 def _failed(work: _Folding, answer: Answer, error: CrmError) -> None:
     """A bad answer: the other field stands, and a write that may have been carried out all the same is unconfirmed."""
-    refused = isinstance(error, Forbidden)
-    if refused and answer.sent:
-        said = "missing" if error.status in MISSING else "refused"
-        work.heard.append(Heard(answer.kind, said, work.record.chat_id, error.code, error.message))
-    if refused and isinstance(answer.step, Read):
+    _hear_refusal(work, answer, error)
+    if isinstance(error, Forbidden) and isinstance(answer.step, Read):
         _unread(work)
         return
     work.gone = work.gone or isinstance(error, NotFound)
@@ -295,6 +314,12 @@ def _failed(work: _Folding, answer: Answer, error: CrmError) -> None:
         gen = lost.gen if lost else work.record.desired.generation
         work.observed = replace(work.observed, unconfirmed=Unconfirmed(gen, until))
     work.errors.append(_explain(work, answer, error))
+
+
+def _hear_refusal(work: _Folding, answer: Answer, error: CrmError) -> None:
+    if isinstance(error, Forbidden) and answer.sent:
+        said, chat = "missing" if error.status in MISSING else "refused", work.record.chat_id or work.record.candidate
+        work.heard.append(Heard(answer.kind, said, chat, error.code, error.message))
 
 
 def _explain(work: _Folding, answer: Answer, error: CrmError) -> Error:

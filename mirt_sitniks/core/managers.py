@@ -1,5 +1,6 @@
 """Who is meant by "the AI manager" and "a live manager": pure matching, and the one cached list of managers."""
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -55,9 +56,14 @@ class NoManager:
     code: str = "manager_not_found"
 
 
+_APOSTROPHES = str.maketrans(dict.fromkeys("’ʼ‘‛`´ʹʻ′＇", "'"))
+
+
 def fold_name(name: str) -> str:
-    """A name without letter case and with single spaces."""
-    return " ".join(name.split()).casefold()
+    """A name as people compare it: composed (NFC), without letter case, any apostrophe the same, single spaces, and
+    nothing that can't be seen."""
+    seen = "".join(one for one in name if unicodedata.category(one) != "Cf" and one not in "\ufe0e\ufe0f")
+    return unicodedata.normalize("NFC", " ".join(seen.translate(_APOSTROPHES).split())).casefold()
 
 
 def pick(role: Role, wanted: WantedManagers, managers: Iterable[Manager] | None) -> Assignee | NoManager | None:

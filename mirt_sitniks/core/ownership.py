@@ -2,45 +2,76 @@
 
 from dataclasses import replace
 
-from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record, Unconfirmed, pending
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.record import DesiredValue, Error, Observed, ObservedValue, Record, Unconfirmed, pending, stale
 from mirt_sitniks.core.rows import Transaction
+from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
 
 NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: check that the channel is connected there")
 
 
-def assign(tx: Transaction, record: Record, contact: Contact, *, listed_at: float = 0.0) -> Record:
-    """Give the chat to the session with the newer intent; the other one loses it and closes.
-
-    `listed_at` is when the list has shown the chat, 0 when that was long ago.
-    """
-    holder = tx.rows.by_chat(contact.chat_id)
+def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
+    """Give the chat to the session with the newer intent; the other one loses it and closes, and what it still owes
+    passes on: order belongs to the chat."""
+    record = replace(record, candidate=None, said=False, prove_since=0.0)
+    holder = tx.rows.by_chat(chat.id)
     if holder and holder.session == record.session:
         holder = None
-    if holder:
-        if holder.desired.order > record.desired.order:
-            return _close(record)
-        closed = _close(holder)
-        tx.rows.put(closed)
-        audit(tx, holder, closed)
+    if holder and holder.desired.order > record.desired.order:
+        inherited = _inherit(holder, record)
+        if inherited != holder:
+            # Whoever drives it knows nothing of this, so what he answers must not count for it.
+            seen = _raised(tx, replace(inherited.observed, due_at=tx.now), holder.lease_until)
+            tx.rows.put(replace(inherited, observed=seen, token=holder.token + 1, lease_until=0.0))
+        return _close(record)
     before = record.observed
-    status = ObservedValue(contact.status, 0) if contact.status and not before.status.gen else before.status
-    manager = ObservedValue(contact.manager_id, 0) if contact.manager_id and not before.manager.gen else before.manager
+    status = ObservedValue(chat.status, 0) if chat.status and not before.status.gen else before.status
+    manager = ObservedValue(chat.manager_id, 0) if chat.manager_id and not before.manager.gen else before.manager
     seen = replace(before, status=status, manager=manager, due_at=tx.now, error=lasting(before.error))
-    seen = replace(seen, seen_at=max(seen.seen_at, listed_at)) if contact.status else seen
-    desired = record.desired
-    if holder:
-        # What the other session wrote is ours as well, and may still be there.
-        there = holder.observed.manager.value
-        seen = seen if seen.manager.value else replace(seen, manager=ObservedValue(there))
-        stages = dict.fromkeys((*holder.desired.stages, *desired.stages))
-        desired = replace(desired, stages=tuple(stages))
-        # Whoever drives the other session may have a write under way, and may die before it can say so.
-        times = [one.unconfirmed.until for one in (before, holder.observed) if one.unconfirmed]
-        until = max(holder.lease_until, *times, 0.0)
-        seen = replace(seen, unconfirmed=Unconfirmed(0, until)) if until > tx.now else seen
-    return replace(record, chat_id=contact.chat_id, desired=desired, observed=seen, search_since=None, search_attempt=0)
+    seen = replace(seen, seen_at=max(seen.seen_at, chat.seen_at)) if chat.status else seen
+    urgent_at = min(record.urgent_at, tx.now - priority_of(record.desired.stage))
+    mine = replace(record, chat_id=chat.id, observed=seen, search_since=None, search_attempt=0, urgent_at=urgent_at)
+    if holder is None:
+        return mine
+    closed = _close(holder)
+    tx.rows.put(closed)
+    audit(tx, holder, closed)
+    # What the other session wrote is ours as well, and may still be there.
+    there = holder.observed.manager.value
+    seen = seen if seen.manager.value else replace(seen, manager=ObservedValue(there))
+    stages = dict.fromkeys((*holder.desired.stages, *mine.desired.stages))
+    # Whoever drives the other session may have a write under way, and may die before it can say so.
+    times = [one.unconfirmed.until for one in (before, holder.observed) if one.unconfirmed]
+    seen = _raised(tx, seen, holder.lease_until, *times)
+    return _inherit(replace(mine, desired=replace(mine.desired, stages=tuple(stages)), observed=seen), holder)
+
+
+def _raised(tx: Transaction, seen: Observed, *times: float) -> Observed:
+    """What is known of a chat, when somebody's write may land until the last of `times`."""
+    until = max(times)
+    return replace(seen, unconfirmed=Unconfirmed(0, until)) if until > tx.now else seen
+
+
+def _inherit(heir: Record, owing: Record) -> Record:
+    """`heir` with what another session still owes the chat, where that was asked for later; a first touch gives way."""
+    if not pending(owing):
+        return heir
+    desired, seen = heir.desired, heir.observed
+    for name in stale(owing):
+        mine, theirs = getattr(desired, name), getattr(owing.desired, name)
+        if _order(theirs) > _order(mine):
+            shown = getattr(seen, name)
+            desired = replace(desired, **{name: replace(theirs, gen=desired.generation)})
+            seen = replace(seen, **{name: replace(shown, gen=min(shown.gen, desired.generation - 1))})
+    if desired == heir.desired:
+        return heir
+    return replace(heir, desired=desired, observed=seen, urgent_at=min(heir.urgent_at, owing.urgent_at))
+
+
+def _order(asked: DesiredValue) -> tuple[int, float]:
+    """What goes before what on one chat: a first touch before all others, else by when it was asked for."""
+    return (asked.rank, asked.asked_at) if asked.value else (-1, 0.0)
 
 
 def lasting(error: Error | None) -> Error | None:
@@ -53,8 +84,8 @@ def _close(record: Record) -> Record:
 
     What it knew of the chat goes with it: should the session get a chat again, nothing counts as confirmed.
     """
-    seen = forgotten(record.observed)
-    return replace(record, chat_id=None, closed="superseded", token=record.token + 1, lease_until=0.0, observed=seen)
+    lost = replace(record, chat_id=None, candidate=None, closed="superseded", observed=forgotten(record.observed))
+    return replace(lost, token=record.token + 1, lease_until=0.0)
 
 
 def forgotten(seen: Observed) -> Observed:
@@ -89,7 +120,16 @@ def audit(tx: Transaction, before: Record, after: Record) -> None:
 def _audited(record: Record) -> tuple[object, ...]:
     """What of a record is worth a line in the ledger when it changes."""
     seen = record.observed
-    return record.chat_id, seen.status, seen.manager, seen.unconfirmed is None, seen.given_up, seen.error, record.closed
+    return (
+        record.chat_id,
+        record.candidate,
+        seen.status,
+        seen.manager,
+        seen.unconfirmed is None,
+        seen.given_up,
+        seen.error,
+        record.closed,
+    )
 
 
 def _shown(record: Record) -> dict[str, object]:

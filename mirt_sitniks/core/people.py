@@ -75,9 +75,9 @@ def _at_first_sight(seen: Observed) -> bool:
 
 
 def ours(record: Record, context: FoldContext) -> set[str]:
-    """The statuses that this session has asked for."""
-    stages = {*record.desired.stages, record.desired.status.value or ""}
-    return {name for stage, name in context.statuses.items() if stage in stages}
+    """The statuses that this session has asked for; any stage's while another's write may have landed."""
+    stages, lost = {*record.desired.stages, record.desired.status.value or ""}, record.observed.unconfirmed
+    return {name for stage, name in context.statuses.items() if stage in stages or (lost and lost.gen == 0)}
 
 
 def _is_new(status: str, context: FoldContext) -> bool:

@@ -15,7 +15,7 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """See what the CRM shows: a write's fate is unknown, or a person may have changed the chat."""
+    """See what the CRM shows: whose the chat is, a write's fate, or whether a person has changed the chat."""
 
     chat_id: str
 
@@ -51,7 +51,7 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
     if not pending(record) or seen.due_at > now:
         return ()
     if record.chat_id is None:
-        return (Find(),)
+        return (Read(record.candidate),) if record.candidate else (Find(),)
     fields = stale(record)
     if not fields and seen.unconfirmed and not seen.doubts:
         return (Read(record.chat_id),) if now >= seen.unconfirmed.until else ()

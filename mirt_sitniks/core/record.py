@@ -55,9 +55,9 @@ class Intent:
     """One stage of one session, as a node asks for it.
 
     `key` makes it one event however often it is recorded; `also` is a second one, and either of them is enough.
-    `chat_id` is what the caller remembers from an earlier sync. `reason` is kept in the ledger only. `asked_at` is when
-    it was asked for: on the clock of who asks until it is recorded, on the store's from then on; None: `waited` seconds
-    before the store hears of it. `written` is the status that the CRM has confirmed on `chat_id` before this is
+    `chat_id` is what the host knows, or remembers of an earlier sync. `reason` is kept in the ledger only. `asked_at`
+    is when it was asked for: on the clock of who asks until it is recorded, on the store's from then on; None: `waited`
+    seconds before the store hears of it. `written` is the status that the CRM has confirmed on `chat_id` before this is
     recorded, `sent` how many calls that took, and for `landing` seconds one without an answer may still land there: the
     store was away.
     """
@@ -124,7 +124,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One session. `token` rises with every lease; `closed` says why nothing will be done any more."""
+    """One session. `token` rises with every lease; `closed` says why nothing will be done any more.
+
+    `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
+    `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
+    is looked for, and when that was given up.
+    """
 
     session: str
     instagram: str | None = None
@@ -139,6 +144,9 @@ class Record:
     token: int = 0
     lease_until: float = 0.0
     closed: str | None = None
+    candidate: str | None = None
+    said: bool = False
+    prove_since: float = 0.0
 
     @property
     def role(self) -> Role | None:
@@ -150,8 +158,8 @@ class Record:
 class Scan:
     """The one shared reading of the CRM's chats: pages from `since` to `until` (wall clock), next page at `skip`.
 
-    `window` is the widest window that those who wait asked for (0, 1, 2: look-back, a day, 30 days), `failures` how
-    many pages in a row could not be read.
+    `window` is 0 for the look-back and 2 for 30 days (an earlier version also had a day), `failures` how many pages in
+    a row could not be read.
     """
 
     token: int
@@ -167,9 +175,9 @@ class Scan:
 class Claim:
     """The right to work: a record whose lease is ours, or the scan, or both, with the calls that may be sent now.
 
-    `now` is the store's clock at the moment of the grant. `ask`: the key is to be asked for before anything else.
-    `known` is what the account is known to do. `basis` is for the store alone: what it saw when it granted, so that the
-    settlement need not ask for it again.
+    `now` is the store's clock at the moment of the grant. `ask`: the key is to be asked for before anything else;
+    `verify`: whose key this is. `known` is what the account is known to do. `basis` is for the store alone: what it saw
+    when it granted, so that the settlement need not ask for it again.
     """
 
     record: Record | None
@@ -178,7 +186,13 @@ class Claim:
     now: float = 0.0
     ask: bool = False
     known: Capabilities = field(default_factory=Capabilities)
+    verify: bool = False
     basis: object = field(default=None, compare=False, repr=False)
+
+
+def searching(record: Record) -> bool:
+    """Whether no chat is known that could be the session's."""
+    return record.chat_id is None and record.candidate is None
 
 
 def pending(record: Record) -> bool:

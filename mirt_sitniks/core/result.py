@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES
-from mirt_sitniks.core.record import Error, Record, pending, stale
+from mirt_sitniks.core.record import Error, Record, pending, searching, stale
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Outlook
 from mirt_sitniks.core.text import iso as iso
@@ -84,6 +84,8 @@ _FIELDS = tuple(one.name for one in fields(SyncResult))
 LOCKS: Mapping[str, str] = {
     "unauthorized": "Sitniks refused the key (401): check SNITKIX_API_KEY; it is tried again every ten minutes",
     "plan_required": "the Sitniks account's plan has no Open API (403): change the plan; tried again every ten minutes",
+    "account_mismatch": "this key is of another Sitniks account, no manager of it is known here: give that account a "
+    "name of its own in SITNIKS_ACCOUNT, or put a key of the first one into SNITKIX_API_KEY",
     "rate_limited": "the key is locked after too many calls; the record is synced as soon as it may be used again",
 }
 
@@ -142,7 +144,7 @@ def why_none(record: Record, outlook: Outlook) -> Error | None:
     """
     if outlook.lock:
         return Error(outlook.lock[0], LOCKS.get(outlook.lock[0], outlook.lock[0]))
-    if record.chat_id is None:
+    if searching(record):
         return SEARCHING if record.search_attempt == 1 else None
     idle = record.lease_until <= outlook.now and record.observed.due_at <= outlook.now
     return USED_UP if idle and outlook.slot_in > 0 else None

@@ -20,8 +20,9 @@ SIDE_BY_SIDE = 2
 class CallOutcome:
     """What became of a call that was due, or of a step that needed none.
 
-    `sent` says whether a call went out, `kind` of which kind it was. Of `answer` (to a step), `page` (of the scan) and
-    `error` it has what there is. `meant` is what a refusal means if the key is good. `names`: it shows who has a chat.
+    `sent` says whether a call went out, `kind` of which kind it was. Of `answer` (to a step), `page` (of the scan),
+    `managers` (the ids of all) and `error` it has what there is. `meant` is what a refusal means if the key is good.
+    `names`: it shows who has a chat.
     """
 
     sent: bool = False
@@ -31,6 +32,7 @@ class CallOutcome:
     kind: str = ""
     meant: Forbidden | None = None
     names: bool = False
+    managers: tuple[int, ...] = ()
 
     def as_error(self, error: CrmError | None) -> "CallOutcome":
         """The same call, with another meaning; whoever only wanted the managers for a look goes on without."""
@@ -102,6 +104,8 @@ class Round:
     def goes_on(self) -> bool:
         """Whether managers were listed, the key was asked for, or nothing was sent in time: the rest goes on."""
         silent = not self.sent or any(one.sent and not (one.answer or one.page or one.error) for one in self.outcomes)
+        if any(one.managers for one in self.outcomes) and not self.answers:
+            return True
         return (self.claim.ask or silent or bool(self.unexplained)) and len(set(self._met)) < len(self.steps)
 
     @property
@@ -141,6 +145,7 @@ def report_of(done: Round, context: FoldContext, random: float) -> Report:
         unused=grants[done.sent :],
         calls=SIDE_BY_SIDE,
         delayed=grants[: done.sent] if done.late else (),
+        managers=next((one.managers for one in done.outcomes if one.managers), ()),
         basis=done.claim.basis,
     )
 
@@ -172,6 +177,8 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
         unconfirmed=record.observed.unconfirmed,
         chat_id=record.chat_id,
         gone=folded.gone,
+        shown=folded.shown,
+        agrees=folded.agrees,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,
         keep=True,
     )

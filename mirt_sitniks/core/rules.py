@@ -9,9 +9,10 @@ from math import inf
 
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.asking import taken
+from mirt_sitniks.core.backoff import PROBE
 from mirt_sitniks.core.capabilities import learn, lend, recovered
-from mirt_sitniks.core.chats import Contact, choose
-from mirt_sitniks.core.ownership import assign, audit, forgotten, raise_unconfirmed
+from mirt_sitniks.core.ownership import NOT_FOUND, audit, forgotten, raise_unconfirmed
+from mirt_sitniks.core.proof import ROUNDING, begin, bring_back, give_up, look_again, note, prove
 from mirt_sitniks.core.record import (
     Claim,
     DesiredValue,
@@ -23,30 +24,30 @@ from mirt_sitniks.core.record import (
     Unconfirmed,
     keys_of,
     pending,
+    searching,
     stale,
 )
 from mirt_sitniks.core.rows import Transaction, Waiting
-from mirt_sitniks.core.scanning import fold_page, hold_scan, open_scan
+from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
 from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import outlook, promise, turns_of
-
-# Seconds by which two readings of one clock can differ without meaning it.
-ROUNDING = 0.001
-
 
 # -------------------------------------------------------------------------------------------------------------- record
 
 
 def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
-    """Log an intent; one that takes a field raises the generation and takes over the chat its name belongs to."""
-    key = tx.rows.key(tx.options.key)
+    """Log an intent; one that takes a field raises the generation, one that is known brings a given-up search back."""
+    key = _key(tx)
     old = tx.rows.get(intent.session) or Record(intent.session)
     verdict = _verdict(tx, old, intent, tx.rows.known(intent.session, keys_of(intent)))
     current = old
     key = replace(key, budget=budgets.charge(key.budget, tx.now, intent.sent))
     if verdict in (Verdict.NEW, Verdict.SUPERSEDED):
         current = _renew(tx, old, intent) if verdict is Verdict.NEW else _remember(tx, old, intent, 0)[1]
+    elif verdict is Verdict.KNOWN:
+        current = look_again(tx, old, LAST_SEARCH)
+    if current != old:
         # Before the claim: the scan's window and the urgency of others must see it.
         tx.rows.put(current)
     if intent.sent and intent.chat_id:
@@ -109,7 +110,12 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         urgent_at=min(tx.now - effect.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,
     )
-    return fresh if fresh.chat_id else _with_chat(tx, fresh, old, intent.chat_id)
+    if fresh.chat_id:
+        return fresh
+    # A search that was given up starts again; one under way keeps its first day.
+    known = pending(old) and (old.instagram, old.telegram) == (fresh.instagram, fresh.telegram)
+    asked_at = max(desired.status.asked_at, desired.manager.asked_at)
+    return begin(tx, fresh, intent.chat_id, afresh=not known, asked_at=asked_at)
 
 
 def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, intent: Intent) -> Record:
@@ -124,25 +130,15 @@ def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, i
     return tx.rows.get(fresh.session) or fresh
 
 
-def _with_chat(tx: Transaction, fresh: Record, old: Record, hint: str | None) -> Record:
-    """A record without a chat, with the one that is known to be its, or else as one that waits."""
-    # A search that was given up starts again; one under way keeps its first day.
-    if fresh.search_since is None or old.observed.given_up == old.desired.generation:
-        fresh = replace(fresh, search_since=tx.wall, search_attempt=0)
-    names = {"instagram": fresh.instagram, "telegram": fresh.telegram}
-    found = choose(tx.rows.contacts(**names), **names)
-    if isinstance(found, Contact):
-        return assign(tx, fresh, found)
-    return assign(tx, fresh, Contact(hint)) if hint else fresh
-
-
 def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Claim | None:
     """Take the lease of a due record if it is free and there is a call for it."""
     claim = None
     if _is_due(tx, record) and record.lease_until <= tx.now:
-        scan = open_scan(tx, key) if record.chat_id is None else None
-        if scan or record.chat_id:
-            key, grants = _grant(tx, key, record.urgent_at, min(calls, 2 if scan else _need(record)))
+        scan = open_scan(tx, key) if searching(record) else None
+        if scan or not searching(record):
+            # Beside the page or the candidate that is read there may be managers to list.
+            need = _need(record) if record.chat_id else 2
+            key, grants = _grant(tx, key, record.urgent_at, min(calls, need))
             if grants:
                 record = _hold(tx, record)
                 key = hold_scan(tx, key, scan) if scan else key
@@ -162,7 +158,7 @@ def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
     fresh = replace(old, observed=seen, urgent_at=tx.now - priority_of(old.desired.stage))
     if not pending(fresh):
         return Recorded(Verdict.KNOWN, old, None, outlook(tx))
-    fresh = fresh if fresh.chat_id else _with_chat(tx, fresh, old, None)
+    fresh = fresh if fresh.chat_id else begin(tx, fresh, None, afresh=True)
     audit(tx, old, fresh)
     tx.rows.put(fresh)
     claim = _try_claim(tx, fresh, tx.rows.key(tx.options.key), calls)
@@ -174,7 +170,7 @@ def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
 
 def claim(tx: Transaction, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
-    key, waiting = tx.rows.key(tx.options.key), tx.rows.waiting(tx.now)
+    key, waiting = _key(tx), tx.rows.waiting(tx.now)
     claims: list[Claim] = []
     scan = open_scan(tx, key) if waiting.due else None
     for _, work in turns_of(tx, limit, waiting if scan else Waiting()):
@@ -200,11 +196,13 @@ def claim(tx: Transaction, limit: int) -> Claimed:
 def settle(tx: Transaction, report: Report) -> Settled:
     """Fold a round in, and go on with what may be sent next."""
     key, scan = _fold_key(tx, report), None
+    names = note(tx, [report.record.shown]) if report.record and report.record.shown else set()
     record = _fold_record(tx, report.record) if report.record else None
     if report.page:
         key, scan = fold_page(tx, key, report.page)
-        record = tx.rows.get(record.session) if record else None
-    if record and not (scan if record.chat_id is None else _is_due(tx, record)):
+    bring_back(tx, names)
+    record = tx.rows.get(record.session) if record else None
+    if record and not (scan if searching(record) else _is_due(tx, record)):
         _release(tx, record)
         record = None
     grants: tuple[float, ...] = ()
@@ -227,13 +225,32 @@ def settle(tx: Transaction, report: Report) -> Settled:
 def _fold_key(tx: Transaction, report: Report) -> KeyState:
     """The key with what the round said of it: grants that come back or count later, a lock, that it was accepted,
     and what its kinds of call do."""
-    key, verdict = tx.rows.key(tx.options.key), report.key_verdict
+    key, verdict = _key(tx), report.key_verdict
     budget = budgets.move(budgets.give_back(key.budget, report.unused), report.delayed, tx.now)
     if verdict and verdict.code:
         budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
     elif verdict:
         budget = budgets.welcome(budget)
-    return replace(key, budget=budget, known=learn(key.known, report.heard, tx.now))
+    key = replace(key, budget=budget, known=learn(key.known, report.heard, tx.now))
+    if not report.managers:
+        return key
+    if _unverified(tx, key) and not set(report.managers) & set(tx.rows.managers()):
+        locked = budgets.lock(budget, tx.now, code="account_mismatch", seconds=PROBE)
+        return replace(key, account=tx.options.account, budget=locked)
+    return replace(key, account=tx.options.account, managers=report.managers, listed_at=tx.now)
+
+
+def _key(tx: Transaction) -> KeyState:
+    """The state of our key; that it was another account's key is over once it has an account of its own."""
+    key = tx.rows.key(tx.options.key)
+    if key.budget.lock == "account_mismatch" and key.account != tx.options.account:
+        return replace(key, budget=budgets.welcome(key.budget))
+    return key
+
+
+def _unverified(tx: Transaction, key: KeyState) -> bool:
+    """Whether a key is new to an account that others had before, so that it may be another one's."""
+    return not (key.managers and key.account == tx.options.account) and bool(tx.rows.managers())
 
 
 def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
@@ -246,7 +263,9 @@ def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
     renewed = old.desired.generation != settlement.generation
     observed = _observed(tx, old, settlement, renewed)
     fresh = replace(old, observed=observed)
-    if settlement.gone:
+    if old.candidate:
+        fresh = prove(tx, fresh, settlement)
+    elif settlement.gone:
         fresh = _without_chat(tx, fresh)
     if observed.due_at > tx.now:
         fresh = replace(fresh, urgent_at=observed.due_at - priority_of(fresh.desired.stage))
@@ -285,7 +304,8 @@ def _without_chat(tx: Transaction, record: Record) -> Record:
     lost = record.observed.unconfirmed
     unconfirmed = Unconfirmed(0, lost.until) if lost else None
     seen = replace(forgotten(record.observed), unconfirmed=unconfirmed)
-    return replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, observed=seen)
+    waits = replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, prove_since=tx.now, observed=seen)
+    return waits if record.instagram or record.telegram else give_up(waits, NOT_FOUND)
 
 
 # ------------------------------------------------------------------------------------------------------------- observe
@@ -312,8 +332,8 @@ def _is_due(tx: Transaction, record: Record) -> bool:
 
 
 def _need(record: Record) -> int:
-    """How many calls the next round of a record whose chat is known sends side by side."""
-    return max(1, len(stale(record)))
+    """How many calls the next round of a record that does not wait for a scan sends side by side."""
+    return max(1, len(stale(record))) if record.chat_id else 1
 
 
 def _hold(tx: Transaction, record: Record) -> Record:
@@ -325,13 +345,13 @@ def _claim(
 ) -> tuple[KeyState, Claim]:
     """A claim, with what is known of the account; what is to be probed is so for the first who needs it."""
     kinds: tuple[str, ...] = ()
-    if record and record.chat_id:
+    if record and (record.chat_id or record.candidate):
         fields = stale(record)
         kinds = ("read", *(("status",) if "status" in fields else ()))
         kinds = (*kinds, "assign", "managers") if "manager" in fields else kinds
     known, shown = lend(key.known, kinds, record.session if record else "", tx.now, tx.options.lease)
     ask = budgets.is_asked_for(key.budget)
-    return replace(key, known=known), Claim(record, scan, grants, tx.now, ask, shown)
+    return replace(key, known=known), Claim(record, scan, grants, tx.now, ask, shown, _unverified(tx, key))
 
 
 def _release(tx: Transaction, record: Record) -> None:

@@ -38,6 +38,9 @@ class Effect:
     respects_people: bool = True
 
 
+# How much later those count who go behind all other work.
+LAST_OF_ALL = 315_360_000.0
+
 EFFECTS: Mapping[Stage, Effect] = MappingProxyType(
     {
         Stage.FIRST_TOUCH: Effect("Взято в роботу", Role.AI, 0.0, False),

@@ -6,9 +6,11 @@ from typing import Any, Protocol
 
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Heard
-from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unconfirmed
 
+# The account that was there before there were several.
+MAIN = "main"
 # How late due work is when `counts` calls it so.
 OVERDUE = 600.0
 # How long ago a stage was asked for that is called waiting, and the longest ago that one given up is of interest.
@@ -19,7 +21,8 @@ WAITING, OF_INTEREST = 1800.0, 7 * 86_400.0
 class StoreOptions:
     """What every store verb needs to know: whose budget (`key`: a fingerprint), how much, and for how long.
 
-    `lease` and `lookback` are seconds; `who` names this process in the ledger.
+    `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
+    that chats must have come to, None for any; `account` whose records these are.
     """
 
     key: str
@@ -27,6 +30,13 @@ class StoreOptions:
     lease: float = 30.0
     lookback: float = 300.0
     who: str = ""
+    owner: str | None = None
+    account: str = MAIN
+
+
+def row_of(account: str, session: str) -> str:
+    """The name that a session of an account has in every table."""
+    return session if account == MAIN else f"{account}/{session}"
 
 
 class Verdict(StrEnum):
@@ -72,8 +82,9 @@ class Settlement:
     """What the holder of a record's lease learned.
 
     `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
-    the CRM. `unconfirmed_until` is set when a write was sent: the store's time until which it may still land, for the
-    case that the lease was lost meanwhile. `keep` asks to go on holding the lease.
+    the CRM, `shown` a chat as it was read, `agrees` the fields that are there
+    as they shall be. `unconfirmed_until` is set when a write was sent: the store's time until
+    which it may still land, for the case that the lease was lost meanwhile. `keep` asks to go on holding the lease.
     """
 
     session: str
@@ -85,6 +96,8 @@ class Settlement:
     gone: bool = False
     unconfirmed_until: float | None = None
     keep: bool = False
+    shown: Chat | None = None
+    agrees: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,7 @@ class ScanPage:
     """
 
     scan: Scan
-    contacts: tuple[Contact, ...] = ()
+    chats: tuple[Chat, ...] = ()
     raw: int = 0
     total: int | None = None
     pause: float | None = None
@@ -115,7 +128,7 @@ class Report:
     """Everything one round of calls brought, settled in one transaction; `calls` asks for the next ones.
 
     `heard` is what the answers said of kinds of call. `delayed` are grants whose calls may have reached the CRM as late
-    as now. `basis` is that of the claim.
+    as now. `managers` are the ids of all people of the account, when they were listed. `basis` is that of the claim.
     """
 
     record: Settlement | None = None
@@ -125,6 +138,7 @@ class Report:
     unused: tuple[float, ...] = ()
     calls: int = 0
     delayed: tuple[float, ...] = ()
+    managers: tuple[int, ...] = ()
     basis: object = field(default=None, compare=False, repr=False)
 
 
@@ -153,6 +167,9 @@ class Claimed:
 class KeyState:
     """The shared state of one API key: its budget, the one scan, the lookout: who has promised to look for work next,
     so that not every process wakes for each slot, and what its answers have taught.
+
+    `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read. `managers` are
+    the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -165,6 +182,11 @@ class KeyState:
     lookout_at: float = 0.0
     lookout_by: str = ""
     known: Capabilities = field(default_factory=Capabilities)
+    resting: Scan | None = None
+    chats_read: int = 0
+    account: str = MAIN
+    managers: tuple[int, ...] = ()
+    listed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,3 +36,11 @@ def clean_text(text: str) -> str:
 def iso(seconds: float) -> str:
     """Unix time as ISO 8601 UTC with milliseconds and `Z`."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+def fold_ascii(text: str) -> str:
+    """`text` with the letter case of ASCII folded, and of nothing else: `ß` is not `ss`, the Kelvin sign no `k`."""
+    return text.translate(_LOWER)

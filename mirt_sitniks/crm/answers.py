@@ -128,6 +128,8 @@ def _chat(value: object) -> Chat | None:
         status=named,
         manager_id=shown[0],
         manager_name=shown[1],
+        owner_id=_id(value.get("ownerId")),
+        owner_name=_text(value.get("ownerName")),
         last_message_at=_time(value.get("lastMessageCreatedAt")),
         created_at=_time(value.get("createdAt")),
         unassigned=told and shown == (None, None),

@@ -12,6 +12,7 @@ from typing import Any
 from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.capabilities import VOUCHED
 from mirt_sitniks.core.chats import finished
+from mirt_sitniks.core.result import LOCKS
 from mirt_sitniks.core.rounds import key_verdict_of
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, Settled
@@ -43,7 +44,8 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
                 break
             await _settle(driver, Report(unused=settled.claim.grants))
         if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
-            raise CrmError("Sitniks refused the key: check SNITKIX_API_KEY and the plan", code=settled.outlook.lock[0])
+            code = settled.outlook.lock[0]
+            raise CrmError(LOCKS[code], code=code)
         pause = max(settled.outlook.slot_in, held, 0.05)
         if waited + pause > PATIENCE:
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)

@@ -1,6 +1,7 @@
 """Driving one claim: plan, send side by side, fold, settle, and again until nothing is needed. The edge of the core."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 from mirt_sitniks.core.backoff import KEY_CODES, retry_delay
 from mirt_sitniks.core.capabilities import PAGE_LEAST, Capabilities
-from mirt_sitniks.core.chats import Chat, contact_of
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
@@ -25,7 +26,7 @@ from mirt_sitniks.crm.calls import ASK, KINDS, Call, GetChat, ListChats, Page, S
 from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
-from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.engine.managers import MISSED_FOR, ManagerList
 from mirt_sitniks.errors import CrmError, Forbidden, TooLarge
 
 
@@ -56,6 +57,7 @@ class Driver:
     gate: StoreGate = field(init=False)
     vouching: asyncio.Lock = field(default_factory=asyncio.Lock)
     vouched_at: float = -1e9
+    unverifiable_until: float = -math.inf
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
@@ -140,6 +142,10 @@ class Driver:
         if claim.ask:
             # Whether it is the key has to be known before anything else; a page of the scan tells as well.
             return jobs or [self._ask(granted)], ready
+        if claim.verify and not claim.known.rests("managers") and self.clock() >= self.unverifiable_until:
+            for job in jobs:
+                job.close()
+            return [self._whose(steps, claim, granted)], ready
         met = [one.answer.step for one in ready if one.answer]
         for step in (one for one in steps if one not in met):
             role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
@@ -147,7 +153,13 @@ class Driver:
             assignee = who if isinstance(who, Assignee) else None
             if error := _known(step, who, role, claim.known):
                 ready.append(CallOutcome(answer=Answer(step, None, error, claim.now, assignee, sent=False)))
-            elif role and who is None and not claim.known.rests("managers"):
+                continue
+            listed = who is not None or claim.known.rests("managers")
+            if claim.record and claim.record.candidate and (read := self._call(step, None)):
+                # Whose the chat is does not hang on who is responsible: that can be found out beside it.
+                jobs.append(self._step(step, read, None, claim, granted))
+                jobs += [self._managers(Find(), role, claim, granted)] if role and not listed else []
+            elif role and not listed:
                 jobs.append(self._managers(step, role, claim, granted))
             elif call := self._call(step, assignee):
                 jobs.append(self._step(step, call, assignee, claim, granted))
@@ -195,7 +207,28 @@ class Driver:
                 answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now, sent=False)
                 outcome = CallOutcome(True, answer, None, error, "managers", _meant(call, error))
                 return outcome.as_error(error) if isinstance(error, Forbidden) else outcome
-        return CallOutcome(True, kind="managers")
+        return CallOutcome(True, kind="managers", managers=self.managers.ids)
+
+    async def _whose(self, steps: Sequence[Step], claim: Claim, granted: float) -> CallOutcome:
+        """List the people of a key that is new to its account. One that may not list them is taken at its word for a
+        minute: what it may not do it cannot do wrong either."""
+        async with self.managers.lock:
+            if self._void(granted):
+                return CallOutcome()
+            if self.managers.ids:
+                return CallOutcome(managers=self.managers.ids)
+            call = self.managers.call()
+            try:
+                self.managers.learn(call, await self.client.send(call))
+            except CrmError as error:
+                meant = _meant(call, error)
+                if meant or isinstance(error, Forbidden):
+                    self.unverifiable_until = self.clock() + MISSED_FOR
+                    return CallOutcome(True, None, None, error, "managers", meant)
+                failed = (Answer(one, None, error, claim.now, sent=False) for one in steps if not isinstance(one, Find))
+                page = ScanPage(claim.scan, pause=self._pause(claim.scan)) if claim.scan else None
+                return CallOutcome(True, next(failed, None), page, error, "managers")
+        return CallOutcome(True, kind="managers", managers=self.managers.ids)
 
     async def _ask(self, granted: float) -> CallOutcome:
         """Ask for the key alone."""
@@ -210,17 +243,21 @@ class Driver:
     async def _page(self, scan: Scan, claim: Claim, granted: float) -> CallOutcome:
         if self._void(granted):
             return CallOutcome()
-        limit = claim.known.page_at(claim.now)
+        sent_at, limit = claim.now + self.clock() - granted, claim.known.page_at(claim.now)
         call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=limit)
         try:
             page: Page[Chat] = await self.client.send(call)
         except CrmError as error:
             at_once = error.code in ("rate_limited", *KEY_CODES) or (isinstance(error, TooLarge) and limit > PAGE_LEAST)
-            pause = 0.0 if at_once else max(0.5, retry_delay(scan.failures + 1, self.random()))
+            pause = 0.0 if at_once else self._pause(scan)
             return CallOutcome(True, page=ScanPage(scan, pause=pause), error=error, kind="list")
-        contacts = tuple(contact_of(chat) for chat in page.items)
+        chats = tuple(replace(chat, seen_at=sent_at) for chat in page.items)
         names = any(chat.manager_id or chat.manager_name for chat in page.items)
-        return CallOutcome(True, page=ScanPage(scan, contacts, page.raw, page.total), kind="list", names=names)
+        return CallOutcome(True, page=ScanPage(scan, chats, page.raw, page.total), kind="list", names=names)
+
+    def _pause(self, scan: Scan) -> float:
+        """How long a scan rests after a page that could not be read."""
+        return max(0.5, retry_delay(scan.failures + 1, self.random()))
 
 
 def _needs_managers(step: Step, record: Record) -> bool:

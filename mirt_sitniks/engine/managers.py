@@ -33,6 +33,12 @@ class ManagerList:
         assignee = pick(role, self.wanted, self._listed if age < LISTED_FOR else None)
         return None if isinstance(assignee, NoManager) and age >= MISSED_FOR else assignee
 
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All people of the account, when they were listed lately."""
+        fresh = self.clock() - self._read_at < LISTED_FOR
+        return tuple(one.id for one in self._listed or ()) if fresh else ()
+
     def call(self) -> ListManagers:
         """The next page of the list."""
         return ListManagers(skip=self._skip)

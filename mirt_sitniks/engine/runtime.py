@@ -19,7 +19,7 @@ from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Recorded, Settled, Store, StoreOptions, Verdict
+from mirt_sitniks.core.store import Recorded, Settled, Store, StoreOptions, Verdict, row_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
@@ -69,6 +69,8 @@ class Runtime:
             limit=limit,
             lease=3 * max(settings.timeout, limit.grace),
             lookback=60.0 * settings.lookback_minutes,
+            owner=settings.owner or None,
+            account=settings.account,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(
@@ -98,8 +100,9 @@ class Runtime:
 
         What is not done by then goes on. A session's intents are recorded in the order of the calls.
         """
+        session = row_of(self.settings.account, intent.session)
         # Nothing is awaited before: tasks begin in the order of asking, and so they must queue.
-        asked = self.recorder.ask(replace(intent, asked_at=self.driver.asking.clock()))
+        asked = self.recorder.ask(replace(intent, session=session, asked_at=self.driver.asking.clock()))
         end = asked.asked_at + (self.settings.reply_budget if budget is None else budget)
         task = asyncio.current_task()
         assert task
@@ -108,11 +111,11 @@ class Runtime:
             return await self._told(asked, end)
         finally:
             self._syncs.discard(task)
-            self._forget(intent.session, asked.driven)
+            self._forget(session, asked.driven)
 
     async def retry(self, session: str) -> SyncResult | None:
         """Take up again what was given up or waits, and report; None when nothing is known of the session."""
-        tried_at = self.driver.clock()
+        tried_at, session = self.driver.clock(), row_of(self.settings.account, session)
         reopening = self.store.reopen(self.driver.options, session, calls=self._calls)
         reopened = await self.driver.gate.once(reopening)
         stage = reopened.record.desired.stage

@@ -183,7 +183,7 @@ class Worker:
 
 def _tell(record: Record, outlook: Outlook) -> None:
     """How a drive ended, or why there was none, as one line with code and cure."""
-    ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id}
+    ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id or record.candidate}
     seen, left = record.observed, pending(record)
     error = seen.error or (why_none(record, outlook) if left else None)
     if record.closed:

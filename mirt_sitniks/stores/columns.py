@@ -1,10 +1,11 @@
 """A record as the columns of `sitniks_chat_mappings`, which both databases have, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
@@ -17,6 +18,7 @@ from mirt_sitniks.core.record import (
     pending,
 )
 from mirt_sitniks.core.stages import Role, Stage
+from mirt_sitniks.core.store import KeyState
 
 COLUMNS = (
     "user_id", "instagram_username", "telegram_username", "sitniks_chat_id", "sitniks_manager_id", "current_status",
@@ -60,6 +62,9 @@ def _details_to(record: Record) -> dict[str, Any]:
         "looked_gen": seen.looked_gen,
         "looked_at": seen.looked_at,
         "before": seen.before,
+        "candidate": record.candidate,
+        "said": record.said,
+        "prove_since": record.prove_since,
     }
     return {name: value for name, value in values.items() if value}
 
@@ -119,7 +124,50 @@ def from_row(row: Mapping[str, Any]) -> Record:
         token=row["lease_token"],
         lease_until=row["lease_until"],
         closed=row["closed"],
+        # An earlier version knows of no candidate, and may have found or looked for a chat since.
+        candidate=None if row["sitniks_chat_id"] or row["search_since"] else details.get("candidate"),
+        said=details.get("said", False),
+        prove_since=details.get("prove_since", 0.0),
     )
+
+
+# The directory's columns, in the order of a `Chat`'s first fields, and the fields that stand in its `details`.
+CONTACT = ("chat_id", "nickname", "source", "user_id", "last_message_at", "status", "manager_id")
+_MORE = ("manager_name", "owner_id", "owner_name")
+
+
+def contact_to(chat: Chat) -> dict[str, Any]:
+    """A chat as a row of the directory, its `seen_at` in seconds."""
+    fields = asdict(chat)
+    details = {name: fields[name] for name in _MORE if fields[name] is not None}
+    row = {name: fields["id" if name == "chat_id" else name] for name in CONTACT}
+    return {**row, "details": details, "seen_at": chat.seen_at}
+
+
+def contact_from(row: Mapping[str, Any]) -> Chat:
+    """A row of the directory as a chat."""
+    fields: dict[str, Any] = {name: row[name] for name in (*CONTACT[1:], "seen_at")}
+    return Chat(row["chat_id"], **fields, **{name: row["details"].get(name) for name in _MORE})
+
+
+def key_details_to(state: KeyState) -> dict[str, Any]:
+    """What of a key has no column of its own; an earlier version does not know it."""
+    plain = {name: getattr(state, name) for name in ("chats_read", "account", "managers", "listed_at")}
+    return {**plain, "resting": scan_to(state.resting), "known": known_to(state.known)}
+
+
+def key_details_from(details: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as fields of a key's state."""
+    plain = {name: details[name] for name in ("chats_read", "account", "listed_at") if name in details}
+    managers = tuple(details.get("managers", ()))
+    known, resting = known_from(details.get("known", {})), scan_from(details.get("resting"))
+    return {**plain, "managers": managers, "resting": resting, "known": known}
+
+
+def newest_managers(keys: Iterable[KeyState], account: str) -> tuple[int, ...]:
+    """The people of an account, as its keys listed them last."""
+    listed = [one for one in keys if one.managers and one.account == account]
+    return max(listed, key=lambda one: one.listed_at).managers if listed else ()
 
 
 def scan_to(scan: Scan | None) -> dict[str, Any] | None:

@@ -7,10 +7,11 @@ from math import inf
 
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
-from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Intent, Record, pending
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.record import Intent, Record, pending, searching
 from mirt_sitniks.core.rows import Transaction, Waiting, waiting_of
 from mirt_sitniks.core.store import (
+    MAIN,
     OF_INTEREST,
     OVERDUE,
     WAITING,
@@ -37,7 +38,7 @@ class MemoryRows:
     """
 
     records: dict[str, Record] = field(default_factory=dict)
-    directory: dict[str, Contact] = field(default_factory=dict)
+    directory: dict[str, Chat] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     keys: dict[str, KeyState] = field(default_factory=dict)
     touched: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -82,24 +83,26 @@ class MemoryRows:
         session = self.chats.get(chat_id)
         return self.records[session] if session else None
 
-    def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Contact]:
+    def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Chat]:
         names = sorted({instagram, telegram} - {None}, key=str)
         found = [self.directory[chat_id] for name in names for chat_id in self.nicknames[name]]
-        listed = {contact.chat_id for contact in found}
+        listed = {chat.id for chat in found}
         for one in [self.records[session] for name in names for session in self.sessions[name]]:
             if one.chat_id and one.chat_id not in listed:
                 if instagram and one.instagram == instagram:
-                    found.append(Contact(one.chat_id, instagram, "instagram", own=True))
+                    found.append(Chat(one.chat_id, instagram, "instagram", own=True))
                 elif telegram and one.telegram == telegram:
-                    found.append(Contact(one.chat_id, telegram, "telegram", own=True))
+                    found.append(Chat(one.chat_id, telegram, "telegram", own=True))
         return found
 
-    def add_contacts(self, contacts: Iterable[Contact]) -> None:
-        for contact in contacts:
-            self._unlist(contact.chat_id)
-            self.directory[contact.chat_id] = contact
-            self.nicknames[contact.nickname][contact.chat_id] = None
-            self.touched["contact", contact.chat_id] = self.wall
+    def contact(self, chat_id: str) -> Chat | None:
+        return self.directory.get(chat_id)
+
+    def add_contacts(self, chats: Iterable[Chat]) -> None:
+        for chat in chats:
+            self._unlist(chat.id)
+            self.directory[chat.id] = chat
+            self.nicknames[chat.nickname][chat.id] = None
 
     def drop_contact(self, chat_id: str) -> None:
         self._unlist(chat_id)
@@ -122,21 +125,26 @@ class MemoryRows:
         return sorted(self._due(now), key=lambda one: (one.urgent_at, one.desired.order))[:limit]
 
     def waiting(self, now: float) -> Waiting:
-        return waiting_of((one for one in self.left.values() if one.chat_id is None), now, self.wall)
+        return waiting_of((one for one in self.left.values() if searching(one)), now, self.wall)
 
     def _due(self, now: float) -> list[Record]:
-        left = [one for one in self.left.values() if one.chat_id is not None]
+        left = [one for one in self.left.values() if not searching(one)]
         return [one for one in left if one.observed.due_at <= now and one.lease_until <= now]
 
     def unfound(self) -> Iterable[Record]:
-        found = (one for one in self.left.values() if one.chat_id is None)
+        found = (one for one in self.left.values() if searching(one))
         return sorted(found, key=lambda one: (one.urgent_at, one.desired.order))
+
+    def lost(self, names: set[str]) -> Iterable[Record]:
+        sessions = sorted({session for name in names for session in self.sessions[name]})
+        found = (self.records[session] for session in sessions if session not in self.left)
+        return [one for one in found if one.search_since is not None and not one.closed]
 
     def ahead(self, urgent_at: float, now: float, limit: int) -> int:
         return min(limit, sum(1 for one in self._due(now) if one.urgent_at < urgent_at))
 
     def next_due(self) -> float:
-        found = (one for one in self.left.values() if one.chat_id is not None)
+        found = (one for one in self.left.values() if not searching(one))
         return min((max(one.observed.due_at, one.lease_until) for one in found), default=inf)
 
     def keep_entries(self, entries: Iterable[Entry]) -> None:
@@ -145,6 +153,10 @@ class MemoryRows:
 
     def key(self, key: str) -> KeyState:
         return self.keys.get(key, KeyState())
+
+    def managers(self) -> tuple[int, ...]:
+        listed = [one for one in self.keys.values() if one.managers]
+        return max(listed, key=lambda one: one.listed_at).managers if listed else ()
 
     def put_key(self, key: str, state: KeyState) -> None:
         self.keys[key] = state
@@ -158,15 +170,24 @@ class MemoryRows:
 
 @dataclass
 class MemoryStore:
-    """`SyncStore` and `CareStore` over `MemoryRows`; `clock` is the store's, `wall` gives Unix time."""
+    """`SyncStore` and `CareStore` over `MemoryRows`; `clock` is the store's, `wall` gives Unix time.
+
+    `rows` are those of the main account, `others` those of the other ones.
+    """
 
     clock: Callable[[], float]
     wall: Callable[[], float]
     rows: MemoryRows = field(default_factory=MemoryRows)
+    others: dict[str, MemoryRows] = field(default_factory=dict)
 
     def _begin_rules(self, options: StoreOptions) -> Transaction:
-        self.rows.wall = self.wall()
-        return Transaction(self.rows, options, self.clock(), self.rows.wall)
+        rows = self.rows if options.account == MAIN else self.others.setdefault(options.account, MemoryRows())
+        rows.wall = self.wall()
+        return Transaction(rows, options, self.clock(), rows.wall)
+
+    def _home(self, session: str) -> MemoryRows:
+        """The rows of a session's account, which its name begins with."""
+        return self.others.get(session.partition("/")[0], self.rows)
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log an intent."""
@@ -190,41 +211,42 @@ class MemoryStore:
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""
-        return self.rows.get(session)
+        return self._home(session).get(session)
 
     async def aclose(self) -> None:
         """Nothing to close."""
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session."""
-        return tuple(entry for entry in self.rows.entries if entry.session == session)[-limit:]
+        return tuple(entry for entry in self._home(session).entries if entry.session == session)[-limit:]
 
     async def forget(self, session: str) -> int:
         """Erase one customer."""
         # What it did is in the ledger also when the record itself is gone.
-        rows, record = self.rows, self.rows.get(session) or Record(session)
+        rows = self._home(session)
+        record = rows.get(session) or Record(session)
         names = {record.instagram, record.telegram} - {None}
-        chats = {one.chat_id for one in rows.directory.values() if one.nickname in names} | {record.chat_id}
-        before = self._size()
+        chats = {one.id for one in rows.directory.values() if one.nickname in names} | {record.chat_id}
+        before = self._size(rows)
         rows.remove(session)
         rows.keep_entries(entry for entry in rows.entries if entry.session != session)
         for chat_id in chats - {None}:
             rows.drop_contact(str(chat_id))
-        return before - self._size()
+        return before - self._size(rows)
 
     async def prune(self, older_than: float, *, records: bool = True) -> int:
         """Delete what is converged and old."""
-        rows, limit, before = self.rows, self.wall() - older_than, self._size()
+        rows, limit, before = self.rows, self.wall() - older_than, self._size(self.rows)
         young = {name for (kind, name), at in rows.touched.items() if kind == "record" and at >= limit}
         for session in set(rows.records) - young - set(rows.left) if records else ():
             rows.remove(session)
         rows.keep_entries(entry for entry in rows.entries if entry.at >= limit)
-        for chat_id in [key for key in rows.directory if rows.touched["contact", key] < limit]:
+        for chat_id in [one.id for one in rows.directory.values() if one.seen_at < self.clock() - older_than]:
             rows.drop_contact(chat_id)
-        return before - self._size()
+        return before - self._size(rows)
 
-    def _size(self) -> int:
-        return len(self.rows.records) + len(self.rows.entries) + len(self.rows.directory)
+    def _size(self, rows: MemoryRows) -> int:
+        return len(rows.records) + len(rows.entries) + len(rows.directory)
 
     async def counts(self) -> dict[str, int]:
         """How much is there."""

@@ -126,7 +126,7 @@ class SqliteStore:
 
     async def prune(self, older_than: float, *, records: bool = True) -> int:
         """Delete what is converged and old."""
-        return await self._write(lambda rows, now: rows.prune(self._wall() - older_than, records))
+        return await self._write(lambda rows, now: rows.prune(self._wall() - older_than, now - older_than, records))
 
     async def counts(self) -> dict[str, int]:
         """How much is there."""
@@ -153,6 +153,7 @@ class SqliteStore:
             await asyncio.shield(asyncio.wrap_future(closed))
 
     def _begin_rules(self, rows: SqliteRows, options: StoreOptions, now: float) -> Transaction:
+        rows.account = options.account
         return Transaction(rows, options, now, rows.wall)
 
     async def _write(self, work: Callable[[SqliteRows, float], T]) -> T:
@@ -280,6 +281,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     for table, column, kind in _ADDED:
         if not any(row[1] == column for row in connection.execute(f"pragma table_info({table})")):
             connection.execute(f"alter table {table} add column {column} {kind}")
+    for statement in _INDEXES:
+        connection.execute(statement)
     connection.execute(f"pragma user_version = {VERSION}")
 
 
@@ -290,6 +293,19 @@ _ADDED = (
         (f"sitniks_{table}", "details", "text not null default '{}'")
         for table in ("chat_mappings", "directory", "keys")
     ),
+    *((f"sitniks_{table}", "account", "text not null default 'main'") for table in ("chat_mappings", "directory")),
+)
+# Here and not with the tables, because the columns of earlier files come first.
+_WORK = "where pending = 1 and search_since is null"
+_INDEXES = (
+    "drop index if exists sitniks_mappings_pending",
+    "drop index if exists sitniks_mappings_ready",
+    "create index if not exists sitniks_mappings_turns "
+    f"on sitniks_chat_mappings (account, urgent_at, intent_order) {_WORK}",
+    "create index if not exists sitniks_mappings_work "
+    f"on sitniks_chat_mappings (account, max(due_at, lease_until)) {_WORK}",
+    "create index if not exists sitniks_mappings_waiting on sitniks_chat_mappings (account, urgent_at, intent_order) "
+    "where pending = 1 and search_since is not null",
 )
 
 

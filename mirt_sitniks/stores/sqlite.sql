@@ -39,6 +39,7 @@ create table if not exists sitniks_chat_mappings (
     lease_until real not null default 0,
     closed text,
     pending integer not null default 0,
+    account text not null default 'main',
     -- what has no column of its own, as JSON
     details text not null default '{}'
 );
@@ -46,9 +47,6 @@ create index if not exists sitniks_mappings_instagram on sitniks_chat_mappings (
     where instagram_username is not null;
 create index if not exists sitniks_mappings_telegram on sitniks_chat_mappings (telegram_username)
     where telegram_username is not null;
-create index if not exists sitniks_mappings_pending on sitniks_chat_mappings (urgent_at, intent_order) where pending = 1;
-create index if not exists sitniks_mappings_ready
-    on sitniks_chat_mappings ((sitniks_chat_id is null), max(due_at, lease_until)) where pending = 1;
 
 create table if not exists sitniks_ledger (
     id integer primary key autoincrement,
@@ -75,6 +73,7 @@ create table if not exists sitniks_directory (
     status text,
     manager_id integer,
     seen_at real not null,
+    account text not null default 'main',
     details text not null default '{}'
 ) without rowid;
 create index if not exists sitniks_directory_names on sitniks_directory (nickname) where nickname is not null;

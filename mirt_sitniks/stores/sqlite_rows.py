@@ -8,35 +8,48 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.budget import Budget
-from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
-from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, KeyState
-from mirt_sitniks.stores.columns import COLUMNS, from_row, known_from, known_to, scan_from, to_row
+from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, KeyState
+from mirt_sitniks.stores.columns import (
+    COLUMNS,
+    CONTACT,
+    contact_from,
+    contact_to,
+    from_row,
+    key_details_from,
+    key_details_to,
+    newest_managers,
+    scan_from,
+    to_row,
+)
 
 _PUT = (
-    f"insert into sitniks_chat_mappings ({', '.join(COLUMNS)}, created_at) "
-    f"values ({', '.join(f':{name}' for name in COLUMNS)}, :updated_at) on conflict (user_id) do update set "
+    f"insert into sitniks_chat_mappings ({', '.join(COLUMNS)}, account, created_at) "
+    f"values ({', '.join(f':{name}' for name in COLUMNS)}, :account, :updated_at) on conflict (user_id) do update set "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "user_id")
 )
 _GET = f"select {', '.join(COLUMNS)} from sitniks_chat_mappings where "
-_DUE = "pending = 1 and due_at <= :now and lease_until <= :now and sitniks_chat_id is not null "
-# Written so that no plan reads all sessions that ever were without a chat, but only those with something left to do.
-_UNFOUND = "pending = 1 and (sitniks_chat_id is null) = 1 "
+# Who waits for a chat has a search; all others can be worked on.
+_WORK = "account = :account and pending = 1 and search_since is null "
+_DUE = _WORK + "and due_at <= :now and lease_until <= :now "
+_UNFOUND = "account = :account and pending = 1 and search_since is not null "
 _WAITING = (
     "select max(due_at, lease_until) <= :now, search_attempt, min(coalesce(search_since, :wall)), min(urgent_at), "
     "min(max(due_at, lease_until)) "
     f"from sitniks_chat_mappings where {_UNFOUND} group by 1, 2"
 )
 _ENTRY = "session, kind, key, stage, generation, who, at, before, after"
-_CONTACT = ("chat_id", "nickname", "source", "user_id", "last_message_at", "status", "manager_id")
+_CONTACT = (*CONTACT, "seen_at", "details")
 
 
 class SqliteRows:
-    """The `Rows` of one transaction on `connection`; `wall` is Unix time."""
+    """The `Rows` of one transaction on `connection`, for `account`; `wall` is Unix time."""
 
     def __init__(self, connection: sqlite3.Connection, wall: float) -> None:
         self.sql = connection
+        self.account = MAIN
         self.unfolded = False
         self.wall = wall
         # What this transaction leaves; None for a record that is erased.
@@ -64,7 +77,8 @@ class SqliteRows:
     def put(self, record: Record) -> None:
         row = to_row(record)
         self.records_put[record.session] = record
-        self.sql.execute(_PUT, {**row, "details": json.dumps(row["details"]), "updated_at": self.wall})
+        more = {"details": json.dumps(row["details"]), "account": self.account, "updated_at": self.wall}
+        self.sql.execute(_PUT, {**row, **more})
 
     def by_chat(self, chat_id: str) -> Record | None:
         return self._one("sitniks_chat_id = ?", (chat_id,))
@@ -74,27 +88,33 @@ class SqliteRows:
         return _record_of(row) if row else None
 
     def _many(self, where: str, values: dict[str, object]) -> list[Record]:
-        rows = self.sql.execute(_GET + where, values).fetchall()
+        rows = self.sql.execute(_GET + where, {**values, "account": self.account}).fetchall()
         return [_record_of(row) for row in rows]
 
-    def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Contact]:
+    def contact(self, chat_id: str) -> Chat | None:
+        return next(iter(self._listed("chat_id", chat_id)), None)
+
+    def _listed(self, column: str, value: str) -> list[Chat]:
+        query = f"select {', '.join(_CONTACT)} from sitniks_directory where {column} = ? and account = ?"
+        found = (dict(zip(_CONTACT, row, strict=True)) for row in self.sql.execute(query, (value, self.account)))
+        return [contact_from({**row, "details": json.loads(row["details"])}) for row in found]
+
+    def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Chat]:
         names = sorted({instagram, telegram} - {None}, key=str)
-        found: dict[str, Contact] = {}
-        for name in names:
-            query = f"select {', '.join(_CONTACT)} from sitniks_directory where nickname = ?"
-            found.update((row[0], Contact(*row)) for row in self.sql.execute(query, (name,)))
-        own = "select sitniks_chat_id from sitniks_chat_mappings where {} = ? and sitniks_chat_id is not null"
+        found = {chat.id: chat for name in names for chat in self._listed("nickname", str(name))}
+        own = "account = ? and sitniks_chat_id is not null and {}_username = ?"
         for channel, name in (("instagram", instagram), ("telegram", telegram)):
             if name:
-                for (chat_id,) in self.sql.execute(own.format(f"{channel}_username"), (name,)).fetchall():
-                    found.setdefault(chat_id, Contact(chat_id, name, channel, own=True))
+                query = f"select sitniks_chat_id from sitniks_chat_mappings where {own.format(channel)}"
+                for (chat_id,) in self.sql.execute(query, (self.account, name)).fetchall():
+                    found.setdefault(chat_id, Chat(chat_id, name, channel, own=True))
         return found.values()
 
-    def add_contacts(self, contacts: Iterable[Contact]) -> None:
-        values = [(*(getattr(contact, name) for name in _CONTACT), self.wall) for contact in contacts]
-        marks = ", ".join("?" * (len(_CONTACT) + 1))
-        query = f"insert or replace into sitniks_directory ({', '.join(_CONTACT)}, seen_at) values ({marks})"
-        self.sql.executemany(query, values)
+    def add_contacts(self, chats: Iterable[Chat]) -> None:
+        rows = ({**contact_to(chat), "account": self.account} for chat in chats)
+        marks = ", ".join(f":{name}" for name in _CONTACT)
+        query = f"insert or replace into sitniks_directory ({', '.join(_CONTACT)}, account) values ({marks}, :account)"
+        self.sql.executemany(query, ({**row, "details": json.dumps(row["details"])} for row in rows))
 
     def drop_contact(self, chat_id: str) -> None:
         self.sql.execute("delete from sitniks_directory where chat_id = ?", (chat_id,))
@@ -118,7 +138,7 @@ class SqliteRows:
         return self._many(_DUE + order, {"now": now, "limit": limit})
 
     def waiting(self, now: float) -> Waiting:
-        values = {"now": now, "wall": self.wall}
+        values = {"now": now, "wall": self.wall, "account": self.account}
         sums = self.sql.execute(_WAITING, values).fetchall()
         found = Waiting()
         for due, attempt, since, urgent_at, ready_at in sums:
@@ -131,17 +151,23 @@ class SqliteRows:
     def unfound(self) -> Iterable[Record]:
         return self._many(_UNFOUND + "order by urgent_at, intent_order", {})
 
+    def lost(self, names: set[str]) -> Iterable[Record]:
+        given_up = "account = :account and pending = 0 and search_since is not null and closed is null and {} = :name"
+        queries = [given_up.format(f"{channel}_username") for channel in ("instagram", "telegram")]
+        found = [one for query in queries for name in sorted(names) for one in self._many(query, {"name": name})]
+        return {one.session: one for one in sorted(found, key=lambda one: one.session)}.values()
+
     def ahead(self, urgent_at: float, now: float, limit: int) -> int:
         inner = f"select 1 from sitniks_chat_mappings where {_DUE} and urgent_at < :urgent_at limit :limit"
-        values = {"now": now, "urgent_at": urgent_at, "limit": limit}
+        values = {"now": now, "urgent_at": urgent_at, "limit": limit, "account": self.account}
         return int(self.sql.execute(f"select count(*) from ({inner})", values).fetchone()[0])
 
     def next_due(self) -> float:
         query = (
-            "select max(due_at, lease_until) from sitniks_chat_mappings "
-            "where pending = 1 and (sitniks_chat_id is null) = 0 order by max(due_at, lease_until) limit 1"
+            f"select max(due_at, lease_until) from sitniks_chat_mappings where {_WORK}"
+            "order by max(due_at, lease_until) limit 1"
         )
-        row = self.sql.execute(query).fetchone()
+        row = self.sql.execute(query, {"account": self.account}).fetchone()
         return float(row[0]) if row else inf
 
     def key(self, key: str) -> KeyState:
@@ -161,19 +187,21 @@ class SqliteRows:
             windows_read=(windows_read[0], windows_read[1]),
             lookout_at=row[1],
             lookout_by=row[2],
-            known=known_from(json.loads(row[3])),
+            **key_details_from(json.loads(row[3])),
             **state,
         )
+
+    def managers(self) -> tuple[int, ...]:
+        rows = self.sql.execute("select details from sitniks_keys where key > ''").fetchall()
+        return newest_managers((KeyState(**key_details_from(json.loads(row[0]))) for row in rows), self.account)
 
     def put_key(self, key: str, state: KeyState) -> None:
         self.keys_put[key] = state
         # Apart from the rest: an earlier version reads the state, too, and takes nothing that it does not know.
-        known = json.dumps(known_to(state.known))
-        values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by, known)
-        query = (
-            "insert or replace into sitniks_keys (key, state, lookout_at, lookout_by, details) values (?, ?, ?, ?, ?)"
-        )
-        self.sql.execute(query, values)
+        details = json.dumps(key_details_to(state))
+        values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by, details)
+        columns = "key, state, lookout_at, lookout_by, details"
+        self.sql.execute(f"insert or replace into sitniks_keys ({columns}) values (?, ?, ?, ?, ?)", values)
 
     def wake(self, now: float) -> None:
         marks = ", ".join("?" * len(ACCOUNT_CODES))
@@ -201,12 +229,16 @@ class SqliteRows:
             )
         )
 
-    def prune(self, limit: float, records: bool) -> int:
-        """Delete what is converged and was last touched before `limit` (Unix time); returns the rows deleted."""
-        queries = ["delete from sitniks_directory where seen_at < ?", "delete from sitniks_ledger where at < ?"]
+    def prune(self, limit: float, seen: float, records: bool) -> int:
+        """Delete what is converged and was last touched before `limit` (Unix time), and the chats that were not seen
+        since `seen` (the store's time); returns the rows deleted."""
+        queries = [
+            ("delete from sitniks_directory where seen_at < ?", seen),
+            ("delete from sitniks_ledger where at < ?", limit),
+        ]
         if records:
-            queries.append("delete from sitniks_chat_mappings where pending = 0 and updated_at < ?")
-        return sum(self.sql.execute(query, (limit,)).rowcount for query in queries)
+            queries.append(("delete from sitniks_chat_mappings where pending = 0 and updated_at < ?", limit))
+        return sum(self.sql.execute(query, (since,)).rowcount for query, since in queries)
 
     def troubled(self, limit: int) -> tuple[Record, ...]:
         """Those a person should look at."""
@@ -234,11 +266,13 @@ def _record_of(values: Sequence[Any]) -> Record:
     return from_row({**row, "details": json.loads(row["details"])})
 
 
+# What has a column of its own: an earlier version takes no field that it does not know.
+_APART = ("lookout_at", "lookout_by", "resting", "chats_read", "account", "managers", "listed_at", "known")
 # The names that files have in them since the first version.
 _STORED = {"windows_read": "wide", "window": "reach"}
 
 
 def _fields(value: Any) -> dict[str, Any]:
     """A frozen value for JSON; `asdict` would copy every number in it."""
-    names = (name for name in value.__slots__ if not name.startswith(("lookout", "known")))
+    names = (name for name in value.__slots__ if name not in _APART)
     return {_STORED.get(name, name): getattr(value, name) for name in names}

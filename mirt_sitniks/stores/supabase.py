@@ -83,7 +83,8 @@ class SupabaseStore:
         request = _request(
             options,
             [mine.session] if mine else [],
-            chats=[mine.chat_id if mine else None, *(one.chat_id for one in (page.contacts if page else ()))],
+            names=[mine.shown.nickname] if mine and mine.shown else (),
+            chats=[mine.chat_id if mine else None, *(one.id for one in (page.chats if page else ()))],
             scan=page.scan if page else None,
         )
 
@@ -95,6 +96,9 @@ class SupabaseStore:
 
         once = settling(replace(news, unused=(), delayed=()))
         basis = self._newest(report.basis) if isinstance(report.basis, View) and not page else report.basis
+        if mine and mine.shown and not _shows(basis, mine.session, mine.shown.nickname):
+            # Others may have waited for the name that it has now.
+            basis = None
         return await self._converge("settle", options, request, settling(news), again=once, basis=basis)
 
     async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
@@ -222,7 +226,8 @@ class SupabaseStore:
                     done = True
                     if changes is not None:
                         try:
-                            done, view = await self._commit(client, {**changes, "again": asked, "next": following})
+                            changes |= {"account": options.account, "again": asked, "next": following}
+                            done, view = await self._commit(client, changes)
                         except Exception as exc:
                             if again is None or not is_lost(exc):
                                 raise
@@ -275,6 +280,7 @@ def _request(
     """What a verb has to see; with a `scan` the first page of those who wait for a chat."""
     return {
         "key": options.key,
+        "account": options.account,
         "sessions": list(sessions),
         "names": [name for name in names if name],
         "chats": [chat for chat in chats if chat],
@@ -302,6 +308,12 @@ def _founded(options: StoreOptions, answer: T, view: View) -> T:
     if isinstance(answer, Claimed):
         return replace(answer, claims=claims, outlook=seen)
     return replace(answer, claim=claims[0] if claims else None, outlook=seen)
+
+
+def _shows(basis: object, session: str, name: str | None) -> bool:
+    """Whether a view shows all who have to do with this name, because its session has it too."""
+    records = basis.records if isinstance(basis, View) else ()
+    return any(one.session == session and name in (one.instagram, one.telegram) for one in records)
 
 
 def _claims(answer: object) -> tuple[Claim, ...]:

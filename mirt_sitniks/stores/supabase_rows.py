@@ -11,11 +11,20 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.budget import Budget
-from mirt_sitniks.core.chats import Contact
-from mirt_sitniks.core.record import Record, pending
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
 from mirt_sitniks.core.store import Entry, KeyState
-from mirt_sitniks.stores.columns import from_row, known_from, known_to, scan_from, scan_to, to_row
+from mirt_sitniks.stores.columns import (
+    contact_from,
+    contact_to,
+    from_row,
+    key_details_from,
+    key_details_to,
+    scan_from,
+    scan_to,
+    to_row,
+)
 from mirt_sitniks.stores.memory import MemoryRows
 
 Json = dict[str, Any]
@@ -38,13 +47,14 @@ class View:
     key: KeyState
     records: tuple[Record, ...]
     versions: Mapping[str, str]
-    contacts: tuple[Contact, ...]
+    contacts: tuple[Chat, ...]
     waiting: Waiting
     key_version: str | None = None
     unfolded: bool = False
     last: str | None = None
     known: int | None = None
     order: int | None = None
+    managers: tuple[int, ...] = ()
 
 
 def view_of(answer: Json, key_name: str, received: float) -> View:
@@ -58,7 +68,7 @@ def view_of(answer: Json, key_name: str, received: float) -> View:
         key_version=key["version"] if key else None,
         records=tuple(map(record_of, answer["records"])),
         versions={row["user_id"]: row["version"] for row in answer["records"]},
-        contacts=tuple(Contact(**row) for row in answer["contacts"]),
+        contacts=tuple(contact_from({**row, "seen_at": _seconds(row["seen_at"])}) for row in answer["contacts"]),
         waiting=Waiting(
             tuple((attempt, _seconds(since)) for attempt, since in waiting["due"]),
             *(_seconds(waiting[name] or "infinity") for name in ("urgent_at", "first_at", "ready_at")),
@@ -67,6 +77,7 @@ def view_of(answer: Json, key_name: str, received: float) -> View:
         last=waiting["last"],
         known=answer["known"],
         order=answer["order"],
+        managers=tuple(answer["managers"] or ()),
     )
 
 
@@ -80,7 +91,7 @@ class ViewedRows(MemoryRows):
         super().add_contacts(view.contacts)
         self._view, self._key = view, view.key
         self._records: dict[str, Record] = {}
-        self._contacts: dict[str, Contact] = {}
+        self._contacts: dict[str, Chat] = {}
         self._dropped: set[str] = set()
         self._woken: tuple[str, ...] = ()
         self.unfolded = view.unfolded
@@ -94,10 +105,10 @@ class ViewedRows(MemoryRows):
         super().put(record)
         self._records[record.session] = record
 
-    def add_contacts(self, contacts: Iterable[Contact]) -> None:
-        listed = tuple(contacts)
+    def add_contacts(self, chats: Iterable[Chat]) -> None:
+        listed = tuple(chats)
         super().add_contacts(listed)
-        self._contacts |= {one.chat_id: one for one in listed}
+        self._contacts |= {one.id: one for one in listed}
 
     def drop_contact(self, chat_id: str) -> None:
         super().drop_contact(chat_id)
@@ -118,6 +129,9 @@ class ViewedRows(MemoryRows):
     def key(self, key: str) -> KeyState:
         return self._key
 
+    def managers(self) -> tuple[int, ...]:
+        return self._view.managers
+
     def put_key(self, key: str, state: KeyState) -> None:
         self._key = state
 
@@ -127,13 +141,13 @@ class ViewedRows(MemoryRows):
     def changes(self, *, told: bool = False) -> Json | None:
         """What `sitniks_commit` shall write, None when there is nothing.
 
-        Whoever makes a session wait for a chat writes the key as well, and so does who has `told` a part of those who
-        wait: so neither of the two overlooks the other. The first minds only a scan that ends or begins meanwhile;
-        customers who come all at once are not in each other's way.
+        Whoever makes a session wait for a chat, or gives its search up, writes the key as well, and so does who has
+        `told` a part of those who wait: so neither of the two overlooks the other. The first minds only a scan that
+        ends or begins meanwhile; customers who come all at once are not in each other's way.
         """
         view = self._view
         key: Json = {"key": view.key_name, "version": view.key_version}
-        waits = any(pending(one) and one.chat_id is None for one in self._records.values())
+        waits = any(one.search_since is not None and not one.closed for one in self._records.values())
         if told or self._key != view.key:
             key |= _key_row(view.key_name, self._key)
         elif waits:
@@ -147,7 +161,7 @@ class ViewedRows(MemoryRows):
             "lines": [{**asdict(line), "id": line.id or None, "at": iso(line.at)} for line in self.entries],
             "dropped": sorted(self._dropped),
             "woken": self._woken,
-            "contacts": [{k: v for k, v in asdict(one).items() if k != "own"} for one in self._contacts.values()],
+            "contacts": [{**contact_to(one), "seen_at": iso(one.seen_at)} for one in self._contacts.values()],
         }
 
 
@@ -183,7 +197,7 @@ def _key_of(row: Json) -> KeyState:
         windows_read=(first, second),
         lookout_at=_seconds(row["lookout_at"]),
         lookout_by=row["lookout_by"],
-        known=known_from(row["details"]),
+        **key_details_from(row["details"]),
     )
 
 
@@ -201,7 +215,7 @@ def _key_row(key: str, state: KeyState) -> Json:
         "wide": [iso(at) for at in state.windows_read],
         "lookout_at": iso(state.lookout_at),
         "lookout_by": state.lookout_by,
-        "details": known_to(state.known),
+        "details": key_details_to(state),
     }
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tests.bench.report import Book, machine
 
-PARTS = ("side_by_side", "calls", "rush_hour", "scale", "overhead", "profile", "order", "cold_start", "outages")
+PARTS = (
+    "side_by_side", "calls", "accounts", "rush_hour", "scale", "overhead", "profile", "order", "cold_start", "outages",
+)  # fmt: skip
 JSON = Path(__file__).resolve().parents[2] / ".build" / "bench.json"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Intent, ObservedValue
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, StoreOptions, SyncStore
@@ -72,7 +72,7 @@ async def life(store: SyncStore, number: int, known: str, skip: Callable[[], Awa
     times["record, new"] = time.perf_counter() - began
     assert found.claim is not None
     assert found.claim.scan is not None
-    page = ScanPage(found.claim.scan, (Contact(chat, name, "instagram", "1", "2026-01-10T10:00:00.000Z"),), 1, 1)
+    page = ScanPage(found.claim.scan, (Chat(chat, name, "instagram", "1", "2026-01-10T10:00:00.000Z"),), 1, 1)
     began = time.perf_counter()
     scanned = await store.settle(OPTIONS, _report(found.claim, page))
     times["settle a page"] = time.perf_counter() - began

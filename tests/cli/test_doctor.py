@@ -92,9 +92,11 @@ def test_a_wrong_folder_gets_no_database(doctor: Doctor, monkeypatch: pytest.Mon
 
 def test_a_session_that_failed(doctor: Doctor) -> None:
     """Two people of one name: given up, so nothing is overdue; it is named, with its code and the way back."""
+    doctor.sandbox.limit = False
     for _ in range(2):
         doctor.sandbox.add_chat("anna.shop")
-    with SitniksChatService() as service:
+    # Each looks at both chats before it is given up.
+    with SitniksChatService(SitniksSettings(rate_limit="10/0.1", reply_budget=5)) as service:
         for number in range(7):
             service.sync_blocking("escalation", session=f"s{number}", instagram_username="anna.shop")
     code, out = doctor.ask()

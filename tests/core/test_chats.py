@@ -6,17 +6,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mirt_sitniks.core.chats import AMBIGUOUS, Contact, choose, finished, next_scan, normalise_username
+from mirt_sitniks.core.chats import Chat, choose, finished, next_scan, normalise_username
+
+AMBIGUOUS = "ambiguous"
 
 
-def found(contacts: Iterable[Contact], instagram: str | None = None, telegram: str | None = None) -> str | None:
+def found(contacts: Iterable[Chat], instagram: str | None = None, telegram: str | None = None) -> str | None:
     """The id of the chat that is chosen, None, or `AMBIGUOUS`."""
     chosen = choose(contacts, instagram=instagram, telegram=telegram)
-    return chosen.chat_id if isinstance(chosen, Contact) else chosen
+    return chosen.id if isinstance(chosen, Chat) else (AMBIGUOUS if chosen else None)
 
 
-def of(chat: str, name: str | None, source: str | None, user: str | None = None, last: str | None = None) -> Contact:
-    return Contact(chat, name, source, user or chat, last)
+def of(chat: str, name: str | None, source: str | None, user: str | None = None, last: str | None = None) -> Chat:
+    return Chat(chat, name, source, user or chat, last)
 
 
 class TestRow13Row27:
@@ -51,33 +53,31 @@ class TestRow13Row27:
 
     def test_row27_another_sessions_chat_is_the_last_resort(self) -> None:
         """It is known by that session's name only; what the CRM itself shows goes first."""
-        own = Contact("mine", "olena", "instagram", own=True)
+        own = Chat("mine", "olena", "instagram", own=True)
         assert found([own], instagram="olena") == "mine"
         assert found([own, of("ig", "olena", "instagram")], instagram="olena") == "ig"
 
     @given(
         st.lists(
             st.builds(
-                Contact,
+                Chat,
                 st.text("abc", min_size=1, max_size=2),
                 st.sampled_from([None, "olena", "ira"]),
                 st.sampled_from([None, "", "instagram", "telegram_bot", "facebook"]),
                 st.sampled_from([None, "u1", "u2"]),
             ),
             max_size=6,
-            unique_by=lambda contact: contact.chat_id,
+            unique_by=lambda chat: chat.id,
         )
     )
-    def test_row13_never_another_persons_chat(self, contacts: list[Contact]) -> None:
+    def test_row13_never_another_persons_chat(self, contacts: list[Chat]) -> None:
         """Whatever the directory holds: the name is the customer's, and the source is not another channel."""
         chosen = choose(contacts, instagram="olena", telegram=None)
-        if isinstance(chosen, Contact):
+        if isinstance(chosen, Chat):
             assert chosen.nickname == "olena"
             assert chosen.source in (None, "", "instagram")
             rivals = {
-                one.user_id or one.chat_id
-                for one in contacts
-                if one.nickname == "olena" and one.source == chosen.source
+                one.user_id or one.id for one in contacts if one.nickname == "olena" and one.source == chosen.source
             }
             assert len(rivals) == 1
 
@@ -85,28 +85,30 @@ class TestRow13Row27:
 class TestRow12:
     """Windows and pages."""
 
-    def window(self, attempt: int, windows_read: tuple[float, float] = (-1e9, -1e9)) -> float:
-        scan = next_scan([(attempt, 1e9)], token=1, windows_read=windows_read, now=0.0, wall=1e9, lookback=300.0)
+    def window(self, attempt: int) -> float:
+        scan = next_scan([(attempt, 1e9)], token=1, now=0.0, wall=1e9, lookback=300.0)
         assert scan
         return 1e9 - scan.since
 
-    def test_row12_the_window_grows_to_a_day_and_to_30_days(self) -> None:
-        """A returning customer's chat is old by whichever date the API filters; the wide windows are read once."""
-        assert [self.window(attempt) for attempt in range(4)] == [300.0, 86_400.0, 30 * 86_400.0, 300.0]
-
-    def test_row12_a_window_that_was_read_lately_is_not_read_again(self) -> None:
-        """The directory answers in its place."""
-        assert self.window(1, windows_read=(-500.0, -1e9)) == 300.0
-        assert self.window(1, windows_read=(-700.0, -1e9)) == 86_400.0
+    def test_row36_the_look_back_for_half_an_hour_then_30_days_once(self) -> None:
+        """A returning customer's chat may be old by whichever date the API filters; what moved meanwhile is new."""
+        windows = [self.window(attempt) for attempt in range(13)]
+        assert windows == [*[300.0] * 10, 30 * 86_400.0, 300.0, 300.0]
 
     def test_row12_one_scan_serves_everybody_who_waits(self) -> None:
         """It begins where the oldest needs it, and ends in the future: a slow clock here hides no chat."""
         waiting = [(1, 1e9), (0, 1e9), (0, 1e9 - 5000.0)]
-        scan = next_scan(waiting, token=7, windows_read=(-1e9, -1e9), now=0.0, wall=1e9, lookback=300.0)
+        scan = next_scan(waiting, token=7, now=0.0, wall=1e9, lookback=300.0)
         assert scan
-        assert (scan.since, scan.window, scan.token) == (1e9 - 86_400.0, 1, 7)
+        assert (scan.since, scan.window, scan.token) == (1e9 - 5300.0, 0, 7)
         assert scan.until > 1e9
-        assert next_scan([], token=1, windows_read=(0.0, 0.0), now=0.0, wall=0.0, lookback=0.0) is None
+        assert next_scan([], token=1, now=0.0, wall=0.0, lookback=0.0) is None
+
+    def test_row36_thirty_days_are_read_when_nobody_waits_for_the_look_back(self) -> None:
+        """They go behind all other work."""
+        scan = next_scan([(10, 1e9 - 1800.0), (0, 1e9)], token=1, now=0.0, wall=1e9, lookback=300.0)
+        assert scan
+        assert (scan.since, scan.window) == (1e9 - 300.0, 0)
 
     @pytest.mark.parametrize(
         ("read", "raw", "total", "over"),
@@ -125,8 +127,10 @@ class TestRow12:
         assert finished(20, 0, total)
 
     def test_row12_ten_pages_are_enough(self) -> None:
-        """A shop with endless chats must not eat the whole budget."""
+        """A shop with endless chats must not eat the whole budget; 30 days are twenty pages at most."""
         assert finished(500, 50, 100_000)
+        assert not finished(950, 50, 100_000, 20)
+        assert finished(1000, 50, 100_000, 20)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -142,10 +146,26 @@ def test_a_normalised_name_stays_as_it_is(name: str) -> None:
     [
         (" @Iryna.Example\n", "iryna.example"),
         ("@ @x", "x"),
-        ("ІРИНА", "ірина"),
+        ("ІРИНА", "ІРИНА"),
         ("https://www.instagram.com/Iryna.Example/?hl=uk", "iryna.example"),
         ("t.me/@Iryna_1", "iryna_1"),
-        ("t.me/", "t.me/"),
+        ("t.me/", None),
+        ("https://instagram.com/p/C0XYZ/", None),
+        ("https://www.instagram.com/reel/C0XYZ/?igsh=1", None),
+        ("instagram.com/stories/anna/1", "anna"),
+        ("https://instagram.com/stories/highlights/178", None),
+        ("instagram.com/anna/p/C0XYZ/", "anna"),
+        ("https://m.instagram.com/anna.k", "anna.k"),
+        ("HTTPS://Instagram.com/_u/Anna", "anna"),
+        ("https://ig.me/m/anna", "anna"),
+        ("t.me/s/anna", "anna"),
+        ("https://telegram.me/anna_k", "anna_k"),
+        ("https://t.me/anna/120?single", "anna"),
+        ("https://t.me/+AbCdEf", None),
+        ("t.me/joinchat/AbCdEf", None),
+        ("t.me/c/1234567/8", None),
+        ("tg://resolve?domain=anna", None),
+        ("https://shop.example/anna", None),
         ("x" * 200, "x" * 200),
         ("x" * 201, None),
         ("iryna.t.me", "iryna.t.me"),
@@ -155,6 +175,40 @@ def test_a_normalised_name_stays_as_it_is(name: str) -> None:
         (5, None),
     ],
 )
-def test_names_are_compared_without_at_spaces_and_case(value: object, name: str | None) -> None:
-    """`@Iryna ` and `iryna` are one user; nothing left is None."""
+def test_row34_names_are_compared_without_at_spaces_and_case(value: object, name: str | None) -> None:
+    """`@Iryna ` and `iryna` are one user; nothing left is None; an address that is no profile is nobody."""
     assert normalise_username(value) == name
+
+
+@pytest.mark.parametrize(("one", "other"), [("kira", "\u212aira"), ("sofia", "\u017fofia"), ("grosser", "großer")])
+def test_row34_look_alikes_are_other_people(one: str, other: str) -> None:
+    """Only ASCII letter case is folded: the Kelvin sign is no k, the long s no s, ß not ss."""
+    assert normalise_username(one) != normalise_username(other)
+    assert found([of("1", normalise_username(other), "instagram")], instagram=normalise_username(one)) is None
+
+
+class TestRow34Owner:
+    """One person who writes to two pages of one account."""
+
+    PAGES = (
+        Chat("a", "olena", "instagram", "u1", owner_id="11", owner_name="Brand.One"),
+        Chat("b", "olena", "instagram", "u2", owner_id="22", owner_name="brand.two"),
+    )
+
+    @pytest.mark.parametrize(("owner", "chat"), [("11", "a"), ("22", "b"), ("brand.one", "a"), ("@Brand.Two", "b")])
+    def test_row34_the_page_must_fit(self, owner: str, chat: str) -> None:
+        """By its id, or by its name as people write names."""
+        chosen = choose(self.PAGES, instagram="olena", telegram=None, owner=owner)
+        assert isinstance(chosen, Chat)
+        assert chosen.id == chat
+
+    def test_row34_another_page_is_nobody(self) -> None:
+        """Whatever else fits; and without a page set two chats of two pages are ambiguous."""
+        assert choose(self.PAGES, instagram="olena", telegram=None, owner="33") == ()
+        assert choose(self.PAGES, instagram="olena", telegram=None) == self.PAGES
+
+    def test_row34_a_chat_of_unknown_page_gives_way_to_one_that_fits(self) -> None:
+        """Like an unknown source it is no proof, and neither of the opposite."""
+        unknown = Chat("c", "olena", "instagram", "u3")
+        assert choose([unknown], instagram="olena", telegram=None, owner="11") == unknown
+        assert choose([unknown, *self.PAGES], instagram="olena", telegram=None, owner="11") == self.PAGES[0]

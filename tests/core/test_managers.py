@@ -59,3 +59,21 @@ def test_row38_a_name_that_the_list_does_not_have_contradicts_nobody() -> None:
     assert olena.shown_by(Chat("c", manager_name="Олена К.")) is None
     assert olena.shown_by(Chat("c", manager_name="Павло")) is False
     assert olena.shown_by(Chat("c", manager_name="Олена")) is True
+
+
+def test_row15_a_name_is_the_same_however_it_was_typed() -> None:
+    """Any apostrophe, composed or not, letter case, spaces, and what can't be seen: one person."""
+    for wanted, shown in [
+        ("Мар'яна", "Мар\u2019яна"),
+        ("Мар'яна", "Мар\u02bcяна"),
+        ("Андрій", "Андрі\u0438\u0306"),
+        ("Зоя Й", "зоя\u00a0\u0418\u0306"),
+        ("Павло", "\u200bПав\u00adло\ufeff"),
+        ("Іра \U0001f33b", "Іра  \U0001f33b\ufe0f"),
+    ]:
+        assert pick(Role.AI, WantedManagers(wanted), (Manager(2, "Олена"), Manager(9, shown))) == Assignee(9, shown)
+
+
+def test_row15_an_unknown_ai_takes_no_live_manager_away() -> None:
+    """Who is named by id is assigned, whoever the AI is."""
+    assert pick(Role.HUMAN, WantedManagers("Петро", human_id=3), STAFF) == Assignee(3, "Марко")

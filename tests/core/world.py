@@ -180,6 +180,7 @@ class World:
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
     asked: dict[str, list[tuple[Stage, float]]] = field(default_factory=dict)
+    ever: dict[str, list[tuple[Stage, float]]] = field(default_factory=dict)
     owners: dict[tuple[str, int], str] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
@@ -216,13 +217,20 @@ class World:
         if again and answer.verdict is Verdict.NEW:
             self.asked[intent.session] = []
         if answer.verdict in (Verdict.NEW, Verdict.SUPERSEDED):
-            self.asked.setdefault(intent.session, []).append((intent.stage, asked))
+            for asks in (self.asked, self.ever):
+                asks.setdefault(intent.session, []).append((intent.stage, asked))
 
     def newest(self, session: str) -> set[Stage]:
         """What a session may be shown as in the end: of its latest stage, and what was asked for at the same moment."""
         later = [one for one in self.asked[session] if one[0] is not Stage.FIRST_TOUCH] or self.asked[session]
         last = max(at for _, at in later)
         return {stage for stage, at in later if at > last - AT_ONCE}
+
+    def owed(self, session: str, sessions: list[str]) -> set[Stage]:
+        """What `sessions` have asked of one chat no earlier, whoever had it; a first touch gives way to any stage."""
+        mine = max(_order(one) for one in self.asked[session])
+        theirs = [one for other in sessions for one in self.ever.get(other, ())]
+        return {one[0] for one in theirs if _order(one) > (mine[0], mine[1] - AT_ONCE)}
 
     def note(self, intent: Intent, recorded: Recorded) -> None:
         """What was told to the caller about an intent must be so."""
@@ -282,3 +290,7 @@ def intent(
     """An intent of a session whose customer has `name` in `channel`."""
     names = {one: name if channel == one else None for one in ("instagram", "telegram")}
     return Intent(session, stage, key, names["instagram"], names["telegram"], chat_id)
+
+
+def _order(asked: tuple[Stage, float]) -> tuple[bool, float]:
+    return asked[0] is not Stage.FIRST_TOUCH, asked[1]

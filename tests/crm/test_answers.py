@@ -52,6 +52,8 @@ READ = Chat(
     user_id="1361346066050066",
     status="Новый",
     manager_name="Олена",
+    owner_id="5873099069479273",
+    owner_name="shop.example",
     last_message_at="2026-06-05T13:19:12.872Z",
     created_at="2026-06-05T13:18:06.940Z",
 )

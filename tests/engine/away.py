@@ -85,7 +85,7 @@ class Counter:
             store: Any = self.ways[-1]
             runtime = Runtime(settings, store, own_store=False, worker=worker)
             driver = runtime.driver
-            driver.clock = driver.managers.clock = self.loop.time
+            driver.clock = driver.managers.clock = driver.asking.clock = self.loop.time
             driver.client = self.crm
             return runtime
 

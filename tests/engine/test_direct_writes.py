@@ -84,7 +84,7 @@ def test_row20_many_processes_without_a_store_break_no_limit(shop: Counter, proc
         await asyncio.gather(*(team[number % processes].sync(one) for number, one in enumerate(asked)))
 
     shop.loop.run(crowd(INVOICE))
-    shop.loop.run_for(120.0)
+    shop.loop.run_for(240.0)
     shop.fall()
     shop.loop.run(crowd(ALARM))
     shop.loop.run_for((each + 1) * 11.0)

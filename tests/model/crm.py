@@ -66,9 +66,9 @@ class ModelCrm:
     """Chats and managers, and one limit of ten calls in ten seconds with a minute's lock: calls count as they arrive.
 
     A call meets the next of `trouble`, or what `usually` says. `refuses`: kinds of call, and ids of chats, that are
-    answered 403. What was sent goes on when its sender is gone; who waits gets no answer after `timeout` seconds.
-    `calls` has the moments of arrival, refused connections included, `writes` those of the effects. `clock` runs
-    as the loop's does, from any beginning.
+    answered 403. `by_creation`: the list filters on that date, else on the last message. What was sent goes on when its
+    sender is gone; who waits gets no answer after `timeout` seconds. `calls` has the moments of arrival, refused
+    connections included, `writes` those of the effects. `clock` runs as the loop's does, from any beginning.
 
     Habits of an account: `shows` says of a kind of write what its answer shows (`after`, `before`, `nothing`),
     `ignores` which are answered 200 and change nothing, `lacks` which calls are 404. `whole`: what is saved is the
@@ -89,6 +89,7 @@ class ModelCrm:
     whole: bool = False
     chats: dict[str, Chat] = field(default_factory=dict)
     shows_at: dict[str, float] = field(default_factory=dict)
+    by_creation: bool = False
     calls: list[tuple[float, Call]] = field(default_factory=list)
     writes: list[tuple[float, str, str | int]] = field(default_factory=list)
     limited: int = 0
@@ -123,6 +124,27 @@ class ModelCrm:
         usual = {"shows": {}, "ignores": set(), "lacks": set(), "closed": set(), "whole": False, "refuses": set()}
         for name, value in {**usual, **habits}.items():
             setattr(self, name, value)
+
+    def write(self, chat_id: str) -> None:
+        """The customer writes again: the chat moves to the front, unless chats are listed by their creation."""
+        now = self.clock()
+        at = datetime.fromtimestamp(WALL + now, UTC).isoformat(timespec="milliseconds")
+        self.chats[chat_id] = replace(self.chats[chat_id], last_message_at=at)
+        if not self.by_creation:
+            self._added = [one for one in self._added if one[1] != chat_id]
+            self._added.append((now, chat_id))
+
+    def age(self, chat_id: str, seconds: float) -> None:
+        """The chat is as old as that, and nobody has written since."""
+        self._added = sorted((at - seconds if name == chat_id else at, name) for at, name in self._added)
+
+    def rename(self, chat_id: str, nickname: str | None) -> None:
+        """The customer takes another user name."""
+        self.chats[chat_id] = replace(self.chats[chat_id], nickname=nickname)
+
+    def delete(self, chat_id: str) -> None:
+        """A person in Sitniks deletes the chat, or merges it into another."""
+        del self.chats[chat_id]
 
     def by_kind(self) -> Counter[str]:
         """How many calls of each kind arrived."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report
@@ -87,7 +87,7 @@ def test_no_verb_reads_more_than_it_needs(supabase_stack: Stack, plans: str) -> 
         (held,) = (await cheap(lambda: store.claim(WIDE, limit=1))).claims
         news = Report(settlement(held.record), basis=held.basis, calls=2)
         await cheap(lambda: store.settle(WIDE, news))
-        page = Report(page=scan_page(scanning.claim, Contact("c1", "ig1")), calls=2)
+        page = Report(page=scan_page(scanning.claim, Chat("c1", "ig1")), calls=2)
         # Told page by page, each of which comes with the sums of all who are left.
         await cheap(lambda: store.settle(WIDE, page), most=50_000)
         await cheap(lambda: store.observe("c5", status="x"))

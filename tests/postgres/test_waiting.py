@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Intent
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Recorded, Report, ScanPage, Verdict
@@ -58,8 +59,9 @@ def scanning(world: World) -> Claim:
     return claim
 
 
-def last_page(claim: Claim, *contacts: Contact) -> Report:
+def last_page(claim: Claim, *contacts: Chat) -> Report:
     assert claim.scan is not None
+    contacts = tuple(replace(chat, seen_at=claim.now) for chat in contacts)
     return Report(page=ScanPage(claim.scan, contacts, len(contacts), len(contacts)), calls=2, basis=claim.basis)
 
 
@@ -82,7 +84,7 @@ def test_one_scan_tells_all_who_wait(
     """Each gets its chat or its next search, at most 500 in a commit, and nothing is asked of the CRM once more."""
     migrated.sql(MANY.format(count=count))
     claim, commits = scanning(world), spied(world, monkeypatch)
-    settled = world.run(world.store.settle(OPTIONS, last_page(claim, Contact("c1", "name1", "instagram"))))
+    settled = world.run(world.store.settle(OPTIONS, last_page(claim, Chat("c1", "name1", "instagram"))))
     assert settled.claim is None
     found = count // 2 + 1
     assert ends(migrated) == [(0, 1, 5, count - found), (1, 0, 0, found)]
@@ -124,7 +126,7 @@ def test_who_begins_to_wait_meanwhile_is_told(
         return await COMMIT(store, client, changes)
 
     monkeypatch.setattr(SupabaseStore, "_commit", interrupted)
-    world.run(world.store.settle(OPTIONS, last_page(claim, Contact("c of late", "late", "instagram"))))
+    world.run(world.store.settle(OPTIONS, last_page(claim, Chat("c of late", "late", "instagram"))))
     record = world.run(world.store.get(session))
     assert record is not None
     assert record.chat_id == "c of late"
@@ -140,7 +142,7 @@ def test_who_begins_to_wait_when_a_scan_has_just_ended_sees_it(
 
     async def interrupted(store: SupabaseStore, client: Any, changes: dict[str, Any]) -> Any:
         monkeypatch.undo()
-        await store.settle(OPTIONS, last_page(claim, Contact("c of late", "late", "instagram")))
+        await store.settle(OPTIONS, last_page(claim, Chat("c of late", "late", "instagram")))
         return await COMMIT(store, client, changes)
 
     monkeypatch.setattr(SupabaseStore, "_commit", interrupted)
@@ -163,12 +165,12 @@ def test_customers_who_come_all_at_once_are_not_in_each_others_way(migrated: Sta
 
 def test_a_chat_that_a_session_of_another_name_has_is_seen(migrated: Stack, world: World) -> None:
     """Row 19: its holder, who has nothing to do and no name in common, is asked for when the page names the chat."""
-    intent = Intent("old", Stage.FIRST_TOUCH, "k", telegram="lena", chat_id="c1")
+    intent = Intent("old", Stage.FIRST_TOUCH, "k", chat_id="c1")
     world.run(world.store.record(OPTIONS, intent, calls=0))
     migrated.sql("update public.sitniks_chat_mappings set pending = false, parked = 1")
     newer = Intent("new", Stage.FIRST_TOUCH, "k", instagram="olena")
     world.run(world.store.record(OPTIONS, newer, calls=0))
-    page = last_page(scanning(world), Contact("c1", "olena", "instagram"))
+    page = last_page(scanning(world), Chat("c1", "olena", "instagram"))
     world.run(world.store.settle(OPTIONS, page))
     assert [world.run(world.store.get(session)).chat_id for session in ("old", "new")] == [None, "c1"]
 

@@ -13,7 +13,7 @@ def test_old_lines_go_and_records_stay(shop: Shop, monkeypatch: pytest.MonkeyPat
     """The worker deletes what is older, from the ledger and the directory; the session itself is still known."""
     monkeypatch.setattr("mirt_sitniks.engine.worker.TIDY_FIRST", 0.0)
     days = [0.0]
-    shop.store = MemoryStore(time.monotonic, lambda: time.time() + 86_400 * days[0])
+    shop.store = MemoryStore(lambda: time.monotonic() + 86_400 * days[0], lambda: time.time() + 86_400 * days[0])
     synced(touch(shop.service(retain_days=2)))
     assert shop.store.rows.entries
     assert shop.store.rows.directory

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mirt_sitniks.core.capabilities import Heard
-from mirt_sitniks.core.chats import Contact
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Unconfirmed
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
@@ -65,7 +65,7 @@ class Settle:
     gone: bool
     lands: float | None
     keep: bool
-    contacts: tuple[Contact, ...]
+    contacts: tuple[Chat, ...]
     last: bool
     pause: float | None
     key_verdict: KeyVerdict | None
@@ -102,16 +102,20 @@ class Settle:
         given_up = generation if self.given_up else seen.given_up
         observed = Observed(status, manager, unconfirmed, given_up, seen.attempt + 1, now + self.rest, self.error)
         lands = None if self.lands is None else now + self.lands
-        gone = self.gone and record.chat_id is not None
-        return Settlement(
+        gone = self.gone and (record.chat_id or record.candidate) is not None
+        made = Settlement(
             record.session, record.token, generation, observed, seen.unconfirmed, record.chat_id, gone, lands, self.keep
         )
+        if record.candidate and self.contacts and not gone:
+            return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
+        return made
 
     def _page(self, claim: Claim) -> ScanPage | None:
         if claim.scan is None:
             return None
         raw = len(self.contacts)
-        return ScanPage(claim.scan, self.contacts, raw, raw + claim.scan.skip + (0 if self.last else 9), self.pause)
+        contacts = tuple(replace(chat, seen_at=claim.now) for chat in self.contacts)
+        return ScanPage(claim.scan, contacts, raw, raw + claim.scan.skip + (0 if self.last else 9), self.pause)
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class Wait:
 
 _names = st.sampled_from(NAMES) | st.none()
 _contacts = st.builds(
-    Contact,
+    Chat,
     st.sampled_from(CHATS),
     _names,
     st.sampled_from(("instagram", "telegram_bot", "Instagram ", "", None)),

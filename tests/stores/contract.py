@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.core.capabilities import Heard
-from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, Contact
+from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, Chat
 from mirt_sitniks.core.record import (
     Claim,
     DesiredValue,
@@ -75,10 +75,29 @@ def settlement(mine: Record, **changes: Any) -> Settlement:
     return replace(base, **changes)
 
 
-def scan_page(held: Claim, *contacts: Contact, total: int | None = None, rest: float | None = None) -> ScanPage:
-    """A page of the scan; the last one unless `total` says that there are more."""
+def prove(world: World, held: Claim, nickname: str | None, **chat: object) -> Settled:
+    """Settle a round that read the candidate: it has this name, in Instagram."""
+    assert held.record is not None
+    shown = Chat(held.record.candidate or "", nickname, "instagram", seen_at=held.now)
+    untouched = {"status": ObservedValue(), "manager": ObservedValue()}
+    return settle(world, held, shown=replace(shown, **chat), **untouched)
+
+
+def own(world: World, session: str, stage: Stage, name: str, chat_id: str = "c1") -> Recorded:
+    """Record a stage of a session whose chat the host knows, and have that chat read."""
+    recorded = record(world, session, stage, instagram=name, chat_id=chat_id)
+    if recorded.record.chat_id:
+        return recorded
+    settled = prove(world, claimed(recorded), name)
+    assert settled.record is not None
+    return replace(recorded, record=settled.record, claim=settled.claim)
+
+
+def scan_page(held: Claim, *contacts: Chat, total: int | None = None, rest: float | None = None) -> ScanPage:
+    """A page of the scan, asked for when it was granted; the last one unless `total` says that there are more."""
     assert held.scan is not None
     raw = len(contacts)
+    contacts = tuple(replace(chat, seen_at=held.now) for chat in contacts)
     return ScanPage(held.scan, contacts, raw, raw if total is None else total, rest)
 
 
@@ -95,7 +114,7 @@ class Contract:
         assert (mine.desired.generation, mine.desired.stage, mine.desired.intent) == (1, FIRST, "s first_touch")
         assert mine.desired.status == DesiredValue("first_touch", 1, START, rank=0)
         assert mine.desired.manager == DesiredValue("ai", 1, START, rank=0)
-        assert (mine.instagram, mine.telegram, mine.chat_id) == ("olena", "lena", "c1")
+        assert (mine.instagram, mine.telegram, mine.chat_id, mine.candidate) == ("olena", "lena", None, "c1")
         assert (mine.observed.due_at, mine.desired.asked_at, mine.first_touch_at, answer.outlook.now) == (START,) * 4
         assert (mine.token, mine.lease_until) == (1, START + OPTIONS.lease)
         assert answer.claim == Claim(mine, None, (START, START), START)
@@ -146,14 +165,14 @@ class Contract:
 
     def test_a_session_that_lost_its_chat_begins_anew(self, world: World) -> None:
         """A first touch brings it back, whatever stood before; an intent from before that does not."""
-        record(world, "s", ESCALATION, instagram="olena", chat_id="c1")
-        world.clock.now += 10.0
-        record(world, "t", FIRST, instagram="olena", chat_id="c1")
+        settle(world, claimed(own(world, "s", ESCALATION, "olena")))
+        world.clock.now += 11.0
+        prove(world, claimed(record(world, "t", FIRST, instagram="olena")), "olena")
         assert get(world, "s").closed == "superseded"
         early = record(world, "s", INVOICE, asked_at=START - 1.0)
         assert (early.verdict, early.record.closed) == (Verdict.SUPERSEDED, "superseded")
         back = record(world, "s", FIRST).record
-        assert (back.closed, back.chat_id, back.desired.status.value) == (None, "c1", "first_touch")
+        assert (back.closed, back.desired.status.value) == (None, "first_touch")
 
     def test_a_known_intent_is_recorded_once(self, world: World) -> None:
         """Row 1: the same intent again changes nothing and drives on: `known`, claimed again when the lease is free."""
@@ -540,7 +559,7 @@ class Contract:
         """Several people of one name: whoever waited for the scan is told of, not only who read it."""
         scan = claimed(record(world, "s", FIRST, instagram="olena"))
         record(world, "t", FIRST, instagram="olena")
-        page = scan_page(scan, Contact("c1", "olena", user_id="u1"), Contact("c2", "olena", user_id="u2"))
+        page = scan_page(scan, Chat("c1", "olena", user_id="u1"), Chat("c2", "olena", user_id="u2"))
         settled = world.run(world.store.settle(OPTIONS, Report(page=page)))
         assert sorted(one.session for one in settled.ended) == ["s", "t"]
         assert {one.observed.error.code for one in settled.ended if one.observed.error} == {"chat_ambiguous"}
@@ -621,7 +640,7 @@ class Contract:
     def test_a_chat_that_is_gone_is_looked_for_again(self, world: World) -> None:
         """Row 9: with its chat a record loses what it knew of it; the directory forgets the chat as well."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
-        page = scan_page(held, Contact("c1", "olena", "instagram"))
+        page = scan_page(held, Chat("c1", "olena", "instagram"))
         found = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         lost = settle(world, claimed(found), gone=True, status=ObservedValue(), manager=ObservedValue())
         mine = lost.record
@@ -655,8 +674,8 @@ class Contract:
         """Rule 6: the second session gets no scan of its own, but its chat when the first one's ends."""
         held = claimed(record(world, "a", FIRST, instagram="olena"))
         assert record(world, "b", FIRST, instagram="ivan").claim is None
-        mine = Contact("c1", "olena", "instagram", status="new", manager_id=3)
-        page = scan_page(held, mine, Contact("c2", "ivan", ""))
+        mine = Chat("c1", "olena", "instagram", status="new", manager_id=3)
+        page = scan_page(held, mine, Chat("c2", "ivan", ""))
         settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert (settled.record.chat_id, settled.record.search_since) == ("c1", None)
@@ -667,7 +686,7 @@ class Contract:
     def test_a_scan_goes_on_page_by_page(self, world: World) -> None:
         """Row 12: while there are more chats the claim comes back with the next page, and nobody is matched before."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
-        page = scan_page(held, Contact("c1", "olena", "instagram"), total=2)
+        page = scan_page(held, Chat("c1", "olena", "instagram"), total=2)
         settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         following = claimed(settled).scan
         assert following is not None
@@ -675,7 +694,7 @@ class Contract:
         assert get(world, "s").chat_id is None
         held = claimed(settled)
         last = settle(
-            world, held, page=scan_page(held, Contact("c2", "x", "")), status=ObservedValue(), manager=ObservedValue()
+            world, held, page=scan_page(held, Chat("c2", "x", "")), status=ObservedValue(), manager=ObservedValue()
         )
         assert last.record is not None
         assert last.record.chat_id == "c1"
@@ -693,7 +712,7 @@ class Contract:
         assert again.record.token == held.record.token  # type: ignore[union-attr]
 
     def test_a_chat_that_is_not_there_yet_is_looked_for_again(self, world: World) -> None:
-        """Row 11: 5 s, 10 s, 20 s and so on with a growing window, for half an hour, then `chat_not_found`."""
+        """Row 11: 5 s, 10 s, 20 s and so on for half an hour, then once over 30 days, then `chat_not_found`."""
         held, waits, reaches = claimed(record(world, "s", FIRST, instagram="olena")), [], []
         while True:
             assert held.scan is not None
@@ -704,7 +723,11 @@ class Contract:
                     report, record=settlement(held.record, status=ObservedValue(), manager=ObservedValue())
                 )
             world.run(world.store.settle(OPTIONS, report))
-            wait = claim(world).outlook.work_in
+            following = claim(world)
+            if following.claims:
+                (held,) = following.claims
+                continue
+            wait = following.outlook.work_in
             if wait is None:
                 break
             waits.append(wait)
@@ -712,10 +735,11 @@ class Contract:
             (held,) = claim(world).claims
         assert waits[:4] == [5.0, 10.0, 20.0, 40.0]
         assert sum(waits) == 1800.0
-        assert reaches[:4] == [START - OPTIONS.lookback, START - DAY, START - 30 * DAY, START - OPTIONS.lookback]
+        assert reaches == [START - OPTIONS.lookback] * 10 + [START - 30 * DAY, START - OPTIONS.lookback]
         mine = get(world, "s")
         assert mine.observed.error is not None
         assert (mine.observed.error.code, pending(mine)) == ("chat_not_found", False)
+        assert "0 chats of the last 30 days" in mine.observed.error.message
 
     def test_somebody_elses_scan_is_no_search_of_a_record_that_rests(self, world: World) -> None:
         """Row 11: a record that is to be looked for later keeps its turn and its count."""
@@ -730,7 +754,7 @@ class Contract:
     def test_a_chat_that_was_gone_once_is_remembered_so(self, world: World) -> None:
         """Row 9: found again, a record still tells that its chat was gone, so that it is looked for again only once."""
         gone = Error("chat_not_found", "gone")
-        held = claimed(record(world, "s", FIRST, instagram="olena", chat_id="c1"))
+        held = claimed(own(world, "s", FIRST, "olena"))
         lost = settle(
             world,
             held,
@@ -739,12 +763,14 @@ class Contract:
             manager=ObservedValue(),
             error=gone,
             unconfirmed=Unconfirmed(1, START + 9),
+            calls=0,
         )
+        world.clock.now += 11
         held = claimed(record(world, "t", INVOICE, instagram="ivan"))
         settle(
             world,
             held,
-            page=scan_page(held, Contact("c1", "olena", "instagram")),
+            page=scan_page(held, Chat("c1", "olena", "instagram")),
             status=ObservedValue(),
             manager=ObservedValue(),
         )
@@ -757,7 +783,7 @@ class Contract:
     def test_two_people_of_one_name_are_ambiguous(self, world: World) -> None:
         """Row 13: chats of different people: nobody is written to, the record is given up with the reason."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
-        page = scan_page(held, Contact("c1", "olena", "instagram", "u1"), Contact("c2", "olena", "instagram", "u2"))
+        page = scan_page(held, Chat("c1", "olena", "instagram", "u1"), Chat("c2", "olena", "instagram", "u2"))
         settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert settled.record.observed.error is not None
@@ -768,10 +794,10 @@ class Contract:
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         page = scan_page(
             held,
-            Contact("c1", "olena", "telegram", "u9", "2026-03-01"),
-            Contact("c2", "olena", "Instagram_direct", "u1", "2026-01-01"),
-            Contact("c3", "olena", "instagram", "u1", "2026-02-01"),
-            Contact("c4", "olena", "", "u8", "2026-04-01"),
+            Chat("c1", "olena", "telegram", "u9", "2026-03-01"),
+            Chat("c2", "olena", "Instagram_direct", "u1", "2026-01-01"),
+            Chat("c3", "olena", "instagram", "u1", "2026-02-01"),
+            Chat("c4", "olena", "", "u8", "2026-04-01"),
         )
         settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
@@ -782,8 +808,8 @@ class Contract:
         held = claimed(record(world, "s", FIRST, instagram="olena", telegram="olena"))
         page = scan_page(
             held,
-            Contact("c1", "olena", None, "u1", "2026-03-01"),
-            Contact("c2", "olena", "telegram_bot", "u2", "2026-01-01"),
+            Chat("c1", "olena", None, "u1", "2026-03-01"),
+            Chat("c2", "olena", "telegram_bot", "u2", "2026-01-01"),
         )
         settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
@@ -794,17 +820,16 @@ class Contract:
         held = claimed(record(world, "found", FIRST, instagram="ivan"))
         for name in ("several", "closed"):
             record(world, name, FIRST, instagram="olena" if name == "several" else "petro")
-        record(world, "newer", FIRST, telegram="ptr", chat_id="c4")
-        twins = Contact("c2", "olena", "instagram", "u2"), Contact("c3", "olena", "instagram", "u3")
-        page = scan_page(held, Contact("c1", "ivan", "instagram"), *twins, Contact("c4", "petro", "instagram"))
+        record(world, "newer", FIRST, chat_id="c4")
+        twins = Chat("c2", "olena", "instagram", "u2"), Chat("c3", "olena", "instagram", "u3")
+        page = scan_page(held, Chat("c1", "ivan", "instagram"), *twins, Chat("c4", "petro", "instagram"))
         settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue(), calls=0)
-        record(world, "newest", FIRST, instagram="ivan")
 
         def story(session: str) -> list[tuple[object, object]]:
             lines = world.run(world.store.ledger(session))
             return [(one.after["chat_id"], one.after["error"]) for one in lines if one.kind == "outcome"]
 
-        assert story("found") == [("c1", None), (None, "superseded")]
+        assert story("found") == [("c1", None)]
         assert story("several") == [(None, "chat_ambiguous")]
         assert story("closed") == [(None, "superseded")]
 
@@ -828,7 +853,7 @@ class Contract:
         (fresh,) = claim(world).claims
         assert fresh.scan is not None
         late = world.run(
-            world.store.settle(OPTIONS, Report(page=scan_page(frozen, Contact("c1", "olena", "instagram")), calls=2))
+            world.store.settle(OPTIONS, Report(page=scan_page(frozen, Chat("c1", "olena", "instagram")), calls=2))
         )
         assert (late.claim, get(world, "s").chat_id) == (None, None)
         world.run(world.store.settle(OPTIONS, Report(page=scan_page(fresh))))
@@ -837,7 +862,7 @@ class Contract:
     def test_the_directory_answers_later_sessions(self, world: World) -> None:
         """Rule 6: whom a scan has read needs none again; a chat that stands twice on a page is what it was last."""
         held = claimed(record(world, "a", FIRST, instagram="olena"))
-        page = scan_page(held, Contact("c2", "x", "instagram"), Contact("c2", "ivan", "instagram"))
+        page = scan_page(held, Chat("c2", "x", "instagram"), Chat("c2", "ivan", "instagram"))
         settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         answer = record(world, "b", FIRST, instagram="ivan")
         assert (answer.record.chat_id, claimed(answer).scan) == ("c2", None)
@@ -846,24 +871,63 @@ class Contract:
     # ---------------------------------------------------------------------------------------------------- takeover
 
     def test_a_new_session_takes_its_chat_over(self, world: World) -> None:
-        """Row 19: the old record loses the chat, closes, and its holder's answers count no more."""
-        old = claimed(record(world, "old", ESCALATION, instagram="olena", chat_id="c1"))
-        answer = record(world, "new", INVOICE, instagram="olena")
+        """Row 19: once the CRM shows its name there; the old record loses the chat, closes, and its holder's answers
+        count no more."""
+        old = claimed(own(world, "old", INVOICE, "olena"))
+        world.clock.now += 11
+        answer = record(world, "new", ESCALATION, instagram="olena")
+        assert (answer.record.chat_id, answer.record.candidate, get(world, "old").chat_id) == (None, "c1", "c1")
+        settled = prove(world, claimed(answer), "olena")
         before = get(world, "old")
         assert (before.chat_id, before.closed, before.token, before.lease_until) == (None, "superseded", 2, 0.0)
-        assert answer.record.chat_id == "c1"
+        assert settled.record is not None
+        assert settled.record.chat_id == "c1"
         # Whoever drove the old one may have a write under way.
-        assert answer.record.observed.unconfirmed == Unconfirmed(0, START + OPTIONS.lease)
+        assert settled.record.observed.unconfirmed == Unconfirmed(0, START + OPTIONS.lease)
         settle(world, old)
         assert get(world, "old") == before
         world.clock.now += OPTIONS.lease
         assert "old" not in [one.record.session for one in claim(world).claims if one.record]
 
+    def test_a_chat_that_shows_another_name_stays_where_it_is(self, world: World) -> None:
+        """Row 34: the name changed hands: nobody loses a chat, the directory learns whose it is, the search goes on."""
+        settle(world, claimed(own(world, "old", INVOICE, "olena")))
+        world.clock.now += 11
+        answer = record(world, "new", ESCALATION, instagram="olena")
+        settled = prove(world, claimed(answer), "olena.new")
+        assert settled.record is not None
+        assert (settled.record.chat_id, settled.record.candidate) == (None, None)
+        assert (get(world, "old").chat_id, get(world, "old").closed) == ("c1", None)
+        (held,) = claim(world).claims
+        assert held.scan is not None
+        world.clock.now += 1
+        assert record(world, "third", FIRST, instagram="olena.new").record.candidate == "c1"
+
+    def test_what_a_session_still_owes_passes_to_the_next(self, world: World) -> None:
+        """Row 19: order belongs to the chat: an escalation that is not shown yet is not lost with its session, and the
+        next session's first touch does not override it."""
+        own(world, "old", ESCALATION, "olena")
+        world.clock.now += 11
+        settled = prove(world, claimed(record(world, "new", FIRST, instagram="olena")), "olena")
+        assert settled.record is not None
+        wanted = settled.record.desired
+        assert (wanted.status.value, wanted.manager.value) == ("escalation", "human")
+        assert wanted.status.gen == wanted.manager.gen == wanted.generation == 1
+        assert settled.record.urgent_at <= START - priority_of(ESCALATION)
+
+    def test_what_was_shown_is_owed_no_more(self, world: World) -> None:
+        """Row 19: a customer who comes back after an escalation was answered begins anew."""
+        settle(world, claimed(own(world, "old", ESCALATION, "olena")))
+        world.clock.now += 11
+        settled = prove(world, claimed(record(world, "new", FIRST, instagram="olena")), "olena")
+        assert settled.record is not None
+        assert settled.record.desired.status.value == "first_touch"
+
     def test_a_scan_never_takes_a_chat_from_a_newer_intent(self, world: World) -> None:
         """Row 19: only a new intent takes over; a pass of the worker closes the older of the two instead."""
         held = claimed(record(world, "old", FIRST, instagram="olena"))
-        record(world, "new", FIRST, telegram="lena", chat_id="c1")
-        page = scan_page(held, Contact("c1", "olena", "instagram"))
+        record(world, "new", FIRST, chat_id="c1")
+        page = scan_page(held, Chat("c1", "olena", "instagram"))
         settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert (settled.claim, settled.record.closed) == (None, "superseded")
@@ -871,12 +935,129 @@ class Contract:
 
     def test_a_session_that_gets_its_chat_back_begins_anew(self, world: World) -> None:
         """Row 19: nothing that it wanted or knew before counts; a stage without a manager leaves him as he is."""
-        record(world, "a", FIRST, instagram="olena", chat_id="c1")
-        record(world, "b", ESCALATION, instagram="olena")
+        settle(world, claimed(own(world, "a", FIRST, "olena")))
+        world.clock.now += 11
+        settle(world, claimed(prove(world, claimed(record(world, "b", ESCALATION, instagram="olena")), "olena")))
         world.clock.now += OPTIONS.lease
-        mine = record(world, "a", INVOICE).record
+        mine = prove(world, claimed(record(world, "a", INVOICE)), "olena").record
+        assert mine is not None
         assert (mine.chat_id, mine.closed, get(world, "b").closed) == ("c1", None, "superseded")
         assert (mine.desired.manager, mine.observed.status) == (DesiredValue(), ObservedValue())
+
+    # ------------------------------------------------------------------------------------------------- the right chat
+
+    def test_what_the_directory_says_is_read_before_the_first_write(self, world: World) -> None:
+        """Row 34: a chat listed before the stage was asked for is read once, and by its session never again."""
+        held = claimed(record(world, "a", FIRST, instagram="ivan"))
+        page = scan_page(held, Chat("c1", "ivan", "instagram"), Chat("c2", "olena", "instagram"))
+        settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue(), calls=0)
+        world.clock.now += 11
+        answer = record(world, "b", FIRST, instagram="olena")
+        assert (answer.record.chat_id, answer.record.candidate) == (None, "c2")
+        settled = prove(world, claimed(answer), "olena", status="new", manager_id=3)
+        assert settled.record is not None
+        assert (settled.record.chat_id, settled.record.candidate) == ("c2", None)
+        assert settled.record.observed.status == ObservedValue("new", 0)
+        assert record(world, "b", INVOICE).record.candidate is None
+
+    def test_a_chat_that_has_to_be_read_is_work_like_any_other(self, world: World) -> None:
+        """Row 34: without a call for it now it waits for one, not for a scan, and it is as urgent as its stage."""
+        held = claimed(record(world, "a", FIRST, instagram="ivan"))
+        page = scan_page(held, Chat("c2", "olena", "instagram"))
+        settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue(), calls=0)
+        world.clock.now += 11
+        assert record(world, "b", ESCALATION, instagram="olena", calls=0).claim is None
+        first, *_ = claim(world).claims
+        assert first.record is not None
+        assert (first.record.session, first.record.candidate, first.scan, len(first.grants)) == ("b", "c2", None, 1)
+
+    def test_a_candidate_that_is_gone_is_looked_for(self, world: World) -> None:
+        """Row 34: what the directory knew is deleted, or may not be read: the search goes on without it."""
+        held = claimed(record(world, "a", FIRST, instagram="ivan"))
+        page = scan_page(held, Chat("c2", "olena", "instagram"))
+        settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue(), calls=0)
+        world.clock.now += 11
+        answer = record(world, "b", FIRST, instagram="olena")
+        unseen = {"status": ObservedValue(), "manager": ObservedValue()}
+        settled = settle(world, claimed(answer), gone=True, **unseen)
+        assert settled.record is not None
+        assert (settled.record.chat_id, settled.record.candidate, settled.claim) == (None, None, None)
+        assert record(world, "c", FIRST, instagram="olena").record.candidate is None
+
+    def test_ambiguity_ends_when_all_but_one_were_read_without_the_name(self, world: World) -> None:
+        """Row 35: a new event reads those who were not seen since; who is only not listed is a rival still."""
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        twins = Chat("c1", "olena", "instagram", "u1"), Chat("c2", "olena", "instagram", "u2")
+        settle(world, held, page=scan_page(held, *twins), status=ObservedValue(), manager=ObservedValue(), calls=0)
+        assert not pending(get(world, "s"))
+        world.clock.now += 11
+        held = claimed(record(world, "s", INVOICE))
+        assert held.record is not None
+        assert held.record.candidate == "c1"
+        held = claimed(prove(world, held, "olena", user_id="u1"))
+        assert held.record is not None
+        assert held.record.candidate == "c2"
+        mine = prove(world, held, "olena.old", user_id="u2").record
+        assert mine is not None
+        assert (mine.chat_id, mine.observed.error) == ("c1", None)
+
+    def test_anybodys_scan_brings_back_who_was_given_up(self, world: World) -> None:
+        """Row 35: a page that shows the chat, or the rival under another name, ends it; for seven days."""
+        held = claimed(record(world, "a", FIRST, instagram="olena"))
+        record(world, "b", FIRST, instagram="ivan")
+        twins = Chat("c1", "olena", "instagram", "u1"), Chat("c2", "olena", "instagram", "u2")
+        settle(world, held, page=scan_page(held, *twins), status=ObservedValue(), manager=ObservedValue(), calls=0)
+        error = {"error": Error("chat_not_found", "none"), "given_up": 1}
+        world.clock.now += OPTIONS.lease
+        for late in (False, True):
+            (held,) = claim(world).claims
+            if not late:
+                mine = get(world, "b")
+                lost = settlement(mine, status=ObservedValue(), manager=ObservedValue(), **error)
+                world.run(world.store.settle(OPTIONS, Report(lost)))
+            world.run(world.store.settle(OPTIONS, Report(page=scan_page(held))))
+            world.clock.now += 3 * DAY
+            record(world, f"another {late}", FIRST, instagram="zoe", calls=0)
+        assert not pending(get(world, "b"))
+        (held,) = claim(world).claims
+        shown = Chat("c2", "olena.new", "instagram", "u2"), Chat("c3", "ivan", "instagram")
+        world.run(world.store.settle(OPTIONS, Report(page=scan_page(held, *shown))))
+        assert (get(world, "a").candidate or get(world, "a").chat_id, get(world, "b").chat_id) == ("c1", "c3")
+
+    def test_an_account_sees_only_its_own(self, world: World) -> None:
+        """Row 37: two shops on one database: neither works on the other's records, nor takes what it knows."""
+        second = replace(OPTIONS, key="two", account="two")
+        held = claimed(record(world, "s", FIRST, instagram="olena"))
+        page = scan_page(held, Chat("c1", "olena", "instagram"))
+        settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue(), calls=0)
+        theirs = Intent("two/s", FIRST, "k", instagram="olena")
+        answer = world.run(world.store.record(second, theirs, calls=0))
+        assert (answer.record.session, answer.record.candidate) == ("two/s", None)
+        (mine,) = claim(world).claims
+        assert mine.record is not None
+        assert mine.record.session == "s"
+        (other,) = world.run(world.store.claim(second)).claims
+        assert (other.record, other.scan is not None) == (None, True)
+        assert claim(world).outlook.work_in == OPTIONS.lease
+        assert get(world, "two/s").instagram == "olena"
+
+    def test_a_key_of_another_account_is_refused(self, world: World) -> None:
+        """Row 37: a new key whose people share nobody with the account's is locked; one in common renews the list."""
+        held = claimed(record(world, "s", FIRST, instagram="olena", calls=1))
+        assert not held.verify
+        world.run(world.store.settle(OPTIONS, Report(managers=(1, 2), basis=held.basis)))
+        world.clock.now += OPTIONS.lease
+        for key, people, lock in (("new", (2, 3), None), ("other", (4, 5), "account_mismatch"), ("third", (3,), None)):
+            options = replace(OPTIONS, key=key)
+            (held,) = world.run(world.store.claim(options)).claims
+            assert held.verify
+            settled = world.run(world.store.settle(options, Report(managers=people, basis=held.basis)))
+            assert (settled.outlook.lock[0] if settled.outlook.lock else None) == lock
+            world.clock.now += OPTIONS.lease
+        (held,) = world.run(world.store.claim(replace(OPTIONS, key="new"))).claims
+        assert not held.verify
+        apart = replace(OPTIONS, key="other", account="two")
+        assert not claimed(world.run(world.store.record(apart, Intent("two/s", FIRST, "k", instagram="olena")))).verify
 
     # --------------------------------------------------------------------------------------------------- the others
 
@@ -893,7 +1074,7 @@ class Contract:
         """Records, pending ones, those ten minutes late, ledger lines and chats."""
         held = claimed(record(world, "a", FIRST, instagram="olena"))
         record(world, "b", FIRST, chat_id="c2", calls=0)
-        settle(world, held, page=scan_page(held, Contact("c1", "olena", "instagram")), calls=0)
+        settle(world, held, page=scan_page(held, Chat("c1", "olena", "instagram")), calls=0)
         assert world.run(world.store.counts()) == {
             "records": 2, "pending": 1, "overdue": 0, "ledger": 3, "directory": 1
         }  # fmt: skip
@@ -905,7 +1086,7 @@ class Contract:
         held = claimed(record(world, "a", FIRST, instagram="olena", telegram="lena"))
         record(world, "b", FIRST, chat_id="c9", calls=0)
         page = scan_page(
-            held, Contact("c1", "olena", "instagram"), Contact("c2", "lena", "x"), Contact("c3", "ivan", "instagram")
+            held, Chat("c1", "olena", "instagram"), Chat("c2", "lena", "x"), Chat("c3", "ivan", "instagram")
         )
         settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         lines = len(world.run(world.store.ledger("a")))
@@ -950,7 +1131,7 @@ class Contract:
         record(world, "plain", FIRST, chat_id="c1", calls=0)
         answer = record(world, strange, ESCALATION, strange, instagram=strange, chat_id=strange, reason=strange)
         assert answer.record == get(world, strange)
-        assert (answer.record.session, answer.record.instagram, answer.record.chat_id) == (strange,) * 3
+        assert (answer.record.session, answer.record.instagram, answer.record.candidate) == (strange,) * 3
         assert world.run(world.store.ledger(strange))[0].after == {"reason": strange}
         assert world.run(world.store.get("%")) is None
         assert world.run(world.store.forget(strange)) == 2
@@ -959,7 +1140,7 @@ class Contract:
     def test_text_that_no_database_holds_is_cleaned(self, world: World) -> None:
         """NUL and half surrogates, as a chat can bring them, do not stop a sync."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
-        page = scan_page(held, Contact("c1", "a\0b\ud83d", "instagram"), Contact("c2", "olena", "instagram"))
+        page = scan_page(held, Chat("c1", "a\0b\ud83d", "instagram"), Chat("c2", "olena", "instagram"))
         settled = settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue())
         assert settled.record is not None
         assert settled.record.chat_id == "c2"

@@ -124,7 +124,7 @@ MUTANTS = (
     Mutant(
         "a takeover forgets the other session's lost write",
         "core/ownership.py",
-        "until = max(holder.lease_until, *times, 0.0)",
+        "until = max(times)",
         "until = 0.0",
         CORE + "test_bad_days.py -k row19",
     ),
@@ -227,9 +227,23 @@ MUTANTS = (
         CORE + "test_budget.py -k row07",
     ),
     Mutant(
+        "a hint of the directory is taken at its word",
+        "core/proof.py",
+        "if one.seen_at < record.prove_since - ROUNDING]",
+        "if False]",
+        CORE + "test_accounts.py",
+    ),
+    Mutant(
+        "who is silent is taken for the customer",
+        "core/proof.py",
+        "return record if not listed and _is_silent(tx, record, found) else assign(tx, record, found)",
+        "return assign(tx, record, found)",
+        CORE + "test_accounts.py",
+    ),
+    Mutant(
         "the channel need not fit",
         "core/chats.py",
-        'return 0 if (contact.source or "").strip() else 2',
+        "return 2 if fit is None else int(fit)",
         "return 2",
         CORE + "test_chats.py",
     ),

@@ -10,12 +10,23 @@ alter table public.sitniks_keys
 
 -- What has no column of its own; an earlier version leaves it alone.
 alter table public.sitniks_keys add column if not exists details jsonb not null default '{}';
-alter table public.sitniks_chat_mappings add column if not exists details jsonb not null default '{}';
-alter table public.sitniks_directory add column if not exists details jsonb not null default '{}';
+-- Rows belong to an account: several can share one database.
+alter table public.sitniks_chat_mappings
+    add column if not exists details jsonb not null default '{}',
+    add column if not exists account text not null default 'main';
+alter table public.sitniks_directory
+    add column if not exists details jsonb not null default '{}',
+    add column if not exists account text not null default 'main';
 
--- Those who wait for a chat, page by page.
-create index if not exists sitniks_mappings_waiting on public.sitniks_chat_mappings (user_id)
-    where pending and sitniks_chat_id is null;
+-- Who waits for a chat has a search: page by page. All others can be worked on, also who has a chat yet to be read.
+create index if not exists sitniks_mappings_waiting on public.sitniks_chat_mappings (account, user_id)
+    where pending and search_since is not null;
+create index if not exists sitniks_mappings_turns on public.sitniks_chat_mappings (account, urgent_at, intent_order)
+    where pending and search_since is null;
+create index if not exists sitniks_mappings_work on public.sitniks_chat_mappings (account, ready_at)
+    where pending and search_since is null;
+create index if not exists sitniks_mappings_lost on public.sitniks_chat_mappings (account, search_since)
+    where not pending and search_since is not null and closed is null;
 
 -- The upgrade is done: the triggers that were switched off for it work again.
 do $$
@@ -54,41 +65,60 @@ end $$;
 
 -- What a verb has to see, in one snapshot: its own sessions; whoever has a chat or a user name in common with them; the
 -- most urgent that are due and the next that will be; a page of those who wait for a chat, and sums of those who are
--- not shown themselves; the key; the directory's hits.
+-- not shown themselves; with such a page those whose search was given up lately; the key; the directory's hits.
 create or replace function public.sitniks_view(request jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '2s' as $$
 declare
     tick timestamptz := public.sitniks_now();
     -- More than a verb takes, and than a window of the budget has calls.
     most integer := coalesce((request ->> 'due')::integer, 0) + 12;
+    tenant text := coalesce(request ->> 'account', 'main');
 begin
     perform public.sitniks_locks();
     return (
         with work as not materialized (
-            select ctid as place, * from public.sitniks_chat_mappings where pending and sitniks_chat_id is not null
+            select ctid as place, * from public.sitniks_chat_mappings
+            where account = tenant and pending and search_since is null
         ), unfound as not materialized (
-            select ctid as place, * from public.sitniks_chat_mappings where pending and sitniks_chat_id is null
+            select ctid as place, * from public.sitniks_chat_mappings
+            where account = tenant and pending and search_since is not null
+        ), lost as not materialized (
+            select ctid as place, * from public.sitniks_chat_mappings
+            where account = tenant and not pending and search_since is not null and closed is null
         ), mine as (
             select ctid as place, * from public.sitniks_chat_mappings
             where is_current and user_id = any (array(select jsonb_array_elements_text(request -> 'sessions')))
         ), page as (
             select * from unfound where user_id > request ->> 'after'
             order by user_id limit (request ->> 'waiting')::integer
+        ), late as (
+            select * from lost where (request ->> 'waiting')::integer > 0 and search_since > tick - interval '7 days'
+            order by search_since desc limit 500
+        ), listed as (
+            select * from public.sitniks_directory
+            where account = tenant
+                and chat_id = any (array(select jsonb_array_elements_text(request -> 'chats')))
         ), names as (
-            select unnest(array[instagram_username, telegram_username]) from (table mine union all table page) as shown
+            select unnest(array[instagram_username, telegram_username])
+            from (table mine union all table page union all table late) as shown
             union select jsonb_array_elements_text(request -> 'names')
         ), hits as (
-            select * from public.sitniks_directory where nickname = any (array(table names))
+            select * from public.sitniks_directory where account = tenant and nickname = any (array(table names))
+            union select * from listed
         ), chats as (
             select chat_id from hits
             union select sitniks_chat_id from mine
+            union select details ->> 'candidate' from mine
             union select jsonb_array_elements_text(request -> 'chats')
         ), found as (
             select place from mine
             union select place from page
+            union select place from late
             union select ctid from public.sitniks_chat_mappings
-            where sitniks_chat_id = any (array(table chats)) or sitniks_chat_id is not null
+            where sitniks_chat_id = any (array(table chats)) or sitniks_chat_id is not null and account = tenant
                 and (instagram_username = any (array(table names)) or telegram_username = any (array(table names)))
+            union select place from lost
+            where instagram_username = any (array(table names)) or telegram_username = any (array(table names))
             union (select place from work where ready_at <= tick order by urgent_at, intent_order limit most)
             union (select place from work order by ready_at limit most)
         ), waits as (
@@ -105,12 +135,18 @@ begin
             ),
             'records', (
                 select coalesce(jsonb_agg(
-                    to_jsonb(m) - array['id', 'created_at', 'is_current', 'pending', 'ready_at']
+                    to_jsonb(m) - array['id', 'created_at', 'is_current', 'pending', 'ready_at', 'account']
                         || jsonb_build_object('version', m.xmin::text)
                 ), '[]')
                 from public.sitniks_chat_mappings m where m.ctid = any (array(table found)) and m.is_current
             ),
-            'contacts', (select coalesce(jsonb_agg(to_jsonb(h) - array['seen_at', 'details']), '[]') from hits h),
+            -- The account's people, as its keys listed them last.
+            'managers', (
+                select k.details -> 'managers' from public.sitniks_keys k
+                where jsonb_array_length(k.details -> 'managers') > 0 and k.details ->> 'account' = tenant
+                order by (k.details -> 'listed_at')::double precision desc limit 1
+            ),
+            'contacts', (select coalesce(jsonb_agg(to_jsonb(h)), '[]') from hits h),
             'waiting', (
                 select jsonb_build_object(
                     'urgent_at', min(urgent_at) filter (where due),
@@ -168,7 +204,8 @@ begin
             order by value ->> 'sitniks_chat_id' is not null, value ->> 'user_id'
         loop
             if one ->> 'version' is null then
-                insert into public.sitniks_chat_mappings (user_id) values (one ->> 'user_id');
+                insert into public.sitniks_chat_mappings (user_id, account)
+                values (one ->> 'user_id', coalesce(request ->> 'account', 'main'));
             end if;
             update public.sitniks_chat_mappings m
             set (instagram_username, telegram_username, sitniks_chat_id, sitniks_manager_id, current_status,
@@ -200,14 +237,16 @@ begin
         from jsonb_populate_recordset(null::public.sitniks_ledger, request -> 'lines');
         delete from public.sitniks_directory
         where chat_id = any (array(select jsonb_array_elements_text(request -> 'dropped')));
-        insert into public.sitniks_directory
-        select chat_id, nickname, source, user_id, last_message_at, status, manager_id, public.sitniks_now()
+        insert into public.sitniks_directory (chat_id, nickname, source, user_id, last_message_at, status, manager_id,
+            seen_at, details, account)
+        select chat_id, nickname, source, user_id, last_message_at, status, manager_id, seen_at, details,
+            coalesce(request ->> 'account', 'main')
         from jsonb_populate_recordset(null::public.sitniks_directory, request -> 'contacts')
         order by chat_id
         on conflict (chat_id) do update
-        set (nickname, source, user_id, last_message_at, status, manager_id, seen_at)
+        set (nickname, source, user_id, last_message_at, status, manager_id, seen_at, details, account)
             = (excluded.nickname, excluded.source, excluded.user_id, excluded.last_message_at, excluded.status,
-            excluded.manager_id, excluded.seen_at);
+            excluded.manager_id, excluded.seen_at, excluded.details, excluded.account);
     exception when serialization_failure or unique_violation or deadlock_detected or lock_not_available then
         done := false;
     end;

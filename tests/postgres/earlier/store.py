@@ -10,8 +10,9 @@ from typing import Any
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE, search_delay
 from mirt_sitniks.core.chats import CLOCK_SLACK, FRESH, WINDOWS
 from mirt_sitniks.core.ownership import NOT_FOUND
+from mirt_sitniks.core.proof import SEVERAL
 from mirt_sitniks.core.record import Claim, Intent, Observed, Record
-from mirt_sitniks.core.scanning import SEVERAL, is_last
+from mirt_sitniks.core.scanning import is_last
 from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.core.store import (
     Claimed,
@@ -24,7 +25,7 @@ from mirt_sitniks.core.store import (
     StoreOptions,
     Verdict,
 )
-from mirt_sitniks.stores.columns import from_row, scan_from, scan_to
+from mirt_sitniks.stores.columns import CONTACT, contact_to, from_row, scan_from, scan_to
 from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.supabase import SupabaseStore
 
@@ -104,6 +105,7 @@ def _terms(options: StoreOptions) -> Json:
 
 def _settlement(one: Settlement) -> Json:
     fields = asdict(one)
+    del fields["shown"]
     fields["doubt"], fields["lands_until"] = _doubt(fields.pop("unconfirmed")), fields.pop("unconfirmed_until")
     return {**fields, "observed": _observed(one.observed)}
 
@@ -120,7 +122,7 @@ def _doubt(fields: Json | None) -> Json | None:
 
 def _page(page: ScanPage) -> Json:
     following = None if is_last(replace(page, pause=None)) else replace(page.scan, skip=page.scan.skip + page.raw)
-    contacts = [{name: value for name, value in asdict(one).items() if name != "own"} for one in page.contacts]
+    contacts = [{name: contact_to(one)[name] for name in CONTACT} for one in page.chats]
     scan = {"token": page.scan.token, "started": page.scan.started, "reach": page.scan.window}
     return {**scan, "next": scan_to(following), "contacts": contacts, "rest": page.pause}
 
