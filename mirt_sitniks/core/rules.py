@@ -126,6 +126,10 @@ def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, i
     if intent.written and fresh.chat_id == chat_id and fresh.desired.status.gen > old.desired.status.gen:
         status = ObservedValue(intent.written, fresh.desired.status.gen)
         tx.rows.put(replace(fresh, observed=replace(fresh.observed, status=status)))
+    if fresh.chat_id is None:
+        # The chat is still to be read: what was written to it may land after that.
+        lost = Unconfirmed(0, tx.now + intent.landing)
+        tx.rows.put(replace(fresh, observed=replace(fresh.observed, unconfirmed=lost)))
     raise_unconfirmed(tx, chat_id, max(old.lease_until, tx.now + intent.landing))
     return tx.rows.get(fresh.session) or fresh
 

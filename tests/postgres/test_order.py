@@ -21,13 +21,16 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def process(stack: Stack, sandbox: Sandbox) -> SitniksChatService:
-    """A service as a process of its own has it, which has heard of the store's clock."""
+    """A service as a process of its own has it, which has heard of the store's clock and has nothing to do just now."""
     settings = SitniksSettings(
         api_url=sandbox.url, api_key=sandbox.key, store="supabase", supabase_url=stack.url,
         supabase_key=stack.keys.service_role, reply_budget=0.2, _env_file=None,
     )  # fmt: skip
     made = SitniksChatService(settings)
-    made.sync_blocking("first_touch", session=f"warm {id(made)}", instagram_username="nobody")
+    warm = f"warm {id(made)}"
+    made.sync_blocking("first_touch", session=warm, instagram_username="nobody")
+    looked = f"select search_attempt > 0 from public.sitniks_chat_mappings where user_id = '{warm}'"
+    wait_until(lambda: stack.sql(looked) == [("t",)])
     return made
 
 

@@ -292,8 +292,8 @@ MUTANTS = (
     Mutant(
         "what was written past the store is not looked at",
         "core/rules.py",
-        "    raise_unconfirmed(tx, chat_id, max(old.lease_until, tx.now + intent.landing))",
-        "    pass",
+        "lost = Unconfirmed(0, tx.now + intent.landing)",
+        "lost = None",
         ENGINE + "test_direct_writes.py -k lands_late",
     ),
     Mutant(
