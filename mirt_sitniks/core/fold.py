@@ -1,69 +1,20 @@
 """What an answer means for a record: the second half of the core, a pure function of record, step and answer."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES, next_try
 from mirt_sitniks.core.capabilities import KEPT, Capabilities, Heard
-from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.managers import Assignee
-from mirt_sitniks.core.people import FoldContext, is_persons, ours
-from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
+from mirt_sitniks.core.folding import Answer, Folded, Folding, doubted, has_chat, took
+from mirt_sitniks.core.looks import looked, unread
+from mirt_sitniks.core.people import FoldContext
+from mirt_sitniks.core.plan import Read, WriteManager, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record, Unconfirmed, may_be_overwritten, stale
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, NotFound, Refused
 
 # A call that the CRM does not have at all.
 MISSING = (404, 405, 501)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of one step: the CRM's value (for a write anything), or the error; `sent_at` is on the store's clock.
-
-    `assignee` is who the manager step was about. `sent`: a call was made; else it is known what it would bring.
-    """
-
-    step: Step
-    value: Chat | None
-    error: CrmError | None
-    sent_at: float
-    assignee: Assignee | None = None
-    sent: bool = True
-
-    @property
-    def kind(self) -> str:
-        """The kind of call that the step needs."""
-        return {Read: "read", WriteStatus: "status", WriteManager: "assign"}.get(type(self.step), "")
-
-
-@dataclass(frozen=True, slots=True)
-class Folded:
-    """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
-    to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
-    that, and `agrees` the fields that it shows as they shall be.
-    """
-
-    observed: Observed
-    gone: bool = False
-    heard: tuple[Heard, ...] = ()
-    shown: Chat | None = None
-    agrees: tuple[str, ...] = ()
-
-
-@dataclass
-class _Folding:
-    """A fold under way: what is known so far."""
-
-    record: Record
-    answers: tuple[Answer, ...]
-    context: FoldContext
-    known: Capabilities
-    now: float
-    observed: Observed
-    errors: list[Error] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
-    gone: bool = False
 
 
 def fold(
@@ -81,16 +32,16 @@ def fold(
     unknown is unconfirmed. The worst error decides when to try again; a lock of the key (429, 401, 403) is the key's
     affair and no failed attempt. `known` is what the account's answers have taught so far.
     """
-    work = _Folding(record, tuple(answers), context, known or Capabilities(), now, record.observed)
+    work = Folding(record, tuple(answers), context, known or Capabilities(), now, record.observed)
     if record.candidate:
         return _whose(work, random)
     for answer in work.answers:
         if isinstance(answer.error, NotApplied):
-            _doubt(work, answer, "own")
+            doubted(work, answer, "own")
         elif answer.error:
             _failed(work, answer, answer.error)
         elif isinstance(answer.step, Read):
-            _looked(work, answer)
+            looked(work, answer)
         else:
             _written(work, answer)
     if any(answer.sent and not isinstance(answer.step, Read) for answer in work.answers):
@@ -98,7 +49,7 @@ def fold(
     return Folded(_schedule(work, random), work.gone, tuple(work.heard))
 
 
-def _whose(work: _Folding, random: float) -> Folded:
+def _whose(work: Folding, random: float) -> Folded:
     """The chat was read before its first write: whose it is the store decides, what it shows is where we begin."""
     answer = next((one for one in work.answers if isinstance(one.step, Read)), None)
     if answer is None:
@@ -117,7 +68,7 @@ def _whose(work: _Folding, random: float) -> Folded:
 # -------------------------------------------------------------------------------------------------------- good answers
 
 
-def _written(work: _Folding, answer: Answer) -> None:
+def _written(work: Folding, answer: Answer) -> None:
     """A write's 2xx confirms it, unless a chat in an answer says otherwise.
 
     Of two writes side by side the one that was carried out last shows both values. If neither does, and one shows
@@ -125,9 +76,9 @@ def _written(work: _Folding, answer: Answer) -> None:
     """
     others = [one for one in work.answers if one is not answer and not one.error]
     if _shows(work, answer, answer) is False:
-        return _doubt(work, answer, "own")
+        return doubted(work, answer, "own")
     if any(_shows(work, one, answer) is False and not _came_before(work, one, answer) for one in others):
-        return _doubt(work, answer, "beside")
+        return doubted(work, answer, "beside")
     _confirm(work, answer)
     if not others and isinstance(answer.step, WriteManager) and answer.value:
         status, shown = work.observed.status, answer.value.status
@@ -136,23 +87,17 @@ def _written(work: _Folding, answer: Answer) -> None:
     return None
 
 
-def _shows(work: _Folding, shown: Answer, asked: Answer) -> bool | None:
+def _shows(work: Folding, shown: Answer, asked: Answer) -> bool | None:
     """Whether the chat in the answer `shown` has the value that `asked` wrote; None when nothing can be said."""
     chat, step = shown.value, asked.step
     if chat is None or (shown is asked and shown.kind in work.known.before):
         return None
     if isinstance(step, WriteStatus):
         return None if chat.status is None else chat.status == work.context.statuses[step.stage]
-    return _has(work, chat, asked.assignee) if asked.assignee else None
+    return has_chat(work, chat, asked.assignee) if asked.assignee else None
 
 
-def _has(work: _Folding, chat: Chat, assignee: Assignee) -> bool | None:
-    """Whether a person has the chat; None when it does not tell, though the account's chats do as a rule."""
-    nobody = chat.manager_id is None and chat.manager_name is None and work.now < work.known.names_until
-    return False if nobody else assignee.shown_by(chat)
-
-
-def _came_before(work: _Folding, one: Answer, answer: Answer) -> bool:
+def _came_before(work: Folding, one: Answer, answer: Answer) -> bool:
     """Whether `answer` shows what `one` wrote, and it was not there already, as an earlier try may have put it."""
     seen, step = work.record.observed, one.step
     if seen.attempt or work.record.desired.generation > seen.status.gen + 1:
@@ -164,147 +109,24 @@ def _came_before(work: _Folding, one: Answer, answer: Answer) -> bool:
     return _shows(work, answer, one) is True and not there
 
 
-def _confirm(work: _Folding, answer: Answer) -> None:
+def _confirm(work: Folding, answer: Answer) -> None:
     step, seen = answer.step, work.observed
     if isinstance(step, WriteStatus):
-        work.observed = _took(work, seen, step.stage, step.gen, answer.sent_at)
+        work.observed = took(work, seen, step.stage, step.gen, answer.sent_at)
         work.heard.append(Heard("status", chat=step.chat_id, value=work.context.statuses[step.stage]))
     elif isinstance(step, WriteManager) and answer.assignee:
         work.observed = replace(seen, manager=ObservedValue(answer.assignee.id, step.gen))
         work.heard.append(Heard("assign", chat=step.chat_id))
 
 
-def _took(work: _Folding, seen: Observed, stage: Stage, gen: int, at: float) -> Observed:
-    """The CRM has the status of `stage`."""
-    status = work.context.statuses[stage]
-    confirmed = seen.confirmed if stage in seen.confirmed else (*seen.confirmed, stage.value)
-    before = seen.before if seen.status.value in (status, None) else str(seen.status.value)
-    taken = ObservedValue(status, gen)
-    return replace(seen, status=taken, seen_at=max(at, seen.seen_at), confirmed=confirmed, before=before)
-
-
-def _doubt(work: _Folding, answer: Answer, why: str) -> None:
-    name = "status" if isinstance(answer.step, WriteStatus) else "manager"
-    work.observed = replace(work.observed, doubts=(*work.observed.doubts, (name, why)))
-
-
-# ----------------------------------------------------------------------------------------------------- looks at a chat
-
-
-def _looked(work: _Folding, answer: Answer) -> None:
-    """A chat read after the intent, and after all answers to what was written."""
-    work.heard.append(Heard("read", chat=answer.value.id if answer.value else None))
-    unconfirmed, doubts, sent_at = work.observed.unconfirmed, work.observed.doubts, answer.sent_at
-    if answer.value and (answer.value.manager_id or answer.value.manager_name):
-        work.heard.append(Heard("read", "names"))
-    if answer.value and work.record.desired.status.value:
-        _look_at_status(work, answer.value, sent_at)
-    if answer.value and answer.assignee and work.record.desired.manager.value:
-        _look_at_manager(work, answer.value, answer.assignee, sent_at)
-    if unconfirmed and sent_at >= unconfirmed.until:
-        unconfirmed = None
-    if [why for _, why in doubts] == ["own", "own"] and len(stale(replace(work.record, observed=work.observed))) == 1:
-        # Both were answered as if nothing was done, and one was: the other is written again, alone.
-        work.errors.clear()
-        work.heard = [one for one in work.heard if one.said != "refused"] + [Heard("status", "crossed")]
-    # What it shows may have been there before: until then a lost write can still land, on top of the next stage.
-    generation = work.record.desired.generation
-    work.observed = replace(work.observed, unconfirmed=unconfirmed, doubts=(), looked_gen=generation, looked_at=sent_at)
-
-
-def _look_at_status(work: _Folding, chat: Chat, at: float) -> None:
-    """What is as desired is confirmed, a person's status stays; any other was there before, and is written over.
-
-    A status that had a definite answer is judged only when an older write may have come on top of it.
-    """
-    record, seen, desired = work.record, work.observed, work.record.desired.status
-    shown, doubt = chat.status, dict(seen.doubts).get("status")
-    stage = Stage(desired.value or "")
-    name = work.context.statuses[stage]
-    if shown == name:
-        if doubt == "own":
-            work.heard.append(Heard("status", "before"))
-        work.observed = _took(work, seen, stage, desired.gen, at)
-        work.heard.append(Heard("read", value=name))
-        return
-    if is_persons(record, chat, at, work.context):
-        work.observed = replace(seen, status=ObservedValue(shown, desired.gen), seen_at=at)
-        return
-    if seen.doubts or "status" in stale(record) or may_be_overwritten(record):
-        before = shown is None or shown in ours(record, work.context)
-        gen = min(seen.status.gen, desired.gen - 1) if before else 0
-        seen = replace(seen, status=ObservedValue(shown or seen.status.value, gen))
-        work.observed = replace(seen, seen_at=at) if shown else seen
-    if doubt == "own":
-        _refused_by(work, "status", f"Sitniks takes the status “{name}” with 200 and does not set it")
-    elif seen.doubts:
-        work.heard.append(Heard("status", "crossed"))
-
-
-def _look_at_manager(work: _Folding, chat: Chat, assignee: Assignee, at: float) -> None:
-    """Whoever is as desired is confirmed; somebody else stays with a person's status, and is written over without."""
-    record, seen, desired = work.record, work.observed, work.record.desired.manager
-    shown, doubt = _has(work, chat, assignee), dict(seen.doubts).get("manager")
-    if shown or (shown is None and doubt):
-        if doubt == "own":
-            work.heard.append(Heard("assign", "before"))
-        work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
-    elif shown is False and (chat.manager_id or chat.manager_name) and is_persons(record, chat, at, work.context):
-        work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
-    elif doubt or "manager" in stale(record) or may_be_overwritten(record):
-        work.observed = replace(seen, manager=replace(seen.manager, gen=min(seen.manager.gen, desired.gen - 1)))
-        if doubt == "own":
-            _refused_by(work, "assign", "Sitniks takes the manager with 200 and does not assign him")
-        elif doubt:
-            work.heard.append(Heard("assign", "crossed"))
-
-
-def _refused_by(work: _Folding, kind: str, what: str) -> None:
-    """A write that was answered well and has changed nothing."""
-    error = Error("not_applied", f"{what}: give the key this right there, or ask Sitniks' support")
-    work.errors.append(error)
-    work.heard.append(Heard(kind, "refused", work.record.chat_id, error.code, error.message))
-
-
-def _unread(work: _Folding) -> None:
-    """The chat may not be read: what an older write may have spoiled is written again unseen, but for what a person
-    set; so is what an answer contradicted, at leisure."""
-    record, seen, unconfirmed, desired = work.record, work.observed, work.observed.unconfirmed, work.record.desired
-    for name, why in seen.doubts:
-        if why == "own":
-            kind, what = ("status", "status") if name == "status" else ("assign", "manager")
-            _refused_by(work, kind, f"Sitniks takes the {what} with 200, shows another, and may not be asked for it")
-        else:
-            work.heard.append(Heard("status", "crossed"))
-    status, manager = seen.status, seen.manager
-    wanted = work.context.statuses[Stage(desired.status.value)] if desired.status.value else None
-    if unconfirmed and not stale(record):
-        if desired.status.gen > unconfirmed.gen and status.value == wanted:
-            status = replace(status, gen=min(status.gen, desired.status.gen - 1))
-        if desired.manager.gen > unconfirmed.gen:
-            manager = replace(manager, gen=min(manager.gen, desired.manager.gen - 1))
-        unconfirmed = None
-    if ("status", "beside") in seen.doubts:
-        status = replace(status, gen=min(status.gen, desired.status.gen - 1))
-    work.observed = replace(
-        seen,
-        status=status,
-        manager=manager,
-        unconfirmed=unconfirmed,
-        doubts=(),
-        looked_gen=desired.generation,
-        looked_at=work.now,
-    )
-
-
 # -------------------------------------------------------------------------------------------------------------- errors
 
 
-def _failed(work: _Folding, answer: Answer, error: CrmError) -> None:
+def _failed(work: Folding, answer: Answer, error: CrmError) -> None:
     """A bad answer: the other field stands, and a write that may have been carried out all the same is unconfirmed."""
     _hear_refusal(work, answer, error)
     if isinstance(error, Forbidden) and isinstance(answer.step, Read):
-        _unread(work)
+        unread(work)
         return
     work.gone = work.gone or isinstance(error, NotFound)
     if error.unconfirmed and not isinstance(answer.step, Read):
@@ -316,13 +138,13 @@ def _failed(work: _Folding, answer: Answer, error: CrmError) -> None:
     work.errors.append(_explain(work, answer, error))
 
 
-def _hear_refusal(work: _Folding, answer: Answer, error: CrmError) -> None:
+def _hear_refusal(work: Folding, answer: Answer, error: CrmError) -> None:
     if isinstance(error, Forbidden) and answer.sent:
         said, chat = "missing" if error.status in MISSING else "refused", work.record.chat_id or work.record.candidate
         work.heard.append(Heard(answer.kind, said, chat, error.code, error.message))
 
 
-def _explain(work: _Folding, answer: Answer, error: CrmError) -> Error:
+def _explain(work: Folding, answer: Answer, error: CrmError) -> Error:
     """The error as the public list names it; what is not there is named with its setting.
 
     A chat that refuses every write, or a status that others take, is closed: the status is there all the same.
@@ -344,7 +166,7 @@ def _explain(work: _Folding, answer: Answer, error: CrmError) -> Error:
     return Error(error.code, error.message)
 
 
-def _schedule(work: _Folding, random: float) -> Observed:
+def _schedule(work: Folding, random: float) -> Observed:
     observed, errors, now = work.observed, work.errors, work.now
     left = bool(stale(replace(work.record, observed=observed)) or observed.doubts)
     failures = [error for error in errors if error.code not in ("rate_limited", *KEY_CODES)]
@@ -368,7 +190,7 @@ def _schedule(work: _Folding, random: float) -> Observed:
     return _paced(work, observed, failures, random)
 
 
-def _paced(work: _Folding, observed: Observed, failures: Sequence[Error], random: float) -> Observed:
+def _paced(work: Folding, observed: Observed, failures: Sequence[Error], random: float) -> Observed:
     error = min(failures, key=lambda one: one.code in SETTINGS_CODES)
     before = observed.error is not None and observed.error.code in SETTINGS_CODES
     attempt = observed.attempt + 1 if before is (error.code in SETTINGS_CODES) else 1

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE, SUSPECTED
 from mirt_sitniks.core.capabilities import VOUCHED, Heard
-from mirt_sitniks.core.fold import Answer, Folded, fold
+from mirt_sitniks.core.fold import fold
+from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Step, WriteManager, WriteStatus
 from mirt_sitniks.core.record import Claim, Error, Record

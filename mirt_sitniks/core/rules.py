@@ -9,8 +9,8 @@ from math import inf
 
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.asking import taken
-from mirt_sitniks.core.backoff import PROBE
-from mirt_sitniks.core.capabilities import learn, lend, recovered
+from mirt_sitniks.core.capabilities import recovered
+from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
 from mirt_sitniks.core.ownership import NOT_FOUND, audit, forgotten, raise_unconfirmed
 from mirt_sitniks.core.proof import ROUNDING, begin, bring_back, give_up, look_again, note, prove
 from mirt_sitniks.core.record import (
@@ -38,7 +38,7 @@ from mirt_sitniks.core.turns import outlook, promise, turns_of
 
 def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
     """Log an intent; one that takes a field raises the generation, one that is known brings a given-up search back."""
-    key = _key(tx)
+    key = key_of(tx)
     old = tx.rows.get(intent.session) or Record(intent.session)
     verdict = _verdict(tx, old, intent, tx.rows.known(intent.session, keys_of(intent)))
     current = old
@@ -142,12 +142,12 @@ def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Cl
         if scan or not searching(record):
             # Beside the page or the candidate that is read there may be managers to list.
             need = _need(record) if record.chat_id else 2
-            key, grants = _grant(tx, key, record.urgent_at, min(calls, need))
+            key, grants = grant(tx, key, record.urgent_at, min(calls, need))
             if grants:
                 record = _hold(tx, record)
                 key = hold_scan(tx, key, scan) if scan else key
                 tx.rows.put(record)
-                key, claim = _claim(tx, key, record, scan, grants)
+                key, claim = claim_with(tx, key, record, scan, grants)
     tx.rows.put_key(tx.options.key, key)
     return claim
 
@@ -174,7 +174,7 @@ def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
 
 def claim(tx: Transaction, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
-    key, waiting = _key(tx), tx.rows.waiting(tx.now)
+    key, waiting = key_of(tx), tx.rows.waiting(tx.now)
     claims: list[Claim] = []
     scan = open_scan(tx, key) if waiting.due else None
     for _, work in turns_of(tx, limit, waiting if scan else Waiting()):
@@ -185,10 +185,10 @@ def claim(tx: Transaction, limit: int) -> Claimed:
         if work:
             work = _hold(tx, work)
             tx.rows.put(work)
-            key, claim = _claim(tx, key, work, None, grants)
+            key, claim = claim_with(tx, key, work, None, grants)
             claims.append(claim)
         elif scan:
-            key, claim = _claim(tx, hold_scan(tx, key, scan), None, scan, grants)
+            key, claim = claim_with(tx, hold_scan(tx, key, scan), None, scan, grants)
             claims.append(claim)
     tx.rows.put_key(tx.options.key, key)
     return Claimed(tuple(claims), promise(tx, bool(claims)))
@@ -199,7 +199,7 @@ def claim(tx: Transaction, limit: int) -> Claimed:
 
 def settle(tx: Transaction, report: Report) -> Settled:
     """Fold a round in, and go on with what may be sent next."""
-    key, scan = _fold_key(tx, report), None
+    key, scan = fold_key(tx, report), None
     names = note(tx, [report.record.shown]) if report.record and report.record.shown else set()
     record = _fold_record(tx, report.record) if report.record else None
     if report.page:
@@ -212,7 +212,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
     grants: tuple[float, ...] = ()
     if record or scan or not (report.record or report.page):
         calls = min(report.calls, _need(record)) if record and record.chat_id else report.calls
-        key, grants = _grant(tx, key, _urgency(tx, record, scan), calls)
+        key, grants = grant(tx, key, _urgency(tx, record, scan), calls)
     if not grants:
         # No call is to be had now: leave the work to whoever is the first to have one.
         if record:
@@ -220,41 +220,10 @@ def settle(tx: Transaction, report: Report) -> Settled:
         key, scan = replace(key, scan_until=0.0) if scan else key, None
     if recovered(tx.rows.key(tx.options.key).known, key.known):
         tx.rows.wake(tx.now)
-    key, further = _claim(tx, key, record, scan, grants) if grants else (key, None)
+    key, further = claim_with(tx, key, record, scan, grants) if grants else (key, None)
     tx.rows.put_key(tx.options.key, key)
     newest = tx.rows.get(report.record.session) if report.record else None
     return Settled(newest, further, outlook(tx), tuple(tx.ended))
-
-
-def _fold_key(tx: Transaction, report: Report) -> KeyState:
-    """The key with what the round said of it: grants that come back or count later, a lock, that it was accepted,
-    and what its kinds of call do."""
-    key, verdict = _key(tx), report.key_verdict
-    budget = budgets.move(budgets.give_back(key.budget, report.unused), report.delayed, tx.now)
-    if verdict and verdict.code:
-        budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
-    elif verdict:
-        budget = budgets.welcome(budget)
-    key = replace(key, budget=budget, known=learn(key.known, report.heard, tx.now))
-    if not report.managers:
-        return key
-    if _unverified(tx, key) and not set(report.managers) & set(tx.rows.managers()):
-        locked = budgets.lock(budget, tx.now, code="account_mismatch", seconds=PROBE)
-        return replace(key, account=tx.options.account, budget=locked)
-    return replace(key, account=tx.options.account, managers=report.managers, listed_at=tx.now)
-
-
-def _key(tx: Transaction) -> KeyState:
-    """The state of our key; that it was another account's key is over once it has an account of its own."""
-    key = tx.rows.key(tx.options.key)
-    if key.budget.lock == "account_mismatch" and key.account != tx.options.account:
-        return replace(key, budget=budgets.welcome(key.budget))
-    return key
-
-
-def _unverified(tx: Transaction, key: KeyState) -> bool:
-    """Whether a key is new to an account that others had before, so that it may be another one's."""
-    return not (key.managers and key.account == tx.options.account) and bool(tx.rows.managers())
 
 
 def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
@@ -344,31 +313,8 @@ def _hold(tx: Transaction, record: Record) -> Record:
     return replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
 
 
-def _claim(
-    tx: Transaction, key: KeyState, record: Record | None, scan: Scan | None, grants: tuple[float, ...]
-) -> tuple[KeyState, Claim]:
-    """A claim, with what is known of the account; what is to be probed is so for the first who needs it."""
-    kinds: tuple[str, ...] = ()
-    if record and (record.chat_id or record.candidate):
-        fields = stale(record)
-        kinds = ("read", *(("status",) if "status" in fields else ()))
-        kinds = (*kinds, "assign", "managers") if "manager" in fields else kinds
-    known, shown = lend(key.known, kinds, record.session if record else "", tx.now, tx.options.lease)
-    ask = budgets.is_asked_for(key.budget)
-    return replace(key, known=known), Claim(record, scan, grants, tx.now, ask, shown, _unverified(tx, key))
-
-
 def _release(tx: Transaction, record: Record) -> None:
     tx.rows.put(replace(record, lease_until=0.0))
-
-
-def _grant(tx: Transaction, key: KeyState, urgent_at: float, calls: int) -> tuple[KeyState, tuple[float, ...]]:
-    """Calls for now, after setting aside as many as more urgent work that is due can use."""
-    room = budgets.free(key.budget, tx.options.limit, tx.now)
-    if room > 0 and calls > 0:
-        room -= tx.rows.ahead(urgent_at, tx.now, tx.options.limit.calls)
-    budget, grants = budgets.take(key.budget, tx.options.limit, tx.now, min(calls, room))
-    return replace(key, budget=budget), grants
 
 
 def _urgency(tx: Transaction, record: Record | None, scan: Scan | None) -> float:

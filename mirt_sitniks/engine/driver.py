@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from mirt_sitniks.core.backoff import KEY_CODES, retry_delay
 from mirt_sitniks.core.capabilities import PAGE_LEAST, Capabilities
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.fold import Answer
+from mirt_sitniks.core.folding import Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan

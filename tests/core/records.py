@@ -4,7 +4,8 @@ from typing import Any
 
 from mirt_sitniks.core import plan as plans
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.fold import Answer, Folded, fold
+from mirt_sitniks.core.fold import fold
+from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.fold import Answer
+from mirt_sitniks.core.folding import Answer
 from mirt_sitniks.core.plan import WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.stages import Stage

@@ -8,7 +8,8 @@ import pytest
 from mirt_sitniks.core import plan as plans
 from mirt_sitniks.core.capabilities import KEPT, PROBE, Capabilities, Heard, learn, lend
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.fold import Answer, Folded, fold
+from mirt_sitniks.core.fold import fold
+from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
 from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.result import Outcome, result_of

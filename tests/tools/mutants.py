@@ -67,14 +67,14 @@ MUTANTS = (
     ),
     Mutant(
         "a look that shows the value ends the doubt too early",
-        "core/fold.py",
+        "core/looks.py",
         "if unconfirmed and sent_at >= unconfirmed.until:",
         "if unconfirmed:",
         CORE + "test_fold.py -k row04",
     ),
     Mutant(
         "a person's status is written over",
-        "core/fold.py",
+        "core/looks.py",
         "if is_persons(record, chat, at, work.context):",
         "if False:",
         CORE + "test_truth.py -k row42",
