@@ -130,9 +130,10 @@ def is_under_way(state: object, nodes: Collection[str] = ()) -> bool:
     """Whether the first touch of this conversation lies behind.
 
     True when one was recorded, or a later stage: a person who has taken over keeps the chat. False when it could not be
-    recorded for want of a user name that is there now. Else the messages tell, if one is the customer's: there was an
-    answer, and he wrote before it; a greeting of the bot is none. Else `step_number` does, when it is above 2: the host
-    counts the first turn as 1 or 2. With none of them the answer is False, and the store knows better.
+    recorded for want of a user name that is there now, and in the host's first step, before which stand a greeting or
+    examples. Else the messages tell, if one is the customer's: there was an answer, and he wrote before it. Else
+    `step_number` does, when it is above 2: the host counts the first turn as 1 or 2. With none of them the answer is
+    False, and the store knows better.
     """
     last = _value(state, "sitniks")
     if _value(last, "first_touch") is True:
@@ -143,11 +144,13 @@ def is_under_way(state: object, nodes: Collection[str] = ()) -> bool:
     if stage is Stage.FIRST_TOUCH and reason == "no_username":
         known = read(state)
         return not (known.instagram_username or known.telegram_username or known.chat_id)
+    step = _value(state, "step_number")
+    if isinstance(step, int | float) and step <= 1:
+        return False
     roles = [role for message in _messages(state) if (role := _speaker(message, nodes))]
     if "human" in roles:
         written = roles[roles.index("human") :]
         return "human" in written[written.index("ai") :] if "ai" in written else False
-    step = _value(state, "step_number")
     return isinstance(step, int | float) and step > 2
 
 

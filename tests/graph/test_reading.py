@@ -278,7 +278,8 @@ class TestFirstTouch:
             ({"messages": messages_to_dict([HUMAN, AI, HUMAN])}, True),
             ({"messages": [AI], "step_number": 3}, True),
             ({"messages": [HUMAN, HUMAN], "step_number": 9}, False),
-            ({"messages": [HUMAN, AI, HUMAN], "step_number": 1}, True),
+            ({"messages": [HUMAN, AI, HUMAN], "step_number": 1}, False),
+            ({"messages": [HUMAN, AI, HUMAN, AI, HUMAN], "step_number": 2}, True),
             ({"messages": [], "step_number": 3}, True),
             ({"step_number": 1}, False),
             ({"step_number": 2}, False),
@@ -290,7 +291,7 @@ class TestFirstTouch:
     )
     def test_is_past_when_the_conversation_is_under_way(self, state: Any, under_way: bool) -> None:
         """A recorded stage tells, or a first touch for which there was no name; else the customer's messages, else the
-        steps: a greeting, or an example, is not the customer's."""
+        steps: a greeting, or an example, is not the customer's, nor is what stands before the host's first step."""
         assert is_under_way(state) is under_way
         assert decide(state, Stage.FIRST_TOUCH) is (None if under_way else Stage.FIRST_TOUCH)
         assert decide(state, Stage.ESCALATION) is Stage.ESCALATION
