@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES, next_try
 from mirt_sitniks.core.capabilities import KEPT, Capabilities, Heard
-from mirt_sitniks.core.folding import Answer, Folded, Folding, doubted, has_chat, took
+from mirt_sitniks.core.folding import Answer, Folded, Folding, contradict, has_chat, took
 from mirt_sitniks.core.looks import looked, unread
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Read, WriteManager, WriteStatus
@@ -37,7 +37,7 @@ def fold(
         return _whose(work, random)
     for answer in work.answers:
         if isinstance(answer.error, NotApplied):
-            doubted(work, answer, "own")
+            contradict(work, answer, "own")
         elif answer.error:
             _failed(work, answer, answer.error)
         elif isinstance(answer.step, Read):
@@ -76,14 +76,14 @@ def _written(work: Folding, answer: Answer) -> None:
     """
     others = [one for one in work.answers if one is not answer and not one.error]
     if _shows(work, answer, answer) is False:
-        return doubted(work, answer, "own")
+        return contradict(work, answer, "own")
     if any(_shows(work, one, answer) is False and not _came_before(work, one, answer) for one in others):
-        return doubted(work, answer, "beside")
+        return contradict(work, answer, "beside")
     _confirm(work, answer)
     if not others and isinstance(answer.step, WriteManager) and answer.value:
         status, shown = work.observed.status, answer.value.status
         if shown and status.gen and status.gen == work.record.desired.status.gen and shown != status.value:
-            work.observed = replace(work.observed, doubts=(*work.observed.doubts, ("status", "beside")))
+            work.observed = replace(work.observed, contradicted=(*work.observed.contradicted, ("status", "beside")))
     return None
 
 
@@ -168,7 +168,7 @@ def _explain(work: Folding, answer: Answer, error: CrmError) -> Error:
 
 def _schedule(work: Folding, random: float) -> Observed:
     observed, errors, now = work.observed, work.errors, work.now
-    left = bool(stale(replace(work.record, observed=observed)) or observed.doubts)
+    left = bool(stale(replace(work.record, observed=observed)) or observed.contradicted)
     failures = [error for error in errors if error.code not in ("rate_limited", *KEY_CODES)]
     locks = [error for error in errors if error not in failures]
     if not errors:
@@ -185,7 +185,7 @@ def _schedule(work: Folding, random: float) -> Observed:
     # What may heal by itself decides the pace; a setting that is wrong must not slow the other field down.
     if locks and all(error.code in SETTINGS_CODES for error in failures):
         return replace(observed, error=locks[0], due_at=now)
-    if observed.doubts and all(error.code in SETTINGS_CODES for error in failures):
+    if observed.contradicted and all(error.code in SETTINGS_CODES for error in failures):
         return replace(observed, due_at=now)
     return _paced(work, observed, failures, random)
 

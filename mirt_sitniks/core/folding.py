@@ -76,7 +76,7 @@ def took(work: Folding, seen: Observed, stage: Stage, gen: int, at: float) -> Ob
     return replace(seen, status=taken, seen_at=max(at, seen.seen_at), confirmed=confirmed, before=before)
 
 
-def doubted(work: Folding, answer: Answer, why: str) -> None:
+def contradict(work: Folding, answer: Answer, why: str) -> None:
     """What an answer says contradicts what was written: a look decides."""
     name = "status" if isinstance(answer.step, WriteStatus) else "manager"
-    work.observed = replace(work.observed, doubts=(*work.observed.doubts, (name, why)))
+    work.observed = replace(work.observed, contradicted=(*work.observed.contradicted, (name, why)))

@@ -14,7 +14,7 @@ from mirt_sitniks.core.stages import Stage
 def looked(work: Folding, answer: Answer) -> None:
     """A chat read after the intent, and after all answers to what was written."""
     work.heard.append(Heard("read", chat=answer.value.id if answer.value else None))
-    unconfirmed, doubts, sent_at = work.observed.unconfirmed, work.observed.doubts, answer.sent_at
+    unconfirmed, contradicted, sent_at = work.observed.unconfirmed, work.observed.contradicted, answer.sent_at
     if answer.value and (answer.value.manager_id or answer.value.manager_name):
         work.heard.append(Heard("read", "names"))
     if answer.value and work.record.desired.status.value:
@@ -23,13 +23,15 @@ def looked(work: Folding, answer: Answer) -> None:
         _look_at_manager(work, answer.value, answer.assignee, sent_at)
     if unconfirmed and sent_at >= unconfirmed.until:
         unconfirmed = None
-    if [why for _, why in doubts] == ["own", "own"] and len(stale(replace(work.record, observed=work.observed))) == 1:
+    left = stale(replace(work.record, observed=work.observed))
+    if [why for _, why in contradicted] == ["own", "own"] and len(left) == 1:
         # Both were answered as if nothing was done, and one was: the other is written again, alone.
         work.errors.clear()
         work.heard = [one for one in work.heard if one.said != "refused"] + [Heard("status", "crossed")]
     # What it shows may have been there before: until then a lost write can still land, on top of the next stage.
     generation = work.record.desired.generation
-    work.observed = replace(work.observed, unconfirmed=unconfirmed, doubts=(), looked_gen=generation, looked_at=sent_at)
+    seen = replace(work.observed, unconfirmed=unconfirmed, contradicted=())
+    work.observed = replace(seen, looked_gen=generation, looked_at=sent_at)
 
 
 def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
@@ -38,11 +40,11 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
     A status that had a definite answer is judged only when an older write may have come on top of it.
     """
     record, seen, desired = work.record, work.observed, work.record.desired.status
-    shown, doubt = chat.status, dict(seen.doubts).get("status")
+    shown, why = chat.status, dict(seen.contradicted).get("status")
     stage = Stage(desired.value or "")
     name = work.context.statuses[stage]
     if shown == name:
-        if doubt == "own":
+        if why == "own":
             work.heard.append(Heard("status", "before"))
         work.observed = took(work, seen, stage, desired.gen, at)
         work.heard.append(Heard("read", value=name))
@@ -50,32 +52,32 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
     if is_persons(record, chat, at, work.context):
         work.observed = replace(seen, status=ObservedValue(shown, desired.gen), seen_at=at)
         return
-    if seen.doubts or "status" in stale(record) or may_be_overwritten(record):
+    if seen.contradicted or "status" in stale(record) or may_be_overwritten(record):
         before = shown is None or shown in ours(record, work.context)
         gen = min(seen.status.gen, desired.gen - 1) if before else 0
         seen = replace(seen, status=ObservedValue(shown or seen.status.value, gen))
         work.observed = replace(seen, seen_at=at) if shown else seen
-    if doubt == "own":
+    if why == "own":
         _refused_by(work, "status", f"Sitniks takes the status “{name}” with 200 and does not set it")
-    elif seen.doubts:
+    elif seen.contradicted:
         work.heard.append(Heard("status", "crossed"))
 
 
 def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -> None:
     """Whoever is as desired is confirmed; somebody else stays with a person's status, and is written over without."""
     record, seen, desired = work.record, work.observed, work.record.desired.manager
-    shown, doubt = has_chat(work, chat, assignee), dict(seen.doubts).get("manager")
-    if shown or (shown is None and doubt):
-        if doubt == "own":
+    shown, why = has_chat(work, chat, assignee), dict(seen.contradicted).get("manager")
+    if shown or (shown is None and why):
+        if why == "own":
             work.heard.append(Heard("assign", "before"))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
     elif shown is False and (chat.manager_id or chat.manager_name) and is_persons(record, chat, at, work.context):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
-    elif doubt or "manager" in stale(record) or may_be_overwritten(record):
+    elif why or "manager" in stale(record) or may_be_overwritten(record):
         work.observed = replace(seen, manager=replace(seen.manager, gen=min(seen.manager.gen, desired.gen - 1)))
-        if doubt == "own":
+        if why == "own":
             _refused_by(work, "assign", "Sitniks takes the manager with 200 and does not assign him")
-        elif doubt:
+        elif why:
             work.heard.append(Heard("assign", "crossed"))
 
 
@@ -90,7 +92,7 @@ def unread(work: Folding) -> None:
     """The chat may not be read: what an older write may have spoiled is written again unseen, but for what a person
     set; so is what an answer contradicted, at leisure."""
     record, seen, unconfirmed, desired = work.record, work.observed, work.observed.unconfirmed, work.record.desired
-    for name, why in seen.doubts:
+    for name, why in seen.contradicted:
         if why == "own":
             kind, what = ("status", "status") if name == "status" else ("assign", "manager")
             _refused_by(work, kind, f"Sitniks takes the {what} with 200, shows another, and may not be asked for it")
@@ -104,14 +106,14 @@ def unread(work: Folding) -> None:
         if desired.manager.gen > unconfirmed.gen:
             manager = replace(manager, gen=min(manager.gen, desired.manager.gen - 1))
         unconfirmed = None
-    if ("status", "beside") in seen.doubts:
+    if ("status", "beside") in seen.contradicted:
         status = replace(status, gen=min(status.gen, desired.status.gen - 1))
     work.observed = replace(
         seen,
         status=status,
         manager=manager,
         unconfirmed=unconfirmed,
-        doubts=(),
+        contradicted=(),
         looked_gen=desired.generation,
         looked_at=work.now,
     )

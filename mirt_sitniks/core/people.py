@@ -33,7 +33,7 @@ def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bo
     seen, desired = record.observed, record.desired
     if seen.looked_gen == desired.generation and now - seen.looked_at <= context.landing_time:
         return False
-    if seen.doubts or (seen.unconfirmed and (seen.unconfirmed.gen == desired.generation or seen.attempt)):
+    if seen.contradicted or (seen.unconfirmed and (seen.unconfirmed.gen == desired.generation or seen.attempt)):
         return True
     if "status" not in stale(record) or not may_set or context.hold <= 0:
         return False
@@ -62,7 +62,7 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
         return False
     if not _at_first_sight(seen) or (seen.unconfirmed and seen.status.value):
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
-        lost = bool(seen.doubts) and shown == seen.before
+        lost = bool(seen.contradicted) and shown == seen.before
         before = lost or (shown == seen.status.value and not seen.status.gen)
         return at - seen.seen_at <= context.hold and not before
     began = record.desired.began_at

@@ -53,7 +53,7 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
     if record.chat_id is None:
         return (Read(record.candidate),) if record.candidate else (Find(),)
     fields = stale(record)
-    if not fields and seen.unconfirmed and not seen.doubts:
+    if not fields and seen.unconfirmed and not seen.contradicted:
         return (Read(record.chat_id),) if now >= seen.unconfirmed.until else ()
     may_set = known is None or not known.rests("status")
     if looks_first(record, now, context, may_set=may_set):

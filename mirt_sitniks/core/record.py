@@ -101,10 +101,10 @@ class Observed:
 
     `given_up` is the generation that was given up (a newer intent starts anew). `attempt` counts failures in a row.
     `due_at` is when the next call may be made. `seen_at` is when the CRM last told the status, or took ours;
-    `confirmed` are the stages whose status it took. `doubts` are fields whose write was answered well, by an answer
-    that contradicts it: each is a field and whether that answer was its own (`own`) or of a write beside it (`beside`).
-    `looked_gen` and `looked_at`: for which generation, and when, the chat was read since the last write.
-    `before` is the status that it had before it took ours.
+    `confirmed` are the stages whose status it took. `contradicted` are fields whose write was answered well, by an
+    answer that contradicts it: each is a field and whether that answer was its own (`own`) or of a write beside it
+    (`beside`). `looked_gen` and `looked_at`: for which generation, and when, the chat was read since the last
+    write. `before` is the status that it had before it took ours.
     """
 
     status: ObservedValue = ObservedValue()
@@ -116,7 +116,7 @@ class Observed:
     error: Error | None = None
     seen_at: float = 0.0
     confirmed: tuple[str, ...] = ()
-    doubts: tuple[tuple[str, str], ...] = ()
+    contradicted: tuple[tuple[str, str], ...] = ()
     looked_gen: int = 0
     looked_at: float = 0.0
     before: str | None = None
@@ -199,7 +199,7 @@ def pending(record: Record) -> bool:
     """Whether anything is left to be done for this record."""
     if record.closed or record.desired.generation <= record.observed.given_up:
         return False
-    return bool(stale(record) or record.observed.doubts) or may_be_overwritten(record)
+    return bool(stale(record) or record.observed.contradicted) or may_be_overwritten(record)
 
 
 def stale(record: Record) -> tuple[str, ...]:

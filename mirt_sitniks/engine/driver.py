@@ -263,7 +263,7 @@ class Driver:
 def _needs_managers(step: Step, record: Record) -> bool:
     """Whether it matters to a step who shall be responsible: a look at a chat is often for the status alone."""
     seen = record.observed
-    looks = isinstance(step, Read) and bool("manager" in stale(record) or seen.unconfirmed or seen.doubts)
+    looks = isinstance(step, Read) and bool("manager" in stale(record) or seen.unconfirmed or seen.contradicted)
     return looks or isinstance(step, Find | WriteManager)
 
 

@@ -50,9 +50,9 @@ class TestRow38:
     def test_row38_an_answer_that_shows_the_old_value_is_looked_at_and_not_believed(self) -> None:
         """Neither field is confirmed; the look shows that nothing was done: tried again in ten minutes, and said."""
         record = record_at(ALARM)
-        doubted, _ = fold_in(record, ok(record, status_step(record), OLD), ok(record, manager_step(record), OLD))
-        assert plan(doubted, 5.0) == (read_step(),)
-        seen, folded = fold_in(doubted, ok(doubted, read_step(), OLD, at=5.0), now=6.0)
+        left, _ = fold_in(record, ok(record, status_step(record), OLD), ok(record, manager_step(record), OLD))
+        assert plan(left, 5.0) == (read_step(),)
+        seen, folded = fold_in(left, ok(left, read_step(), OLD, at=5.0), now=6.0)
         assert seen.observed.error
         assert seen.observed.error.code == "not_applied"
         assert seen.observed.due_at == pytest.approx(636.0)
@@ -63,26 +63,24 @@ class TestRow38:
         """The status stands, and the error says why the manager does not."""
         record = record_at(ALARM)
         shown = replace(NEW, manager_id=103)
-        doubted, _ = fold_in(record, ok(record, status_step(record), shown), ok(record, manager_step(record), shown))
-        assert doubted.observed.status.gen == 1
-        seen, _ = fold_in(doubted, ok(doubted, read_step(), shown, at=5.0))
+        left, _ = fold_in(record, ok(record, status_step(record), shown), ok(record, manager_step(record), shown))
+        assert left.observed.status.gen == 1
+        seen, _ = fold_in(left, ok(left, read_step(), shown, at=5.0))
         result = result_of(seen, stage=ALARM, at=0.0, statuses=NAMES)
         assert (result.outcome, (result.error or {})["code"]) == (Outcome.PARTIAL, "not_applied")
 
     def test_row38_a_2xx_that_says_that_it_failed_is_looked_at(self) -> None:
         """The look decides, as of any contradiction."""
         record = record_at(INVOICE, seen_at=4.0)
-        doubted, _ = fold_in(record, bad(record, status_step(record), NotApplied("no", status=200)))
-        assert plan(doubted, 5.0) == (read_step(),)
-        assert not pending(
-            fold_in(doubted, ok(doubted, read_step(), Chat("chat", status="Виставлено рахунок"), at=5.0))[0]
-        )
+        left, _ = fold_in(record, bad(record, status_step(record), NotApplied("no", status=200)))
+        assert plan(left, 5.0) == (read_step(),)
+        assert not pending(fold_in(left, ok(left, read_step(), Chat("chat", status="Виставлено рахунок"), at=5.0))[0])
 
     def test_row38_answers_that_show_the_state_before_are_learned_for_a_day(self) -> None:
         """The look shows the new values; from then on what such an answer shows of its own field proves nothing."""
         record = record_at(ALARM)
-        doubted, _ = fold_in(record, ok(record, status_step(record), OLD), ok(record, manager_step(record), OLD))
-        seen, folded = fold_in(doubted, ok(doubted, read_step(), NEW, at=5.0))
+        left, _ = fold_in(record, ok(record, status_step(record), OLD), ok(record, manager_step(record), OLD))
+        seen, folded = fold_in(left, ok(left, read_step(), NEW, at=5.0))
         assert not pending(seen)
         known = learn(Capabilities(), folded.heard, 5.0)
         assert set(known.before) == {"status", "assign"}

@@ -40,8 +40,8 @@ MUTANTS = (
     Mutant(
         "an older write in the air is forgotten",
         "core/record.py",
-        "or record.observed.doubts) or may_be_overwritten(record)",
-        "or record.observed.doubts)",
+        "or record.observed.contradicted) or may_be_overwritten(record)",
+        "or record.observed.contradicted)",
         CORE + "test_bad_days.py -k row16",
     ),
     Mutant(
