@@ -75,11 +75,11 @@ def settlement(mine: Record, **changes: Any) -> Settlement:
     return replace(base, **changes)
 
 
-def prove(world: World, held: Claim, nickname: str | None, **chat: object) -> Settled:
+def prove(world: World, held: Claim, nickname: str | None, **chat: Any) -> Settled:
     """Settle a round that read the candidate: it has this name, in Instagram."""
     assert held.record is not None
     shown = Chat(held.record.candidate or "", nickname, "instagram", seen_at=held.now)
-    untouched = {"status": ObservedValue(), "manager": ObservedValue()}
+    untouched: dict[str, Any] = {"status": ObservedValue(), "manager": ObservedValue()}
     return settle(world, held, shown=replace(shown, **chat), **untouched)
 
 
@@ -978,7 +978,7 @@ class Contract:
         settle(world, held, page=page, status=ObservedValue(), manager=ObservedValue(), calls=0)
         world.clock.now += 11
         answer = record(world, "b", FIRST, instagram="olena")
-        unseen = {"status": ObservedValue(), "manager": ObservedValue()}
+        unseen: dict[str, Any] = {"status": ObservedValue(), "manager": ObservedValue()}
         settled = settle(world, claimed(answer), gone=True, **unseen)
         assert settled.record is not None
         assert (settled.record.chat_id, settled.record.candidate, settled.claim) == (None, None, None)
