@@ -141,11 +141,11 @@ def test() -> int:
         wheel, python = made[0], BUILD / "newest/bin/python"
         if proof.stage("install, newest versions", lambda: _install(BUILD / "newest", f"{wheel}[dev]")):
             proof.lint(python)
-            proof.stage("tests, newest versions", lambda: _whole(proof, python, "--cov", PG="all"))
+            proof.stage("tests, newest versions", lambda: _whole(proof, python, cover=True, PG="all"))
         lowest = BUILD / "lowest"
         pins = ("-c", str(ROOT / "tests/tools/lowest.txt"))
         if proof.stage("install, lowest versions", lambda: _install(lowest, f"{wheel}[dev]", *pins)):
-            proof.stage("tests, lowest versions", lambda: _whole(proof, lowest / "bin/python", "-m", "not long"))
+            proof.stage("tests, lowest versions", lambda: _whole(proof, lowest / "bin/python", but="long"))
         proof.stage("install and demo, no checkout near", lambda: _user(proof, wheel))
     return proof.close()
 
@@ -193,8 +193,9 @@ def _install(venv: Path, *what: str) -> None:
     install(venv, *what, fresh=True)
 
 
-def _whole(proof: Proof, python: Path, *options: str, **env: str) -> None:
-    """Every test, in a copy that lacks the package, so that only the wheel's can be imported."""
+def _whole(proof: Proof, python: Path, *, but: str = "", cover: bool = False, **env: str) -> None:
+    """Every test, in a copy that lacks the package, so that only the wheel's can be imported: the fast ones on all
+    cores, then those that need a machine for themselves. What is marked `but` is left to another run."""
     with tempfile.TemporaryDirectory(prefix="mirt-tests-") as folder:
         for name in STAGED:
             if (ROOT / name).is_dir():
@@ -202,7 +203,25 @@ def _whole(proof: Proof, python: Path, *options: str, **env: str) -> None:
             elif (ROOT / name).exists():
                 shutil.copy2(ROOT / name, folder)
         env |= {"MIRT_SITNIKS_WHEEL": "1", "MIRT_SITNIKS_CACHE": str(BUILD)}
-        proof.pytest(python, "-q", "--durations=10", "--hypothesis-profile=ci", *options, cwd=Path(folder), **env)
+        # Only both together cover what they shall.
+        first, second = ("--cov", "--cov-report=", "--cov-fail-under=0"), ("--cov", "--cov-append")
+        parts = [(FAST, ("-n", "auto", *(first if cover else ()))), (f"not ({FAST})", second if cover else ())]
+        failed: list[Failed] = []
+        for mark, more in parts:
+            options = (
+                "-q",
+                "--durations=10",
+                "--hypothesis-profile=ci",
+                "-m",
+                f"({mark}) and not {but}" if but else mark,
+                *more,
+            )
+            try:
+                proof.pytest(python, *options, cwd=Path(folder), **env)
+            except Failed as one:
+                failed.append(one)
+        if failed:
+            raise failed[0]
 
 
 def _user(proof: Proof, wheel: Path) -> None:
