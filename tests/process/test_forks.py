@@ -26,12 +26,12 @@ class Slow:
 
 sys.meta_path.insert(0, Slow())
 os.register_at_fork(before=forking.set)
-service = SitniksChatService(
-    SitniksSettings(api_url="http://127.0.0.1:9", api_key="k", database="s.sqlite3", reply_budget=10, _env_file=None),
-    worker=False,
-)
 
 def sync(session):
+    settings = SitniksSettings(
+        api_url="http://127.0.0.1:9", api_key="k", database="s.sqlite3", reply_budget=10, _env_file=None
+    )
+    service = SitniksChatService(settings, worker=False)
     return service.sync_blocking("first_touch", session=session, instagram_username=session)
 
 first = threading.Thread(target=sync, args=("parent",))
@@ -46,7 +46,7 @@ first.join()
 
 
 def test_a_fork_meets_no_module_that_is_being_loaded(tmp_path: Path) -> None:
-    """The first sync loads the store's module on another thread: the child of a fork meanwhile records all the same."""
+    """A service loads its store's module on another thread: the child of a fork meanwhile records all the same."""
     with Program(WHILE_LOADING, tmp_path) as program:
         program.ends_well()
 
