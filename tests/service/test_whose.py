@@ -98,7 +98,7 @@ def test_row35_ambiguity_ends_when_the_rival_has_another_name(shop: Shop, end: s
 @pytest.mark.parametrize("by", ["scan", "the same event", "reconcile"])
 def test_row35_absence_ends_when_the_crm_shows_the_chat(shop: Shop, by: str) -> None:
     """After `chat_not_found`: by anybody's scan, and then also by who asks again and by `reconcile`."""
-    shop.options["rate_limit"] = "10/0.5"
+    shop.options["rate_limit"], shop.sandbox.limit = "10/0.5", False
     first = shop.service(reply_budget=0.05)
     touch(first, instagram_username="vira")
     wait_until(lambda: shop.record().observed.given_up, 30.0)
@@ -109,7 +109,9 @@ def test_row35_absence_ends_when_the_crm_shows_the_chat(shop: Shop, by: str) -> 
         touch(shop.service(), session="other", instagram_username="zoe")
     else:
         other = shop.service(worker=False)
-        wait_until(lambda: touch(other, "escalation", session="other", instagram_username="zoe").success)
+        wait_until(
+            lambda: touch(other, "escalation", session="other", instagram_username="zoe", intent="once").success, 30.0
+        )
         closed(shop, other)
         if by == "reconcile":
             again = shop.service(worker=False)
@@ -128,6 +130,7 @@ def test_row36_who_is_not_found_is_told_how_many_were_read(shop: Shop) -> None:
     for number in range(120):
         shop.sandbox.add_chat(f"guest{number}", created_ago=number / 10 * day, last_message_ago=0.0)
     shop.sandbox.add_chat("vira", created_ago=90 * day, last_message_ago=0.0)
+    shop.sandbox.limit = False
     service = shop.service(reply_budget=0.05, rate_limit="10/0.5")
     touch(service, instagram_username="vira")
     wait_until(lambda: shop.record().observed.given_up, 30.0)
@@ -145,6 +148,7 @@ def test_row36_an_old_customer_is_found_within_30_days(shop: Shop) -> None:
     for number in range(600):
         shop.sandbox.add_chat(f"guest{number}", created_ago=number / 20 * day, last_message_ago=0.0)
     old = shop.sandbox.add_chat("vira", created_ago=20.02 * day, last_message_ago=0.0)
+    shop.sandbox.limit = False
     touch(shop.service(reply_budget=0.05, rate_limit="10/0.5"), instagram_username="vira")
     wait_until(lambda: shown(shop, old) == ("Взято в роботу", 101), 60.0)
 
