@@ -123,11 +123,11 @@ class Recorder:
         # Nothing is sent for a stage that another one has overtaken while it waited.
         asked, calls = lane[0], self._calls if len(lane) == 1 and self._driver.gate.held <= 0 else 0
         asked.tried_at = self._driver.clock()
-        claim = None
+        claim, counted = None, 0
         while True:
             intent = asked.intent
-            recorded = await self._driver.record(intent, calls)
-            claim = recorded.claim or claim
+            recorded = await self._driver.record(replace(intent, sent=intent.sent - counted), calls)
+            claim, counted = recorded.claim or claim, intent.sent
             if asked.intent is intent:
                 return replace(recorded, claim=claim)
             # It was written past the store while that took it, which is to be told as well.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from mirt_sitniks.core.record import Intent, Record
@@ -65,11 +66,12 @@ class Way:
 
 @dataclass
 class Counter:
-    """Some processes of one shop, with a chat `chat` of `olena.example`; all on one virtual clock."""
+    """Some processes of one shop, with a chat `chat` of `olena.example`; all on one virtual clock, of one `seed`."""
 
     loop: VirtualLoop = field(default_factory=VirtualLoop)
     ways: list[Way] = field(default_factory=list)
     team: list[Runtime] = field(default_factory=list)
+    seed: int = 0
 
     def __post_init__(self) -> None:
         self.crm = ModelCrm(self.loop.time)
@@ -86,6 +88,7 @@ class Counter:
             runtime = Runtime(settings, store, own_store=False, worker=worker)
             driver = runtime.driver
             driver.clock = driver.managers.clock = driver.asking.clock = self.loop.time
+            driver.random = Random(f"{self.seed} {len(self.team)}").random
             driver.client = self.crm
             return runtime
 
