@@ -56,6 +56,24 @@ class CrmOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderStatus:
+    """A status that an order can have."""
+
+    id: int
+    title: str
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """An item of the catalogue as it is sold: one size, one colour."""
+
+    id: int
+    sku: str | None
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """An order of the CRM's that may be a record's: enough for a person to find it there."""
 
