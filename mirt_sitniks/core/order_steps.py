@@ -83,9 +83,7 @@ def failed(record: OrderRecord, before: OrderRecord, error: CrmError, now: float
     return _ended(unsent, OrderState.REFUSED, error_code=error.code, error_message=error.message)
 
 
-def looked(
-    record: OrderRecord, fit: Iterable[CrmOrder], taken: Collection[str], alike: int, now: float
-) -> OrderRecord:
+def looked(record: OrderRecord, fit: Iterable[CrmOrder], taken: Collection[str], alike: int, now: float) -> OrderRecord:
     """The row after a look: `fit` are the orders that fit it, `taken` the ids of those that are another record's.
 
     `alike` records in all, this one with them, say the same and are open: each may take one of as many that fit,
@@ -144,9 +142,7 @@ def _ended(record: OrderRecord, state: OrderState, **changes: object) -> OrderRe
 
 
 def _unknown(record: OrderRecord, why: str, candidates: tuple[Candidate, ...] = ()) -> OrderRecord:
-    return _ended(
-        record, OrderState.UNKNOWN, error_code="order_unknown", error_message=why, candidates=candidates
-    )
+    return _ended(record, OrderState.UNKNOWN, error_code="order_unknown", error_message=why, candidates=candidates)
 
 
 def _told(record: OrderRecord, error: CrmError) -> OrderRecord:
