@@ -116,8 +116,8 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True)
 class OrdersAsked:
-    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` and have
-    the digest `alike`, and `due` that can be worked on now, of no living lease, longest due first."""
+    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` and
+    have the digest `alike`, and `due` that can be worked on now, of no living lease, longest due first."""
 
     account: str = MAIN
     external_ids: tuple[str, ...] = ()
