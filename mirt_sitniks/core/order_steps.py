@@ -68,6 +68,8 @@ def failed(record: OrderRecord, before: OrderRecord, error: CrmError, now: float
 
     `random` is in [0, 1). The fate of a call is open unless its error says for certain that it had no effect.
     """
+    if error.unconfirmed and record.state is OrderState.UNKNOWN:
+        return record
     if error.unconfirmed:
         landing = (record.lands_until or now) - (record.sent_at or now)
         return _open(_told(record, error), due_at=now + landing, lands_until=now + landing, attempt=0)

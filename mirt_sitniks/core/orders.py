@@ -87,8 +87,10 @@ class OrderRecord:
     """One order of the host's, by its `external_id`; all times are Unix time on the store's clock.
 
     `digest` is of what it says (`body`: the JSON that is sent, by sku where the variation's id is not known yet): the
-    same id with another digest is a conflict. `session` and `chat_id` say whose it is. `sent_at` is when the call went
-    out last, `lands_until` when it can land at the latest. `lease_by` and `lease_until` say who works on it.
+    same id with another digest is a conflict. `session` (named as in `row_of`) and `chat_id` say whose it is.
+    `due_at` is None for one that ended. `sent_at` is when the call went out last, `lands_until` when it can land at the
+    latest. `lease_by` and `lease_until` say who works on it. One that a store has forgotten keeps account, external id,
+    state, when it was asked for and the CRM's id and number alone: digest and body are empty, and it is due no more.
     `version` is the row's, 0 for one that no store has: a commit is refused when the row has another.
     """
 
@@ -116,19 +118,24 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True)
 class OrdersAsked:
-    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` and have
-    the digest `alike`, and `due` that can be worked on now, of no living lease, longest due first."""
+    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` and
+    have the digest `alike`, `due` that can be worked on now, of no living lease, and `troubled` that a person should
+    look at: unknown, or asked for half an hour ago and not ended, the newest first."""
 
     account: str = MAIN
     external_ids: tuple[str, ...] = ()
     order_ids: tuple[str, ...] = ()
     alike: str | None = None
     due: int = 0
+    troubled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OrdersSeen:
-    """What a store shows: `now` is its clock, `next_at` when the next one is due or a lease ends (None: all ended)."""
+    """What a store shows: `now` is its clock, `next_at` when the next one is due or a lease ends (None: all ended).
+
+    Each of `records` is there once: who could be worked on longest first, ended ones last.
+    """
 
     now: float
     records: tuple[OrderRecord, ...] = ()

@@ -129,6 +129,7 @@ class Report:
 
     `heard` is what the answers said of kinds of call. `delayed` are grants whose calls may have reached the CRM as late
     as now. `managers` are the ids of all people of the account, when they were listed. `basis` is that of the claim.
+    `priority_seconds`: so much earlier counts a call that is no record's.
     """
 
     record: Settlement | None = None
@@ -139,6 +140,7 @@ class Report:
     calls: int = 0
     delayed: tuple[float, ...] = ()
     managers: tuple[int, ...] = ()
+    priority_seconds: float = 0.0
     basis: object = field(default=None, compare=False, repr=False)
 
 
@@ -245,15 +247,17 @@ class CareStore(Protocol):
         ...
 
     async def forget(self, session: str) -> int:
-        """Erase one customer from every table and the directory; returns the rows erased."""
+        """Erase one customer from every table and the directory; of his orders stays what keeps them from being made
+        again. Returns the rows erased."""
         ...
 
     async def prune(self, older_than: float, *, records: bool = True) -> int:
-        """Delete ledger entries and contacts not touched for `older_than` seconds, and converged `records` as well."""
+        """Delete ledger entries, contacts and ended orders not touched for `older_than` seconds, and converged
+        `records` as well."""
         ...
 
     async def counts(self) -> dict[str, int]:
-        """How much is there: `records`, `pending`, `overdue` (ten minutes late), `ledger`, `directory`."""
+        """How much is there: `records`, `pending`, `overdue` (ten minutes late), `ledger`, `directory`, `orders`."""
         ...
 
     async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:

@@ -8,6 +8,7 @@ from math import inf
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Intent, Record, pending, searching
 from mirt_sitniks.core.rows import Transaction, Waiting, waiting_of
 from mirt_sitniks.core.store import (
@@ -23,6 +24,7 @@ from mirt_sitniks.core.store import (
     Settled,
     StoreOptions,
 )
+from mirt_sitniks.stores.memory_orders import MemoryOrders
 
 # Kinds of lines with a key by which an intent is known.
 INTENTS = ("intent", "also")
@@ -179,6 +181,15 @@ class MemoryStore:
     wall: Callable[[], float]
     rows: MemoryRows = field(default_factory=MemoryRows)
     others: dict[str, MemoryRows] = field(default_factory=dict)
+    made: MemoryOrders = field(default_factory=MemoryOrders)
+
+    async def orders(self, asked: OrdersAsked) -> OrdersSeen:
+        """Show orders."""
+        return self.made.show(asked, self.wall())
+
+    async def commit_order(self, record: OrderRecord) -> bool:
+        """Write a row if it is what was seen."""
+        return self.made.commit(record, self.wall())
 
     def _begin_rules(self, options: StoreOptions) -> Transaction:
         rows = self.rows if options.account == MAIN else self.others.setdefault(options.account, MemoryRows())
@@ -232,7 +243,7 @@ class MemoryStore:
         rows.keep_entries(entry for entry in rows.entries if entry.session != session)
         for chat_id in chats - {None}:
             rows.drop_contact(str(chat_id))
-        return before - self._size(rows)
+        return before - self._size(rows) + self.made.forget(session, record.chat_id, self.wall())
 
     async def prune(self, older_than: float, *, records: bool = True) -> int:
         """Delete what is converged and old."""
@@ -243,7 +254,7 @@ class MemoryStore:
         rows.keep_entries(entry for entry in rows.entries if entry.at >= limit)
         for chat_id in [one.id for one in rows.directory.values() if one.seen_at < self.clock() - older_than]:
             rows.drop_contact(chat_id)
-        return before - self._size(rows)
+        return before - self._size(rows) + self.made.prune(limit)
 
     def _size(self, rows: MemoryRows) -> int:
         return len(rows.records) + len(rows.entries) + len(rows.directory)
@@ -258,6 +269,7 @@ class MemoryStore:
             "overdue": overdue,
             "ledger": len(self.rows.entries),
             "directory": len(self.rows.directory),
+            "orders": len(self.made.written),
         }
 
     async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:

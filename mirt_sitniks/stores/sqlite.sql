@@ -91,3 +91,35 @@ create table if not exists sitniks_clock (
     ahead real not null,
     last real not null
 );
+
+-- An order by the id that its host gave it; one that ended has no `due_at`.
+create table if not exists sitniks_orders (
+    account text not null,
+    external_id text not null,
+    digest text not null,
+    body text not null,
+    session text,
+    chat_id text,
+    state text not null,
+    order_id text,
+    order_number text,
+    asked_at real not null,
+    due_at real,
+    attempt integer not null,
+    sent_at real,
+    lands_until real,
+    error_code text,
+    error_message text,
+    candidates text not null,
+    lease_by text not null,
+    lease_until real not null,
+    version integer not null,
+    updated_at real not null,
+    primary key (account, external_id)
+);
+create unique index if not exists sitniks_orders_tied on sitniks_orders (account, order_id) where order_id is not null;
+create index if not exists sitniks_orders_ready on sitniks_orders (account, max(due_at, lease_until), external_id)
+    where due_at is not null;
+create index if not exists sitniks_orders_ended on sitniks_orders (updated_at) where due_at is null;
+create index if not exists sitniks_orders_sessions on sitniks_orders (session) where session is not null;
+create index if not exists sitniks_orders_chats on sitniks_orders (chat_id) where chat_id is not null;

@@ -12,6 +12,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
 from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, KeyState
+from mirt_sitniks.stores import sqlite_orders
 from mirt_sitniks.stores.columns import (
     COLUMNS,
     CONTACT,
@@ -220,7 +221,7 @@ class SqliteRows:
         record = self.get(session) or Record(session)
         self.records_put[session] = None
         names = (record.instagram, record.telegram, record.chat_id)
-        return sum(
+        return sqlite_orders.forget(self.sql, session, record.chat_id, self.wall) + sum(
             self.sql.execute(query, values).rowcount
             for query, values in (
                 ("delete from sitniks_directory where nickname in (?, ?) or chat_id = ?", names),
@@ -238,7 +239,8 @@ class SqliteRows:
         ]
         if records:
             queries.append(("delete from sitniks_chat_mappings where pending = 0 and updated_at < ?", limit))
-        return sum(self.sql.execute(query, (since,)).rowcount for query, since in queries)
+        pruned = sqlite_orders.prune(self.sql, limit)
+        return pruned + sum(self.sql.execute(query, (since,)).rowcount for query, since in queries)
 
     def troubled(self, limit: int) -> tuple[Record, ...]:
         """Those a person should look at."""
@@ -257,6 +259,7 @@ class SqliteRows:
             "overdue": f"select count(*) from sitniks_chat_mappings where pending = 1 and due_at < {overdue!r}",
             "ledger": "select count(*) from sitniks_ledger",
             "directory": "select count(*) from sitniks_directory",
+            "orders": "select count(*) from sitniks_orders",
         }
         return {name: int(self.sql.execute(query).fetchone()[0]) for name, query in queries.items()}
 

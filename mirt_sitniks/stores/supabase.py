@@ -22,21 +22,22 @@ from mirt_sitniks.core.text import clean
 from mirt_sitniks.core.turns import outlook
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
+from mirt_sitniks.stores.supabase_orders import SupabaseOrders
 from mirt_sitniks.stores.supabase_project import MIGRATE, Factory, Json, Project, Turn, is_lost, opener
 from mirt_sitniks.stores.supabase_rows import View, ViewedRows, entry_of, iso, record_of, view_of
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Transaction], T | None]
 
-TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys")
-VERBS = ("locks", "view", "commit", "lines", "forget", "prune", "counts", "check")
+TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys", "sitniks_orders")
+VERBS = ("locks", "view", "commit", "orders", "commit_order", "lines", "forget", "prune", "counts", "check")
 # What `sitniks_check` of the newest migration answers.
 SCHEMA = 2
 # So many of those who wait for a chat are told of a finished scan at once.
 WAITING = 500
 
 
-class SupabaseStore:
+class SupabaseStore(SupabaseOrders):
     """Sync and care stores in a Supabase project that has the migrations; its clock is the database's.
 
     `key` is the service_role key or one that begins with `sb_secret_`; it stays out of every attribute, message and

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.postgres.stack import Stack
 from tests.stores.commands import live, lives
 from tests.stores.contract import Contract
+from tests.stores.order_contract import OrderContract, live_orders, order_lives
 from tests.stores.worlds import World, memory_world, migrate, supabase_world
 
 
@@ -34,8 +35,25 @@ class TestSupabase(Contract):
     """`world` is the module's."""
 
 
+class TestOrders(OrderContract):
+    """Nothing of them is kept between two verbs."""
+
+    @pytest.fixture
+    def world(self, migrated: Stack) -> Iterator[World]:
+        with supabase_world(migrated) as world:
+            yield world
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commands=lives)
 def test_supabase_lives_as_the_model_does(commands: list[object], model: World, world: World) -> None:
     """Every answer, record, ledger line and count is the model's, over random lives with stale holders and rests."""
     live(commands, model, world)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(commands=order_lives)
+def test_orders_on_supabase_live_as_in_the_model(commands: list[object], model: World, migrated: Stack) -> None:
+    """Every answer and all that is stored is the model's, over random lives with stale writers and second ties."""
+    with supabase_world(migrated) as world:
+        live_orders(commands, model, world)

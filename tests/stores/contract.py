@@ -1076,7 +1076,7 @@ class Contract:
         record(world, "b", FIRST, chat_id="c2", calls=0)
         settle(world, held, page=scan_page(held, Chat("c1", "olena", "instagram")), calls=0)
         assert world.run(world.store.counts()) == {
-            "records": 2, "pending": 1, "overdue": 0, "ledger": 3, "directory": 1
+            "records": 2, "pending": 1, "overdue": 0, "ledger": 3, "directory": 1, "orders": 0
         }  # fmt: skip
         world.clock.now += 601
         assert world.run(world.store.counts())["overdue"] == 1

@@ -11,6 +11,7 @@ from mirt_sitniks.core.capabilities import Capabilities, Heard, learn
 from mirt_sitniks.stores.columns import known_from, known_to
 from tests.stores.commands import live, lives
 from tests.stores.contract import Contract
+from tests.stores.order_contract import OrderContract, live_orders, order_lives
 from tests.stores.worlds import World, memory_world, sqlite_world
 
 
@@ -26,13 +27,13 @@ def sqlite(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-class TestMemory(Contract):
+class TestMemory(Contract, OrderContract):
     @pytest.fixture
     def world(self, model: World) -> World:
         return model
 
 
-class TestSqlite(Contract):
+class TestSqlite(Contract, OrderContract):
     @pytest.fixture
     def world(self, sqlite: World) -> World:
         return sqlite
@@ -43,6 +44,13 @@ class TestSqlite(Contract):
 def test_sqlite_lives_as_the_model_does(commands: list[object], model: World, sqlite: World) -> None:
     """Every answer, record, ledger line and count is the model's, over random lives with stale holders and rests."""
     live(commands, model, sqlite)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(commands=order_lives)
+def test_orders_on_sqlite_live_as_in_the_model(commands: list[object], model: World, sqlite: World) -> None:
+    """Every answer and all that is stored is the model's, over random lives with stale writers and second ties."""
+    live_orders(commands, model, sqlite)
 
 
 def test_what_a_later_version_knows_of_an_account_is_passed_over() -> None:

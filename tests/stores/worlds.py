@@ -51,7 +51,7 @@ def memory_world() -> Iterator[World]:
     store = MemoryStore(clock, clock)
 
     def clear() -> None:
-        store.rows = type(store.rows)()
+        store.rows, store.made = type(store.rows)(), type(store.made)()
 
     with asyncio.Runner() as runner:
         yield World(store, runner.run, clock, clear)
@@ -84,8 +84,8 @@ language sql volatile security invoker set search_path = '' as $$
 $$;
 """
 EMPTY = """
-truncate public.sitniks_chat_mappings, public.sitniks_ledger, public.sitniks_directory, public.sitniks_keys
-    restart identity
+truncate public.sitniks_chat_mappings, public.sitniks_ledger, public.sitniks_directory, public.sitniks_keys,
+    public.sitniks_orders restart identity
 """
 
 

@@ -255,7 +255,8 @@ begin
     );
 end $$;
 
--- Erases one customer from every table and the directory; returns how many rows that were.
+-- Erases one customer from every table and the directory; of his orders stays what keeps them from being made again.
+-- Returns how many rows that were.
 create or replace function public.sitniks_forget(request jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '2s' as $$
 declare
@@ -272,12 +273,19 @@ begin
         returning 1
     ), lines as (
         delete from public.sitniks_ledger where session = request ->> 'session' returning 1
+    ), orders as (
+        update public.sitniks_orders
+        set digest = '', body = '{}', session = null, chat_id = null, due_at = null, attempt = 0, sent_at = null,
+            lands_until = null, error_code = null, error_message = null, candidates = '[]', lease_by = '',
+            lease_until = 'epoch', version = version + 1, updated_at = public.sitniks_now(), written_by = ''
+        where session = request ->> 'session' or chat_id = any (array(select sitniks_chat_id from gone)) returning 1
     )
-    select (select count(*) from gone) + (select count(*) from listed) + (select count(*) from lines) into erased;
+    select (select count(*) from gone) + (select count(*) from listed) + (select count(*) from lines)
+        + (select count(*) from orders) into erased;
     return to_jsonb(erased);
 end $$;
 
--- Deletes what is converged and was not touched for `older_than` seconds; rows that are in use stay for the next time.
+-- Deletes what is converged or ended and was not touched for `older_than` seconds; rows that are in use stay for the next time.
 create or replace function public.sitniks_prune(request jsonb) returns jsonb
 -- Planned anew each time: what is older than the cutoff is nearly nothing once, and nearly all another time.
 language plpgsql volatile security invoker
@@ -298,8 +306,13 @@ begin
         ) returning 1
     ), lines as (
         delete from public.sitniks_ledger where at < cutoff returning 1
+    ), orders as (
+        delete from public.sitniks_orders where ctid = any (array(
+            select ctid from public.sitniks_orders where due_at is null and updated_at < cutoff for update skip locked
+        )) returning 1
     )
-    select (select count(*) from gone) + (select count(*) from listed) + (select count(*) from lines) into erased;
+    select (select count(*) from gone) + (select count(*) from listed) + (select count(*) from lines)
+        + (select count(*) from orders) into erased;
     return to_jsonb(erased);
 end $$;
 
@@ -326,7 +339,8 @@ language sql stable security invoker set search_path = '' set lock_timeout = '2s
             )
         ),
         'ledger', (select count(*) from public.sitniks_ledger),
-        'directory', (select count(*) from public.sitniks_directory)
+        'directory', (select count(*) from public.sitniks_directory),
+        'orders', (select count(*) from public.sitniks_orders)
     );
 $$;
 
