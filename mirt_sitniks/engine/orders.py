@@ -27,6 +27,7 @@ Fold = Callable[[OrderRecord], OrderRecord]
 AT_ONCE, SHORTEST, IDLE = 8, 0.05, 5.0
 # The call is less than a timeout under way, and the CRM may take as long again.
 LANDING = 2.0
+NOT_THERE = ("unknown_sku", "unknown_status")
 TAKEN = StoreError("another process has taken this order up")
 
 
@@ -71,11 +72,34 @@ class Orders:
         """The row of an order."""
         return await self._row(external_id)
 
-    async def place(self, draft: OrderRecord) -> OrderRecord:
-        """Record an order, unless its id is known, and begin to make it; the row as it is then.
+    async def create(self, draft: OrderRecord, seconds: float) -> OrderRecord:
+        """The order of this id when it is made, or as it is after so many seconds; what is left goes on by itself.
 
-        Waits for a store that is away; raises a `StoreError` for what waiting does not mend.
+        What is recorded already stays as it is: compare the digest. Raises a `CrmError` for a name that the account
+        does not have, if that can be told in half the time, and a `StoreError` for what waiting does not mend.
         """
+        end = self._driver.clock() + seconds
+        row = await self.find(draft.external_id)
+        if row is None:
+            await self._check(draft, seconds / 2)
+            row = await self._place(draft)
+        task = self._drives.get(draft.external_id)
+        if task:
+            await asyncio.wait({task}, timeout=max(0.0, end - self._driver.clock()))
+        return (task and task.done() and not task.cancelled() and task.result()) or row
+
+    async def _check(self, draft: OrderRecord, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.catalogue.filled(draft.body), seconds)
+        except CrmError as error:
+            if error.code in NOT_THERE:
+                raise
+        except (StoreError, TimeoutError):
+            # It will be found out before it is sent.
+            pass
+
+    async def _place(self, draft: OrderRecord) -> OrderRecord:
+        """Record an order in our hands, unless its id is known meanwhile, and begin to make it."""
         now = self._now()
         held = self._leased(replace(draft, account=self.account, asked_at=now, due_at=now))
         try:
@@ -84,14 +108,9 @@ class Orders:
             log(ERROR, "an order is not recorded, and lost", order=draft.external_id, session=draft.session)
             raise
         if row is None:
-            return await self._row(draft.external_id) or draft
+            return await self.find(draft.external_id) or draft
         self._spawn(row)
         return row
-
-    async def driven(self, external_id: str) -> OrderRecord | None:
-        """The row when this process has done what it can for now; None when it does nothing, or it is another's."""
-        task = self._drives.get(external_id)
-        return await asyncio.shield(task) if task else None
 
     async def settle(self, external_id: str, order: CrmOrder | None) -> OrderRecord | str | None:
         """What a person says: the row then, or why it cannot be; None: nobody knows that id."""

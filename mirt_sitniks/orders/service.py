@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mirt_sitniks.core.order_match import WIDER
 from mirt_sitniks.core.order_result import OrderOutcome, OrderResult, result_of
-from mirt_sitniks.core.order_steps import PENDING, conflicts
+from mirt_sitniks.core.order_steps import conflicts
 from mirt_sitniks.core.orders import CrmOrder, OrderRecord, OrderStatus
 from mirt_sitniks.core.store import row_of
 from mirt_sitniks.crm.orders import GetOrder, SetOrderStatus
@@ -28,7 +28,6 @@ from mirt_sitniks.service import HEARING, SitniksChatService
 T = TypeVar("T")
 
 LONGEST_ID = 128
-NOT_THERE = ("unknown_sku", "unknown_status")
 AWAY = "the store has not answered yet: the order is recorded, and made, as soon as it does"
 
 
@@ -165,22 +164,12 @@ class SitniksOrderService:
 
     async def _create(self, runtime: Runtime, draft: OrderRecord, seconds: float) -> OrderResult:
         """On the I/O thread: what is known of the order when it is done, or after so many seconds."""
-        orders, end = _orders(runtime), runtime.driver.clock() + seconds
+        orders = _orders(runtime)
         orders.start()
-        row = await orders.find(draft.external_id)
-        if row is None:
-            if wrong := await _wrong_names(orders, draft, seconds / 2):
-                return _failed(draft.external_id, wrong.code, wrong.message)
-            row = await orders.place(draft)
+        row = await orders.create(draft, seconds)
         if conflicts(row, draft.digest):
             message = f"order {draft.external_id!r} is known with other content: give this one an id of its own"
             return _failed(draft.external_id, "order_conflict", message)
-        if row.state in PENDING:
-            try:
-                async with asyncio.timeout(max(0.0, end - runtime.driver.clock())):
-                    row = await orders.driven(draft.external_id) or row
-            except TimeoutError:
-                pass
         return result_of(row)
 
     def _draft(
@@ -247,17 +236,6 @@ async def _named(runtime: Runtime, order_id: str) -> CrmOrder:
         raise
     except CrmError:
         return CrmOrder(order_id)
-
-
-async def _wrong_names(orders: Orders, draft: OrderRecord, seconds: float) -> CrmError | None:
-    """What the order names and is not there, if that can be found out in time; else it is found out when it is sent."""
-    try:
-        await asyncio.wait_for(orders.catalogue.filled(draft.body), seconds)
-    except CrmError as error:
-        return error if error.code in NOT_THERE else None
-    except (StoreError, TimeoutError):
-        pass
-    return None
 
 
 def _failed(external_id: str, code: str, message: str) -> OrderResult:
