@@ -21,6 +21,7 @@ Form = Literal["offers", "products"]
 
 MOST_LINES, MOST_PIECES, MOST_MONEY = 100, 999, 10_000_000
 SHORTEST_NAME, LONGEST_TEXT, LONGEST_COMMENT = 3, 255, 5_000
+NOTHING = "items is empty, and no comment says what is bought"
 _KOPECK = Decimal("0.01")
 
 
@@ -134,6 +135,7 @@ def problems(order: Order) -> list[str]:
     return [
         *_problems_of_client(order.client),
         *_problems_of_items(order.items),
+        *([] if order.items or order.comment or order.manager_comment else [NOTHING]),
         *_problems_of_money(order),
         *_problems_of_rest(order),
     ]
@@ -149,7 +151,7 @@ def body(
     """The JSON that creates an order; lines of a sku that is not among `variations` keep it until `filled`."""
     said: dict[str, Any] = {
         "client": order.client.wire(),
-        form: [_line(item, form) for item in order.items],
+        form: [_line(item, form) for item in order.items] or None,
         "npDelivery": order.delivery.wire() if order.delivery else None,
         "statusId" if isinstance(order.status, int) else "status": order.status,
         "discountAmount": _number(order.discount) if order.discount else None,
@@ -164,10 +166,11 @@ def body(
 
 def digest(order: Order) -> str:
     """What is bought, by whom, sent where, for how much: equal for orders that differ in comments, titles or the order
-    of their items alone."""
+    of their items alone. Without items the comments say what is bought."""
     lines = sorted(json.dumps(item.model_copy(update={"title": None}).wire(), sort_keys=True) for item in order.items)
     delivery = order.delivery.wire() if order.delivery else None
-    said = json.dumps([order.client.wire(), lines, delivery, _number(order.discount)], sort_keys=True)
+    goods = lines or [order.comment, order.manager_comment]
+    said = json.dumps([order.client.wire(), goods, delivery, _number(order.discount)], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -203,8 +206,6 @@ def _problems_of_client(client: Client) -> Iterator[str]:
 
 
 def _problems_of_items(items: Sequence[Item]) -> Iterator[str]:
-    if not items:
-        yield "items is empty: an order has one or more"
     if len(items) > MOST_LINES:
         yield f"items has {len(items)} lines: {MOST_LINES} at most"
     wrongs = {

@@ -57,6 +57,11 @@ class SitniksOrderService:
         """Whether there is an address and a key."""
         return self._service.enabled
 
+    @property
+    def account(self) -> str:
+        """Whose orders they are."""
+        return self._service.settings.account
+
     async def create_order(
         self,
         order: Order | Mapping[str, Any],
@@ -64,17 +69,18 @@ class SitniksOrderService:
         external_id: str,
         session: str | None = None,
         chat_id: str | None = None,
+        wait: float | None = None,
     ) -> OrderResult:
         """Make an order, once for each `external_id`: the same id again gives the first one's result.
 
-        Waits at most `reply_budget` seconds; what is not done by then is `queued` and goes on by itself. An order that
+        Waits at most `wait` seconds, or the settings' `reply_budget`; what is not done by then is `queued` and goes on by itself. An order that
         cannot be right is `failed`, and says all that is wrong with it: nothing is sent or recorded. `session` and
         `chat_id` say whose it is.
         """
         draft = self._draft(order, external_id, session, chat_id)
         if isinstance(draft, OrderResult):
             return draft
-        seconds = self._service.settings.reply_budget
+        seconds = self._service.settings.reply_budget if wait is None else wait
         try:
             begun = self._service.begin(lambda runtime: self._create(runtime, draft, seconds))
             # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
@@ -127,20 +133,23 @@ class SitniksOrderService:
         done = await self._verb("settle", write, None, told)
         return done or OrderResult(_no_outcome(told), external_id, error=told or None)
 
-    async def get_order(self, order_id: str | int) -> CrmOrder | None:
-        """An order as the CRM shows it now; None when it is not there, or on an error."""
+    async def get_order(self, order_id: str | int, *, told: dict[str, str] | None = None) -> CrmOrder | None:
+        """An order as the CRM shows it now; None when it is not there, or on an error, which is put into `told`."""
         call = GetOrder(str(order_id))
-        return await self._verb("get_order", lambda runtime: direct.call(runtime.driver, call), None)
+        return await self._verb("get_order", lambda runtime: direct.call(runtime.driver, call), None, told)
 
-    async def list_orders(self, since: datetime, until: datetime) -> list[CrmOrder]:
-        """The orders that were made between two moments (a naive one is local time); empty on an error."""
+    async def list_orders(
+        self, since: datetime, until: datetime, *, told: dict[str, str] | None = None
+    ) -> list[CrmOrder]:
+        """The orders that were made between two moments (a naive one is local time); empty on an error, which is put
+        into `told`."""
         first, last = since.timestamp(), until.timestamp()
 
         async def read(runtime: Runtime) -> list[CrmOrder]:
             found = await listed(runtime.driver, first - WIDER, last + WIDER, first)
             return [one for one in found if one.created_at is not None and first <= one.created_at <= last]
 
-        return await self._verb("list_orders", read, [])
+        return await self._verb("list_orders", read, [], told)
 
     async def get_statuses(self) -> list[OrderStatus]:
         """The statuses that orders of this account can have; empty on an error."""

@@ -97,7 +97,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     [
         ({"client": Client(fullname=" \x00", phone="0671234567")}, "client.fullname is missing"),
         ({"client": Client(fullname="💛💛💛💛", phone="0671234567")}, "client.fullname has 0 letters: Sitniks wants 3"),
-        ({"items": []}, "items is empty: an order has one or more"),
+        ({"items": []}, "items is empty, and no comment says what is bought"),
         ({"items": [item(variation_id=0, price=1)]}, "items[0] has a variation_id that is not above 0"),
         ({"items": [item(sku="A", price=10_000_000)]}, "items[0] has a price of 10,000,000 or more"),
         ({"items": [item(sku="A", price=1, title="x" * 256)]}, "items[0] has a text of more than 255 characters"),
@@ -186,6 +186,17 @@ def test_names_are_filled_in(form: Any, key: str) -> None:
     assert lines_of(ready)[2] == Line(8, None, Decimal(2), 1)
     assert lines_of(named)[2] == Line(None, "B", Decimal(2), 1)
     assert ready == filled(ready, {}), "filling in what is full changes nothing"
+
+
+def test_words_alone_can_be_an_order() -> None:
+    """Goods that the catalogue does not know are named in a comment: the least that Sitniks takes."""
+    said = order(items=[], manager_comment="Сукня з вітрини, 980 грн")
+    assert problems(said) == []
+    assert body(said) == {
+        "client": {"fullname": "Олена Приклад", "phone": "380671234567"},
+        "managerComment": "Сукня з вітрини, 980 грн",
+    }
+    assert (lines_of(body(said)), total_of(body(said))) == ((), 0)
 
 
 def test_the_digest_is_of_what_is_bought() -> None:
