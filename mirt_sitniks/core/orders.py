@@ -56,6 +56,24 @@ class CrmOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderStatus:
+    """A status that an order can have."""
+
+    id: int
+    title: str
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """An item of the catalogue as it is sold: one size, one colour."""
+
+    id: int
+    sku: str | None
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """An order of the CRM's that may be a record's: enough for a person to find it there."""
 
@@ -100,13 +118,14 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True)
 class OrdersAsked:
-    """What to show: the orders of these external ids, those tied to these ids of the CRM, `due` that can be worked on
-    now, of no living lease, and `troubled` that a person should look at: unknown, or asked for half an hour ago and not
-    ended, the newest first."""
+    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` and have
+    the digest `alike`, `due` that can be worked on now, of no living lease, and `troubled` that a person should look
+    at: unknown, or asked for half an hour ago and not ended, the newest first."""
 
     account: str = MAIN
     external_ids: tuple[str, ...] = ()
     order_ids: tuple[str, ...] = ()
+    alike: str | None = None
     due: int = 0
     troubled: int = 0
 

@@ -15,10 +15,12 @@ from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.core.text import clean_text
 from mirt_sitniks.crm.calls import (
     _RIGHTS,
+    UNREADABLE,
     Expects,
     GetChat,
     ListChats,
     ListManagers,
+    OwnCall,
     Page,
     SetStatus,
     UpdateChat,
@@ -46,10 +48,11 @@ MIN_REST, MAX_REST = 1.0, 600.0
 
 # A proxy in front gave up on these, so the CRM itself may still carry the write out (520 and 524 are Cloudflare's).
 _MAY_HAVE_APPLIED = frozenset({502, 504, 520, 524})
+# Of these it is certain that nothing was made; all others leave it open.
+_NOTHING_MADE = frozenset({400, 401, 403, 404, 405, 413, 415, 422, 429})
 _TOO_FAST = re.compile(rb"too[\s_-]*fast|too[\s_-]*many[\s_-]*requests|rate[\s_-]*limit", re.IGNORECASE)
 _NO_ROUTE = re.compile(rb"cannot\s+(?:get|put|patch|post)\s+/", re.IGNORECASE)
 _CLOSED = re.compile(r"clos|archiv|закрит|закры|архів|архив", re.IGNORECASE)
-_UNREADABLE = object()
 
 
 def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> T:
@@ -60,21 +63,25 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
     with `unconfirmed`. A read must bring JSON of its shape. A page that refuses (4xx) is no word of the CRM's, so it is
     `Unavailable`; only of a 405, a 408, a 429, a list's 404 and one that names a route the answer says enough.
     """
-    write = is_write(call)
+    write, makes = is_write(call), isinstance(call, OwnCall) and call.makes
     if not 200 <= status <= 299:
-        raise _error(call, status, headers, body, now)
+        error = _error(call, status, headers, body, now)
+        if makes:
+            error.unconfirmed = status not in _NOTHING_MADE
+        raise error
     # Servers label an empty answer text/html by default: that is no page.
     html = bool(body.strip()) and _is_page(headers, body)
     if write and html:
         raise _bad_response(call, status, "a page (HTML) instead of data", unconfirmed=True)
     document = _parse(body)
-    if document is _UNREADABLE and not write:
+    if document is UNREADABLE and not write:
         raise _bad_response(call, status, "a page (HTML) instead of data" if html else "no readable JSON")
     if write and isinstance(document, dict) and _says_no(document):
-        raise NotApplied(f"Sitniks answered {status} to {type(call).__name__}, and that it failed.", status=status)
+        said = f"Sitniks answered {status} to {type(call).__name__}, and that it failed."
+        raise NotApplied(said, status=status, unconfirmed=makes)
     value = _read(call, document)
-    if value is _UNREADABLE:
-        raise _bad_response(call, status, "JSON of another shape")
+    if value is UNREADABLE:
+        raise _bad_response(call, status, "JSON of another shape", unconfirmed=write)
     return cast(T, value)
 
 
@@ -91,10 +98,12 @@ def _read(call: object, document: object) -> object:
         case ListManagers():
             return _page(document, _manager)
         case GetChat(chat_id):
-            return _own_chat(document, chat_id) or _UNREADABLE
+            return _own_chat(document, chat_id) or UNREADABLE
         case SetStatus(chat_id) | UpdateChat(chat_id):
             return _own_chat(document, chat_id)
-    return _UNREADABLE
+        case OwnCall():
+            return call.read(document)
+    return UNREADABLE
 
 
 def _own_chat(document: object, chat_id: str) -> Chat | None:
@@ -107,7 +116,7 @@ def _own_chat(document: object, chat_id: str) -> Chat | None:
 def _page(document: object, read: Callable[[object], T | None]) -> object:
     data = document.get("data") if isinstance(document, dict) else document
     if not isinstance(data, list):
-        return _UNREADABLE
+        return UNREADABLE
     total = _int(document.get("count")) if isinstance(document, dict) else None
     items = tuple(item for item in map(read, data) if item is not None)
     return Page(items=items, total=total, raw=len(data))
@@ -145,11 +154,11 @@ def _manager(value: object) -> Manager | None:
 
 
 def _parse(body: bytes) -> object:
-    """The JSON in `body`, or `_UNREADABLE`: bad bytes and syntax, nesting bombs, numbers too long for Python."""
+    """The JSON in `body`, or `UNREADABLE`: bad bytes and syntax, nesting bombs, numbers too long for Python."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        return _UNREADABLE
+        return UNREADABLE
 
 
 def _text(value: object) -> str | None:
@@ -247,6 +256,8 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
             status=status,
             retry_after=pause,
         )
+    if isinstance(call, OwnCall) and (own := call.refusal(status, said)):
+        return own
     if status in _MEANINGS:
         kind, meaning = _MEANINGS[status]
         return kind(f"{said}: {meaning}", status=status, retry_after=pause, unconfirmed=write and status == 408)
@@ -269,7 +280,7 @@ def forbidden(call: object, status: int | None) -> Forbidden:
     cure = "give it this right in Sitniks, or put one that has it into SNITKIX_API_KEY."
     if isinstance(call, ListManagers):
         cure = f"set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID, or {cure}"
-    what = _RIGHTS.get(type(call), f"make the call {type(call).__name__}")
+    what = call.right if isinstance(call, OwnCall) else _RIGHTS.get(type(call), f"make the call {type(call).__name__}")
     who = "this key may not" if status in (401, 403) else "this account has no way to"
     return Forbidden(f"Sitniks answered {status} to {type(call).__name__}: {who} {what}; {cure}", status=status)
 

@@ -4,19 +4,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.core.text import clean_text
-from mirt_sitniks.errors import (
-    NotFound,
-)
+from mirt_sitniks.errors import CrmError, NotFound
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 _MAX_ID = 128
+UNREADABLE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +77,6 @@ class ListManagers(Expects[Page[Manager]]):
     limit: int = 50
 
 
-Call: TypeAlias = ListChats | GetChat | SetStatus | UpdateChat | ListManagers
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """What goes over the wire; `path` starts behind `/open-api` and is percent-encoded already."""
@@ -91,9 +87,38 @@ class Request:
     body: bytes | None = None
 
 
+class OwnCall(Expects[T_co]):
+    """A call that says itself what it asks and what its answers mean: so are all but those that syncing chats needs.
+
+    `kind` and `right` are what `KINDS` and `_RIGHTS` say of the others. `writes`: it changes something in the CRM;
+    `makes`: it makes something there, so that a second one would make another.
+    """
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    right: ClassVar[str]
+    writes: ClassVar[bool] = False
+    makes: ClassVar[bool] = False
+
+    def request(self) -> Request:
+        """The request that the call stands for; `NotFound` for an id that cannot be one."""
+        raise NotImplementedError
+
+    def read(self, document: object) -> object:
+        """What a good answer's JSON (`UNREADABLE`: there is none) carries, or `UNREADABLE`."""
+        raise NotImplementedError
+
+    def refusal(self, status: int, said: str) -> CrmError | None:
+        """What a 4xx of the CRM's means of this very call; None: what it means of any."""
+        return None
+
+
+Call: TypeAlias = ListChats | GetChat | SetStatus | UpdateChat | ListManagers | OwnCall[Any]
+
+
 def is_write(call: object) -> bool:
     """Whether `call` changes something in the CRM."""
-    return isinstance(call, SetStatus | UpdateChat)
+    return isinstance(call, SetStatus | UpdateChat) or (isinstance(call, OwnCall) and call.writes)
 
 
 def request(call: object) -> Request:
@@ -114,6 +139,8 @@ def request(call: object) -> Request:
             return Request("PUT", _chat_path(chat_id), body=_json({"assignedManagerId": manager_id}))
         case ListManagers(skip, limit):
             return Request("GET", "/managers", _paging(skip, limit))
+        case OwnCall():
+            return call.request()
     raise TypeError(
         f"{type(call).__name__} is not a call to Sitniks; the calls are the classes in mirt_sitniks.crm.calls"
     )
@@ -129,6 +156,12 @@ def _chat_path(chat_id: str, tail: str = "") -> str:
     if _id(chat_id) is None:
         raise NotFound("This is not the id of a Sitniks chat; leave it out to have the chat looked up by user name.")
     return f"/chats/{quote(chat_id.strip(), safe='')}{tail}"
+
+
+def _order_path(order_id: str, tail: str = "") -> str:
+    if (found := _id(order_id)) is None:
+        raise NotFound("This is not the id of an order in Sitniks.", code="order_not_found")
+    return f"/orders/{quote(found, safe='')}{tail}"
 
 
 def _paging(skip: int, limit: int) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -1,0 +1,258 @@
+"""An order as a host says it, and the JSON that it becomes; what is wrong with it is told at once, all of it.
+
+Values of a wrong type are refused where a model is made, by pydantic. Whatever else cannot be right is found by
+`problems`, before anything is sent or recorded.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from mirt_sitniks.core.order_body import VARIATION, filled
+from mirt_sitniks.core.text import clean_text
+from mirt_sitniks.orders.phone import phone_of
+
+Form = Literal["offers", "products"]
+
+MOST_LINES, MOST_PIECES, MOST_MONEY = 100, 999, 10_000_000
+SHORTEST_NAME, LONGEST_TEXT, LONGEST_COMMENT = 3, 255, 5_000
+_KOPECK = Decimal("0.01")
+
+
+def _rounded(amount: Decimal) -> Decimal:
+    """To whole kopecks, so that a float's noise (0.1 + 0.2) is gone."""
+    return amount.quantize(_KOPECK, ROUND_HALF_UP)
+
+
+def _known_phone(text: str | None) -> str | None:
+    return (phone_of(text) or text) if text else None
+
+
+Text = Annotated[str, AfterValidator(lambda text: clean_text(text).strip())]
+Blank = Annotated[Text | None, AfterValidator(lambda text: text or None)]
+Phone = Annotated[Blank, AfterValidator(_known_phone)]
+# Wider than what `problems` lets through, and narrow enough to be added up exactly.
+Money = Annotated[Decimal, Field(ge=-(10**12), le=10**12), AfterValidator(_rounded)]
+Count = Annotated[int, Field(ge=-(10**9), le=10**9)]
+
+
+class _Part(BaseModel):
+    """Frozen, strict about names, and silent about values: they are customers' own."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        coerce_numbers_to_str=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+    )
+
+    def wire(self) -> dict[str, Any]:
+        """What is set, under the API's names, money as numbers."""
+        said = self.model_dump(by_alias=True, exclude_none=True)
+        return {name: _number(one) if isinstance(one, Decimal) else one for name, one in said.items()}
+
+
+class Client(_Part):
+    """Who buys. A phone that is one becomes `380XXXXXXXXX`, whatever way it was written."""
+
+    fullname: Text = ""
+    phone: Phone = None
+    email: Blank = None
+
+
+class Item(_Part):
+    """One line: what (by its sku, or by the variation's id where the host knows it), for how much, how many."""
+
+    sku: Blank = None
+    variation_id: int | None = None
+    price: Money
+    quantity: Count = 1
+    title: Blank = None
+
+
+class NovaPoshta(_Part):
+    """Delivery by Nova Poshta; the refs are Nova Poshta's own, the integration's id is Sitniks', both the host's to
+    know. What is not set is left to the account."""
+
+    integration_novaposhta_id: int | None = None
+    price: Money | None = None
+    seats_amount: int | None = None
+    weight: Decimal | None = None
+    city: Blank = None
+    city_ref: Blank = None
+    department: Blank = None
+    department_ref: Blank = None
+    region: Blank = None
+    street: Blank = None
+    house: Blank = None
+    flat: Blank = None
+    recipient_fullname: Blank = None
+    recipient_phone: Phone = None
+    service_type: Blank = None
+    payer_type: Blank = None
+    cargo_type: Blank = None
+    payment_method: Blank = None
+    product_payment_method: Blank = None
+
+
+class Order(_Part):
+    """What a customer has bought. `total` is what he was told; left out, it is what the items come to.
+
+    `status` is a status of the account's, by its name or id; `discount` an amount of money.
+    """
+
+    client: Client
+    items: tuple[Item, ...]
+    delivery: NovaPoshta | None = None
+    status: int | Blank = None
+    comment: Blank = None
+    manager_comment: Blank = None
+    discount: Money = Decimal(0)
+    sales_channel_id: int | None = None
+    utm: Mapping[str, str] | None = None
+    total: Money | None = None
+
+    @model_validator(mode="after")
+    def _added_up(self) -> Self:
+        if self.total is None:
+            object.__setattr__(self, "total", _due(self.items, self.discount))
+        return self
+
+
+def problems(order: Order) -> list[str]:
+    """All that is wrong with an order, a line each, without a word of the customer's; empty when nothing is.
+
+    Emoji and any other text may stand everywhere; a name needs three letters beside them.
+    """
+    return [
+        *_problems_of_client(order.client),
+        *_problems_of_items(order.items),
+        *_problems_of_money(order),
+        *_problems_of_rest(order),
+    ]
+
+
+def body(
+    order: Order,
+    *,
+    external_id: str | None = None,
+    form: Form = "offers",
+    variations: Mapping[str, int] = {},
+) -> dict[str, Any]:
+    """The JSON that creates an order; lines of a sku that is not among `variations` keep it until `filled`."""
+    said: dict[str, Any] = {
+        "client": order.client.wire(),
+        form: [_line(item, form) for item in order.items],
+        "npDelivery": order.delivery.wire() if order.delivery else None,
+        "statusId" if isinstance(order.status, int) else "status": order.status,
+        "discountAmount": _number(order.discount) if order.discount else None,
+        "clientComment": order.comment,
+        "managerComment": order.manager_comment,
+        "salesChannelId": order.sales_channel_id,
+        "externalId": external_id,
+        "utm": dict(order.utm) if order.utm else None,
+    }
+    return filled({name: one for name, one in said.items() if one is not None}, variations)
+
+
+def digest(order: Order) -> str:
+    """What is bought, by whom, sent where, for how much: equal for orders that differ in comments, titles or the order
+    of their items alone."""
+    lines = sorted(json.dumps(item.model_copy(update={"title": None}).wire(), sort_keys=True) for item in order.items)
+    delivery = order.delivery.wire() if order.delivery else None
+    said = json.dumps([order.client.wire(), lines, delivery, _number(order.discount)], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _due(items: tuple[Item, ...], discount: Decimal) -> Decimal:
+    return sum((item.price * item.quantity for item in items), -discount)
+
+
+def _line(item: Item, form: Form) -> dict[str, Any]:
+    named = {"sku": item.sku} if item.variation_id is None else {VARIATION[form]: item.variation_id}
+    kind = {"itemType": "variation"} if form == "offers" else {}
+    title = {"title": item.title} if item.title else {}
+    return {**named, **kind, "isUpsale": False, "price": _number(item.price), "quantity": item.quantity, **title}
+
+
+def _number(amount: Decimal) -> int | float:
+    # A float's shortest text has at most two decimals here: that is what JSON shows.
+    return int(amount) if amount == amount.to_integral_value() else float(amount)
+
+
+def _problems_of_client(client: Client) -> Iterator[str]:
+    letters = sum(sign.isalpha() for sign in client.fullname)
+    if not client.fullname:
+        yield "client.fullname is missing"
+    elif letters < SHORTEST_NAME:
+        yield f"client.fullname has {letters} letters: Sitniks wants {SHORTEST_NAME} or more"
+    if client.phone is None:
+        yield "client.phone is missing"
+    elif phone_of(client.phone) is None:
+        yield "client.phone is not a phone number: write it like 0671234567, or with its country's code"
+    name, at, host = (client.email or "a@b").partition("@")
+    if not (name and at and host) or "@" in host or " " in f"{name}{host}":
+        yield "client.email is not an address"
+
+
+def _problems_of_items(items: tuple[Item, ...]) -> Iterator[str]:
+    if not items:
+        yield "items is empty: an order has one or more"
+    if len(items) > MOST_LINES:
+        yield f"items has {len(items)} lines: {MOST_LINES} at most"
+    wrongs = {
+        "has neither sku nor variation_id": [item.sku is None and item.variation_id is None for item in items],
+        "has a variation_id that is not above 0": [(item.variation_id or 1) < 1 for item in items],
+        "has a price that is not above 0": [item.price <= 0 for item in items],
+        f"has a price of {MOST_MONEY:,} or more": [item.price >= MOST_MONEY for item in items],
+        f"has a quantity that is not 1 to {MOST_PIECES}": [not 1 <= item.quantity <= MOST_PIECES for item in items],
+        f"has a text of more than {LONGEST_TEXT} characters": [
+            max(len(item.sku or ""), len(item.title or "")) > LONGEST_TEXT for item in items
+        ],
+    }
+    for wrong, found in wrongs.items():
+        at = [place for place, is_wrong in enumerate(found) if is_wrong]
+        if at:
+            more = f" (and {len(at) - 1} more: {', '.join(map(str, at[1:11]))})" if at[1:] else ""
+            yield f"items[{at[0]}]{more} {wrong}"
+
+
+def _problems_of_money(order: Order) -> Iterator[str]:
+    due = _due(order.items, order.discount)
+    if order.discount < 0:
+        yield "discount is negative"
+    elif order.discount and due < 0:
+        yield "discount is more than the items come to"
+    if order.total != due:
+        yield f"total is {order.total}, but the items, less the discount, come to {due}"
+
+
+def _problems_of_rest(order: Order) -> Iterator[str]:
+    for name in ("comment", "manager_comment"):
+        if len(getattr(order, name) or "") > LONGEST_COMMENT:
+            yield f"{name} has more than {LONGEST_COMMENT:,} characters"
+    delivery = order.delivery
+    texts: dict[str, Any] = {
+        "client": order.client.wire(),
+        "delivery": delivery.wire() if delivery else {},
+        "utm": order.utm or {},
+        "order": {"status": order.status},
+    }
+    for part, said in texts.items():
+        for name, text in said.items():
+            if isinstance(text, str) and len(text) > LONGEST_TEXT:
+                yield f"{part}.{name} has more than {LONGEST_TEXT} characters"
+    if delivery is None:
+        return
+    if delivery.recipient_phone and phone_of(delivery.recipient_phone) is None:
+        yield "delivery.recipient_phone is not a phone number"
+    for name in ("price", "seats_amount", "weight"):
+        if (getattr(delivery, name) or 0) < 0:
+            yield f"delivery.{name} is negative"
