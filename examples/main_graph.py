@@ -150,11 +150,11 @@ def order_teller(service: SitniksChatService) -> Any:
         outcome, order = made.get("outcome"), "Зберемо замовлення"
         if outcome in ("failed", "refused", "unknown"):
             return {"should_escalate": True, "escalation_reason": f"Оплачене замовлення: {made['error']['code']}"}
+        if outcome in ("created", "queued"):  # it is there, or on its way by itself
+            _move(service, state.get("sitniks", {}).get("chat_id") or "", "Оформлено замовлення")
+            order = "Номер замовлення надішлемо згодом. Зберемо його"
         if outcome == "created":
             order = f"Ваше замовлення №{made['order_number']}: зберемо його"
-            _move(service, state.get("sitniks", {}).get("chat_id") or "", "Оформлено замовлення")
-        elif outcome == "queued":
-            order = "Номер замовлення надішлемо згодом. Зберемо його"
         return {"messages": [AIMessage(THANKS.format(order=order))], "dialog_phase": "order_confirmed"}
 
     return tell_order
