@@ -118,9 +118,9 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True)
 class OrdersAsked:
-    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` and have
-    the digest `alike`, `due` that can be worked on now, of no living lease, and `troubled` that a person should look
-    at: unknown, or asked for half an hour ago and not ended, the newest first."""
+    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` and
+    have the digest `alike`, `due` that can be worked on now, of no living lease, and `troubled` that a person should
+    look at: unknown, or asked for half an hour ago and not ended, the newest first."""
 
     account: str = MAIN
     external_ids: tuple[str, ...] = ()
