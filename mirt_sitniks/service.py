@@ -289,6 +289,10 @@ class SitniksChatService:
         finally:
             life.stop()
 
+    def begin(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> "Future[T]":
+        """Begin `work` on the I/O thread, for the package's other doors; what stops waiting for it does not stop it."""
+        return self._life.run(work)
+
     def _begin(self, asked: Intent, left: float) -> "Future[SyncResult]":
         return self._life.run(lambda runtime: runtime.sync(asked, max(0.0, left)))
 

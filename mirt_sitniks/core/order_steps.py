@@ -68,6 +68,8 @@ def failed(record: OrderRecord, before: OrderRecord, error: CrmError, now: float
 
     `random` is in [0, 1). The fate of a call is open unless its error says for certain that it had no effect.
     """
+    if error.unconfirmed and record.state is OrderState.UNKNOWN:
+        return record
     if error.unconfirmed:
         landing = (record.lands_until or now) - (record.sent_at or now)
         return _open(_told(record, error), due_at=now + landing, lands_until=now + landing, attempt=0)
@@ -83,9 +85,7 @@ def failed(record: OrderRecord, before: OrderRecord, error: CrmError, now: float
     return _ended(unsent, OrderState.REFUSED, error_code=error.code, error_message=error.message)
 
 
-def looked(
-    record: OrderRecord, fit: Iterable[CrmOrder], taken: Collection[str], alike: int, now: float
-) -> OrderRecord:
+def looked(record: OrderRecord, fit: Iterable[CrmOrder], taken: Collection[str], alike: int, now: float) -> OrderRecord:
     """The row after a look: `fit` are the orders that fit it, `taken` the ids of those that are another record's.
 
     `alike` records in all, this one with them, say the same and are open: each may take one of as many that fit,
@@ -144,9 +144,7 @@ def _ended(record: OrderRecord, state: OrderState, **changes: object) -> OrderRe
 
 
 def _unknown(record: OrderRecord, why: str, candidates: tuple[Candidate, ...] = ()) -> OrderRecord:
-    return _ended(
-        record, OrderState.UNKNOWN, error_code="order_unknown", error_message=why, candidates=candidates
-    )
+    return _ended(record, OrderState.UNKNOWN, error_code="order_unknown", error_message=why, candidates=candidates)
 
 
 def _told(record: OrderRecord, error: CrmError) -> OrderRecord:

@@ -212,7 +212,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
     grants: tuple[float, ...] = ()
     if record or scan or not (report.record or report.page):
         calls = min(report.calls, _need(record)) if record and record.chat_id else report.calls
-        key, grants = grant(tx, key, _urgency(tx, record, scan), calls)
+        key, grants = grant(tx, key, _urgency(tx, record, scan) - report.priority_seconds, calls)
     if not grants:
         # No call is to be had now: leave the work to whoever is the first to have one.
         if record:

@@ -129,6 +129,7 @@ class Report:
 
     `heard` is what the answers said of kinds of call. `delayed` are grants whose calls may have reached the CRM as late
     as now. `managers` are the ids of all people of the account, when they were listed. `basis` is that of the claim.
+    `priority_seconds`: so much earlier counts a call that is no record's.
     """
 
     record: Settlement | None = None
@@ -139,6 +140,7 @@ class Report:
     calls: int = 0
     delayed: tuple[float, ...] = ()
     managers: tuple[int, ...] = ()
+    priority_seconds: float = 0.0
     basis: object = field(default=None, compare=False, repr=False)
 
 

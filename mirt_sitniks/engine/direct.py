@@ -28,29 +28,24 @@ PATIENCE = 30.0
 MOMENT = 1.0
 
 
-async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] = asyncio.sleep) -> Any:
+async def call(
+    driver: Driver,
+    request: Call,
+    *,
+    sleep: Callable[[float], Any] = asyncio.sleep,
+    ready: Callable[[], Awaitable[bool]] | None = None,
+    ahead: float = 0.0,
+) -> Any:
     """Send one call when the shared budget has a slot for it; its answer, or a `CrmError`.
 
-    Gives up with `RateLimited` when the budget would make it wait longer than half a minute. A refusal of any call but
-    a list of chats makes one more call, which tells whether it is the key's affair.
+    Gives up with `RateLimited` when the budget would make it wait longer than half a minute; it counts as if it had
+    waited `ahead` seconds already. `ready` is asked once the call may go out, again if that took too long: False, and
+    nothing is sent, and None is the answer. A refusal of any call but a list of chats makes one more call, which tells
+    whether it is the key's affair. A `StoreError` says that nothing was sent, or that it was refused.
     """
-    waited = 0.0
-    while True:
-        asked = driver.clock()
-        held = driver.gate.held
-        settled = await _settle(driver, Report(calls=0 if held > 0 else 1))
-        if settled.claim:
-            if driver.lateness.grant_age(settled.claim.now, driver.clock(), asked) <= driver.options.limit.grace:
-                break
-            await _settle(driver, Report(unused=settled.claim.grants))
-        if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
-            code = settled.outlook.lock[0]
-            raise CrmError(LOCKS[code], code=code)
-        pause = max(settled.outlook.slot_in, held, 0.05)
-        if waited + pause > PATIENCE:
-            raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
-        await sleep(pause)
-        waited += pause
+    basis = await _slot(driver, sleep, ready, ahead)
+    if basis is None:
+        return None
     answer = None
     error: CrmError | None = None
     try:
@@ -62,10 +57,38 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
     verdict = key_verdict_of([error]) if meant is error else None
     with suppress(StoreError):
-        await _settle(driver, Report(key_verdict=verdict, basis=settled.claim.basis))
+        await _settle(driver, Report(key_verdict=verdict, basis=basis[0]))
     if meant:
         raise meant
     return answer
+
+
+async def _slot(
+    driver: Driver, sleep: Callable[[float], Any], ready: Callable[[], Awaitable[bool]] | None, ahead: float
+) -> tuple[object] | None:
+    """Wait for a grant that is fresh when `ready` is; the basis of its claim, None when it is not to be used."""
+    began = driver.clock()
+    while True:
+        asked = driver.clock()
+        held, waited = driver.gate.held, asked - began
+        report = Report(calls=0 if held > 0 else 1, priority_seconds=ahead + waited)
+        settled = await _settle(driver, report)
+        if claim := settled.claim:
+            age = driver.lateness.grant_age(claim.now, received := driver.clock(), asked)
+            grace = driver.options.limit.grace
+            go = age <= grace and (ready is None or await ready())
+            if go and age + driver.clock() - received <= grace:
+                return (claim.basis,)
+            await _settle(driver, Report(unused=claim.grants))
+            if not go and age <= grace:
+                return None
+        if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
+            code = settled.outlook.lock[0]
+            raise CrmError(LOCKS[code], code=code)
+        pause = max(settled.outlook.slot_in, held, 0.05)
+        if driver.clock() - began + pause > PATIENCE:
+            raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
+        await sleep(pause)
 
 
 async def _explained(

@@ -24,6 +24,7 @@ from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.worker import SWEEP, Worker
 from mirt_sitniks.errors import StoreError
@@ -85,11 +86,16 @@ class Runtime:
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())
         self._direct = direct.DirectWriter(self.driver, self.recorder.waiting)
+        # A store of a host's own may keep none.
+        keeps: Any = store if hasattr(store, "commit_order") else None
+        self.orders = Orders(self.driver, keeps, timeout=settings.timeout, sweep=sweep) if keeps else None
         self._polls = worker
         self._waiting: dict[str, set[Driven]] = {}
         self._syncs: set[asyncio.Task[Any]] = set()
         if worker:
             self.worker.start()
+            if self.orders:
+                self.orders.start()
 
     async def ready(self) -> None:
         """Make what the first sync needs: the HTTP client, the way to the store."""
@@ -237,9 +243,12 @@ class Runtime:
         end = self.driver.clock() + DRAIN
         try:
             await self.worker.stop()
+            orders = asyncio.ensure_future(self.orders.drain(DRAIN)) if self.orders else None
             await self.recorder.drain(DRAIN)
             self._direct.stop()
             await self.worker.drain(max(0.0, end - self.driver.clock()))
+            if orders:
+                await orders
             await self._let_go()
         finally:
             # Also when the time is up: what is open is closed all the same.

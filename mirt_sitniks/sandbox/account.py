@@ -12,9 +12,13 @@ from .notifier import ChangeNotifier
 from .request import Shows
 from .world import DEFAULT_MANAGERS, Managers, World
 
-# The kinds of call that an account may be refused. Writes of the first three may also be ignored.
-IGNORABLE = ("status", "assign", "tags")
-KINDS_OF_CALL = (*IGNORABLE, "list", "read", "messages", "message", "note", "managers")
+# The kinds of call that an account may be refused. Writes, which come first, may also be ignored.
+IGNORABLE = ("status", "assign", "tags", "order_create", "order_status")
+KINDS_OF_CALL = (
+    *IGNORABLE,
+    *("list", "read", "messages", "message", "note", "managers"),
+    *("orders", "order", "order_statuses", "variations"),
+)
 
 
 @dataclass(slots=True)
@@ -28,7 +32,10 @@ class Habits:
     right, 404 a missing route, 200 ignores the write in silence; `assign` and `tags` are a PUT with that property.
     `managers_refuse`: short for {"assign": 200}. `shown_count`: what lists say their total is. `page_size`: no page is
     longer, whatever was asked for. `list_comments`: messages without `isComment` are all, else the direct ones.
-    `padding`: so many characters more in each chat. `latency`: seconds before each answer.
+    `padding`: so many characters more in each chat. `latency`: seconds before each answer. `order_shows`: where an
+    order's external id is shown: everywhere (`all`), in the answer to its `creation`, `never`. `same_external_id`: a
+    second order with one external id is `made` as well, the first is `returned`, or it is refused. `order_status_key`:
+    what the name of an order's status is called.
     """
 
     date_filter: Literal["created", "last_message"] = "last_message"
@@ -43,6 +50,9 @@ class Habits:
     page_size: int = 100
     list_comments: bool = True
     padding: int = 0
+    order_shows: Literal["all", "creation", "never"] = "creation"
+    same_external_id: Literal["made", "returned", 400, 409] = "made"
+    order_status_key: Literal["title", "name"] = "title"
     trial: bool = False
     limit: bool = True
     latency: float = 0.0
@@ -76,6 +86,9 @@ _ALLOWED: dict[str, tuple[Any, ...] | type[float]] = {
     "shown_count": ("total", "page", 0, 1),
     "page_size": int,
     "padding": int,
+    "order_shows": ("all", "creation", "never"),
+    "same_external_id": ("made", "returned", 400, 409),
+    "order_status_key": ("title", "name"),
     "latency": float,
 }
 

@@ -1,4 +1,4 @@
-"""The Open API's contract: what each request means to the account and what it is answered."""
+"""The contract of chats and managers: what each request means to the account and what it is answered."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,21 +15,6 @@ MAX_MANAGERS = 100
 BY = "api"
 
 
-def answer(account: Account, request: Request) -> Answer:
-    """Do what the request asks, as far as the contract has it, and answer; the caller holds the account's lock.
-
-    The key, the trial plan, the limit and the faults are looked after before.
-    """
-    for kind, method, pattern, handle in _ROUTES:
-        if method == request.method and pattern.fullmatch(request.path):
-            try:
-                _check_right(account, request, kind)
-                return handle(account, request)
-            except Refused as refused:
-                return refused.answer
-    return refuse(request, 404)
-
-
 def chat_of(account: Account, path: str) -> Chat | None:
     """The chat that a path is about, None when it is about none that the API shows."""
     match = re.match("/open-api/chats/([^/]+)", path)
@@ -42,7 +27,8 @@ def _id(text: str) -> str:
     return text.lower() if re.fullmatch("[0-9a-fA-F]{24}", text) else text
 
 
-def _check_right(account: Account, request: Request, kind: str) -> None:
+def check_right(account: Account, request: Request, kind: str) -> None:
+    """Refuse a request of a kind that the account may not make."""
     status = account.habits.refuses.get(kind, 200)
     if status != 200:
         raise Refused(refuse(request, status))
@@ -89,11 +75,12 @@ def show_chat(account: Account, chat: Chat) -> dict[str, Any]:
     return shown | ({"padding": "x" * habits.padding} if habits.padding else {})
 
 
-def _page(account: Account, query: Query, most: int, found: list[Any]) -> Answer:
-    page = found[query.page(most, account.habits.page_size)]
+def page(account: Account, query: Query, most: int, found: list[Any]) -> Answer:
+    """The part of a list that is asked for, `most` at once."""
+    part = found[query.page(most, account.habits.page_size)]
     shown = account.habits.shown_count
-    count = {"total": len(found), "page": len(page)}.get(str(shown), shown)
-    return as_json(200, {"data": page, "count": count})
+    count = {"total": len(found), "page": len(part)}.get(str(shown), shown)
+    return as_json(200, {"data": part, "count": count})
 
 
 # Writing
@@ -115,12 +102,19 @@ def _save(account: Account, request: Request, chat: Chat, wanted: Mapping[str, A
     before = show_chat(account, chat)
     for one, value in {**request.read, **taken}.items():
         _SETTERS[one](account.world, chat, value, BY)
+    return written(account, request, len(taken) == len(wanted), before, show_chat(account, chat))
+
+
+def written(
+    account: Account, request: Request, taken: bool, before: object, after: object, status: int = 200
+) -> Answer:
+    """The answer to a write, which shows what the fault that met it, or else the account's habit, lets it show."""
     shows = request.shows or account.habits.write_body
     if shows == "empty":
-        return Answer(200)
+        return Answer(status)
     if shows == "success":
-        return as_json(200, {"success": len(taken) == len(wanted)})
-    return as_json(200, before if shows == "before" else show_chat(account, chat))
+        return as_json(status, {"success": taken})
+    return as_json(status, before if shows == "before" else after)
 
 
 # The endpoints
@@ -139,7 +133,7 @@ def _list_chats(account: Account, request: Request) -> Answer:
             continue
         if query.get("status", chat.status) == chat.status and query.get("initialSource", chat.source) == chat.source:
             found.append(show_chat(account, chat))
-    return _page(account, query, MAX_PAGE, found)
+    return page(account, query, MAX_PAGE, found)
 
 
 def _get_chat(account: Account, request: Request) -> Answer:
@@ -160,7 +154,7 @@ def _update_chat(account: Account, request: Request) -> Answer:
     body = json_body(request, assignedManagerId=int, tags=list)
     wanted = {kind: body[name] for kind, name in (("assign", "assignedManagerId"), ("tags", "tags")) if name in body}
     for kind in wanted:
-        _check_right(account, request, kind)
+        check_right(account, request, kind)
     chat = _open_chat(account, request)
     if "assign" in wanted and not account.habits.ignores("assign") and wanted["assign"] not in account.world.managers:
         raise bad("Manager not found")
@@ -200,13 +194,13 @@ def _text(body: Mapping[str, Any]) -> str:
 
 def _list_managers(account: Account, request: Request) -> Answer:
     managers = [{"id": number, "user": {"fullname": name}} for number, name in account.world.managers.items()]
-    return _page(account, Query(request, "limit", "skip"), MAX_MANAGERS, managers)
+    return page(account, Query(request, "limit", "skip"), MAX_MANAGERS, managers)
 
 
-_Handler = Callable[[Account, Request], Answer]
+Handler = Callable[[Account, Request], Answer]
 
 # Each with the kind of call by which an account may refuse it; of PUT the body says what it is.
-_ROUTES: tuple[tuple[str, str, re.Pattern[str], _Handler], ...] = (
+ROUTES: tuple[tuple[str, str, re.Pattern[str], Handler], ...] = (
     ("list", "GET", re.compile("/open-api/chats"), _list_chats),
     ("read", "GET", re.compile("/open-api/chats/[^/]+"), _get_chat),
     ("", "PUT", re.compile("/open-api/chats/[^/]+"), _update_chat),

@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 
 from .account import Account
-from .api import answer, chat_of, fields_of
+from .api import chat_of, fields_of
 from .calls import Call
 from .connection import Connection
 from .faults import Fault
 from .request import Answer, Request, as_json, key_of, refusal, refuse
+from .routes import answer
 
 TransportOf = Callable[[Scope], asyncio.Transport]
 

@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from .account import Account
 from .calls import Call
 from .clock import iso
+from .order_api import order_of
 from .world import Chat
 
 LOG_LENGTH = 40
@@ -50,6 +51,8 @@ def view(account: Account) -> dict[str, Any]:
             "locked_for": round(account.limit.locked_for(now), 3),
         },
         "trial": account.habits.trial,
+        "order_statuses": {str(number): title for number, title in world.orders.statuses.items()},
+        "orders_total": len(world.orders.orders),
         "faults": [
             {"kind": one.kind, "method": one.method, "path": one.path.pattern if one.path else None, "times": one.times}
             for one in account.faults.armed
@@ -60,6 +63,7 @@ def view(account: Account) -> dict[str, Any]:
 
 
 def _card(account: Account, chat: Chat) -> dict[str, Any]:
+    world = account.world
     moves = [change for change in chat.history if change["field"] == "status"]
     return {
         "id": chat.id,
@@ -67,21 +71,33 @@ def _card(account: Account, chat: Chat) -> dict[str, Any]:
         "nickname": chat.nickname,
         "source": chat.source,
         "status": chat.status,
-        "manager": account.world.managers.get(chat.manager_id) if chat.manager_id is not None else None,
+        "manager": world.managers.get(chat.manager_id) if chat.manager_id is not None else None,
         "changed": iso(chat.status_changed),
         "by": moves[-1]["by"] if moves else None,
         "notes": len(chat.notes),
+        "orders": [
+            {
+                "number": order.number,
+                "total": str(order.to_pay),
+                "status": world.orders.statuses[order.status_id],
+            }
+            for order in world.orders.of_chat(chat.id)
+        ],
     }
 
 
 def _line(account: Account, call: Call, names: dict[str, str]) -> dict[str, Any]:
     parts = call.path.split("/")
     chat_id = unquote(parts[3]) if len(parts) > 3 and parts[2] == "chats" else None
+    body = call.body if isinstance(call.body, dict) else None
+    if len(parts) > 2 and parts[2] == "orders":
+        order = order_of(account, call.path)
+        chat_id = order.chat_id if order else str((body or {}).get("chatId") or "")
     return {
         "method": call.method,
         "path": call.path.removeprefix("/open-api"),
         "chat": names.get(chat_id, chat_id) if chat_id else None,
-        "body": call.body if isinstance(call.body, dict) else None,
+        "body": body,
         "status": call.status,
         "fault": call.fault,
         "date": iso(account.clock.date(call.at)),

@@ -1,7 +1,7 @@
 """The sandbox's own controls over HTTP, for processes that do not hold the `Sandbox` object.
 
 No key is asked for; JSON in (`Content-Type: application/json`), JSON out. What is wrong is answered 400, an unknown
-chat 404, both with `{"message": ...}`. Parameters are those of the `Sandbox` method of the same name.
+chat or order 404, both with `{"message": ...}`. Parameters are those of the `Sandbox` method of the same name.
 
 | call | does |
 | --- | --- |
@@ -11,11 +11,15 @@ chat 404, both with `{"message": ...}`. Parameters are those of the `Sandbox` me
 | `POST /_sandbox/person` `{"chat", "status", "manager", "nickname", "closed"}` | a person changes it: 200 Chat |
 | `POST /_sandbox/messages` `{"chat", "text", "comment_id"}`; with `"by": "person"` a manager writes | 201 Message |
 | `GET /_sandbox/messages?chat=ID`, `GET /_sandbox/notes?chat=ID` | `{"data": [...]}`, the oldest first |
+| `POST /_sandbox/variations` `{"sku", "price", "title", ...}`, `GET /_sandbox/variations` | adds one: 201 `{"id"}` |
+| `GET /_sandbox/orders` | `{"data": [Order]}`, the oldest first, with their external ids |
+| `POST /_sandbox/orders` `{"body": order, "created_ago"}` | a person makes one by hand: 201 `{"id"}` |
+| `POST /_sandbox/order` `{"order", "status", "waybill", "deleted"}` | a person changes it: 200 |
 | `POST /_sandbox/faults` `{"kind", "method", "path", "times", "chance", ...options}` | arms a fault: 201 the fault |
 | `GET /_sandbox/faults` | `{"data": [...]}`, the armed ones |
 | `DELETE /_sandbox/faults` | disarms all and drops what they held: 200 |
 | `GET /_sandbox/calls` | `{"data": [Call], "most_in_window": calls in the busiest 10 seconds}` |
-| `GET /_sandbox/settings` | the habits, `key`, `statuses`, `managers` (full name by id) |
+| `GET /_sandbox/settings` | the habits, `key`, `statuses`, `managers` (full name by id), `order_statuses` (by id) |
 | `PUT /_sandbox/settings` with any of them | changes these: 200, all of them |
 | `POST /_sandbox/reset` | back to the beginning: 200 |
 | `GET /_sandbox/events` | Server-Sent Events: the whole board, at once and after every change |
@@ -39,7 +43,8 @@ from .crm import LocalCrm
 from .faults import Fault
 
 _HABITS = [field.name for field in fields(Habits)]
-_OTHERS = ["key", "statuses", "managers"]
+_OTHERS = ["key", "statuses", "managers", "order_statuses"]
+_BY_ID = ("managers", "order_statuses")
 # How long the stream stays silent at most, so that a dead client is noticed.
 _HEARTBEAT = 15.0
 # A burst of changes makes one event.
@@ -67,6 +72,22 @@ class _Controls:
         write = self._crm.person_writes if body.pop("by", "customer") == "person" else self._crm.customer_writes
         return JSONResponse(write(body.pop("chat"), body.pop("text"), **body), 201)
 
+    async def add_variation(self, body: dict[str, Any]) -> Response:
+        return JSONResponse({"id": self._crm.add_variation(body.pop("sku", None), **body)}, 201)
+
+    async def variations(self, request: Request) -> Response:
+        return JSONResponse({"data": self._crm.variations})
+
+    async def add_order(self, body: dict[str, Any]) -> Response:
+        return JSONResponse({"id": self._crm.add_order(body.pop("body"), **body)}, 201)
+
+    async def orders(self, request: Request) -> Response:
+        return JSONResponse({"data": self._crm.orders()})
+
+    async def order(self, body: dict[str, Any]) -> Response:
+        self._crm.person_sets_order(body.pop("order"), **body)
+        return JSONResponse({})
+
     async def add_fault(self, body: dict[str, Any]) -> Response:
         return JSONResponse(_shown(self._crm.fault(body.pop("kind"), **body)), 201)
 
@@ -91,8 +112,8 @@ class _Controls:
             raise ValueError(
                 f"there is no setting {', '.join(sorted(strange))}; there are: {', '.join(_HABITS + _OTHERS)}"
             )
-        if "managers" in body:
-            body["managers"] = {int(number): name for number, name in body["managers"].items()}
+        for named in body.keys() & {*_BY_ID}:
+            body[named] = {int(number): name for number, name in body[named].items()}
         for name, value in body.items():
             setattr(self._crm, name, value)
         return JSONResponse({name: getattr(self._crm, name) for name in _HABITS + _OTHERS})
@@ -118,6 +139,11 @@ def control(crm: LocalCrm) -> list[Route]:
         Route("/messages", _with_body(controls.add_message), methods=["POST"]),
         Route("/notes", _guarded(_of_chat(crm.notes)), methods=["GET"]),
         Route("/person", _with_body(controls.person), methods=["POST"]),
+        Route("/variations", _guarded(controls.variations), methods=["GET"]),
+        Route("/variations", _with_body(controls.add_variation), methods=["POST"]),
+        Route("/orders", _guarded(controls.orders), methods=["GET"]),
+        Route("/orders", _with_body(controls.add_order), methods=["POST"]),
+        Route("/order", _with_body(controls.order), methods=["POST"]),
         Route("/faults", _guarded(controls.faults), methods=["GET"]),
         Route("/faults", _with_body(controls.add_fault), methods=["POST"]),
         Route("/faults", _guarded(controls.clear_faults), methods=["DELETE"]),

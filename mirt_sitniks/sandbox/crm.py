@@ -8,6 +8,7 @@ from .account import Account
 from .api import show_chat
 from .calls import Call, most_in_window
 from .faults import Fault, make_fault
+from .order_desk import OrderDesk
 from .request import Shows
 from .world import OWNER_ID, OWNER_NAME, Managers
 
@@ -30,10 +31,10 @@ class _Habit(Generic[T]):
             crm.account.changes.notify()
 
 
-class LocalCrm:
+class LocalCrm(OrderDesk):
     """All that can be done to an account and read of it, apart from the Open API. Threads may share it.
 
-    The attributes up to `latency` are the account's habits: `account.Habits` says what each does.
+    The attributes up to `order_status_key` are the account's habits: `account.Habits` says what each does.
     """
 
     date_filter = _Habit[Literal["created", "last_message"]]()
@@ -51,6 +52,10 @@ class LocalCrm:
     trial = _Habit[bool]()
     limit = _Habit[bool]()
     latency = _Habit[float]()
+
+    order_shows = _Habit[Literal["all", "creation", "never"]]()
+    same_external_id = _Habit[Literal["made", "returned", 400, 409]]()
+    order_status_key = _Habit[Literal["title", "name"]]()
 
     def __init__(self, account: Account) -> None:
         self.account = account

@@ -121,8 +121,8 @@ class Query:
         return int(text)
 
 
-def json_body(request: Request, **known: type) -> dict[str, Any]:
-    """The body's known properties, of their types; others are ignored, as the service does."""
+def json_object(request: Request) -> dict[str, Any]:
+    """The body, which must be a JSON object."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise bad("the body must be application/json")
     try:
@@ -131,7 +131,12 @@ def json_body(request: Request, **known: type) -> dict[str, Any]:
         raise bad("the body is not JSON") from None
     if not isinstance(body, dict):
         raise bad("the body must be an object")
-    body = {name: value for name, value in body.items() if name in known}
+    return body
+
+
+def json_body(request: Request, **known: type) -> dict[str, Any]:
+    """The body's known properties, of their types; others are ignored, as the service does."""
+    body = {name: value for name, value in json_object(request).items() if name in known}
     for name, value in body.items():
         if not isinstance(value, known[name]) or isinstance(value, bool):
             raise bad(f"{name} must be of type {known[name].__name__}")

@@ -1,4 +1,4 @@
-"""What the CRM knows: chats, managers, messages and notes, and every change with its time."""
+"""What the CRM knows: chats, orders, managers, messages and notes, and every change with its time."""
 
 import heapq
 import secrets
@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from .clock import Clock, ago, iso
 from .notifier import ChangeNotifier
+from .order_book import OrderBook
 
 # Full name by id, or (id, full name) pairs.
 Managers = Mapping[int, str] | Iterable[tuple[int, str]]
@@ -66,6 +67,7 @@ class World:
         self._late: list[tuple[float, int, Callable[[], object]]] = []
         self._number = count(1)
         self._late_now: float | None = None
+        self.orders = OrderBook(changes, self.now, self.date)
 
     # Time
 
@@ -107,6 +109,10 @@ class World:
         with self.changes:
             self.catch_up()
             return self._chats[chat_id]
+
+    def find(self, chat_id: str | None) -> Chat | None:
+        """The chat, None when there is none."""
+        return self._chats.get(chat_id or "")
 
     def visible(self) -> list[Chat]:
         """The chats that the API shows by now, the newest first."""

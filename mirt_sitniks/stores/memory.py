@@ -185,7 +185,7 @@ class MemoryStore:
 
     async def orders(self, asked: OrdersAsked) -> OrdersSeen:
         """Show orders."""
-        return self.made.show(asked, self.clock())
+        return self.made.show(asked, self.wall())
 
     async def commit_order(self, record: OrderRecord) -> bool:
         """Write a row if it is what was seen."""

@@ -50,7 +50,8 @@ class SqliteOrders:
     async def orders(self: _Transactions, asked: OrdersAsked) -> OrdersSeen:
         """Show orders."""
         names = clean(asked)
-        return await self._write(lambda rows, now: show(rows.sql, names, now))
+        # The wall's time, for it is compared with the CRM's: a clock that stands still while the machine does is not.
+        return await self._write(lambda rows, now: show(rows.sql, names, rows.wall))
 
     async def commit_order(self: _Transactions, record: OrderRecord) -> bool:
         """Write a row if it is what was seen."""

@@ -354,7 +354,7 @@ def test_a_plan_may_ignore_the_manager(api: httpx.Client, sandbox: Sandbox) -> N
     [
         ("PATCH", "/open-api/chats/{chat}"),
         ("GET", "/open-api/chats/"),
-        ("GET", "/open-api/orders"),
+        ("GET", "/open-api/transactions"),
         ("GET", "/open-api/"),
         ("GET", "/open-api"),
         ("GET", "/open-api/chats/{chat}/notes/1"),

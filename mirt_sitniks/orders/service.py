@@ -1,0 +1,269 @@
+"""The service for orders: each is made once under its external id, whatever fails, over the chats' own runtime."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from logging import ERROR, INFO, WARNING
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from mirt_sitniks.core.order_match import WIDER
+from mirt_sitniks.core.order_result import OrderOutcome, OrderResult, result_of
+from mirt_sitniks.core.order_steps import conflicts
+from mirt_sitniks.core.orders import CrmOrder, OrderRecord, OrderStatus
+from mirt_sitniks.core.store import row_of
+from mirt_sitniks.crm.orders import GetOrder, SetOrderStatus
+from mirt_sitniks.engine import direct
+from mirt_sitniks.engine.order_list import listed
+from mirt_sitniks.engine.orders import Orders
+from mirt_sitniks.engine.runtime import Runtime
+from mirt_sitniks.errors import CrmError, NotFound, SitniksError, StoreError
+from mirt_sitniks.log import log
+from mirt_sitniks.orders.models import Form, Order, body, digest, problems
+from mirt_sitniks.service import HEARING, SitniksChatService
+
+T = TypeVar("T")
+
+LONGEST_ID = 128
+AWAY = "the store has not answered yet: the order is recorded, and made, as soon as it does"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusResult:
+    """Whether an order was given a status; `error` is None or `{"code", "message"}`."""
+
+    success: bool
+    error: Mapping[str, str] | None = None
+
+    def __bool__(self) -> bool:
+        return self.success
+
+
+class SitniksOrderService:
+    """Makes orders in Sitniks and reads them, over the settings, budget and store of `service`, which closes all.
+
+    `form` is what the account calls an order's items: `offers`, or `products` on older ones. No verb raises for what
+    the CRM or the store does.
+    """
+
+    def __init__(self, service: SitniksChatService, *, form: Form = "offers") -> None:
+        self._service, self._form = service, form
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is an address and a key."""
+        return self._service.enabled
+
+    @property
+    def account(self) -> str:
+        """Whose orders they are."""
+        return self._service.settings.account
+
+    async def create_order(
+        self,
+        order: Order | Mapping[str, Any],
+        *,
+        external_id: str,
+        session: str | None = None,
+        chat_id: str | None = None,
+        wait: float | None = None,
+    ) -> OrderResult:
+        """Make an order, once for each `external_id`: the same id again gives the first one's result.
+
+        Waits at most `wait` seconds, or the settings' `reply_budget`; what is not done by then is `queued` and goes on by itself. An order that
+        cannot be right is `failed`, and says all that is wrong with it: nothing is sent or recorded. `session` and
+        `chat_id` say whose it is.
+        """
+        draft = self._draft(order, external_id, session, chat_id)
+        if isinstance(draft, OrderResult):
+            return draft
+        seconds = self._service.settings.reply_budget if wait is None else wait
+        try:
+            begun = self._service.begin(lambda runtime: self._create(runtime, draft, seconds))
+            # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
+            return await asyncio.wait_for(asyncio.wrap_future(begun), seconds + HEARING)
+        except Exception as error:
+            return _unanswered(draft.external_id, error)
+
+    def create_order_blocking(
+        self,
+        order: Order | Mapping[str, Any],
+        *,
+        external_id: str,
+        session: str | None = None,
+        chat_id: str | None = None,
+    ) -> OrderResult:
+        """The same for code without an event loop: the calling thread waits, at most for the reply budget."""
+        draft = self._draft(order, external_id, session, chat_id)
+        if isinstance(draft, OrderResult):
+            return draft
+        seconds = self._service.settings.reply_budget
+        try:
+            begun = self._service.begin(lambda runtime: self._create(runtime, draft, seconds))
+            return begun.result(seconds + HEARING)
+        except Exception as error:
+            return _unanswered(draft.external_id, error)
+
+    async def find(self, external_id: str) -> OrderResult | None:
+        """How an order stands; None when nothing is known of it."""
+
+        async def read(runtime: Runtime) -> OrderResult | None:
+            row = await _orders(runtime).find(external_id)
+            return result_of(row) if row else None
+
+        return await self._verb("find", read, None)
+
+    async def settle(self, external_id: str, order_id: str | int | None) -> OrderResult:
+        """A person says which order of the CRM it is, or (None) that none was made: then it is sent again."""
+
+        async def write(runtime: Runtime) -> OrderResult:
+            orders, order = _orders(runtime), None
+            orders.start()
+            if order_id is not None:
+                order = await _named(runtime, str(order_id).strip())
+            told = await orders.settle(external_id, order)
+            if told is None:
+                return _failed(external_id, "order_unknown", f"no order {external_id!r} is known here")
+            return result_of(told) if isinstance(told, OrderRecord) else _failed(external_id, "order_conflict", told)
+
+        told: dict[str, str] = {}
+        done = await self._verb("settle", write, None, told)
+        return done or OrderResult(_no_outcome(told), external_id, error=told or None)
+
+    async def get_order(self, order_id: str | int, *, told: dict[str, str] | None = None) -> CrmOrder | None:
+        """An order as the CRM shows it now; None when it is not there, or on an error, which is put into `told`."""
+        call = GetOrder(str(order_id))
+        return await self._verb("get_order", lambda runtime: direct.call(runtime.driver, call), None, told)
+
+    async def list_orders(
+        self, since: datetime, until: datetime, *, told: dict[str, str] | None = None
+    ) -> list[CrmOrder]:
+        """The orders that were made between two moments (a naive one is local time); empty on an error, which is put
+        into `told`."""
+        first, last = since.timestamp(), until.timestamp()
+
+        async def read(runtime: Runtime) -> list[CrmOrder]:
+            found = await listed(runtime.driver, first - WIDER, last + WIDER, first)
+            return [one for one in found if one.created_at is not None and first <= one.created_at <= last]
+
+        return await self._verb("list_orders", read, [], told)
+
+    async def get_statuses(self) -> list[OrderStatus]:
+        """The statuses that orders of this account can have; empty on an error."""
+
+        async def read(runtime: Runtime) -> list[OrderStatus]:
+            return list(await _orders(runtime).catalogue.statuses())
+
+        return await self._verb("get_statuses", read, [])
+
+    async def update_order_status(self, order_id: str | int, status: str | int) -> StatusResult:
+        """Give an order a status, by its name, code or id; an unknown one is told with those that are there."""
+
+        async def write(runtime: Runtime) -> StatusResult:
+            status_id = await _orders(runtime).catalogue.status_id(status)
+            await direct.call(runtime.driver, SetOrderStatus(str(order_id), status_id))
+            return StatusResult(True)
+
+        told: dict[str, str] = {}
+        done = await self._verb("update_order_status", write, None, told)
+        return done or StatusResult(False, told or {"code": "disabled", "message": "there is no address or key"})
+
+    async def _create(self, runtime: Runtime, draft: OrderRecord, seconds: float) -> OrderResult:
+        """On the I/O thread: what is known of the order when it is done, or after so many seconds."""
+        orders = _orders(runtime)
+        orders.start()
+        row = await orders.create(draft, seconds)
+        if conflicts(row, draft.digest):
+            message = f"order {draft.external_id!r} is known with other content: give this one an id of its own"
+            return _failed(draft.external_id, "order_conflict", message)
+        return result_of(row)
+
+    def _draft(
+        self, order: Order | Mapping[str, Any], external_id: str, session: str | None, chat_id: str | None
+    ) -> OrderRecord | OrderResult:
+        """The row to record, or the result that says why there is none."""
+        name = str(external_id or "").strip()
+        wrong = [] if _is_id(name) else [f"external_id is not a text of 1 to {LONGEST_ID} printable characters"]
+        try:
+            order = order if isinstance(order, Order) else Order.model_validate(order)
+            wrong += problems(order)
+        except ValidationError as error:
+            wrong += [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
+        if wrong or not isinstance(order, Order):
+            return _failed(name, "order_invalid", "; ".join(wrong))
+        if not self.enabled:
+            log(INFO, "disabled, would make an order", session=session, order=name)
+            return OrderResult(OrderOutcome.DISABLED, name)
+        return OrderRecord(
+            external_id=name,
+            digest=digest(order),
+            body=body(order, external_id=name, form=self._form),
+            session=row_of(self._service.settings.account, session) if session else None,
+            chat_id=chat_id,
+            asked_at=time.time(),
+        )
+
+    async def _verb(
+        self,
+        name: str,
+        work: Callable[[Runtime], Coroutine[Any, Any, T]],
+        otherwise: T,
+        told: dict[str, str] | None = None,
+    ) -> T:
+        """What a verb brings; on an error `otherwise`, with the error in `told`."""
+        if not self.enabled:
+            log(INFO, "disabled, %s does nothing", name)
+            return otherwise
+        try:
+            return await asyncio.shield(asyncio.wrap_future(self._service.begin(work)))
+        except SitniksError as error:
+            log(WARNING, "%s failed: %s", name, error.message, code=error.code)
+            failure = {"code": error.code, "message": error.message}
+        except Exception as error:
+            log(ERROR, "%s failed: %s", name, type(error).__name__)
+            failure = {"code": "unavailable", "message": f"it failed with {type(error).__name__}: see the log"}
+        if told is not None:
+            told.update(failure)
+        return otherwise
+
+
+def _orders(runtime: Runtime) -> Orders:
+    if runtime.orders is None:
+        raise StoreError("this store keeps no orders: use SQLite or Supabase (SITNIKS_STORE)", kind="setup")
+    return runtime.orders
+
+
+async def _named(runtime: Runtime, order_id: str) -> CrmOrder:
+    """The order that a person names; where the CRM cannot be asked now his word is enough."""
+    try:
+        order: CrmOrder = await direct.call(runtime.driver, GetOrder(order_id))
+        return order
+    except NotFound:
+        raise
+    except CrmError:
+        return CrmOrder(order_id)
+
+
+def _failed(external_id: str, code: str, message: str) -> OrderResult:
+    return OrderResult(OrderOutcome.FAILED, external_id, error={"code": code, "message": message})
+
+
+def _no_outcome(told: Mapping[str, str]) -> OrderOutcome:
+    return OrderOutcome.FAILED if told else OrderOutcome.DISABLED
+
+
+def _unanswered(external_id: str, error: Exception) -> OrderResult:
+    """Not even the store has answered within the budget, or it cannot: nothing is known of the order."""
+    if isinstance(error, TimeoutError):
+        return OrderResult(OrderOutcome.QUEUED, external_id, error={"code": StoreError.code, "message": AWAY})
+    if isinstance(error, SitniksError):
+        return _failed(external_id, error.code, error.message)
+    log(ERROR, "an order failed: %s", type(error).__name__, order=external_id)
+    return _failed(external_id, "unavailable", f"making the order failed with {type(error).__name__}: see the log")
+
+
+def _is_id(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_ID and name.isprintable()
