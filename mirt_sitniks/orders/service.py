@@ -73,9 +73,9 @@ class SitniksOrderService:
     ) -> OrderResult:
         """Make an order, once for each `external_id`: the same id again gives the first one's result.
 
-        Waits at most `wait` seconds, or the settings' `reply_budget`; what is not done by then is `queued` and goes on by itself. An order that
-        cannot be right is `failed`, and says all that is wrong with it: nothing is sent or recorded. `session` and
-        `chat_id` say whose it is.
+        Waits at most `wait` seconds, or the settings' `reply_budget`; what is not done by then is `queued` and goes on
+        by itself. An order that cannot be right is `failed`, and says all that is wrong with it: nothing is sent or
+        recorded. `session` and `chat_id` say whose it is.
         """
         draft = self._draft(order, external_id, session, chat_id)
         if isinstance(draft, OrderResult):
