@@ -23,7 +23,7 @@ class MemoryOrders:
         late = [one for one in mine if _is_troubled(one, now)]
         found = [
             *(one for one in mine if one.external_id in asked.external_ids or one.order_id in asked.order_ids),
-            *(one for one in mine if one.state is OrderState.SENT and one.digest == asked.alike),
+            *(one for one in open_ if one.state is OrderState.SENT and one.digest == asked.alike),
             *[one for one in open_ if _ready_at(one) <= now][: asked.due],
             *sorted(late, key=lambda one: (-one.asked_at, one.external_id))[: asked.troubled],
         ]
@@ -63,6 +63,5 @@ def _ready_at(record: OrderRecord) -> float:
 
 
 def _is_troubled(record: OrderRecord, now: float) -> bool:
-    if record.due_at is None:
-        return record.state is OrderState.UNKNOWN and record.digest != ""
-    return record.asked_at < now - WAITING
+    late = record.due_at is not None and record.asked_at < now - WAITING
+    return late or (record.state is OrderState.UNKNOWN and record.digest != "")

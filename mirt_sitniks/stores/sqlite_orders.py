@@ -16,6 +16,7 @@ _GET = f"select {', '.join(COLUMNS)} from sitniks_orders where account = :accoun
 _READY = "max(due_at, lease_until)"
 _NEXT = f"select {_READY} from sitniks_orders where account = ? and due_at is not null order by {_READY} limit 1"
 _LISTED = "{0} in (select value from json_each(:{0}s))"
+_ALIKE = "due_at is not null and state = 'sent' and digest = :alike"
 _DUE = f"due_at is not null and {_READY} <= :now order by {_READY}, external_id limit :due"
 _TROUBLED = (
     "(due_at is not null and asked_at < :waiting or state = 'unknown' and digest > '') "
@@ -64,6 +65,7 @@ def show(sql: sqlite3.Connection, asked: OrdersAsked, now: float) -> OrdersSeen:
         "account": asked.account,
         "external_ids": json.dumps(asked.external_ids),
         "order_ids": json.dumps(asked.order_ids),
+        "alike": asked.alike,
         "now": now,
         "due": asked.due,
         "waiting": now - WAITING,
@@ -71,6 +73,7 @@ def show(sql: sqlite3.Connection, asked: OrdersAsked, now: float) -> OrdersSeen:
     }
     wanted = [_LISTED.format("external_id")] * bool(asked.external_ids)
     wanted += [_LISTED.format("order_id")] * bool(asked.order_ids)
+    wanted += [_ALIKE] * (asked.alike is not None)
     wanted += [_DUE] * bool(asked.due) + [_TROUBLED] * bool(asked.troubled)
     found = [one for where in wanted for one in sql.execute(_GET + where, values).fetchall()]
     following = sql.execute(_NEXT, (asked.account,)).fetchone()

@@ -29,6 +29,7 @@ class SupabaseOrders:
             "account": names.account,
             "external_ids": list(names.external_ids),
             "order_ids": list(names.order_ids),
+            "alike": names.alike,
             "due": names.due,
             "troubled": names.troubled,
             "waiting": WAITING,

@@ -67,6 +67,15 @@ class OrderContract:
         assert show(world, "b", "c").records == (other,)
         assert [one.external_id for one in show(world, order_ids=("17", "18")).records] == ["a"]
 
+    def test_alike_are_those_whose_fate_is_open(self, world: World) -> None:
+        """Of the same digest, sent and not ended, in the account."""
+        add(world, "new", account="shop")
+        for name, digest in (("a", "d"), ("b", "d"), ("c", "e")):
+            add(world, name, state=OrderState.SENT, digest=digest, lease_until=START + 30)
+        add(world, "made", state=OrderState.CREATED, due_at=None)
+        add(world, "elsewhere", state=OrderState.SENT, account="shop")
+        assert [one.external_id for one in show(world, alike="d").records] == ["a", "b"]
+
     def test_names_belong_to_an_account(self, world: World) -> None:
         """Two accounts have an order of one name each, and neither sees nor changes the other's."""
         mine, other = add(world, "a"), add(world, "a", account="shop", digest="theirs")
@@ -218,6 +227,7 @@ _asked = st.builds(
     st.sampled_from(ACCOUNTS),
     st.lists(st.sampled_from(NAMES), max_size=3).map(tuple),
     st.lists(st.sampled_from(IDS), max_size=2).map(tuple),
+    st.sampled_from((None, "d", "e")),
     st.integers(0, 3),
     st.integers(0, 2),
 )

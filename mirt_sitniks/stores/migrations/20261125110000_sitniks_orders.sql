@@ -59,6 +59,7 @@ begin
             where external_id = any (array(select jsonb_array_elements_text(request -> 'external_ids')))
             union select * from mine
             where order_id = any (array(select jsonb_array_elements_text(request -> 'order_ids')))
+            union select * from mine where due_at is not null and state = 'sent' and digest = request ->> 'alike'
             union (
                 select * from mine where due_at is not null and greatest(due_at, lease_until) <= tick
                 order by greatest(due_at, lease_until), external_id limit (request ->> 'due')::integer
