@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from mirt_sitniks.cli.files import is_missing, place
 from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.chats import finished
 from mirt_sitniks.core.managers import Assignee, Manager, NoManager, WantedManagers, pick
+from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, Store
@@ -122,6 +123,7 @@ def _read() -> tuple[SitniksSettings, dict[str, str]]:
 async def _counted(settings: SitniksSettings, store: Store) -> AsyncIterator[Finding]:
     try:
         counts, troubled = await store.counts(), await store.troubled()
+        orders = await _orders(settings, store)
     except StoreError as error:
         yield _from_message("Store", error.message)
         return
@@ -140,10 +142,35 @@ async def _counted(settings: SitniksSettings, store: Store) -> AsyncIterator[Fin
         ("Waiting", "waiting for more than half an hour", [one for one in troubled if pending(one)]),
     ):
         if records:
-            names = ", ".join(f"{one.session} ({_code(one)})" for one in records[:NAMED])
-            more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
+            names = _named([f"{one.session} ({_code(one)})" for one in records])
             cure = "mend what the codes and the log say, then `mirt-sitniks retry SESSION`"
-            yield Finding(title, False, f"{_many(len(records), 'session')} {how}: {names}{more}", cure)
+            yield Finding(title, False, f"{_many(len(records), 'session')} {how}: {names}", cure)
+    if unknown := [f"{one.external_id} ({_which(one)})" for one in orders if one.due_at is None]:
+        text = f"{_many(len(unknown), 'order')} sent, and nobody knows whether made: {_named(unknown)}"
+        cure = (
+            "look in Sitniks, then `settle(external_id, order_id)` of SitniksOrderService; None: there is none, send it"
+        )
+        yield Finding("Orders", False, text, cure)
+    if waiting := [f"{one.external_id} ({one.error_code or 'no error'})" for one in orders if one.due_at is not None]:
+        text = f"{_many(len(waiting), 'order')} waiting for more than half an hour: {_named(waiting)}"
+        yield Finding(
+            "Orders", False, text, "mend what the codes and the log say, and keep the host or a worker running"
+        )
+
+
+async def _orders(settings: SitniksSettings, store: Any) -> tuple[OrderRecord, ...]:
+    """Those that a person should look at."""
+    seen: OrdersSeen = await store.orders(OrdersAsked(settings.account, troubled=WIDEST))
+    return seen.records
+
+
+def _which(record: OrderRecord) -> str:
+    return " or ".join(one.number or one.id for one in record.candidates) or "none fits"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _code(record: Record) -> str:

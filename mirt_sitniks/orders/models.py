@@ -169,7 +169,7 @@ def digest(order: Order) -> str:
     of their items alone. Without items the comments say what is bought."""
     lines = sorted(json.dumps(item.model_copy(update={"title": None}).wire(), sort_keys=True) for item in order.items)
     delivery = order.delivery.wire() if order.delivery else None
-    goods = lines or [order.comment, order.manager_comment]
+    goods: list[str | None] = [*lines] or [order.comment, order.manager_comment]
     said = json.dumps([order.client.wire(), goods, delivery, _number(order.discount)], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 

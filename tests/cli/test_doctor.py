@@ -6,12 +6,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mirt_sitniks import SitniksChatService, SitniksSettings
 from mirt_sitniks.cli.main import main
+from mirt_sitniks.core.orders import Candidate, OrderRecord, OrdersAsked, OrderState
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli.process import environment, ours
@@ -120,6 +122,34 @@ def test_a_session_that_waits_long(doctor: Doctor, monkeypatch: pytest.MonkeyPat
     code, out = doctor.ask()
     assert code == 1
     assert "✗ Waiting       1 session waiting for more than half an hour: s (unavailable)" in out
+
+
+def test_orders_that_a_person_has_to_look_at(doctor: Doctor, tmp_path: Path) -> None:
+    """One line for those that nobody knows of, with what each may be, and one for those that wait; the rest is well."""
+
+    async def leave() -> None:
+        store = SqliteStore(tmp_path / "sitniks.sqlite3")
+        now = (await store.orders(OrdersAsked())).now
+        two = (Candidate("17", "1017", now), Candidate("18", None, None))
+        unknown = OrderRecord("a", "d", {}, state=OrderState.UNKNOWN, candidates=two, due_at=None)
+        late = OrderRecord(
+            "late", "d", {}, state=OrderState.SENT, asked_at=now - 1900, due_at=now, error_code="timeout"
+        )
+        orders = [replace(unknown, asked_at=now), replace(unknown, external_id="b", candidates=())]
+        orders += [late, replace(late, external_id="new", asked_at=now), replace(unknown, account="shop")]
+        orders += [replace(unknown, external_id=f"made {state}", state=state) for state in ("created", "refused")]
+        for one in orders:
+            assert await store.commit_order(one)
+        await store.aclose()
+
+    assert "Orders" not in doctor.ask()[1]
+    asyncio.run(leave())
+    code, out = doctor.ask()
+    assert code == 1
+    assert "✗ Orders        2 orders sent, and nobody knows whether made: a (1017 or 18), b (none fits)" in out
+    assert "→ look in Sitniks, then `settle(external_id, order_id)`" in out
+    assert "✗ Orders        1 order waiting for more than half an hour: late (timeout)" in out
+    assert "2 of 9 checks failed." in out
 
 
 def test_a_variable_that_only_looks_like_a_setting(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:

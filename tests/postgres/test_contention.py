@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import pytest
 
 from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.orders import OrderRecord, OrdersAsked
 from mirt_sitniks.core.record import Intent, ObservedValue
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, Verdict
@@ -181,6 +182,9 @@ def again_and_again(project: Stack, kinds: Kinds, sql: str) -> None:
             answer = await store.record(replace(WIDE, key=f"key {number % 3}"), intent(f"s{number}", key=str(turn)))
             await store.observe(f"chat of s{number}", status=str(turn))
             assert answer.record.chat_id == (await store.get(f"s{number}")).chat_id
+            # An old process knows no orders, and theirs has the functions of today.
+            assert await store.commit_order(OrderRecord(f"{number} {turn}", "", {}))
+            assert len((await store.orders(OrdersAsked(external_ids=(f"{number} {turn}",)))).records) == 1
             turned.release()
 
     def migrate() -> None:

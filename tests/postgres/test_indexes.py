@@ -10,6 +10,7 @@ import pytest
 
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.orders import OrdersAsked
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report
@@ -32,12 +33,17 @@ insert into public.sitniks_ledger (session, kind, key, generation, who, at, befo
 select 's' || n % 20000, 'intent', 'k' || n, 1, 'test', now(), '{}', '{}' from generate_series(1, 40000) n;
 insert into public.sitniks_directory (chat_id, nickname, source, seen_at)
 select 'c' || n, 'ig' || n, 'instagram', now() from generate_series(1, 20000) n;
-analyze public.sitniks_chat_mappings, public.sitniks_ledger, public.sitniks_directory;
+insert into public.sitniks_orders (account, external_id, digest, body, session, chat_id, state, order_id, asked_at,
+    due_at, attempt, candidates, lease_by, lease_until, version, updated_at, written_by)
+select 'main', 'o' || n, 'd' || n, '{}', 's' || n, 'c' || n, 'created', n, now(),
+    case when n % 1000 = 0 then now() - make_interval(secs => n) end, 0, '[]', '', now() - make_interval(secs => 5), 1,
+    now(), '' from generate_series(1, 20000) n;
+analyze public.sitniks_chat_mappings, public.sitniks_ledger, public.sitniks_directory, public.sitniks_orders;
 """
 READ = """
 select pg_stat_force_next_flush();
 select sum(seq_scan), sum(seq_tup_read + idx_tup_fetch) from pg_stat_user_tables
-where relname in ('sitniks_chat_mappings', 'sitniks_ledger', 'sitniks_directory');
+where relname in ('sitniks_chat_mappings', 'sitniks_ledger', 'sitniks_directory', 'sitniks_orders');
 """
 
 
@@ -92,6 +98,9 @@ def test_no_verb_reads_more_than_it_needs(supabase_stack: Stack, plans: str) -> 
         await cheap(lambda: store.settle(WIDE, page), most=50_000)
         await cheap(lambda: store.observe("c5", status="x"))
         await cheap(lambda: store.get("s5"))
+        seen = await cheap(lambda: store.orders(OrdersAsked("main", ("o5", "o6"), ("7",), "d8", due=9)), most=200)
+        assert len(seen.records) == 12
+        await cheap(lambda: store.commit_order(replace(seen.records[-1], attempt=7)), most=50)
         await cheap(lambda: store.forget("s6"))
         await cheap(lambda: store.prune(90 * 86_400.0))
 

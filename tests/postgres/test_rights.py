@@ -39,7 +39,7 @@ def http(project: Stack) -> Iterator[httpx.Client]:
 def test_strangers_are_denied_every_table(project: Stack, http: httpx.Client, role: str) -> None:
     """Reading, writing, changing and deleting: permission denied, for each table."""
     headers = project.headers(role)
-    for table, column in zip(TABLES, ("user_id", "session", "chat_id", "key"), strict=True):
+    for table, column in zip(TABLES, ("user_id", "session", "chat_id", "key", "digest"), strict=True):
         for answer in (
             http.get(f"/{table}", headers=headers),
             http.post(f"/{table}", headers=headers, json={column: "x"}),
