@@ -23,7 +23,7 @@ from tests.postgres.stack import Missing, Stack, chosen
 from tests.stores.worlds import migrate
 
 ORDERS, CUSTOMERS, KILLS, RATE = 1_000, 150, 10, "10/0.25"
-PATIENCE = 300.0
+PATIENCE = 900.0
 # Kind, method, chance, options: each by itself, so that about every third creation meets one.
 FAULTS: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
     ("answer_lost", "POST", 0.05, {}),

@@ -321,6 +321,21 @@ def test_orders_keep_the_shared_budget_with_the_chats(counter: OrderCounter) -> 
     assert {counter.row(f"e{n}").state for n in range(40)} == {OrderState.CREATED}
 
 
+def test_a_grant_that_grew_old_over_a_slow_commit_is_not_used(counter: OrderCounter) -> None:
+    """The store takes a second to say that an order is sent: the call goes out with a grant of its own time."""
+    runtime = counter.process()
+    counter.create(runtime, external_id="e0")
+    counter.loop.run_for(30.0)
+    way = counter.ways[0]
+    way.takes = 1.0
+    counter.loop.create_task(orders(runtime).create(draft(), 1.5))
+    counter.loop.run_for(20.0)
+    assert "CreateOrder" not in [type(call).__name__ for at, call in counter.crm.calls if at > 1_030.0]
+    way.takes = 0.01
+    counter.loop.run_for(60.0)
+    assert (counter.row().state, counter.made()) == ("created", 2)
+
+
 def test_closing_lets_the_call_under_way_end(counter: OrderCounter) -> None:
     """A service that ends within its seconds hears the CRM's answer first, and the row is told of it."""
     runtime = counter.process()

@@ -331,6 +331,55 @@ MUTANTS = (
         "        self._authorize, self._key = _bearer(key), str(getattr(key, 'get_secret_value', lambda: key)())",
         SERVICE + "test_secrets.py -k no_attribute",
     ),
+    Mutant(
+        "an order in doubt is sent again",
+        "core/order_steps.py",
+        "    if error.unconfirmed:\n",
+        "    if False:\n",
+        CORE + "test_order_steps.py",
+    ),
+    Mutant(
+        "an order that is another record's is taken over",
+        "core/order_steps.py",
+        "if one.id not in taken",
+        "if True",
+        CORE + "test_order_steps.py -k equal_orders",
+    ),
+    Mutant(
+        "of equal orders none is taken",
+        "core/order_steps.py",
+        "max(alike, 1)",
+        "1",
+        CORE + "test_order_steps.py -k equal_orders",
+    ),
+    Mutant(
+        "an order that shows another's id is taken for ours",
+        "core/order_match.py",
+        "if not one.external_id and ",
+        "if ",
+        CORE + "test_order_steps.py -k differs",
+    ),
+    Mutant(
+        "an order goes out before the store says that it does",
+        "engine/orders.py",
+        "ready=ready",
+        "ready=None",
+        ENGINE + "test_orders.py -k row03",
+    ),
+    Mutant(
+        "a lost answer of the store is somebody else's write",
+        "engine/orders.py",
+        "            if tries == 1:\n                return False",
+        "            return False",
+        ENGINE + "test_orders.py -k lost_answer_of_the_store",
+    ),
+    Mutant(
+        "a grant is used however long was waited for what it is for",
+        "engine/direct.py",
+        "if go and age + driver.clock() - received <= grace:",
+        "if go:",
+        ENGINE + "test_orders.py -k grant",
+    ),
 )
 
 
