@@ -67,7 +67,7 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
     if not 200 <= status <= 299:
         error = _error(call, status, headers, body, now)
         if makes:
-            error.unconfirmed = status not in _NOTHING_MADE
+            error.unconfirmed = status not in _NOTHING_MADE and not isinstance(error, RateLimited)
         raise error
     # Servers label an empty answer text/html by default: that is no page.
     html = bool(body.strip()) and _is_page(headers, body)

@@ -162,7 +162,7 @@ class Orders:
             log(WARNING, "work on an order failed; it is taken up again", order=row.external_id, code=code)
             return None
         if done:
-            self._tell(done)
+            self._tell(done, "made" if row.state is OrderState.NEW else "found")
             self._expect(done.due_at)
         return done
 
@@ -340,12 +340,12 @@ class Orders:
         if due_at is not None and self._loop:
             asyncio.get_running_loop().call_later(max(due_at - self._now(), SHORTEST), self._wake.set)
 
-    def _tell(self, row: OrderRecord) -> None:
+    def _tell(self, row: OrderRecord, how: str) -> None:
         """How an order stands, as an event; what is the account's affair once a day, not for each order."""
         facts = {"order": row.external_id, "session": row.session, "crm": row.order_id, "code": row.error_code}
         message = row.error_message or ""
         if row.state is OrderState.CREATED:
-            log(INFO, "order made", **facts)
+            log(INFO, f"order {how}", **facts)
         elif row.error_code and (row.error_code not in (*KEY_CODES, "forbidden") or self._is_news(message)):
             log(WARNING, f"order is {row.state.value} (%s): %s", row.error_code, message, **facts)
 

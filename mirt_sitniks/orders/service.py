@@ -131,7 +131,7 @@ class SitniksOrderService:
 
         told: dict[str, str] = {}
         done = await self._verb("settle", write, None, told)
-        return done or OrderResult(_no_outcome(told), external_id, error=told or None)
+        return OrderResult(_no_outcome(told), external_id, error=told or None) if done is None else done
 
     async def get_order(self, order_id: str | int, *, told: dict[str, str] | None = None) -> CrmOrder | None:
         """An order as the CRM shows it now; None when it is not there, or on an error, which is put into `told`."""
