@@ -56,7 +56,8 @@ class OrderNode(Runnable[Any, Update]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Update:
         """Make the order for `graph.invoke`: an event loop of its own, for the host's function may be async."""
-        return off_loop(lambda: copy_context().run(asyncio.run, self.ainvoke(input, config)))
+        context = copy_context()
+        return off_loop(lambda: context.run(asyncio.run, self.ainvoke(input, config)))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Update:
         """Make the order on whatever event loop runs; a cancellation of the reply passes through."""
