@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from logging import ERROR, INFO, WARNING
 from types import TracebackType
@@ -292,6 +292,10 @@ class SitniksChatService:
     def begin(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> "Future[T]":
         """Begin `work` on the I/O thread, for the package's other doors; what stops waiting for it does not stop it."""
         return self._life.run(work)
+
+    def holding(self, session: str | None, event: str | None) -> AbstractContextManager[float]:
+        """Hold a reply within this block, of the budget that all work of a session's `event` shares."""
+        return self._replies.holding(turn_of(clean(str(session)), event) if session else None)
 
     def _begin(self, asked: Intent, left: float) -> "Future[SyncResult]":
         return self._life.run(lambda runtime: runtime.sync(asked, max(0.0, left)))

@@ -57,6 +57,8 @@ class Orders:
         self._gate = StoreGate(lambda: driver.clock(), lambda: driver.random(), driver.options.limit.seconds)
         self._offset = 0.0
         self._drives: dict[str, asyncio.Task[OrderRecord | None]] = {}
+        # All who wait for a call ask the store for one: some of them are enough.
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._listing, self._listing_lock = Listing(float("-inf"), float("inf"), ()), asyncio.Lock()
@@ -149,13 +151,16 @@ class Orders:
         self._drives[row.external_id] = task
 
         def over(_: object) -> None:
+            if len(self._drives) >= AT_ONCE:
+                self._wake.set()
             self._drives.pop(row.external_id, None)
 
         task.add_done_callback(over)
 
     async def _drive(self, row: OrderRecord) -> OrderRecord | None:
         try:
-            done = await (self._send(row) if row.state is OrderState.NEW else self._look(row))
+            async with self._room:
+                done = await (self._send(row) if row.state is OrderState.NEW else self._look(row))
         except Exception as error:
             # A bug of ours, or what a store refuses: it must not end in silence.
             code = error.code if isinstance(error, StoreError) else type(error).__name__

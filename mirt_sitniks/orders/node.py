@@ -87,10 +87,11 @@ class OrderNode(Runnable[Any, Update]):
         if not session or not external_id:
             missing = "event: give event=, or metadata.message_id" if session else "session: set session_id"
             return _failed(f"there is no {missing} in the state")
+        event = (reading.intent(None) or ("",))[0]
         result = await self._service.create_order(
-            order, external_id=external_id, session=session, chat_id=reading.chat_id
+            order, external_id=external_id, session=session, chat_id=reading.chat_id, event=event
         )
-        return {**result.to_state(), "event": (reading.intent(None) or ("",))[0]}
+        return {**result.to_state(), "event": event}
 
     def _reading(self, values: Values, config: RunnableConfig | None) -> Reading:
         configurable = (config or {}).get("configurable") or {}

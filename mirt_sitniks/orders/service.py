@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from logging import ERROR, INFO, WARNING
@@ -67,24 +68,25 @@ class SitniksOrderService:
         external_id: str,
         session: str | None = None,
         chat_id: str | None = None,
+        event: str | None = None,
         wait: float | None = None,
     ) -> OrderResult:
         """Make an order, once for each `external_id`: the same id again gives the first one's result.
 
-        Waits at most `wait` seconds, or the settings' `reply_budget`; what is not done by then is `queued` and goes on
-        by itself. An order that cannot be right is `failed`, and says all that is wrong with it: nothing is sent or
-        recorded. `session` and `chat_id` say whose it is.
+        Waits at most `wait` seconds, or the settings' `reply_budget`, which it shares with the syncs of a session's
+        `event`; what is not done by then is `queued` and goes on by itself. An order that cannot be right is `failed`,
+        and says all that is wrong with it: nothing is sent or recorded. `session` and `chat_id` say whose it is.
         """
         draft = self._draft(order, external_id, session, chat_id)
         if isinstance(draft, OrderResult):
             return draft
-        seconds = self._service.settings.reply_budget if wait is None else wait
-        try:
-            begun = self._service.begin(lambda runtime: self._create(runtime, draft, seconds))
-            # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
-            return await asyncio.wait_for(asyncio.wrap_future(begun), seconds + HEARING)
-        except Exception as error:
-            return _unanswered(draft.external_id, error)
+        with self._service.holding(session, event) as left:
+            seconds = max(0.0, left if wait is None else wait)
+            try:
+                # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
+                return await asyncio.wait_for(asyncio.wrap_future(self._begin(draft, seconds)), seconds + HEARING)
+            except Exception as error:
+                return _unanswered(draft.external_id, error)
 
     def create_order_blocking(
         self,
@@ -93,17 +95,19 @@ class SitniksOrderService:
         external_id: str,
         session: str | None = None,
         chat_id: str | None = None,
+        event: str | None = None,
+        wait: float | None = None,
     ) -> OrderResult:
-        """The same for code without an event loop: the calling thread waits, at most for the reply budget."""
+        """The same for code without an event loop: the calling thread waits."""
         draft = self._draft(order, external_id, session, chat_id)
         if isinstance(draft, OrderResult):
             return draft
-        seconds = self._service.settings.reply_budget
-        try:
-            begun = self._service.begin(lambda runtime: self._create(runtime, draft, seconds))
-            return begun.result(seconds + HEARING)
-        except Exception as error:
-            return _unanswered(draft.external_id, error)
+        with self._service.holding(session, event) as left:
+            seconds = max(0.0, left if wait is None else wait)
+            try:
+                return self._begin(draft, seconds).result(seconds + HEARING)
+            except Exception as error:
+                return _unanswered(draft.external_id, error)
 
     async def find(self, external_id: str) -> OrderResult | None:
         """How an order stands; None when nothing is known of it."""
@@ -168,6 +172,9 @@ class SitniksOrderService:
         told: dict[str, str] = {}
         done = await self._verb("update_order_status", write, None, told)
         return done or StatusResult(False, told or {"code": "disabled", "message": "there is no address or key"})
+
+    def _begin(self, draft: OrderRecord, seconds: float) -> "Future[OrderResult]":
+        return self._service.begin(lambda runtime: self._create(runtime, draft, seconds))
 
     async def _create(self, runtime: Runtime, draft: OrderRecord, seconds: float) -> OrderResult:
         """On the I/O thread: what is known of the order when it is done, or after so many seconds."""

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -47,7 +48,7 @@ def measure(book: Book, folder: Path) -> None:
     for processes in (1, 4):
         path = folder / f"orders-{processes}.sqlite3"
         store = {"store": "sqlite", "database": str(path)}
-        rows.append(_day(book, "SQLite", processes, folder, store, lambda path=path: SqliteStore(path)))
+        rows.append(_day(book, "SQLite", processes, folder, store, partial(SqliteStore, path)))
     with contextlib.ExitStack() as closing:
         try:
             stack = closing.enter_context(contextlib.closing(Stack(chosen()[0])))
@@ -58,8 +59,7 @@ def measure(book: Book, folder: Path) -> None:
                 migrate(stack)
                 key = stack.keys.service_role
                 store = {"store": "supabase", "supabase_url": stack.url, "supabase_key": key}
-                make = lambda url=stack.url, key=key: SupabaseStore(url, key)  # noqa: E731
-                rows.append(_day(book, "Supabase", processes, folder, store, make))
+                rows.append(_day(book, "Supabase", processes, folder, store, partial(SupabaseStore, stack.url, key)))
     columns = (
         "store", "processes", "orders", "killed", "made twice", "lost", "in doubt", "found by a look", "unknown",
         "of them made", "calls an order", "lists", "seconds",
@@ -158,8 +158,15 @@ async def _ended(open_store: Callable[[], Any]) -> list[OrderRecord]:
 
 
 def _count(
-    book: Book, name: str, processes: int, crm: Crm, hosts: list[Host], rows: list[OrderRecord], killed: int, took: float
-) -> tuple[object, ...]:  # fmt: skip
+    book: Book,
+    name: str,
+    processes: int,
+    crm: Crm,
+    hosts: list[Host],
+    rows: list[OrderRecord],
+    killed: int,
+    took: float,
+) -> tuple[object, ...]:
     made, calls = crm.orders(), crm.calls()
     twice = sum(count - 1 for count in Counter(one["externalId"] for one in made).values())
     states = Counter(row.state for row in rows)

@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import sys
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,7 +29,7 @@ def order(number: int, customers: int) -> Order:
     luck = Random(number)
     phone = f"067{luck.randrange(customers):07}"
     sku = luck.choice(("DRESS-S", "COAT-L"))
-    price = 1_000 if sku == "DRESS-S" else 3_000
+    price = Decimal(1_000 if sku == "DRESS-S" else 3_000)
     return Order(client=Client(fullname="Олена Коваль", phone=phone), items=(Item(sku=sku, price=price),))
 
 

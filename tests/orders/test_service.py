@@ -210,6 +210,20 @@ def test_row05_the_reply_is_held_no_longer_than_its_budget(shop: Shop) -> None:
     assert time.monotonic() - began < 2 * (0.3 + 0.1) + 0.5
 
 
+def test_row32_an_order_and_the_syncs_of_its_turn_share_one_budget(shop: Shop) -> None:
+    """Row 32: what a sync has held of the turn's budget an order does not hold again."""
+    service = shop.service(reply_budget=0.5, timeout=5.0)
+    shop.sandbox.fault("hang", times=None)
+
+    async def turn(orders: SitniksOrderService) -> float:
+        await service.sync("first_touch", session="s", instagram_username="anna.shop", intent="m1")
+        began = time.monotonic()
+        await orders.create_order(order(), external_id="e1", session="s", event="m1")
+        return time.monotonic() - began
+
+    assert ask(service, turn) < 0.3
+
+
 def test_row31_what_a_dead_process_left_is_made_by_another(shop: Shop) -> None:
     """Row 31: an order that was recorded and not sent is made within a sweep by a service that nobody asks."""
     dead = shop.service(worker=False, reply_budget=0.0)

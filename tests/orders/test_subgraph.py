@@ -54,7 +54,9 @@ class FakeOrders:
         self.made: dict[str, Order] = {}
         self.raises = raises
 
-    async def create_order(self, order: Order, *, external_id: str, session: str, chat_id: str | None) -> Made:
+    async def create_order(
+        self, order: Order, *, external_id: str, session: str, chat_id: str | None, event: str
+    ) -> Made:
         await asyncio.sleep(0)
         self.calls.append({"order": order, "external_id": external_id, "session": session, "chat_id": chat_id})
         if self.raises:
