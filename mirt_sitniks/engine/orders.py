@@ -8,7 +8,8 @@ from math import isclose
 from typing import TypeVar
 
 from mirt_sitniks.core import order_steps as steps
-from mirt_sitniks.core.backoff import PROBE
+from mirt_sitniks.core.backoff import KEY_CODES, PROBE
+from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.order_match import WIDER, fitting, since
 from mirt_sitniks.core.orders import CrmOrder, OrderRecord, OrdersAsked, OrdersSeen, OrderState, OrderStore
 from mirt_sitniks.core.stages import EFFECTS, Stage
@@ -60,7 +61,7 @@ class Orders:
         self._loop: asyncio.Task[None] | None = None
         self._listing, self._listing_lock = Listing(float("-inf"), float("inf"), ()), asyncio.Lock()
         self._forbidden, self._forbidden_until = "", float("-inf")
-        self._told = ""
+        self._told: dict[str, float] = {}
 
     # ------------------------------------------------------------------------------------------------- what is asked
 
@@ -180,12 +181,13 @@ class Orders:
             body = await self.catalogue.filled(row.body)
             order = await direct.call(self._driver, CreateOrder(body), ready=ready, ahead=self._ahead(row))
         except CrmError as error:
-            self._learn(error)
+            self._forbidden = error.message if error.code == "forbidden" else self._forbidden
             return await self._fold(held, _failed(row, error, self))
         except StoreError as error:
             return await self._fold(held, _failed(row, _unsent(error), self))
         if order is None:
             return None if held is row else await self._fold(held, _failed(row, _unsent(TAKEN), self))
+        self._forbidden = ""
         return await self._fold(held, lambda one: steps.made(one, order))
 
     async def _look(self, row: OrderRecord) -> OrderRecord | None:
@@ -238,13 +240,10 @@ class Orders:
             base = newest
 
     def _may_send(self) -> None:
-        if self._now() < self._forbidden_until:
+        """That orders may not be made concerns them all: one of them tries again, in ten minutes."""
+        if self._forbidden and self._now() < self._forbidden_until:
             raise Forbidden(self._forbidden)
-
-    def _learn(self, error: CrmError) -> None:
-        """That orders may not be made concerns them all: one of them tries again."""
-        if error.code == "forbidden" and self._now() >= self._forbidden_until:
-            self._forbidden, self._forbidden_until = error.message, self._now() + PROBE - 1.0
+        self._forbidden_until = self._now() + PROBE - 1.0
 
     def _ahead(self, row: OrderRecord) -> float:
         """For how long a call counts as having waited: as an invoice that was asked for with the order."""
@@ -325,9 +324,8 @@ class Orders:
             await self._take(one for one in seen.records if one.external_id not in self._drives)
         except Exception as error:
             code = error.code if isinstance(error, StoreError) else type(error).__name__
-            if code != self._told:
+            if self._is_news(code):
                 log(WARNING, "no orders can be taken up; it is tried again", code=code)
-            self._told = code
             return self._sweep
         sweep = self._sweep * (0.5 + 0.5 * self._driver.random())
         return sweep if seen.next_at is None else min(max(seen.next_at - self._now(), SHORTEST), sweep)
@@ -343,11 +341,20 @@ class Orders:
             asyncio.get_running_loop().call_later(max(due_at - self._now(), SHORTEST), self._wake.set)
 
     def _tell(self, row: OrderRecord) -> None:
+        """How an order stands, as an event; what is the account's affair once a day, not for each order."""
         facts = {"order": row.external_id, "session": row.session, "crm": row.order_id, "code": row.error_code}
+        message = row.error_message or ""
         if row.state is OrderState.CREATED:
             log(INFO, "order made", **facts)
-        elif row.error_code:
-            log(WARNING, f"order is {row.state.value} (%s): %s", row.error_code, row.error_message or "", **facts)
+        elif row.error_code and (row.error_code not in (*KEY_CODES, "forbidden") or self._is_news(message)):
+            log(WARNING, f"order is {row.state.value} (%s): %s", row.error_code, message, **facts)
+
+    def _is_news(self, message: str) -> bool:
+        now = self._driver.clock()
+        news = now >= self._told.get(message, float("-inf")) + DAY
+        if news:
+            self._told[message] = now
+        return news
 
 
 def _failed(before: OrderRecord, error: CrmError, orders: Orders) -> Fold:

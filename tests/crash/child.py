@@ -4,6 +4,7 @@ The shipped code has no hooks: the store, the HTTP transport and one function of
 """
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import httpx
 
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.orders import OrderRecord
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.result import SyncResult
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, Store, StoreOptions
@@ -114,8 +116,11 @@ def live(job: dict[str, Any]) -> None:
     the other, each waited for `budget` seconds. With `warm`, a session, its first touch comes before all else, and the
     seconds count from a SIGUSR1 on. `stop` is a point, armed from the last
     stage of a talk on, or from the start when there are no talks. `work` goes on working for ever; without it the child
-    closes its service and ends.
+    closes its service and ends. With `orders`, a name, it writes orders of that name without end and does
+    nothing else; it says when so many as `enough` are written.
     """
+    if "orders" in job:
+        asyncio.run(_write_orders(job))
     stop = Stop(job["stop"])
     if stop.point == "settling":
         _stop_inside_settle(stop)
@@ -140,6 +145,21 @@ def store_of(where: dict[str, str]) -> Store:
     if "path" in where:
         return SqliteStore(where["path"])
     return SupabaseStore(where["url"], where["key"])
+
+
+async def _write_orders(job: dict[str, Any]) -> None:
+    """Each order in four commits, the last of which ties it; every one that was answered is told."""
+    store: Any = store_of(job["store"])
+    for commits in itertools.count():
+        number, version = divmod(commits, 4)
+        name = f"{job['orders']} {number}"
+        body = {"offers": [{"sku": f"{version} {place}"} for place in range(99)]}
+        tied = name if version == 3 else None
+        row = OrderRecord(name, "d", body, order_id=tied, attempt=version + 1, version=version)
+        assert await store.commit_order(row)
+        log(wrote=[name, version + 1])
+        if number == job["enough"]:
+            log(enough=True)
 
 
 async def _live(job: dict[str, Any], stop: Stop) -> None:

@@ -48,7 +48,8 @@ def body(customer: int, what: int, external_id: str) -> dict[str, Any]:
 
 @dataclass
 class OrderDay:
-    """`asked` orders, few of which differ, from `processes` processes within `seconds`."""
+    """`asked` orders, few of which differ, from `processes` processes within `seconds`; one of those is killed, frozen,
+    or the store goes away, about every `kills` seconds (0: never)."""
 
     seed: int
     processes: int = 2
@@ -119,7 +120,7 @@ class OrderDay:
     async def chaos(self) -> None:
         """Kill and freeze processes; take the store away."""
         end = self.loop.time() + self.seconds * 2
-        while self.loop.time() < end:
+        while self.kills and self.loop.time() < end:
             await asyncio.sleep(self.rng.expovariate(1 / self.kills))
             number = self.rng.randrange(self.processes)
             process, _ = self.team[number]

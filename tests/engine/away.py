@@ -72,6 +72,7 @@ class Counter:
     ways: list[Way] = field(default_factory=list)
     team: list[Runtime] = field(default_factory=list)
     seed: int = 0
+    way: type[Way] = Way
 
     def __post_init__(self) -> None:
         self.crm = ModelCrm(self.loop.time)
@@ -81,7 +82,7 @@ class Counter:
     def process(self, *, down: StoreError | None = None, worker: bool = True, **values: Any) -> Runtime:
         """One process more."""
         settings = SitniksSettings(api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, **values)
-        self.ways.append(Way(self.store, down))
+        self.ways.append(self.way(self.store, down))
 
         async def made() -> Runtime:
             store: Any = self.ways[-1]

@@ -25,6 +25,7 @@ from tests.postgres.stack import Stack
 from tests.stores import commands as command
 from tests.stores.commands import Settle, live, lives
 from tests.stores.contract import settlement
+from tests.stores.order_contract import add, show
 from tests.stores.worlds import CLOCK, START, World, memory_world, supabase_world
 from tests.stores.worlds import OPTIONS as NARROW
 
@@ -199,9 +200,8 @@ def test_check_tells_a_schema_that_is_too_old_or_newer(
     reason to stop.
     """
     command = "mirt-sitniks migrations --print"
-    with pytest.raises(
-        StoreError, match=f"missing: sitniks_commit, sitniks_lines, sitniks_locks, sitniks_view; .*{command}"
-    ):
+    names = ", ".join(f"sitniks_{name}" for name in ("commit", "commit_order", "lines", "locks", "orders", "view"))
+    with pytest.raises(StoreError, match=f"missing: {names}; .*{command}"):
         new.run(new.store.check())
     upgrade(project)
     new.run(new.store.check())
@@ -224,6 +224,17 @@ def test_an_old_process_finds_its_schema_in_order(project: Stack, old: World) ->
     request = {"tables": list(TABLES), "functions": [f"sitniks_{verb}" for verb in verbs]}
     answer = old.run(old.store._care("check", request, dict))
     assert answer == {"missing": [], "denied": [], "open": []}
+
+
+def test_an_old_process_that_knows_no_orders_forgets_them_with_the_rest(project: Stack, old: World, new: World) -> None:
+    """Its verbs go on beside them, and the customer it erases is erased from them too."""
+    upgrade(project)
+    made = add(new, "a", session="s", chat_id="c9")
+    record(old, "s", chat_id="c1")
+    assert show(new, "a").records == (made,)
+    assert old.run(old.store.counts())["records"] == 1
+    assert old.run(old.store.forget("s")) == 3
+    assert [(one.body, one.session) for one in show(new, "a").records] == [({}, None)]
 
 
 Meanwhile = Callable[[], object]

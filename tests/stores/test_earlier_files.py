@@ -3,13 +3,19 @@
 import asyncio
 import json
 import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+from mirt_sitniks.core.orders import OrderRecord, OrdersAsked
 from mirt_sitniks.core.record import Intent, pending
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Outlook, Verdict
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.stores.worlds import OPTIONS, START, Clock
+
+T = TypeVar("T")
 
 EARLIER = (Path(__file__).parent / "earlier" / "sqlite.sql").read_text("utf-8")
 # What that version has stored of a key: a call granted, a scan under way, nothing of a lookout.
@@ -68,6 +74,28 @@ def test_an_unfinished_stage_of_the_version_before_is_driven_on(tmp_path: Path) 
         await store.aclose()
 
     asyncio.run(go_on())
+
+
+def test_orders_are_kept_in_a_file_of_the_version_before(tmp_path: Path) -> None:
+    """Its table is made when the file is opened, and a process of that version beside it, which knows none, breaks
+    nothing."""
+    path, clock = earlier_file(tmp_path), Clock(START + 1)
+    made = OrderRecord("a", "d", {"client": {"fullname": "Олена"}}, session="s", asked_at=START)
+
+    async def on_store(verb: Callable[[SqliteStore], Awaitable[T]]) -> T:
+        store = open_store(path, clock)
+        try:
+            return await verb(store)
+        finally:
+            await store.aclose()
+
+    assert asyncio.run(on_store(lambda store: store.commit_order(made)))
+    with sqlite3.connect(path) as file:
+        file.executescript(EARLIER)
+        file.execute("update sitniks_chat_mappings set generation = generation + 1")
+    file.close()
+    seen = asyncio.run(on_store(lambda store: store.orders(OrdersAsked(due=9))))
+    assert seen.records == (replace(made, version=1),)
 
 
 def test_a_process_of_the_version_before_reads_and_writes_the_file(tmp_path: Path) -> None:

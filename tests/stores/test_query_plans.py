@@ -4,14 +4,33 @@ import asyncio
 import re
 import sqlite3
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+from mirt_sitniks.core.orders import OrderRecord, OrdersAsked
 from mirt_sitniks.core.store import Report, StoreOptions
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.bench.filled import OPTIONS, SQLITE, known_sessions, life
 from tests.stores.connections import opened
 
-TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys", "sitniks_clock")
+TABLES = (
+    "sitniks_chat_mappings",
+    "sitniks_ledger",
+    "sitniks_directory",
+    "sitniks_keys",
+    "sitniks_clock",
+    "sitniks_orders",
+)
+
+
+# Made, each of a session of its own, but for the few that are sent and not due yet.
+ORDERS = """
+with recursive n(i) as (select 1 union all select i + 1 from n where i < {orders})
+insert into sitniks_orders (account, external_id, digest, body, session, chat_id, state, order_id, asked_at, due_at,
+    attempt, candidates, lease_by, lease_until, version, updated_at)
+select 'main', 'o' || i, 'd' || i, '{{}}', 's' || i, 'c' || i, case when i < 9 then 'sent' else 'created' end, i, i,
+    case when i < 9 then 9e9 end, 0, '[]', '', 0, 1, i from n;
+"""
 
 
 class Clock:
@@ -33,12 +52,12 @@ def filled(folder: Path, sessions: int) -> tuple[SqliteStore, sqlite3.Connection
     clock = Clock()
     store = SqliteStore(folder / f"{sessions}.sqlite3", clock=clock, wall=lambda: 1_790_000_000.0 + clock.now)
     connection = opened(store)
-    connection.executescript(SQLITE.format(sessions=sessions))
+    connection.executescript(SQLITE.format(sessions=sessions) + ORDERS.format(orders=sessions))
     return store, connection, clock
 
 
 async def verbs(store: SqliteStore, clock: Clock, sessions: int) -> None:
-    """Every verb of syncing, with another key's claim and a call outside any record."""
+    """Every verb of syncing, with another key's claim and a call outside any record; and those of orders."""
     known = next(known_sessions(sessions))
     await life(store, 1, known, clock.skip)
     await store.observe("c1", status="ОПЛАЧЕНО")
@@ -46,6 +65,10 @@ async def verbs(store: SqliteStore, clock: Clock, sessions: int) -> None:
     claimed = await store.claim(StoreOptions("other"))
     assert not claimed.claims
     await store.settle(OPTIONS, Report(calls=1))
+    made = OrderRecord("o", "d", {}, session=known, chat_id="c1")
+    for version in range(2):
+        await store.commit_order(replace(made, version=version))
+    await store.orders(OrdersAsked("main", ("o", "o5"), ("5",), "d", due=9))
 
 
 def test_every_statement_uses_an_index(tmp_path: Path) -> None:

@@ -84,8 +84,12 @@ language sql volatile security invoker set search_path = '' as $$
 $$;
 """
 EMPTY = """
-truncate public.sitniks_chat_mappings, public.sitniks_ledger, public.sitniks_directory, public.sitniks_keys,
-    public.sitniks_orders restart identity
+do $$ begin
+    execute (
+        select 'truncate ' || string_agg(format('public.%I', tablename), ', ') || ' restart identity'
+        from pg_catalog.pg_tables where schemaname = 'public' and tablename like 'sitniks%'
+    );
+end $$;
 """
 
 
