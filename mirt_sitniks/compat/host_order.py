@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from pydantic import ValidationError
-
-from mirt_sitniks.orders.models import Order, problems
+from mirt_sitniks.orders.models import checked
 
 STATUS_MAPPING = {
     "new": "Нові заявки",
@@ -53,10 +51,7 @@ def read_order(order: Any, variation_of: Callable[[Any], int | None]) -> tuple[d
     }
     # Goods of no sku are looked at like the others, before they become words.
     whole = {**said, "items": [{**item, "sku": item["sku"] or "?"} for item in items]}
-    try:
-        wrong = problems(Order.model_validate(whole))
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
+    _, wrong = checked(whole)
     said["manager_comment"] = _comment(order, [item for item in items if item not in lines])
     if (status := word_of(_of(order, "status", "new"))) != "new":
         said["status"] = STATUS_MAPPING.get(status, status)

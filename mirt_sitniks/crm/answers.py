@@ -60,7 +60,8 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
 
     `headers` are found in any letter case. `now` is what a `Retry-After` date is measured against. A write is confirmed
     by 2xx alone, also with no body; only HTML there (a login or error page of something in between) is `BadResponse`
-    with `unconfirmed`. A read must bring JSON of its shape. A page that refuses (4xx) is no word of the CRM's, so it is
+    with `unconfirmed`; what makes something must show it, and its error is `unconfirmed` unless the status says that
+    nothing was made. A read must bring JSON of its shape. A page that refuses (4xx) is no word of the CRM's, so it is
     `Unavailable`; only of a 405, a 408, a 429, a list's 404 and one that names a route the answer says enough.
     """
     write, makes = is_write(call), isinstance(call, OwnCall) and call.makes
@@ -265,7 +266,7 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
         return _refused(call, status, said, body)
     if 500 <= status <= 599:
         return Unavailable(
-            f"{said}: the CRM is in trouble; it is tried again, check SNITKIX_API_URL if this lasts.",
+            f"{said}: the CRM is in trouble; check SNITKIX_API_URL if this lasts.",
             status=status,
             retry_after=pause,
             unconfirmed=write and status in _MAY_HAVE_APPLIED,

@@ -9,8 +9,6 @@ from datetime import datetime
 from logging import ERROR, INFO, WARNING
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from mirt_sitniks.core.order_match import WIDER
 from mirt_sitniks.core.order_result import OrderOutcome, OrderResult, result_of
 from mirt_sitniks.core.order_steps import conflicts
@@ -23,7 +21,7 @@ from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import CrmError, NotFound, SitniksError, StoreError
 from mirt_sitniks.log import log
-from mirt_sitniks.orders.models import Form, Order, body, digest, problems
+from mirt_sitniks.orders.models import Form, Order, body, checked, digest
 from mirt_sitniks.service import HEARING, SitniksChatService
 
 T = TypeVar("T")
@@ -194,20 +192,17 @@ class SitniksOrderService:
         """The row to record, or the result that says why there is none."""
         name = str(external_id or "").strip()
         wrong = [] if _is_id(name) else [f"external_id is not a text of 1 to {LONGEST_ID} printable characters"]
-        try:
-            order = order if isinstance(order, Order) else Order.model_validate(order)
-            wrong += problems(order)
-        except ValidationError as error:
-            wrong += [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
-        if wrong or not isinstance(order, Order):
+        said, more = checked(order)
+        wrong += more
+        if wrong or said is None:
             return _failed(name, "order_invalid", "; ".join(wrong))
         if not self.enabled:
             log(INFO, "disabled, would make an order", session=session, order=name)
             return OrderResult(OrderOutcome.DISABLED, name)
         return OrderRecord(
             external_id=name,
-            digest=digest(order),
-            body=body(order, external_id=name, form=self._form),
+            digest=digest(said),
+            body=body(said, external_id=name, form=self._form),
             session=row_of(self._service.settings.account, session) if session else None,
             chat_id=chat_id,
             asked_at=time.time(),

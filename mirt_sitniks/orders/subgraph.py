@@ -27,8 +27,8 @@ SitniksOrderValue = Annotated[dict[str, Any], keep_newest]
 class SitniksOrderState(TypedDict, total=False):
     """Mixin for a host's TypedDict state whose nodes read what became of the thread's last order.
 
-    `sitniks_order` is empty until the first one, then plain JSON: `outcome`, `order_id`, `order_number`,
-    `external_id`, `error`, `candidates`; `at` and `event` say of when and of what it is.
+    `sitniks_order` is empty until the first one, then plain JSON: `outcome`, `order_id`, `order_number`, `external_id`,
+    `error`; `at` and `event` say of when and of what it is.
     """
 
     sitniks_order: SitniksOrderValue

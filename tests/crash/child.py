@@ -11,16 +11,19 @@ import signal
 import ssl
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import httpx
 
 from mirt_sitniks.core import rules
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.orders import OrderRecord
+from mirt_sitniks.core.orders import OrderRecord, OrderState
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.result import SyncResult
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, Store, StoreOptions
+from mirt_sitniks.engine import direct
+from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.sqlite import SqliteStore
@@ -76,6 +79,15 @@ class Watched:
             log(holds=held)
         return claimed
 
+    async def commit_order(self, record: OrderRecord) -> bool:
+        if record.state is OrderState.CREATED:
+            self._stop.at("answered")
+        store: Any = self._store
+        done: bool = await store.commit_order(record)
+        if record.state in (OrderState.NEW, OrderState.SENT):
+            self._stop.at("recorded" if record.state is OrderState.NEW else "ahead")
+        return done
+
     async def settle(self, options: StoreOptions, report: Report) -> Settled:
         if report.record and report.record.unconfirmed_until is not None:
             self._stop.at("answered")
@@ -91,7 +103,7 @@ class Tapped(httpx.AsyncBaseTransport):
         self._stop = stop
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        write = request.method in ("PATCH", "PUT")
+        write = request.method in ("PATCH", "PUT", "POST")
 
         async def trace(event: str, info: Any) -> None:
             if write and event.endswith("receive_response_headers.started"):
@@ -114,10 +126,10 @@ def live(job: dict[str, Any]) -> None:
 
     `talks` run side by side: each a `session` and its `stages` [stage, intent, not before so many seconds], one after
     the other, each waited for `budget` seconds. With `warm`, a session, its first touch comes before all else, and the
-    seconds count from a SIGUSR1 on. `stop` is a point, armed from the last
-    stage of a talk on, or from the start when there are no talks. `work` goes on working for ever; without it the child
-    closes its service and ends. With `orders`, a name, it writes orders of that name without end and does
-    nothing else; it says when so many as `enough` are written.
+    seconds count from a SIGUSR1 on. `makes` are orders, one after the other: the external id and how many pieces.
+    `stop` is a point, armed from the last stage of a talk on, or from the start when there are no talks. `work` goes on
+    working for ever; without it the child closes its service and ends. With `orders`, a name, it writes orders of that
+    name without end and does nothing else; it says when so many as `enough` are written.
     """
     if "orders" in job:
         asyncio.run(_write_orders(job))
@@ -163,6 +175,8 @@ async def _write_orders(job: dict[str, Any]) -> None:
 
 
 async def _live(job: dict[str, Any], stop: Stop) -> None:
+    # For so long a call waits for its turn, and longer than that a dead process holds an order.
+    direct.PATIENCE = job["timeout"]
     settings = SitniksSettings(
         api_url=job["url"], api_key=job["key"], timeout=job["timeout"], reply_budget=job["budget"], store="sqlite"
     )
@@ -180,6 +194,8 @@ async def _live(job: dict[str, Any], stop: Stop) -> None:
         await _warm_up(service, job["warm"])
     zero = time.monotonic()
     results = await asyncio.gather(*(_talk(service, talk, stop, zero) for talk in job["talks"]))
+    for name, quantity in job["makes"]:
+        await asyncio.wrap_future(service.begin(partial(_make, name, quantity, job["budget"])))
     if job["talks"]:
         log(results=[[str(one.outcome) for one in talk] for talk in results])
     if job["work"]:
@@ -187,6 +203,15 @@ async def _live(job: dict[str, Any], stop: Stop) -> None:
         await asyncio.Event().wait()
     await service.aclose()
     log(done=True)
+
+
+async def _make(name: str, quantity: int, seconds: float, runtime: Runtime) -> None:
+    """Make an order of this external id, of so many pieces."""
+    assert runtime.orders
+    offer = {"itemId": 1, "itemType": "variation", "title": "Сукня", "price": 450, "quantity": quantity}
+    body = {"client": {"fullname": "Олена Приклад", "phone": "380671234567"}, "offers": [offer], "externalId": name}
+    row = await runtime.orders.create(OrderRecord(name, name, body), seconds)
+    log(made=[name, row.state])
 
 
 async def _warm_up(service: SitniksChatService, session: str) -> None:

@@ -178,6 +178,7 @@ class CrashRun:
             "work": False,
             "stop": None,
             "warm": None,
+            "makes": [],
             "talks": [
                 {"session": session, "stages": [(stage, f"{stage}:{session}", 0.0) for stage in stages]}
                 for session, stages in talks
