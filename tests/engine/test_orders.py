@@ -336,6 +336,33 @@ def test_a_grant_that_grew_old_over_a_slow_commit_is_not_used(counter: OrderCoun
     assert (counter.row().state, counter.made()) == ("created", 2)
 
 
+def test_closing_waits_for_no_call_that_has_not_begun(counter: OrderCounter) -> None:
+    """An order that waits for a key that must rest is another process's: closing takes moments, nothing is in doubt."""
+    runtime = counter.process()
+    counter.befalls("429")
+    counter.create(runtime)
+    counter.create(runtime, external_id="e2")
+    began = counter.loop.time()
+    counter.loop.run(runtime.aclose())
+    assert counter.loop.time() - began < 0.5
+    counter.process()
+    counter.loop.run_for(200.0)
+    assert [counter.row(name).state for name in ("e1", "e2")] == ["created", "created"]
+
+
+def test_closing_waits_until_what_was_asked_for_is_recorded(counter: OrderCounter) -> None:
+    """A reply budget of 0 and a slow store: the order is in the store when closing ends."""
+    runtime = counter.process(reply_budget=0.0)
+    counter.ways[0].takes = 1.0
+    task = counter.loop.create_task(orders(runtime).create(draft(), 0.0))
+    counter.loop.run_for(0.1)
+    counter.loop.run(runtime.aclose())
+    assert task.done()
+    counter.process()
+    counter.loop.run_for(200.0)
+    assert (counter.row().state, counter.made()) == ("created", 1)
+
+
 def test_closing_lets_the_call_under_way_end(counter: OrderCounter) -> None:
     """A service that ends within its seconds hears the CRM's answer first, and the row is told of it."""
     runtime = counter.process()

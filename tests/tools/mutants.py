@@ -361,14 +361,14 @@ MUTANTS = (
     ),
     Mutant(
         "an order goes out before the store says that it does",
-        "engine/orders.py",
+        "engine/order_drive.py",
         "ready=ready",
         "ready=None",
         ENGINE + "test_orders.py -k row03",
     ),
     Mutant(
         "a lost answer of the store is somebody else's write",
-        "engine/orders.py",
+        "engine/order_rows.py",
         "            if tries == 1:\n                return False",
         "            return False",
         ENGINE + "test_orders.py -k lost_answer_of_the_store",
