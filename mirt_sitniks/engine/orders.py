@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from logging import ERROR, INFO, WARNING
+from typing import Any
 
 from mirt_sitniks.core import order_steps as steps
 from mirt_sitniks.core.backoff import KEY_CODES
@@ -42,7 +43,7 @@ class Orders:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
-        self._asked: set[asyncio.Task[object]] = set()
+        self._asked: set[asyncio.Task[Any]] = set()
         self._ending = False
         self._told: dict[str, float] = {}
 
@@ -116,16 +117,16 @@ class Orders:
         self._rows.gate.hurry()
         self._ending = True
         end = self._driver.clock() + seconds
+        loop: list[asyncio.Task[Any]] = [self._loop] if self._loop else []
         idle = [task for name, task in self._drives.items() if name not in self._order_driver.sending]
-        for task in (*idle, *([self._loop] if self._loop else [])):
-            task.cancel()
+        for one in (*idle, *loop):
+            one.cancel()
         while (under_way := {*self._asked, *self._drives.values()}) and (left := end - self._driver.clock()) > 0:
             await asyncio.wait(under_way, timeout=left)
-        left_over = {*under_way, *([self._loop] if self._loop else [])}
-        for task in left_over:
-            task.cancel()
-        if left_over:
-            await asyncio.wait(left_over)
+        for one in (*under_way, *loop):
+            one.cancel()
+        if under_way or loop:
+            await asyncio.wait((*under_way, *loop))
 
     def _spawn(self, row: OrderRecord) -> None:
         """Work on a row that is in our hands."""
