@@ -41,6 +41,7 @@ class OrderDriver:
     def __init__(self, driver: Driver, rows: OrderRows, catalogue: Catalogue, landing: float) -> None:
         self._driver, self._rows, self._catalogue, self._landing = driver, rows, catalogue, landing
         self._listing, self._listing_lock = Listing(float("-inf"), float("inf"), ()), asyncio.Lock()
+        self._trouble: tuple[float, CrmError] | None = None
         self._forbidden, self._forbidden_until = "", float("-inf")
         self.sending: set[str] = set()
 
@@ -102,14 +103,21 @@ class OrderDriver:
                 return newest
 
     async def _list(self, row: OrderRecord) -> Listing:
-        """The orders since this one was sent; one list serves all that are looked for at a time."""
+        """The orders since this one was sent; one list serves all that are looked for at a time, and so does one that
+        could not be had."""
         async with self._listing_lock:
             first, have = since(row), self._listing
             if have.since <= first and have.at >= (row.due_at or 0.0):
                 return have
             at = self._rows.now()
-            found = await listed(self._driver, first - WIDER, at + WIDER, first, ahead=self._ahead(row))
-            self._listing = Listing(at, first, tuple(found))
+            if self._trouble and at < self._trouble[0] + steps.LOOK_AGAIN / 2:
+                raise self._trouble[1].with_traceback(None)
+            try:
+                found = await listed(self._driver, first - WIDER, at + WIDER, first, ahead=self._ahead(row))
+            except CrmError as error:
+                self._trouble = self._rows.now(), error
+                raise
+            self._listing, self._trouble = Listing(at, first, tuple(found)), None
             return self._listing
 
     async def _fold(self, row: OrderRecord, fold: Fold) -> OrderRecord | None:

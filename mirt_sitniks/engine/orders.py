@@ -19,7 +19,7 @@ from mirt_sitniks.engine.order_rows import OrderRows
 from mirt_sitniks.errors import CrmError, StoreError
 from mirt_sitniks.log import log
 
-AT_ONCE, SHORTEST, IDLE = 8, 0.05, 5.0
+AT_ONCE, SHORTEST, IDLE, APART = 8, 0.05, 5.0, 0.5
 # The call is less than a timeout under way, and the CRM may take as long again.
 LANDING = 2.0
 NOT_THERE = ("unknown_sku", "unknown_status")
@@ -157,7 +157,7 @@ class Orders:
         return done
 
     async def _run(self) -> None:
-        pause = self._sweep * self._driver.random()
+        pause = self._sweep * (0.5 + 0.5 * self._driver.random())
         while True:
             try:
                 async with asyncio.timeout(pause):
@@ -181,7 +181,11 @@ class Orders:
                 log(WARNING, "no orders can be taken up; it is tried again", code=code)
             return self._sweep
         sweep = self._sweep * (0.5 + 0.5 * self._driver.random())
-        return sweep if seen.next_at is None else min(max(seen.next_at - self._rows.now(), SHORTEST), sweep)
+        if seen.next_at is None:
+            return sweep
+        # Who worked on it last comes first, and not all others with him.
+        late = APART * self._driver.random()
+        return min(max(seen.next_at - self._rows.now(), SHORTEST) + late, sweep)
 
     async def _take(self, rows: Iterable[OrderRecord]) -> None:
         for row in rows:

@@ -109,7 +109,7 @@ class Host:
 def _day(
     book: Book, name: str, processes: int, folder: Path, store: dict[str, Any], open_store: Callable[[], Any]
 ) -> tuple[object, ...]:
-    with Crm(limit=False) as crm:
+    with Crm(limit=False, quiet=True) as crm:
         for sku in ("DRESS-S", "COAT-L"):
             crm.add_variation(sku)
         crm.set(order_shows="creation")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.core.orders import OrderState
-from mirt_sitniks.crm.orders import CreateOrder
+from mirt_sitniks.crm.orders import CreateOrder, ListOrders
 from mirt_sitniks.errors import CrmError, StoreError
 from tests.engine.away import AWAY, BROKEN
 from tests.engine.counter import OrderCounter, body, draft, orders
@@ -305,6 +305,23 @@ def test_many_in_doubt_at_once_share_one_look(counter: OrderCounter) -> None:
     counter.loop.run_for(60.0)
     assert {counter.row(f"e{n}").state for n in range(5)} == {OrderState.CREATED}
     assert counter.crm.by_kind()["ListOrders"] <= 2
+
+
+def test_a_list_that_cannot_be_had_is_not_asked_for_by_each(counter: OrderCounter) -> None:
+    """Twenty orders in doubt, and a CRM that lists none for half an hour: one call in half a minute, not twenty."""
+    runtime = counter.process(rate_limit="10/1")
+    counter.befalls(*["lost"] * 20)
+
+    async def twenty() -> None:
+        await asyncio.gather(*(orders(runtime).create(draft(f"e{n}", price=100 + n), 1.5) for n in range(20)))
+
+    counter.loop.run(twenty())
+    counter.crm.usually = lambda call: Trouble("503" if isinstance(call, ListOrders) else "ok")
+    counter.loop.run_for(1_800.0)
+    assert counter.crm.by_kind()["ListOrders"] <= 61
+    counter.crm.usually = lambda call: Trouble()
+    counter.loop.run_for(200.0)
+    assert {counter.row(f"e{n}").state for n in range(20)} == {OrderState.CREATED}
 
 
 def test_orders_keep_the_shared_budget_with_the_chats(counter: OrderCounter) -> None:
