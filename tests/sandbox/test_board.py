@@ -13,7 +13,8 @@ import pytest
 
 from mirt_sitniks.sandbox import Sandbox
 
-pytestmark = pytest.mark.browser
+# One browser serves them all.
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Every text's contrast with what is painted behind it; colours are resolved by painting one pixel.
 CONTRASTS = """
