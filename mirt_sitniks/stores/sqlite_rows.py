@@ -52,13 +52,6 @@ class SqliteRows:
         self.account = MAIN
         self.unfolded = False
         self.wall = wall
-        # What this transaction leaves; None for a record that is erased.
-        self.records_put: dict[str, Record | None] = {}
-        self.keys_put: dict[str, KeyState] = {}
-
-    def start(self, ahead: float) -> None:
-        """Begin the store's clock so far ahead of the machine's, unless it is running."""
-        self.sql.execute("insert or ignore into sitniks_clock (id, ahead, last) values (1, ?, 0)", (ahead,))
 
     def tick(self, monotonic: float) -> float:
         """The store's clock: the machine's monotonic one, moved so that it never falls behind what was stored."""
@@ -76,7 +69,6 @@ class SqliteRows:
 
     def put(self, record: Record) -> None:
         row = to_row(record)
-        self.records_put[record.session] = record
         more = {"details": json.dumps(row["details"]), "account": self.account, "updated_at": self.wall}
         self.sql.execute(_PUT, {**row, **more})
 
@@ -196,7 +188,6 @@ class SqliteRows:
         return newest_managers((KeyState(**key_details_from(json.loads(row[0]))) for row in rows), self.account)
 
     def put_key(self, key: str, state: KeyState) -> None:
-        self.keys_put[key] = state
         # Apart from the rest: an earlier version reads the state, too, and takes nothing that it does not know.
         details = json.dumps(key_details_to(state))
         values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by, details)
@@ -218,7 +209,6 @@ class SqliteRows:
         """Erase one customer; returns the rows erased."""
         # What it did is in the ledger also when the record itself is gone.
         record = self.get(session) or Record(session)
-        self.records_put[session] = None
         names = (record.instagram, record.telegram, record.chat_id)
         return sum(
             self.sql.execute(query, values).rowcount
