@@ -11,6 +11,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Record, pending, searching
 from mirt_sitniks.core.rows import Waiting, waiting_of
 from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, KeyState, StoreOptions
+from mirt_sitniks.stores.columns import newest_managers
 from mirt_sitniks.stores.local import LocalRows, LocalStore
 
 T = TypeVar("T")
@@ -145,8 +146,7 @@ class MemoryRows:
         return self.keys.get(key, KeyState())
 
     def managers(self) -> tuple[int, ...]:
-        listed = [one for one in self.keys.values() if one.managers]
-        return max(listed, key=lambda one: one.listed_at).managers if listed else ()
+        return newest_managers(self.keys.values())
 
     def put_key(self, key: str, state: KeyState) -> None:
         self.keys[key] = state
