@@ -242,7 +242,7 @@ def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
         fresh = _without_chat(tx, fresh)
     if observed.due_at > tx.now:
         fresh = replace(fresh, urgent_at=observed.due_at - priority_of(fresh.desired.stage))
-    go_on = (settlement.keep or renewed) and _is_due(tx, fresh)
+    go_on = _is_due(tx, fresh)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
     tx.rows.put(fresh)

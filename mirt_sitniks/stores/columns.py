@@ -134,7 +134,8 @@ def key_to(state: KeyState) -> dict[str, Any]:
         "lock_code": state.budget.lock,
         "locked_until": state.budget.locked_until,
         "scan": scan_to(state.scan),
-        "wide": state.windows_read,
+        # Of two widths once; an earlier version reads both.
+        "wide": (state.wide_read_at, state.wide_read_at),
         **{name: getattr(state, name) for name in _KEY},
         "details": {**details, "resting": scan_to(state.resting), "known": asdict(state.known)},
     }
@@ -146,7 +147,7 @@ def key_from(row: Mapping[str, Any]) -> KeyState:
     return KeyState(
         budget=Budget(_frozen(row["grants"]), row["lock_code"], row["locked_until"]),
         scan=scan_from(row["scan"]),
-        windows_read=_frozen(row["wide"]),
+        wide_read_at=row["wide"][1],
         resting=scan_from(details.get("resting")),
         known=known_from(details.get("known", {})),
         **{name: _frozen(details[name]) for name in _KEY_DETAILS if name in details},
