@@ -5,19 +5,21 @@ import math
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from logging import INFO
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.capabilities import VOUCHED
-from mirt_sitniks.core.chats import finished
+from mirt_sitniks.core.chats import CLOCK_SLACK, Chat, choose, finished
+from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.core.result import LOCKS
 from mirt_sitniks.core.rounds import key_verdict_of
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, Settled
 from mirt_sitniks.crm.answers import forbidden
-from mirt_sitniks.crm.calls import ASK, Call, ListChats, Page, SetStatus
+from mirt_sitniks.crm.calls import ASK, Call, ListChats, ListManagers, Page, SetStatus, UpdateChat
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.recorder import Asked, written
 from mirt_sitniks.errors import CrmError, RateLimited, StoreError
@@ -99,6 +101,31 @@ async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]
         skip += page.raw
         if not fresh or finished(skip, page.raw, page.total):
             return found
+
+
+async def managers(driver: Driver) -> list[Manager]:
+    """All people of the account."""
+    return await all_pages(driver, lambda skip: ListManagers(skip=skip))
+
+
+async def find_chat(driver: Driver, instagram: str | None, telegram: str | None, seconds: float) -> str | None:
+    """The id of the chat of a customer, among those of the last `seconds`; None when there is none, or several."""
+    if not (instagram or telegram):
+        return None
+    now = datetime.now(UTC)
+    since, until = now - timedelta(seconds=seconds), now + timedelta(seconds=CLOCK_SLACK)
+    chats = await all_pages(driver, lambda skip: ListChats(since, until, skip=skip))
+    found = choose(chats, instagram=instagram, telegram=telegram, owner=driver.options.owner)
+    return found.id if isinstance(found, Chat) else None
+
+
+async def write(driver: Driver, request: SetStatus | UpdateChat) -> bool:
+    """Write at a host's word, and note it for the session whose chat it is."""
+    await call(driver, request)
+    shown = {"status": request.status} if isinstance(request, SetStatus) else {"manager_id": request.manager_id}
+    with suppress(StoreError):
+        await driver.store.observe(request.chat_id, **shown)
+    return True
 
 
 class DirectWriter:

@@ -26,9 +26,10 @@ from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.worker import SWEEP, Worker
-from mirt_sitniks.errors import StoreError
+from mirt_sitniks.errors import SitniksError, StoreError
 from mirt_sitniks.log import log
-from mirt_sitniks.process.off_loop import load_early
+from mirt_sitniks.process.forks import held_off
+from mirt_sitniks.process.off_loop import load_early, off_loop
 from mirt_sitniks.settings import SitniksSettings
 
 # Less than the five seconds that closing may take in all.
@@ -40,6 +41,7 @@ RECORDING = 0.04
 # Who waits for a drive; None: the service ends.
 Driven: TypeAlias = asyncio.Future[Settled | None]
 AWAY = "the store has not answered yet: the stage is recorded as soon as it does"
+NOT_YET = {"code": StoreError.code, "message": AWAY}
 
 
 class Runtime:
@@ -54,7 +56,7 @@ class Runtime:
         settings: SitniksSettings,
         store: Store,
         *,
-        own_store: bool,
+        own_store: bool = False,
         client_factory: Callable[[], httpx.AsyncClient] | None = None,
         worker: bool = True,
         sweep: float = SWEEP,
@@ -131,11 +133,11 @@ class Runtime:
         try:
             recorded = await asyncio.wait_for(asked.told, max(RECORDING, end - self.driver.clock()))
         except TimeoutError:
-            return self._without_store(asked, self.driver.gate.trouble)
+            return not_recorded(asked.intent, self.driver.gate.trouble)
         except StoreError as error:
-            return self._without_store(asked, error)
+            return not_recorded(asked.intent, error)
         if isinstance(recorded, str):
-            return replace(self._without_store(asked, self.driver.gate.trouble), outcome=Outcome.SYNCED)
+            return replace(not_recorded(asked.intent, self.driver.gate.trouble), outcome=Outcome.SYNCED)
         return await self._report(asked.intent.stage, recorded, asked.driven, end)
 
     async def _report(self, stage: Stage, recorded: Recorded, driven: Driven | None, end: float) -> SyncResult:
@@ -216,18 +218,6 @@ class Runtime:
             if not done.done():
                 done.set_result(settled)
 
-    def _without_store(self, asked: Asked, error: StoreError | None) -> SyncResult:
-        """What is told of a stage that is not recorded yet: it will be, unless that needs a person or cannot be."""
-        intent, mended = asked.intent, error is None or error.kind == "away"
-        return SyncResult(
-            intent.stage,
-            iso(time.time()),
-            Outcome.QUEUED if mended else Outcome.FAILED,
-            chat_id=intent.chat_id,
-            status=intent.written,
-            error={"code": StoreError.code, "message": error.message if error else AWAY},
-        )
-
     async def _prune(self) -> None:
         """Records stay: their table may be the host's own."""
         await self.store.prune(86_400.0 * self.settings.retain_days, records=False)
@@ -263,6 +253,19 @@ class Runtime:
             log(WARNING, "the HTTP client did not close: %s", type(error).__name__)
 
 
+def not_recorded(intent: Intent, error: SitniksError | None) -> SyncResult:
+    """What is told of a stage that is not recorded yet: it will be, unless that needs a person or cannot be."""
+    mended = error is None or (isinstance(error, StoreError) and error.kind == "away")
+    return SyncResult(
+        intent.stage,
+        iso(time.time()),
+        Outcome.QUEUED if mended else Outcome.FAILED,
+        chat_id=intent.chat_id,
+        status=intent.written,
+        error={"code": error.code, "message": error.message} if error else NOT_YET,
+    )
+
+
 def begin_loading(settings: SitniksSettings) -> None:
     """Load early what a first sync needs: a tenth of a second and more of modules that are imported on use."""
     stores = {"sqlite": ("mirt_sitniks.stores.sqlite",), "supabase": ("mirt_sitniks.stores.supabase", "postgrest")}
@@ -271,10 +274,16 @@ def begin_loading(settings: SitniksSettings) -> None:
 
 def open_store(settings: SitniksSettings) -> Store:
     """The store that the settings name; nothing is opened before its first use."""
-    if settings.store_kind == "supabase":
-        from mirt_sitniks.stores.supabase import SupabaseStore
 
-        return SupabaseStore(settings.supabase_url, settings.supabase_key)
-    from mirt_sitniks.stores.sqlite import SqliteStore
+    def make() -> Store:
+        # A child that is forked while a module is loaded waits for that module for ever.
+        with held_off():
+            if settings.store_kind == "supabase":
+                from mirt_sitniks.stores.supabase import SupabaseStore
 
-    return SqliteStore(settings.database)
+                return SupabaseStore(settings.supabase_url, settings.supabase_key)
+            from mirt_sitniks.stores.sqlite import SqliteStore
+
+            return SqliteStore(settings.database)
+
+    return off_loop(make)

@@ -38,7 +38,7 @@ def check_builder(builder: object, ours: object) -> None:
 
 def check_service(service: object) -> None:
     """Something with the verbs of `SitniksChatService` that a node calls."""
-    verbs = all(callable(getattr(service, verb, None)) for verb in ("sync", "sync_blocking", "skip"))
+    verbs = all(callable(getattr(service, verb, None)) for verb in ("sync", "sync_blocking"))
     if isinstance(service, type) or not verbs:
         what = f"the class {service.__name__}" if isinstance(service, type) else f"a {type(service).__name__}"
         raise ConfigError(f"service is {what}: pass get_sitniks_chat_service() or a SitniksChatService().")
