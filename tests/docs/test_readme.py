@@ -306,7 +306,7 @@ def test_the_words_of_a_result_are_those_of_the_code(page: Path) -> None:
 
 
 def reasons_of_the_code() -> set[str]:
-    """What a store's verdict can be beside recording, what has a cure, and what `Outcome.SKIPPED` is given literally."""
+    """What a store's verdict can be beside recording, what has a cure, and what `SKIPPED` is given literally."""
     found = {verdict.value for verdict in Verdict} - {Verdict.NEW.value, Verdict.KNOWN.value} | set(SKIPS)
     for node in _nodes():
         if isinstance(node, ast.Tuple) and any(getattr(one, "attr", None) == "SKIPPED" for one in node.elts):
