@@ -46,6 +46,14 @@ class Host:
     view: Callable[[Values], Any] = dict
     seen: Callable[[Values], Values] = dict
 
+    def ask(self, function: Callable[[Any], object], values: Values, trouble: str) -> object:
+        """What a function of the host says of its state; None, and `trouble` in the log, when it raises."""
+        try:
+            return function(self.view(values))
+        except Exception as exc:
+            log(ERROR, trouble, *_origin(exc))
+            return None
+
 
 def chooser(stage: Stage | Callable[[Any], object] | None, host: Host) -> Choose:
     """The one function of state that the edges and the node ask: which stage is to be synced, if any.
@@ -56,11 +64,10 @@ def chooser(stage: Stage | Callable[[Any], object] | None, host: Host) -> Choose
 
     def choose(values: Values) -> Decision:
         seen = host.seen(values)
-        try:
-            asked = stage(host.view(values)) if callable(stage) else stage or stage_in(seen)
-        except Exception as exc:
-            log(ERROR, "the stage function raised %s at %s, nothing is synced", *_origin(exc))
-            return None
+        if callable(stage):
+            asked = host.ask(stage, values, "the stage function raised %s at %s, nothing is synced")
+        else:
+            asked = stage or stage_in(seen)
         return decide(seen, asked, host.nodes)
 
     return choose
@@ -121,21 +128,16 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
             return _update(failed, reading)
 
     def _read(self, values: Values, configurable: Mapping[str, Any]) -> Reading:
+        event = self._event and self._host.ask(
+            self._event, values, "the event function raised %s at %s, the messages name the event"
+        )
         return read(
             self._host.seen(values),
             thread_id=configurable.get("thread_id"),
             checkpoint_ns=configurable.get("checkpoint_ns"),
             nodes=self._host.nodes,
-            event=self._named(values),
+            event=event,
         )
-
-    def _named(self, values: Values) -> object:
-        """What the host calls the event; a function that raises is logged, and the messages tell instead."""
-        try:
-            return self._event(self._host.view(values)) if self._event else None
-        except Exception as exc:
-            log(ERROR, "the event function raised %s at %s, the messages name the event", *_origin(exc))
-            return None
 
 
 def _update(result: SyncResult, reading: Reading) -> dict[str, Any]:

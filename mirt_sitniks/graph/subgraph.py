@@ -28,8 +28,6 @@ from mirt_sitniks.graph.wiring import (
     returned,
 )
 
-__all__ = ["SitniksState", "SitniksValue", "add_subgraph", "build_subgraph"]
-
 Route = Callable[[Any], Any]
 Event = Callable[[Any], object]
 BuilderT = TypeVar("BuilderT", bound=StateGraph[Any, Any, Any, Any])
