@@ -70,9 +70,9 @@ class Driver:
         """The store's verb, with the store's time of asking in place of ours."""
         return await self.asking.recorded(intent, lambda dated: self.store.record(self.options, dated, calls=calls))
 
-    async def claim(self, limit: int) -> Claimed:
-        """The store's verb; its answer tells of the store's clock, too."""
-        return await self.asking.heard(self.store.claim(self.options, limit=limit))
+    async def claim(self, limit: int) -> tuple[float, Claimed]:
+        """The store's verb, and when it was asked; its answer tells of the store's clock, too."""
+        return self.clock(), await self.asking.heard(self.store.claim(self.options, limit=limit))
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
         """Work until the claim ends; returns how it was settled last. Raises a `StoreError` for what the store refuses.
@@ -83,8 +83,8 @@ class Driver:
         refused: tuple[CallOutcome, ...] = ()
         while True:
             received = self.clock()
-            age = self.lateness.grant_age(claim.now, received, received if asked is None else asked)
-            done = await self._round(claim, received - age, refused)
+            granted = received - self.lateness.grant_age(claim.now, received, received if asked is None else asked)
+            done = await self._round(claim, granted, refused)
             refused = done.unexplained
             asked, settled = await self._settle(report_of(done, self.context, self.random()))
             ended += settled.ended
@@ -168,7 +168,7 @@ class Driver:
                 return GetChat(chat_id)
         return None
 
-    async def _send(self, call: Call, granted: float) -> tuple[Any, CallOutcome]:
+    async def send(self, call: Call, granted: float) -> tuple[Any, CallOutcome]:
         """The answer to a call, and what became of it; nothing is sent when the grant is too old to be used.
 
         The same check guards the lease: it is many times longer than a grant's grace and a call's timeout together.
@@ -187,7 +187,7 @@ class Driver:
         self, step: Step, call: Call, assignee: Assignee | None, claim: Claim, granted: float
     ) -> CallOutcome:
         answer = Answer(step, None, None, claim.now + self.clock() - granted, assignee)
-        value, outcome = await self._send(call, granted)
+        value, outcome = await self.send(call, granted)
         return replace(outcome, answer=replace(answer, value=value, error=outcome.error)) if outcome.sent else outcome
 
     async def _people(self, role: Role | None, granted: float) -> CallOutcome:
@@ -196,7 +196,7 @@ class Driver:
             if self.managers.pick(role) if role else self.managers.ids:
                 return CallOutcome(managers=self.managers.ids)
             call = self.managers.call()
-            page, outcome = await self._send(call, granted)
+            page, outcome = await self.send(call, granted)
             if page:
                 self.managers.learn(call, page)
             return replace(outcome, managers=self.managers.ids)
@@ -224,13 +224,13 @@ class Driver:
 
     async def _ask(self, granted: float) -> CallOutcome:
         """Ask for the key alone."""
-        return (await self._send(ASK, granted))[1]
+        return (await self.send(ASK, granted))[1]
 
     async def _page(self, scan: Scan, claim: Claim, granted: float) -> CallOutcome:
         sent_at, limit = claim.now + self.clock() - granted, claim.known.page_at(claim.now)
         call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=limit)
         page: Page[Chat] | None
-        page, outcome = await self._send(call, granted)
+        page, outcome = await self.send(call, granted)
         if error := outcome.error:
             at_once = error.code in ("rate_limited", *KEY_CODES) or (isinstance(error, TooLarge) and limit > PAGE_LEAST)
             return replace(outcome, page=ScanPage(scan, pause=0.0 if at_once else self._pause(scan)))

@@ -173,7 +173,7 @@ MUTANTS = (
     Mutant(
         "a frozen process sends what it was granted long ago",
         "engine/driver.py",
-        "done = await self._round(claim, received - age, refused)",
+        "done = await self._round(claim, granted, refused)",
         "done = await self._round(claim, received, refused)",
         CORE + "test_bad_days.py -k row17",
     ),
