@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from logging import ERROR
 
 from mirt_sitniks.core import order_steps as steps
 from mirt_sitniks.core.backoff import PROBE
@@ -16,6 +17,7 @@ from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.order_list import listed
 from mirt_sitniks.engine.order_rows import OrderRows, is_same
 from mirt_sitniks.errors import CrmError, Forbidden, StoreError
+from mirt_sitniks.log import log
 
 Fold = Callable[[OrderRecord], OrderRecord]
 
@@ -76,7 +78,10 @@ class OrderDriver:
         if order is None:
             return None if held is row else await self._fold(held, self._failed(row, _unsent(TAKEN)))
         self._forbidden = ""
-        return await self._fold(held, lambda one: steps.made(one, order))
+        done = await self._fold(held, lambda one: steps.made(one, order))
+        if done is None or (done.order_id != order.id and done.state is not OrderState.SENT):
+            log(ERROR, "order %s of the CRM was made for one that has ended otherwise", order.id, order=row.external_id)
+        return done
 
     async def _look(self, row: OrderRecord) -> OrderRecord | None:
         """Look for an order that may have been made, and take it over when it is told from all others."""

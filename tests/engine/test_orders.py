@@ -282,6 +282,21 @@ def test_a_look_that_fails_late_changes_nothing_of_what_has_ended(counter: Order
     assert (counter.row().state, counter.row().due_at) == ("unknown", None)
 
 
+def test_an_order_that_was_made_for_what_a_person_has_settled_is_told(
+    counter: OrderCounter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A person ties another order while the call is under way: his word stands, and the one too many is named."""
+    runtime = counter.process()
+    counter.befalls("ok", after=8.0)
+    counter.create(runtime)
+    by_hand = counter.crm.make(body(""))
+    row = replace(counter.row(), state=OrderState.CREATED, order_id=by_hand.id, due_at=None, lease_until=0.0)
+    assert counter.store.made.commit(row, 0.0)
+    counter.loop.run_for(20.0)
+    assert (counter.row().order_id, counter.made()) == (by_hand.id, 2)
+    assert "order 000002 of the CRM was made for one that has ended otherwise" in caplog.text
+
+
 def test_settled_with_none_it_is_made(counter: OrderCounter) -> None:
     """A person looked and there is none: the order is sent again, once."""
     runtime = counter.process()
