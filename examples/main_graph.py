@@ -1,10 +1,13 @@
-"""A shop's chat graph with three syncs in it: the shape to copy.
+"""A shop's chat graph with three syncs and an order in it: the shape to copy.
 
-A customer writes to a shop of children's clothes; a person confirms the payment. Replies come from a table of words
-instead of a language model, so a conversation runs the same every time. The three `add_subgraph` calls at the end are
-all that the CRM needs: no node knows of it.
+A customer writes to a shop of children's clothes; a person confirms the payment, and the order is made. Replies come
+from a table of words instead of a language model, so a conversation runs the same every time. The three `add_subgraph`
+calls and the `add_order_subgraph` at the end are all that the CRM needs, but for the node that tells the number.
 """
 
+import asyncio
+import threading
+from decimal import Decimal
 from typing import Annotated, Any, Literal, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -15,6 +18,14 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
 
 from mirt_sitniks import SitniksChatService, SitniksState, add_subgraph
+from mirt_sitniks.orders import (
+    Client,
+    Item,
+    Order,
+    SitniksOrderService,
+    SitniksOrderState,
+    add_order_subgraph,
+)
 
 REQUISITES = (
     "Оплатити можна на рахунок (приклад, не для справжніх платежів):\n"
@@ -47,6 +58,9 @@ ANSWERS: list[tuple[tuple[str, ...], str]] = [
 ]
 GREETING = "Вітаю! Я Павло з магазину дитячого одягу. Підкажіть, що шукаєте і на який зріст?"
 
+DRESS = Item(sku="VOLOSHKA", price=Decimal(980), title="Сукня «Волошка»")
+THANKS = "Оплату отримали, дякуємо! {order} сьогодні й надішлемо номер накладної Нової пошти 📦"
+
 COMPLAINT = ("скарг", "бракова", "поверн", "обмін", "не той", "жахлив", "менеджер", "людин")
 PAYMENT = ("реквізит", "оплат", "беру", "замовля", "оформ")
 ABUSE = ("шахра", "дурн")
@@ -57,8 +71,8 @@ def merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
     return {**(left or {}), **(right or {})}
 
 
-class MainState(SitniksState):
-    """What the graph remembers of one conversation."""
+class MainState(SitniksState, SitniksOrderState):
+    """What the graph remembers of one conversation; `metadata.client` is who buys, once the shop knows it."""
 
     messages: Annotated[list[AnyMessage], add_messages]
     session_id: str
@@ -118,9 +132,32 @@ def payment(state: MainState) -> Update:
 def payment_approval(state: MainState) -> Update:
     """Wait until a person says whether the money has come: resume with True or False."""
     if interrupt({"question": "Чи надійшла оплата?", "session_id": state.get("session_id")}):
-        reply = "Оплату отримали, дякуємо! Зберемо замовлення сьогодні й надішлемо номер накладної Нової пошти 📦"
-        return {"messages": [AIMessage(reply)], "current_state": "paid", "dialog_phase": "order_confirmed"}
+        return {"current_state": "paid"}
     return {"should_escalate": True, "escalation_reason": "Оплату не підтверджено"}
+
+
+def paid_order(state: MainState) -> Order | None:
+    """What the customer has paid for; None when nobody knows who he is: who confirmed the payment makes that one."""
+    client = state.get("metadata", {}).get("client")
+    return Order(client=Client(**client), items=[DRESS], total=Decimal(980)) if client else None
+
+
+def order_teller(service: SitniksChatService) -> Any:
+    """The node that tells the customer the number of the order, and moves the chat."""
+
+    def tell_order(state: MainState) -> Update:
+        made = state.get("sitniks_order", {})
+        outcome, order = made.get("outcome"), "Зберемо замовлення"
+        if outcome in ("failed", "refused", "unknown"):
+            return {"should_escalate": True, "escalation_reason": f"Оплачене замовлення: {made['error']['code']}"}
+        if outcome in ("created", "queued"):  # it is there, or on its way by itself
+            _move(service, state.get("sitniks", {}).get("chat_id") or "", "Оформлено замовлення")
+            order = "Номер замовлення надішлемо згодом. Зберемо його"
+        if outcome == "created":
+            order = f"Ваше замовлення №{made['order_number']}: зберемо його"
+        return {"messages": [AIMessage(THANKS.format(order=order))], "dialog_phase": "order_confirmed"}
+
+    return tell_order
 
 
 def escalation(state: MainState) -> Update:
@@ -144,12 +181,19 @@ def after_intent(state: MainState) -> Literal["agent", "payment", "escalation"]:
     return "payment" if state.get("current_state") == "payment" else "agent"
 
 
-def after_approval(state: MainState) -> Literal["end", "escalation"]:
+def after_approval(state: MainState) -> Literal["sitniks_order", "escalation"]:
+    return "escalation" if state.get("should_escalate") else "sitniks_order"
+
+
+def after_order(state: MainState) -> Literal["end", "escalation"]:
     return "escalation" if state.get("should_escalate") else "end"
 
 
 def build_main_graph(
-    service: SitniksChatService, *, checkpointer: BaseCheckpointSaver[Any] | None = None
+    service: SitniksChatService,
+    *,
+    orders: SitniksOrderService | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the graph; a checkpointer is needed for the interrupt before a payment is confirmed."""
     builder = StateGraph(MainState)
@@ -159,6 +203,7 @@ def build_main_graph(
     builder.add_node("agent", agent)
     builder.add_node("payment", payment)
     builder.add_node("payment_approval", payment_approval)
+    builder.add_node("tell_order", order_teller(service))
     builder.add_node("escalation", escalation)
     builder.add_node("end", end)
 
@@ -167,13 +212,26 @@ def build_main_graph(
     builder.add_conditional_edges("intent", after_intent)
     builder.add_edge("agent", "end")
     builder.add_conditional_edges("payment_approval", after_approval)
+    builder.add_conditional_edges("tell_order", after_order)
     builder.add_edge("end", END)
 
     add_subgraph(builder, service=service, after="memory", stage="first_touch", then="intent")
     add_subgraph(builder, service=service, after="payment", stage="give_requisites", then="payment_approval")
     add_subgraph(builder, service=service, after="escalation", stage="escalation", then=END)
+    orders = orders or SitniksOrderService(service)
+    add_order_subgraph(builder, service=orders, after=None, name="sitniks_order", order=paid_order, then="tell_order")
 
     return builder.compile(checkpointer=checkpointer)
+
+
+def _move(service: SitniksChatService, chat_id: str, status: str) -> None:
+    """Move the chat, and wait no longer than the reply budget: what is slow goes on by itself.
+
+    In a thread of its own, for under `invoke` a node has no event loop.
+    """
+    moving = threading.Thread(target=lambda: asyncio.run(service.update_chat_status(chat_id, status)), daemon=True)
+    moving.start()
+    moving.join(service.settings.reply_budget)
 
 
 def _mentions(state: MainState, words: tuple[str, ...]) -> bool:
@@ -204,13 +262,14 @@ async def _main() -> None:
                 turn = {
                     "messages": [HumanMessage(turn)],
                     "session_id": "example",
-                    "metadata": {"instagram_username": "iryna.example"},
+                    "metadata": {
+                        "instagram_username": "iryna.example",
+                        "client": {"fullname": "Ірина Приклад", "phone": "0671234567"},
+                    },
                 }
             state = await graph.ainvoke(turn, config)
             print(f"> {said}\n{state['messages'][-1].text}\n  [CRM: {state['sitniks'].get('outcome')}]\n")
 
 
 if __name__ == "__main__":
-    import asyncio
-
     asyncio.run(_main())

@@ -117,7 +117,7 @@ def _line(points: list[tuple[float, float]], dashed: bool) -> str:
 
 
 def _node(name: str, x: float, y: float) -> str:
-    fill, ink = ENDS if name.startswith("__") else SYNC if name.startswith("sitniks_sync") else HOST
+    fill, ink = ENDS if name.startswith("__") else SYNC if name.startswith("sitniks_") else HOST
     text = escape(name.strip("_").upper() if name.startswith("__") else name)
     wide = max(70, 8 * len(text) + 16)
     box = (

@@ -46,6 +46,8 @@ KINDS = (
     ("list managers", "GET", re.compile("/managers$")),
     ("set a status", "PATCH", re.compile("/status$")),
     ("assign a manager", "PUT", re.compile("/chats/[^/]+$")),
+    ("find an item", "GET", re.compile("/variations$")),
+    ("make an order", "POST", re.compile("/orders$")),
 )
 
 
@@ -68,7 +70,8 @@ class Customer:
         return f"demo-{self.nickname}"
 
 
-IRYNA = Customer("Ірина", "iryna.example", "instagram", ("Взято в роботу", "Виставлено рахунок", "ОПЛАЧЕНО"), "Павло")
+BOUGHT = ("Взято в роботу", "Виставлено рахунок", "ОПЛАЧЕНО", "Оформлено замовлення")
+IRYNA = Customer("Ірина", "iryna.example", "instagram", BOUGHT, "Павло")
 OKSANA = Customer("Оксана", "oksana.example", "instagram", ("Взято в роботу", "Виставлено рахунок"), "Павло")
 TARAS = Customer("Тарас", "taras_example", "telegram", ("Взято в роботу", "AI Увага"), "Олена")
 CUSTOMERS = (IRYNA, OKSANA, TARAS)
@@ -98,6 +101,7 @@ class Demo:
             sandbox.add_chat("maria.example", name="Марія", status="Оформлено замовлення", manager="Марко"),
             sandbox.add_chat("bohdan_example", source="telegram_bot", name="Богдан"),
         ]
+        sandbox.add_variation("VOLOSHKA", price=980, title="Сукня «Волошка»")
         self.holds: list[float] = []
         self.missed: list[str] = []
 
@@ -109,7 +113,7 @@ class Demo:
             self.complaint()
 
     def purchase(self) -> None:
-        """First touch, questions, payment details with a real interrupt, its resume."""
+        """First touch, questions, payment details with a real interrupt, its resume, and the order."""
         self.view.chapter("A purchase", "The stages move the chat; questions in between cost no call.")
         self.says(IRYNA, "Добрий вечір! Побачила у вас лляну сукню, вона ще є?")
         self.says(IRYNA, "Доньці чотири роки, зріст 104. Який розмір порадите?")
@@ -121,7 +125,7 @@ class Demo:
         )
         self.sandbox.person_sets(self.chats[IRYNA], status="ОПЛАЧЕНО")
         self.resumes(IRYNA, True, "Command(resume=True): the payment has come")
-        self.arrived(IRYNA)
+        self._wait(lambda: bool(self.sandbox.orders()))
 
     def outage(self) -> None:
         """The CRM hangs while the payment details are shown, and what was recorded arrives by itself."""
@@ -157,15 +161,20 @@ class Demo:
         message = {
             "messages": [HumanMessage(text)],
             "session_id": customer.session,
-            "metadata": {f"{customer.channel}_username": customer.nickname},
+            "metadata": {
+                f"{customer.channel}_username": customer.nickname,
+                "client": {"fullname": f"{customer.name} Приклад", "phone": "0671234567"},
+            },
         }
         return self._turn(customer, customer.name, text, message, waits=waits)
 
     def resumes(self, customer: Customer, value: object, text: str) -> None:
-        """A person answers the interrupt."""
-        self._turn(customer, "Host", text, Command(resume=value))
+        """A person answers the interrupt, and the chat comes to its last status."""
+        self._turn(customer, "Host", text, Command(resume=value), shows=customer.moves[-1])
 
-    def _turn(self, customer: Customer, who: str, text: str, given: Any, *, waits: bool = True) -> dict[str, Any]:
+    def _turn(
+        self, customer: Customer, who: str, text: str, given: Any, *, waits: bool = True, shows: str | None = None
+    ) -> dict[str, Any]:
         self.service.last = None
         state: dict[str, Any] = self.graph.invoke(given, {"configurable": {"thread_id": customer.session}})
         self._heed()
@@ -173,9 +182,11 @@ class Demo:
         result, held = self.service.last or (None, 0.0)
         self.holds.append(held)
         if waits and result is not None and result.stage:
-            status = self.service.settings.statuses[result.stage]
-            self._wait(lambda: self._shown(customer)[0] == status)
-        self.view.turn(Turn(who, text, reply, result, held), self.rows())
+            shows = self.service.settings.statuses[result.stage]
+        if shows:
+            self._wait(lambda: self._shown(customer)[0] == shows)
+        order = state.get("sitniks_order", {}).get("outcome") if shows and result is None else None
+        self.view.turn(Turn(who, text, reply, result, held, order), self.rows())
         return state
 
     def arrived(self, customer: Customer) -> None:
@@ -228,6 +239,8 @@ class Demo:
             moves = tuple(change["after"] for change in history if change["field"] == "status")
             if moves != customer.moves:
                 found.append(f"{customer.nickname} went {' → '.join(moves)} instead of {' → '.join(customer.moves)}")
+        if (made := len(self.sandbox.orders())) != 1:
+            found.append(f"the CRM has {made} orders instead of 1")
         if any(self.sandbox.history(chat_id) for chat_id in self.others):
             found.append("a chat of somebody else was changed")
         if any(call.status == 429 for call in self.sandbox.calls):

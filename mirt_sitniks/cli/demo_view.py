@@ -40,13 +40,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message, its reply, and the sync between them (None: nothing was to be told to the CRM)."""
+    """One message, its reply, and the sync between them (None: nothing was to be told to the CRM), or the order."""
 
     who: str
     text: str
     reply: str
     result: SyncResult | None
     held: float
+    order: str | None = None
 
 
 class View:
@@ -149,6 +150,8 @@ class View:
         self._print(Text.assemble("The board stays open at ", (url, "bold cyan"), " until Ctrl+C."))
 
     def _badge(self, turn: Turn) -> Text:
+        if turn.order:
+            return Text(f"✓ {turn.order} · order", "bold green")
         if turn.result is None:
             return Text("– nothing to tell, no call", "dim")
         text, style = BADGES[turn.result.outcome]

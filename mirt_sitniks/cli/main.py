@@ -24,7 +24,7 @@ from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.log import shown
 from mirt_sitniks.settings import SitniksSettings
 
-EXTRAS = {"rich": "cli", "starlette": "sandbox", "uvicorn": "sandbox"}
+EXTRAS = {"phonenumbers": "orders", "rich": "cli", "starlette": "sandbox", "uvicorn": "sandbox"}
 AGES = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
-        wanted = "cli,sandbox" if name.endswith("demo") else extra
+        wanted = "cli,orders,sandbox" if name.endswith("demo") else extra
         return _fail(name, f'needs {error.name}, which is not installed: pip install "mirt-sitniks[{wanted}]"', 2)
     except ConfigError as error:
         return _fail(name, error.message, 2)

@@ -57,6 +57,8 @@ class Orders:
         self._gate = StoreGate(lambda: driver.clock(), lambda: driver.random(), driver.options.limit.seconds)
         self._offset = 0.0
         self._drives: dict[str, asyncio.Task[OrderRecord | None]] = {}
+        # All who wait for a call ask the store for one: some of them are enough.
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._listing, self._listing_lock = Listing(float("-inf"), float("inf"), ()), asyncio.Lock()
@@ -149,20 +151,23 @@ class Orders:
         self._drives[row.external_id] = task
 
         def over(_: object) -> None:
+            if len(self._drives) >= AT_ONCE:
+                self._wake.set()
             self._drives.pop(row.external_id, None)
 
         task.add_done_callback(over)
 
     async def _drive(self, row: OrderRecord) -> OrderRecord | None:
         try:
-            done = await (self._send(row) if row.state is OrderState.NEW else self._look(row))
+            async with self._room:
+                done = await (self._send(row) if row.state is OrderState.NEW else self._look(row))
         except Exception as error:
             # A bug of ours, or what a store refuses: it must not end in silence.
             code = error.code if isinstance(error, StoreError) else type(error).__name__
             log(WARNING, "work on an order failed; it is taken up again", order=row.external_id, code=code)
             return None
         if done:
-            self._tell(done)
+            self._tell(done, "made" if row.state is OrderState.NEW else "found")
             self._expect(done.due_at)
         return done
 
@@ -340,12 +345,12 @@ class Orders:
         if due_at is not None and self._loop:
             asyncio.get_running_loop().call_later(max(due_at - self._now(), SHORTEST), self._wake.set)
 
-    def _tell(self, row: OrderRecord) -> None:
+    def _tell(self, row: OrderRecord, how: str) -> None:
         """How an order stands, as an event; what is the account's affair once a day, not for each order."""
         facts = {"order": row.external_id, "session": row.session, "crm": row.order_id, "code": row.error_code}
         message = row.error_message or ""
         if row.state is OrderState.CREATED:
-            log(INFO, "order made", **facts)
+            log(INFO, f"order {how}", **facts)
         elif row.error_code and (row.error_code not in (*KEY_CODES, "forbidden") or self._is_news(message)):
             log(WARNING, f"order is {row.state.value} (%s): %s", row.error_code, message, **facts)
 

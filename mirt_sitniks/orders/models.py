@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from mirt_sitniks.core.order_body import VARIATION, filled
@@ -141,6 +141,21 @@ def problems(order: Order) -> list[str]:
     ]
 
 
+def checked(said: Order | Mapping[str, Any]) -> tuple[Order | None, list[str]]:
+    """What a host says as an order, and all that is wrong with it; None where a value is of a wrong type."""
+    try:
+        order = said if isinstance(said, Order) else Order.model_validate(said)
+    except ValidationError as error:
+        return None, wrong_types(error)
+    return order, problems(order)
+
+
+def wrong_types(error: ValidationError) -> list[str]:
+    """The lines of pydantic's refusal, without the values that it refused."""
+    wrong = error.errors(include_url=False, include_context=False, include_input=False)
+    return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong]
+
+
 def body(
     order: Order,
     *,
@@ -169,7 +184,7 @@ def digest(order: Order) -> str:
     of their items alone. Without items the comments say what is bought."""
     lines = sorted(json.dumps(item.model_copy(update={"title": None}).wire(), sort_keys=True) for item in order.items)
     delivery = order.delivery.wire() if order.delivery else None
-    goods = lines or [order.comment, order.manager_comment]
+    goods: list[str | None] = [*lines] or [order.comment, order.manager_comment]
     said = json.dumps([order.client.wire(), goods, delivery, _number(order.discount)], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 

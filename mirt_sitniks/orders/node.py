@@ -18,7 +18,7 @@ from mirt_sitniks.core.result import iso
 from mirt_sitniks.graph.node import Host, Values, _is_cancelled, _origin
 from mirt_sitniks.graph.reading import Reading, read
 from mirt_sitniks.log import log
-from mirt_sitniks.orders.models import Order
+from mirt_sitniks.orders.models import Order, wrong_types
 from mirt_sitniks.process.off_loop import off_loop
 
 KEY = "sitniks_order"
@@ -56,7 +56,8 @@ class OrderNode(Runnable[Any, Update]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Update:
         """Make the order for `graph.invoke`: an event loop of its own, for the host's function may be async."""
-        return off_loop(lambda: copy_context().run(asyncio.run, self.ainvoke(input, config)))
+        context = copy_context()
+        return off_loop(lambda: context.run(asyncio.run, self.ainvoke(input, config)))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Update:
         """Make the order on whatever event loop runs; a cancellation of the reply passes through."""
@@ -86,10 +87,11 @@ class OrderNode(Runnable[Any, Update]):
         if not session or not external_id:
             missing = "event: give event=, or metadata.message_id" if session else "session: set session_id"
             return _failed(f"there is no {missing} in the state")
+        event = (reading.intent(None) or ("",))[0]
         result = await self._service.create_order(
-            order, external_id=external_id, session=session, chat_id=reading.chat_id
+            order, external_id=external_id, session=session, chat_id=reading.chat_id, event=event
         )
-        return {**result.to_state(), "event": (reading.intent(None) or ("",))[0]}
+        return {**result.to_state(), "event": event}
 
     def _reading(self, values: Values, config: RunnableConfig | None) -> Reading:
         configurable = (config or {}).get("configurable") or {}
@@ -132,5 +134,4 @@ def _why(exc: BaseException) -> str:
     """What became of the order function, without the values that it worked on."""
     if not isinstance(exc, ValidationError):
         return f"making the order raised {type(exc).__name__}: see the log"
-    wrong = exc.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong)
+    return "; ".join(wrong_types(exc))

@@ -2,8 +2,9 @@
 
 try:
     import phonenumbers
-except ImportError:
-    raise ImportError('orders need phonenumbers, which is not installed: pip install "mirt-sitniks[orders]"') from None
+except ModuleNotFoundError as missing:
+    message = 'orders need phonenumbers, which is not installed: pip install "mirt-sitniks[orders]"'
+    raise ModuleNotFoundError(message, name=missing.name) from None
 
 _LONGEST = 250
 

@@ -3,12 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from logging import ERROR, INFO, WARNING
 from typing import Any, TypeVar
-
-from pydantic import ValidationError
 
 from mirt_sitniks.core.order_match import WIDER
 from mirt_sitniks.core.order_result import OrderOutcome, OrderResult, result_of
@@ -22,7 +21,7 @@ from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import CrmError, NotFound, SitniksError, StoreError
 from mirt_sitniks.log import log
-from mirt_sitniks.orders.models import Form, Order, body, digest, problems
+from mirt_sitniks.orders.models import Form, Order, body, checked, digest
 from mirt_sitniks.service import HEARING, SitniksChatService
 
 T = TypeVar("T")
@@ -69,24 +68,25 @@ class SitniksOrderService:
         external_id: str,
         session: str | None = None,
         chat_id: str | None = None,
+        event: str | None = None,
         wait: float | None = None,
     ) -> OrderResult:
         """Make an order, once for each `external_id`: the same id again gives the first one's result.
 
-        Waits at most `wait` seconds, or the settings' `reply_budget`; what is not done by then is `queued` and goes on
-        by itself. An order that cannot be right is `failed`, and says all that is wrong with it: nothing is sent or
-        recorded. `session` and `chat_id` say whose it is.
+        Waits at most `wait` seconds, or the settings' `reply_budget`, which it shares with the syncs of a session's
+        `event`; what is not done by then is `queued` and goes on by itself. An order that cannot be right is `failed`,
+        and says all that is wrong with it: nothing is sent or recorded. `session` and `chat_id` say whose it is.
         """
         draft = self._draft(order, external_id, session, chat_id)
         if isinstance(draft, OrderResult):
             return draft
-        seconds = self._service.settings.reply_budget if wait is None else wait
-        try:
-            begun = self._service.begin(lambda runtime: self._create(runtime, draft, seconds))
-            # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
-            return await asyncio.wait_for(asyncio.wrap_future(begun), seconds + HEARING)
-        except Exception as error:
-            return _unanswered(draft.external_id, error)
+        with self._service.holding(session, event) as left:
+            seconds = max(0.0, left if wait is None else wait)
+            try:
+                # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
+                return await asyncio.wait_for(asyncio.wrap_future(self._begin(draft, seconds)), seconds + HEARING)
+            except Exception as error:
+                return _unanswered(draft.external_id, error)
 
     def create_order_blocking(
         self,
@@ -95,17 +95,19 @@ class SitniksOrderService:
         external_id: str,
         session: str | None = None,
         chat_id: str | None = None,
+        event: str | None = None,
+        wait: float | None = None,
     ) -> OrderResult:
-        """The same for code without an event loop: the calling thread waits, at most for the reply budget."""
+        """The same for code without an event loop: the calling thread waits."""
         draft = self._draft(order, external_id, session, chat_id)
         if isinstance(draft, OrderResult):
             return draft
-        seconds = self._service.settings.reply_budget
-        try:
-            begun = self._service.begin(lambda runtime: self._create(runtime, draft, seconds))
-            return begun.result(seconds + HEARING)
-        except Exception as error:
-            return _unanswered(draft.external_id, error)
+        with self._service.holding(session, event) as left:
+            seconds = max(0.0, left if wait is None else wait)
+            try:
+                return self._begin(draft, seconds).result(seconds + HEARING)
+            except Exception as error:
+                return _unanswered(draft.external_id, error)
 
     async def find(self, external_id: str) -> OrderResult | None:
         """How an order stands; None when nothing is known of it."""
@@ -131,7 +133,7 @@ class SitniksOrderService:
 
         told: dict[str, str] = {}
         done = await self._verb("settle", write, None, told)
-        return done or OrderResult(_no_outcome(told), external_id, error=told or None)
+        return OrderResult(_no_outcome(told), external_id, error=told or None) if done is None else done
 
     async def get_order(self, order_id: str | int, *, told: dict[str, str] | None = None) -> CrmOrder | None:
         """An order as the CRM shows it now; None when it is not there, or on an error, which is put into `told`."""
@@ -171,6 +173,9 @@ class SitniksOrderService:
         done = await self._verb("update_order_status", write, None, told)
         return done or StatusResult(False, told or {"code": "disabled", "message": "there is no address or key"})
 
+    def _begin(self, draft: OrderRecord, seconds: float) -> "Future[OrderResult]":
+        return self._service.begin(lambda runtime: self._create(runtime, draft, seconds))
+
     async def _create(self, runtime: Runtime, draft: OrderRecord, seconds: float) -> OrderResult:
         """On the I/O thread: what is known of the order when it is done, or after so many seconds."""
         orders = _orders(runtime)
@@ -187,20 +192,17 @@ class SitniksOrderService:
         """The row to record, or the result that says why there is none."""
         name = str(external_id or "").strip()
         wrong = [] if _is_id(name) else [f"external_id is not a text of 1 to {LONGEST_ID} printable characters"]
-        try:
-            order = order if isinstance(order, Order) else Order.model_validate(order)
-            wrong += problems(order)
-        except ValidationError as error:
-            wrong += [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
-        if wrong or not isinstance(order, Order):
+        said, more = checked(order)
+        wrong += more
+        if wrong or said is None:
             return _failed(name, "order_invalid", "; ".join(wrong))
         if not self.enabled:
             log(INFO, "disabled, would make an order", session=session, order=name)
             return OrderResult(OrderOutcome.DISABLED, name)
         return OrderRecord(
             external_id=name,
-            digest=digest(order),
-            body=body(order, external_id=name, form=self._form),
+            digest=digest(said),
+            body=body(said, external_id=name, form=self._form),
             session=row_of(self._service.settings.account, session) if session else None,
             chat_id=chat_id,
             asked_at=time.time(),

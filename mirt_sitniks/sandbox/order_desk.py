@@ -41,6 +41,8 @@ class OrderDesk:
         variation_id: int | None = None,
     ) -> int:
         """Put an item into the catalogue; returns its id. Several may have one sku."""
+        if not 0 <= float(price) < 10**12:
+            raise ValueError(f"price must be a number not less than 0, not {price!r}")
         return self.account.world.orders.add_variation(
             sku, variation_id=variation_id, title=title, price=Decimal(str(price)), active=active
         )

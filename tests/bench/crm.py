@@ -45,6 +45,18 @@ class Crm:
         answer.raise_for_status()
         return str(answer.json()["id"])
 
+    def add_variation(self, sku: str) -> None:
+        """Put an item into the catalogue."""
+        self._http.post("/variations", json={"sku": sku}).raise_for_status()
+
+    def fault(self, kind: str, **options: object) -> None:
+        """Arm a fault for as long as the sandbox runs."""
+        self._http.post("/faults", json={"kind": kind, "times": None, **options}).raise_for_status()
+
+    def orders(self) -> list[dict[str, Any]]:
+        """All orders with their external ids, the oldest first."""
+        return list(self._http.get("/orders").json()["data"])
+
     def chats(self) -> dict[str, dict[str, Any]]:
         """All chats by nickname."""
         return {one["userNickName"]: one for one in self._http.get("/chats").json()["data"]}

@@ -260,7 +260,7 @@ def test_a_missing_extra_is_named() -> None:
     assert done.stdout.splitlines()[-1] == "[2, 2, 1, 2]"
     said = ours(done.stderr).splitlines()
     assert said[0].startswith("mirt-sitniks demo: needs rich")
-    assert said[0].endswith('pip install "mirt-sitniks[cli,sandbox]"')
+    assert said[0].endswith('pip install "mirt-sitniks[cli,orders,sandbox]"')
     assert said[1].startswith("mirt-sitniks sandbox: needs starlette")
     assert said[1].endswith('pip install "mirt-sitniks[sandbox]"')
     assert len(said) == 3

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from langchain_core.messages import AIMessage
+from langgraph.types import Command
 from rich.console import Console
 
 from mirt_sitniks import SitniksError, SitniksSettings, Stage, SyncResult
@@ -21,8 +22,11 @@ from mirt_sitniks.cli.demo import CUSTOMERS, IRYNA, TARAS, Demo, TimedService
 from mirt_sitniks.cli.demo_view import BADGES, Row, Turn, View
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.sandbox import Sandbox
+from tests.cli import process
 from tests.cli.conftest import Run
-from tests.cli.process import Command
+
+# One run of the demo serves many tests.
+pytestmark = pytest.mark.xdist_group("demo")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             "LANGSMITH_API_KEY": "planted-real-key",
         }
         began = time.monotonic()
-        with Command("demo", "--keep", folder=folder, **settings) as command:
+        with process.Command("demo", "--keep", folder=folder, **settings) as command:
             command.until("until Ctrl+C.", 60)
             seconds = time.monotonic() - began
             url = re.search(r"The board stays open at (http://127\.0\.0\.1:\d+)", command.out)
@@ -115,7 +119,7 @@ def test_its_transcript(shown: Shown) -> None:
         ("Ірина", "✓ synced · first_touch"),
         ("Ірина", "– nothing to tell, no call"),
         ("Ірина", "✓ synced · give_requisites"),
-        ("Host", "– nothing to tell, no call"),
+        ("Host", "✓ created · order"),
         ("Оксана", "✓ synced · first_touch"),
         ("Оксана", "… queued, arrives later · give_requisites"),
         ("Тарас", "✓ synced · first_touch"),
@@ -125,7 +129,7 @@ def test_its_transcript(shown: Shown) -> None:
     assert statuses == [
         ("iryna.example", "Instagram", "Взято в роботу", "Павло"),
         ("iryna.example", "Instagram", "Виставлено рахунок", "Павло"),
-        ("iryna.example", "Instagram", "ОПЛАЧЕНО", "Павло"),
+        ("iryna.example", "Instagram", "Оформлено замовлення", "Павло"),
         ("oksana.example", "Instagram", "Взято в роботу", "Павло"),
         ("oksana.example", "Instagram", "Виставлено рахунок", "Павло"),
         ("taras_example", "Telegram", "Взято в роботу", "Павло"),
@@ -137,6 +141,9 @@ def test_its_transcript(shown: Shown) -> None:
     assert re.search(r"^Longest hold +1\.\d s, while the CRM hung; the reply budget is 1\.5 s$", text, re.MULTILINE)
     assert "3× list chats" in text
     assert "1× list managers" in text
+    assert "1× find an item" in text
+    assert "1× make an order" in " ".join(text.split())
+    assert re.search(r"Ваше замовлення №\d+: зберемо його", " ".join(text.split()))
 
 
 def test_in_a_pipe_it_is_plain(shown: Shown) -> None:
@@ -158,6 +165,7 @@ def ended() -> Iterator[Demo]:
             for status in customer.moves:
                 sandbox.person_sets(made.chats[customer], status=status)
             sandbox.person_sets(made.chats[customer], manager=customer.manager)
+        sandbox.add_order({"client": {"fullname": "Ірина Приклад"}})
         sandbox.fault("hang")
         key = {"Authorization": f"Bearer {sandbox.key}"}
         with pytest.raises(httpx.ReadTimeout):
@@ -198,6 +206,10 @@ def _asks_too_often(it: Demo) -> None:
     httpx.get(it.sandbox.url + "/open-api/managers", headers=key, trust_env=False)
 
 
+def _orders_twice(it: Demo) -> None:
+    it.sandbox.add_order({"client": {"fullname": "Ірина Приклад"}})
+
+
 def _misses_the_outage(it: Demo) -> None:
     it.sandbox.account.calls.clear()
 
@@ -206,7 +218,8 @@ def _misses_the_outage(it: Demo) -> None:
     ("spoil", "said"),
     [
         (_forgets, "taras_example never wrote"),
-        (_goes_back, "iryna.example shows Виставлено рахунок, Павло instead of ОПЛАЧЕНО, Павло"),
+        (_goes_back, "iryna.example shows Виставлено рахунок, Павло instead of Оформлено замовлення, Павло"),
+        (_orders_twice, "the CRM has 2 orders instead of 1"),
         (_changes_manager, "taras_example shows AI Увага, Павло instead of AI Увага, Олена"),
         (_repeats, "taras_example went Взято в роботу → AI Увага → Взято в роботу → AI Увага instead of"),
         (_meddles, "a chat of somebody else was changed"),
@@ -221,19 +234,25 @@ def test_each_wrong_end_is_found(ended: Demo, spoil: Any, said: str) -> None:
     assert any(line.startswith(said) for line in ended.problems())
 
 
+@dataclass(frozen=True)
 class Deaf:
-    """A graph that answers, and neither syncs nor stops at an interrupt."""
+    """A graph that answers, and neither syncs nor stops at an interrupt; people move the chat instead."""
+
+    sandbox: Sandbox
+    chat: str
 
     def invoke(self, given: object, config: object) -> dict[str, Any]:
+        if isinstance(given, Command):
+            self.sandbox.person_sets(self.chat, status=IRYNA.moves[-1])
         return {"messages": [AIMessage("Вітаємо!")]}
 
 
 def test_a_graph_that_does_nothing_is_found(ended: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing interrupt and an outage that held nothing back are lines of their own, whatever the CRM shows."""
-    monkeypatch.setattr(ended, "graph", Deaf())
+    monkeypatch.setattr(ended, "graph", Deaf(ended.sandbox, ended.chats[IRYNA]))
     ended.purchase()
     ended.outage()
-    assert ended.problems() == [
+    assert ended.problems()[:2] == [
         "the graph did not stop at its interrupt",
         "what was recorded during the outage was not queued",
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -101,9 +102,11 @@ def test_an_order_s_whole_life(sandbox: Sandbox, key: Any) -> None:
     assert [one.title for one in statuses] == list(sandbox.order_statuses.values())
     assert (made.external_id, made.chat_id, made.status) == ("e1", chat, "Новий")
     sandbox.person_sets_order(int(made.id), waybill="20450000000001")
-    window = ListOrders(sandbox.account.clock.date(), sandbox.account.clock.date())
-    (read, empty, moved) = send(sandbox, GetOrder(made.id), window, SetOrderStatus(made.id, 2))
+    today, day = sandbox.account.clock.date(), timedelta(days=1)
+    asked = ListOrders(today - day, today + day), ListOrders(today - 2 * day, today - day)
+    (read, listed, empty, moved) = send(sandbox, GetOrder(made.id), *asked, SetOrderStatus(made.id, 2))
     assert (read.waybill, read.external_id, read.lines) == ("20450000000001", None, made.lines)
+    assert ([one.id for one in listed.items], listed.total) == ([made.id], 1)
     assert (empty.items, moved.status, moved.status_id) == ((), "Очікуємо оплату", 2)
     sandbox.person_sets_order(int(made.id), deleted=True)
     (gone,) = send(sandbox, GetOrder(made.id))

@@ -21,7 +21,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import mirt_sitniks
-from mirt_sitniks.core.result import Outcome, SyncResult
+from mirt_sitniks.core.order_result import OrderOutcome
+from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
 from mirt_sitniks.core.store import Verdict
 from mirt_sitniks.sandbox import Sandbox
@@ -81,7 +82,12 @@ class Terminal:
 
     def python(self, code: str) -> None:
         """Save a block, and run it: a server is started and asked once, tests are left to `pytest`."""
-        kinds = {"def test_": "test_shop.py", "def lifespan": "server.py", "def build_graph": "shop.py"}
+        kinds = {
+            "def test_": "test_shop.py",
+            "def lifespan": "server.py",
+            "def build_graph": "shop.py",
+            "def paid_order": "orders.py",
+        }
         name = next((name for mark, name in kinds.items() if mark in code), "plain.py")
         (self.folder / name).write_text(code + SERVER if name == "server.py" else code, "utf-8")
         if name != "test_shop.py":
@@ -191,6 +197,8 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         (chat,) = crm.chats()
         assert shown["shop.py"] == ["disabled\n"]
         assert shown["server.py"] == ["synced\n"]
+        assert shown["orders.py"] == ["created\n"]
+        assert [order["client"]["phone"] for order in crm.orders()] == ["380671234567"]
         assert "1 passed" in shown["pytest test_shop.py"][0]
         assert "checks passed" in shown["mirt-sitniks doctor"][0]
         for erased in shown["mirt-sitniks forget example-1"]:
@@ -295,26 +303,26 @@ def test_the_stages_are_those_of_the_code(page: Path) -> None:
 
 @BOTH
 def test_the_words_of_a_result_are_those_of_the_code(page: Path) -> None:
-    """Keys, outcomes and reasons of `sitniks`, and the codes of its error, are named completely and no others."""
+    """Keys, outcomes and reasons of `sitniks`, the outcomes of orders, and the codes of their errors are named
+    completely, and no others."""
     table = {name: cells[1] for cells in rows(page, "key" if page == ENGLISH else "ключ") for name in quoted(cells[0])}
     assert set(table) == set(SyncResult(None, "", Outcome.SYNCED).to_state())
     assert [word for word in quoted(table["outcome"]) if word in set(Outcome)] == [one.value for one in Outcome]
     reasons = [name for cells in rows(page, "reason" if page == ENGLISH else "причина") for name in quoted(cells[0])]
     assert sorted(reasons) == sorted(reasons_of_the_code())
-    codes = [code for cells in rows(page, "code" if page == ENGLISH else "код") for code in quoted(cells[0])]
+    heads = ("code", "order's code") if page == ENGLISH else ("код", "код замовлення")
+    codes = [code for head in heads for cells in rows(page, head) for code in quoted(cells[0])]
+    outcomes = rows(page, "outcome" if page == ENGLISH else "результат")
+    assert [quoted(cells[0])[0] for cells in outcomes] == [one.value for one in OrderOutcome]
     assert sorted(codes) == sorted(codes_of_the_code())
 
 
 def reasons_of_the_code() -> set[str]:
-    """What a store's verdict can be beside recording, and what `skip` and `Outcome.SKIPPED` are given literally."""
-    found = {verdict.value for verdict in Verdict} - {Verdict.NEW.value, Verdict.KNOWN.value}
+    """What a store's verdict can be beside recording, what has a cure, and what `SKIPPED` is given literally."""
+    found = {verdict.value for verdict in Verdict} - {Verdict.NEW.value, Verdict.KNOWN.value} | set(SKIPS)
     for node in _nodes():
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "skip":
-            found |= _texts(node.args[1:])
-        elif isinstance(node, ast.Tuple) and any(getattr(one, "attr", None) == "SKIPPED" for one in node.elts):
+        if isinstance(node, ast.Tuple) and any(getattr(one, "attr", None) == "SKIPPED" for one in node.elts):
             found |= _texts(node.elts)
-        elif isinstance(node, ast.FunctionDef) and node.name == "obstacle":
-            found |= _texts(leaf for one in node.body if not isinstance(one, ast.Expr) for leaf in ast.walk(one))
     return found
 
 
@@ -330,6 +338,8 @@ def codes_of_the_code() -> set[str]:
             given = [one.value for one in node.body if isinstance(one, ast.Assign) and _names(one) == ["code"]]
         elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Error":
             given = node.args[:1]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "_failed":
+            given = node.args[1:2]
         elif isinstance(node, ast.keyword) and node.arg == "code":
             given = [node.value]
         else:

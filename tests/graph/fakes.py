@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from mirt_sitniks.core.record import intent_key
 from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.settings import SitniksSettings
 
 AT = "2026-11-22T10:00:00.000Z"
 
@@ -19,10 +20,15 @@ class FakeService:
     """Records every call; like the store, it counts a known intent of a session once.
 
     `effects` are the changes that reached the CRM, `crm` is the status that each session's chat shows there. `raises`
-    is what `sync` raises instead of answering.
+    is what `sync` raises instead of answering. `moved` are the chats that were moved past the syncs. To a service for
+    orders over it, it is disabled.
     """
 
+    enabled = False
+    settings = SitniksSettings.model_construct(account="main", reply_budget=1.5)
+
     def __init__(self, *, raises: BaseException | None = None) -> None:
+        self.moved: list[tuple[str, str]] = []
         self.calls: list[dict[str, Any]] = []
         self.effects: list[tuple[str, str]] = []
         self.crm: dict[str, str] = {}
@@ -36,8 +42,9 @@ class FakeService:
     def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         return self.answer("blocking", stage, session, arguments)
 
-    def skip(self, stage: Stage | None, reason: str) -> SyncResult:
-        return SyncResult(stage, AT, Outcome.SKIPPED, reason=reason)
+    async def update_chat_status(self, chat_id: str, status: str) -> bool:
+        self.moved.append((chat_id, status))
+        return True
 
     @property
     def stages(self) -> list[str]:
@@ -57,7 +64,7 @@ class FakeService:
         touched = stage is Stage.FIRST_TOUCH
         known = self._known.setdefault(session, [])
         if any(event & set(keys) for event in known[:-1]):
-            return self.skip(stage, "replay")
+            return SyncResult(stage, AT, Outcome.SKIPPED, reason="replay")
         if not (known and known[-1] & set(keys)):
             known.append(set(keys))
             self.effects.append((session, stage.value))

@@ -1,6 +1,6 @@
 """The examples say what they promise."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -9,6 +9,8 @@ from langgraph.types import Command
 
 from examples.main_graph import build_main_graph
 from examples.payment_loop import build_payment_loop
+from mirt_sitniks.core.order_result import OrderOutcome, OrderResult
+from mirt_sitniks.orders.models import problems
 from tests.graph.fakes import FakeService, by_invoke
 
 THREAD: Any = {"configurable": {"thread_id": "s1"}}
@@ -69,6 +71,42 @@ class TestMainGraph:
         state = by_invoke(graph, Command(resume=confirmed), THREAD)
         assert service.stages == ["first_touch", "give_requisites", *stages]
         assert ("Оплату отримали" in state["messages"][-1].text) is confirmed
+
+    @pytest.mark.parametrize(
+        ("outcome", "answer", "moved"),
+        [
+            ("created", "Ваше замовлення №7: зберемо його сьогодні", [("chat of s1", "Оформлено замовлення")]),
+            ("queued", "Номер замовлення надішлемо згодом.", [("chat of s1", "Оформлено замовлення")]),
+            ("disabled", "дякуємо! Зберемо замовлення сьогодні", []),
+            ("refused", "менеджеру", []),
+            ("unknown", "менеджеру", []),
+            ("failed", "менеджеру", []),
+        ],
+    )
+    def test_the_number_of_the_order_is_told(
+        self, outcome: str, answer: str, moved: list[tuple[str, str]], service: Any
+    ) -> None:
+        """Who has paid hears the number, or that it follows; an order that is not made goes to a person."""
+
+        class Orders:
+            account = "main"
+            asked: ClassVar[list[Any]] = []
+
+            async def create_order(self, order: Any, *, external_id: str, **_: Any) -> OrderResult:
+                self.asked.append(order)
+                error = None if outcome == "created" else {"code": "x", "message": "y"}
+                return OrderResult(OrderOutcome(outcome), external_id, "1", "7", error)
+
+        graph: Any = build_main_graph(service, orders=Orders(), checkpointer=InMemorySaver())  # type: ignore[arg-type]
+        client = {"fullname": "Ірина Приклад", "phone": "067 123 45 67"}
+        value = {"messages": [HumanMessage("Беру!")], "session_id": "s1", "metadata": {"client": client}}
+        by_invoke(graph, value, THREAD)
+        state = by_invoke(graph, Command(resume=True), THREAD)
+        assert answer in state["messages"][-1].text
+        assert service.moved == moved
+        assert state["sitniks_order"]["outcome"] == outcome
+        (order,) = Orders.asked
+        assert (order.client.phone, order.total, problems(order)) == ("380671234567", 980, [])
 
 
 class TestPaymentLoop:

@@ -127,7 +127,7 @@ def test_money_is_exact() -> None:
     assert problems(order(items=noisy.items, discount=0.9, total=1299.0000001)) == []
     sent = json.dumps([line["price"] for line in body(noisy)["offers"]])
     assert sent == "[0.3, 1299]"
-    kopecks = [Decimal(at) / 100 for at in range(1, 100_000, 7)]
+    kopecks = [Decimal(at) / 100 for at in range(1, 100_000, 97)]
     assert all(lines_of(body(order(items=[item(sku="A", price=one)])))[0].price == one for one in kopecks)
 
 
@@ -196,7 +196,8 @@ def test_words_alone_can_be_an_order() -> None:
         "client": {"fullname": "Олена Приклад", "phone": "380671234567"},
         "managerComment": "Сукня з вітрини, 980 грн",
     }
-    assert (lines_of(body(said)), total_of(body(said))) == ((), 0)
+    assert not lines_of(body(said))
+    assert total_of(body(said)) == 0
 
 
 def test_the_digest_is_of_what_is_bought() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from tests.graph.fakes import FakeService, by_ainvoke, by_invoke
 
 THREAD: Any = {"configurable": {"thread_id": "olena"}}
 DOORS = [by_invoke, by_ainvoke]
-SAID = {"outcome", "order_id", "order_number", "external_id", "error", "candidates", "at", "event"}
+SAID = {"outcome", "order_id", "order_number", "external_id", "error", "at", "event"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,6 @@ class Made:
             "order_number": f"№{self.order_id}",
             "external_id": self.external_id,
             "error": None,
-            "candidates": [],
         }
 
 
@@ -54,7 +54,9 @@ class FakeOrders:
         self.made: dict[str, Order] = {}
         self.raises = raises
 
-    async def create_order(self, order: Order, *, external_id: str, session: str, chat_id: str | None) -> Made:
+    async def create_order(
+        self, order: Order, *, external_id: str, session: str, chat_id: str | None, event: str
+    ) -> Made:
         await asyncio.sleep(0)
         self.calls.append({"order": order, "external_id": external_id, "session": session, "chat_id": chat_id})
         if self.raises:
@@ -157,8 +159,8 @@ def test_a_re_run_of_a_turn_is_the_same_order(door: Any) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_resume_and_replay_make_no_second_order(door: Any) -> None:
-    """An interrupt before, a resume, and a replay of all of it: one order. A fork with other words is a new one."""
+def test_row02_resume_and_replay_make_no_second_order(door: Any) -> None:
+    """Row 2: an interrupt before, a resume, and a replay of it all: one order. A fork with other words is a new one."""
     service, saver = FakeOrders(), InMemorySaver()
     builder = StateGraph(State)
     builder.add_node("approval", lambda state: {"approved": interrupt("?")})
@@ -182,8 +184,8 @@ def test_resume_and_replay_make_no_second_order(door: Any) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_a_retry_and_a_second_visit_are_the_same_order(door: Any) -> None:
-    """A node that fails behind the order and runs again, and a loop that comes by twice, make one order of a turn."""
+def test_row01_a_retry_and_a_second_visit_are_the_same_order(door: Any) -> None:
+    """Row 1: a node behind the order fails and runs again, a loop comes by it twice: one order of a turn."""
     service, tries = FakeOrders(), []
 
     def twice(state: Any) -> dict[str, Any]:
@@ -262,8 +264,8 @@ class Model(BaseModel):
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("schema", [Model, Last])
-def test_the_function_gets_the_state_as_the_host_declared_it(door: Any, schema: Any) -> None:
-    """A dataclass or a Pydantic model is what the order function, the event function and the route get."""
+def test_row25_the_function_gets_the_state_as_the_host_declared_it(door: Any, schema: Any) -> None:
+    """Row 25: a dataclass or a Pydantic model is what the order function, the event function and the route get."""
     seen: list[Any] = []
 
     def order(state: Any) -> Order:
@@ -314,7 +316,7 @@ def test_a_function_that_fails_is_told_and_not_raised(
     assert said["outcome"] == "failed"
     assert said["error"]["code"] == "order_invalid"
     assert said["error"]["message"].startswith(message)
-    assert set(said) >= SAID - {"candidates"}
+    assert set(said) == SAID
     assert "таємне" not in str(said) + caplog.text
     assert service.calls == []
 
@@ -337,6 +339,53 @@ def test_without_a_session_there_is_no_order(value: Any, missing: str | None) ->
     assert len(service.calls) == (0 if missing else 1)
     if missing:
         assert said["error"]["message"] == "there is no session: set session_id in the state"
+
+
+def test_listeners_hear_what_the_state_says() -> None:
+    """One custom event an order, with what the state will hold, by both doors; none where there is no order."""
+
+    async def astream() -> list[Any]:
+        return [event async for event in host(FakeOrders()).astream(says(), stream_mode="custom")]
+
+    for told in (list(host(FakeOrders()).stream(says(), stream_mode="custom")), asyncio.run(astream())):
+        assert [set(event["sitniks_order"]) for event in told] == [SAID]
+    assert list(host(FakeOrders(), lambda state: None).stream(says(), stream_mode="custom")) == []
+
+
+@pytest.mark.blocks
+def test_row23_invoke_where_an_event_loop_runs() -> None:
+    """Row 23: a notebook's `invoke` makes its order, and the host's function sees the caller's context."""
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+
+    async def order(state: Any) -> Order:
+        return dress().model_copy(update={"comment": who.get()})
+
+    async def within() -> None:
+        who.set("anna")
+        host(service, order).invoke(says())
+
+    service = FakeOrders()
+    asyncio.run(within())
+    assert [call["order"].comment for call in service.calls] == ["anna"]
+
+
+def test_a_cancelled_reply_is_cancelled() -> None:
+    """Who stops waiting for the graph is not told of a failed order."""
+
+    class Slow(FakeOrders):
+        async def create_order(self, *_: Any, **__: Any) -> Any:
+            begun.set()
+            await asyncio.Event().wait()
+
+    async def run() -> None:
+        task = asyncio.ensure_future(host(Slow()).ainvoke(says()))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    begun = asyncio.Event()
+    asyncio.run(run())
 
 
 def test_an_older_value_does_not_win() -> None:

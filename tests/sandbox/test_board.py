@@ -13,7 +13,8 @@ import pytest
 
 from mirt_sitniks.sandbox import Sandbox
 
-pytestmark = pytest.mark.browser
+# One browser serves them all.
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Every text's contrast with what is painted behind it; colours are resolved by painting one pixel.
 CONTRASTS = """
@@ -133,6 +134,50 @@ def test_a_card_moves_without_a_reload(browser: Browser, sandbox: Sandbox, api: 
     # The copy that flies is gone in the end, and the card is there to be seen.
     browser.until(f"!document.querySelector('.ghost') && {in_column('AI Увага', chat)}.style.visibility === ''")
     assert browser.complaints() == []
+
+
+def test_an_order_stands_on_its_chat_s_card(browser: Browser, sandbox: Sandbox, api: httpx.Client) -> None:
+    """Number, total and status, the newest first and two at most, without a reload; the log says what was asked."""
+    chat = sandbox.add_chat("olena.example", name="Олена К.")
+    item = sandbox.add_variation("SUKNYA-M", price="1299.50")
+    browser.open(sandbox.url)
+    # An earlier page's, whose server has gone.
+    browser.complaints()
+    body = {"client": {"fullname": "<b>Олена</b>"}, "offers": [{"itemId": item}], "chatId": chat}
+    api.post("/orders", json=body)
+    browser.until("document.querySelector('.card .orders')")
+    api.put("/orders/480001/status", json={"statusId": 2})
+    browser.until("document.querySelector('.card .orders').innerText.includes('Очікуємо оплату')")
+    shown = browser.js("return document.querySelector('.card .orders').innerText").replace("\xa0", " ")
+    assert shown.split("\n") == ["№1001", "1 299,50 ₴", "Очікуємо оплату"]
+    for quantity in (2, 4):
+        api.post("/orders", json=body | {"offers": [{"itemId": item, "quantity": quantity}]})
+    browser.until("document.querySelector('.card .orders .more')")
+    numbers = browser.js("return [...document.querySelectorAll('.card .orders b')].map(node => node.textContent)")
+    assert (numbers, browser.js("return total.textContent.endsWith('замовлень: 3')")) == (["№1003", "№1002"], True)
+    browser.until("document.querySelectorAll('#lines li').length === 4")
+    log = browser.js("return [...document.querySelectorAll('#lines li')].map(line => line.innerText).join(' ')")
+    assert log.count("Створює замовлення") == 3
+    assert "Замовлення → Очікуємо оплату" in log
+    assert log.count("olena.example") == 4
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 568), (390, 844), (1280, 720), (1440, 900)])
+def test_orders_stay_inside_their_card(
+    browser: Browser, screen: Callable[[int, int], None], sandbox: Sandbox, width: int, height: int
+) -> None:
+    """Endless statuses and sums are cut, not the card's neighbours."""
+    sandbox.order_statuses = {1: "Очікуємо " + "передоплату" * 6, 10**9: "Готово"}
+    chat = sandbox.add_chat("olena.example")
+    item = sandbox.add_variation("A", price=999_999_999.99)
+    sandbox.add_order({"client": {"fullname": "Олена"}, "offers": [{"itemId": item}], "chatId": chat})
+    screen(width, height)
+    browser.open(sandbox.url, prefers_reduced_motion="reduce")
+    inside = browser.js("""const card = document.querySelector('.card').getBoundingClientRect();
+      return [...document.querySelectorAll('.orders, .orders *')].filter(node => !node.closest('svg')).every(node => {
+        const {left, right} = node.getBoundingClientRect(); return left >= card.left && right <= card.right; })""")
+    assert inside
 
 
 def test_columns_are_the_statuses_in_order_and_empty_ones_say_so(browser: Browser, sandbox: Sandbox) -> None:
@@ -266,7 +311,9 @@ def test_a_card_can_be_seen_on_any_screen(
 def test_every_text_can_be_read(browser: Browser, sandbox: Sandbox, api: httpx.Client, scheme: str) -> None:
     """In light and in dark each text has the contrast of WCAG AA (4.5), and the two differ."""
     sandbox.add_chat("iryna.example", manager="Павло")
-    sandbox.add_chat("bohdan", source="telegram_bot", status="ОПЛАЧЕНО")
+    paid = sandbox.add_chat("bohdan", source="telegram_bot", status="ОПЛАЧЕНО")
+    for _ in range(3):
+        sandbox.add_order({"client": {"fullname": "Богдан"}, "chatId": paid})
     sandbox.fault("status", status=500)
     sandbox.fault("hang", path="status$", times=None)
     sandbox.trial = True
@@ -301,6 +348,6 @@ def test_long_names_and_full_columns_stay_inside(browser: Browser, sandbox: Sand
     assert browser.js("return document.querySelectorAll('.card').length") == 12
     wide = "[...document.querySelectorAll('.card')].some(card => card.scrollWidth > card.parentNode.clientWidth)"
     page = "document.documentElement.scrollHeight > innerHeight || document.documentElement.scrollWidth > innerWidth"
-    assert browser.js(f"return [{wide}, {page}]") == [False, False]
+    browser.until(f"!({wide}) && !({page})")
     browser.js("window.list = document.querySelector('.cards'); list.focus()")
     assert browser.js("list.scrollTop = 50; return list.scrollTop === 50 && document.activeElement === list")

@@ -54,6 +54,24 @@ def test_another_process_can_do_all_that_a_test_can(control: httpx.Client, api: 
     assert sandbox.calls == ()
 
 
+def test_another_process_can_keep_a_shop(control: httpx.Client, api: httpx.Client, sandbox: Sandbox) -> None:
+    """A catalogue, statuses, orders by hand and what a person does with them."""
+    made = control.post("/variations", json={"sku": "SUKNYA-M", "price": "1299.50", "title": "Сукня"})
+    assert made.status_code == 201
+    variation = made.json()["id"]
+    assert control.get("/variations").json()["data"] == sandbox.variations
+    changed = control.put("/settings", json={"order_statuses": {"10": "Нове", "20": "Готово"}, "order_shows": "all"})
+    assert (changed.status_code, sandbox.order_statuses) == (200, {10: "Нове", 20: "Готово"})
+    body = {"client": {"fullname": "Олена К."}, "offers": [{"itemId": variation}], "externalId": "e1"}
+    order = control.post("/orders", json={"body": body, "created_ago": 60}).json()["id"]
+    assert control.post("/order", json={"order": order, "status": 20, "waybill": "2045"}).status_code == 200
+    (shown,) = control.get("/orders").json()["data"]
+    assert shown == api.get(f"/orders/{order}").json()
+    assert (shown["totalPrice"], shown["status"]["title"]) == (1299.5, "Готово")
+    assert control.post("/order", json={"order": order, "deleted": True}).status_code == 200
+    assert control.get("/orders").json() == {"data": []}
+
+
 def test_settings_can_be_read_and_changed(control: httpx.Client, sandbox: Sandbox) -> None:
     """Each habit, the key, the statuses and the managers; what is wrong changes nothing."""
     settings = control.get("/settings").json()
@@ -73,6 +91,10 @@ def test_settings_can_be_read_and_changed(control: httpx.Client, sandbox: Sandbo
         ("POST", "/chats", {"nickname": "a", "status": "none"}, 400),
         ("POST", "/chats", {"nickname": "a", "colour": "red"}, 400),
         ("POST", "/chats", [], 400),
+        ("POST", "/order", {"order": 1, "status": 2}, 404),
+        ("POST", "/orders", {"body": {"client": {}}}, 400),
+        ("POST", "/variations", {"sku": "A", "price": "free"}, 400),
+        ("PUT", "/settings", {"order_statuses": {"one": "Нове"}}, 400),
         ("POST", "/faults", {"kind": "none"}, 400),
         ("POST", "/faults", {"kind": "reset", "path": "("}, 400),
         ("GET", "/nowhere", None, 404),

@@ -30,6 +30,11 @@ def write(api: httpx.Client, chat: str, timeout: float = 5.0) -> httpx.Response:
     return api.patch(f"/chats/{chat}/status", json=STATUS, timeout=timeout)
 
 
+def until_late(sandbox: Sandbox, changes: int) -> None:
+    """Wait until so many late changes are on their way: who gives up may be sooner than the server is."""
+    sandbox.wait(lambda: len(sandbox.account.world._late) == changes)
+
+
 def test_a_fault_meets_what_it_is_meant_for() -> None:
     """Method and path must fit, the first armed comes first, and each time uses it up by one."""
     faults = Faults()
@@ -208,6 +213,7 @@ def test_applied_late_overwrites_what_came_meanwhile(clock: Any, api_of: ApiOf) 
         sandbox.fault("applied_late", seconds=20)
         with pytest.raises(httpx.ReadTimeout):
             write(api, chat, timeout=0.05)
+        until_late(sandbox, 1)
         clock.pass_by(5)
         api.patch(f"/chats/{chat}/status", json={"status": "Виставлено рахунок"})
         clock.pass_by(100)
@@ -225,6 +231,7 @@ def test_late_changes_come_in_the_order_in_which_they_are_due(clock: Any, api_of
             sandbox.fault("applied_late", seconds=seconds)
             with pytest.raises(httpx.ReadTimeout):
                 api.patch(f"/chats/{chat}/status", json={"status": status}, timeout=0.05)
+        until_late(sandbox, 3)
         clock.pass_by(100)
         assert [change["after"] for change in sandbox.history(chat)] == ["ОПЛАЧЕНО", "Взято в роботу", "AI Увага"]
 
@@ -237,6 +244,7 @@ def test_a_late_change_that_is_due_comes_before_a_newer_one(clock: Any, api_of: 
         sandbox.fault("applied_late", seconds=5)
         with pytest.raises(httpx.ReadTimeout):
             write(api, chat, timeout=0.05)
+        until_late(sandbox, 1)
         clock.pass_by(10)
         api.patch(f"/chats/{chat}/status", json={"status": "ОПЛАЧЕНО"})
         assert [change["after"] for change in sandbox.history(chat)] == ["AI Увага", "ОПЛАЧЕНО"]

@@ -121,7 +121,10 @@ def test_rights_are_per_kind_of_call(api: httpx.Client, sandbox: Sandbox, chat: 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("refuses", {"orders": 403}),
+        ("refuses", {"deals": 403}),
+        ("refuses", {"orders": 200}),
+        ("order_shows", "lists"),
+        ("same_external_id", 500),
         ("refuses", {"list": 200}),
         ("refuses", {"assign": 302}),
         ("page_size", 0),

@@ -191,6 +191,83 @@ class TestMover:
         assert self.scan(program, clock) == []
 
 
+class TestShopOrders:
+    """Three programs that make orders: a form on a site, a shop's till and a bot, each with its own body."""
+
+    def test_the_smallest_order_is_a_client_and_a_comment(self, crm: Sandbox, program: httpx.Client) -> None:
+        """The form counts on a 2xx and on the number in the answer."""
+        body = {"client": {"fullname": "Ірина", "phone": "+380671234567"}, "clientComment": "Передзвоніть мені"}
+        made = program.post("/open-api/orders", json=body)
+        assert (made.status_code, made.json()["orderNumber"]) == (201, 1001)
+        (order,) = crm.orders()
+        assert (order["totalPrice"], order["products"], order["clientComment"]) == (0, [], "Передзвоніть мені")
+
+    def test_the_till_sends_products_and_reads_the_day(
+        self, crm: Sandbox, program: httpx.Client, clock: HandClock
+    ) -> None:
+        """The older body; a Kyiv day is asked for a day wider, cut by `createdAt`, and summed up by what was paid."""
+        variation = crm.add_variation("SUKNYA-M", price=1299, title="Сукня")
+        product = {"productVariationId": variation, "isUpsale": False, "price": 1299, "quantity": 2, "title": "Сукня"}
+        delivery = {
+            "integrationNovaposhtaId": 3,
+            "price": 0,
+            "seatsAmount": 1,
+            "city": "Київ",
+            "serviceType": "WarehouseWarehouse",
+            "payerType": "Recipient",
+            "cargoType": "Parcel",
+        }
+        body = {
+            "client": {"fullname": "Олена К.", "phone": "380671234567", "email": "olena@shop.example"},
+            "products": [product],
+            "npDelivery": delivery,
+            "managerComment": "Сайт shop.example",
+            "discountAmount": 98,
+            "externalId": "site-17",
+        }
+        assert program.post("/open-api/orders", json=body).json()["externalId"] == "site-17"
+        crm.add_order(body, created_ago=12 * 3600)
+        day = utc(clock).astimezone(KYIV).replace(hour=0, minute=0)
+        asked = {
+            "createdAtFrom": (day - timedelta(days=1)).isoformat(),
+            "createdAtTo": (day + timedelta(days=2)).isoformat(),
+            "limit": 50,
+            "skip": 0,
+        }
+        orders = data(program.get("/open-api/orders", params=asked))
+        mine = [one for one in orders if datetime.fromisoformat(one["createdAt"]) >= day]
+        assert (len(orders), len(mine)) == (2, 1)
+        assert (mine[0]["totalPriceDiscount"], mine[0]["managerComment"]) == (2500, "Сайт shop.example")
+        assert mine[0]["products"][0]["productVariation"]["sku"] == "SUKNYA-M"
+
+    def test_the_bot_finds_the_item_and_sends_offers(self, crm: Sandbox, program: httpx.Client) -> None:
+        """Variation by sku, status by name, the order, then the status by its id: four calls; a wrong item is 400."""
+        crm.add_variation("SUKNYA-M", price=1299, title="Сукня")
+        (item,) = data(program.get("/open-api/products/variations", params={"sku": "SUKNYA-M", "limit": 1}))
+        statuses = {one["title"]: one["id"] for one in data(program.get("/open-api/orders/statuses"))}
+        offer = {
+            "itemId": item["id"],
+            "itemType": "variation",
+            "isUpsale": False,
+            "title": "Сукня",
+            "price": 1299,
+            "quantity": 1,
+        }
+        body = {"client": {"fullname": "Богдан", "phone": "380501234567"}, "offers": [offer], "externalId": "bot-1"}
+        order_id = program.post("/open-api/orders", json=body).json()["id"]
+        moved = program.put(f"/open-api/orders/{order_id}/status", json={"statusId": statuses["В роботі"]})
+        assert (moved.status_code, crm.count()) == (200, 4)
+        assert program.get(f"/open-api/orders/{order_id}").json()["status"]["title"] == "В роботі"
+        assert program.post("/open-api/orders", json=body | {"offers": [offer | {"itemId": 1}]}).status_code == 400
+
+    def test_four_posts_with_one_id_make_four_orders(self, crm: Sandbox, program: httpx.Client) -> None:
+        """A program that tries again on every bad answer counts on no duplicate; nothing says that there is none."""
+        crm.fault("status", status=500, applied=True, times=3)
+        body = {"client": {"fullname": "Ірина", "phone": "380671234567"}, "externalId": "site-18"}
+        assert [program.post("/open-api/orders", json=body).status_code for _ in range(4)] == [500, 500, 500, 201]
+        assert len(crm.orders()) == 4
+
+
 class TestOriginalService:
     """The chat service that this package took over from."""
 
