@@ -201,12 +201,19 @@ class MemoryRows:
         found = [one for one in self.records.values() if _is_troubled(one, self.wall)]
         return tuple(sorted(found, key=lambda one: one.desired.asked_at, reverse=True)[:limit])
 
+    def show_orders(self, asked: OrdersAsked, now: float) -> OrdersSeen:
+        # Dates of the CRM's orders are compared with it: of those there are none on a clock of the machine's.
+        return self.made.show(asked, self.wall)
+
+    def commit_order(self, record: OrderRecord) -> bool:
+        return self.made.commit(record, self.wall)
+
 
 @dataclass
 class MemoryStore(LocalStore):
-    """`SyncStore` and `CareStore` over `MemoryRows`; `clock` is the store's, `wall` gives Unix time.
+    """The verbs over `MemoryRows`; `clock` is the store's, `wall` gives Unix time.
 
-    `rows` are those of the main account, `others` those of the other ones.
+    `rows` are those of the main account, with all orders, `others` those of the other ones.
     """
 
     clock: Callable[[], float]
@@ -219,21 +226,12 @@ class MemoryStore(LocalStore):
         """The orders of all accounts."""
         return self.rows.made
 
-    async def orders(self, asked: OrdersAsked) -> OrdersSeen:
-        """Show orders."""
-        return self.made.show(asked, self.wall())
-
-    async def commit_order(self, record: OrderRecord) -> bool:
-        """Write a row if it is what was seen."""
-        return self.made.commit(record, self.wall())
-
     async def _write(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
         if isinstance(home, str):
             rows = self.others.get(home.partition("/")[0], self.rows)
         else:
-            rows = (
-                self.rows if home.account == MAIN else self.others.setdefault(home.account, MemoryRows(made=self.made))
-            )
+            fresh = MemoryRows(made=self.rows.made)
+            rows = self.rows if home.account == MAIN else self.others.setdefault(home.account, fresh)
         rows.wall = self.wall()
         return work(rows, self.clock())
 
