@@ -90,7 +90,7 @@ class Request:
 class OwnCall(Expects[T_co]):
     """A call that says itself what it asks and what its answers mean: so are all but those that syncing chats needs.
 
-    `kind` and `right` are what `KINDS` and `_RIGHTS` say of the others. `writes`: it changes something in the CRM;
+    `kind` and `right` are what `_KINDS` and `_RIGHTS` say of the others. `writes`: it changes something in the CRM;
     `makes`: it makes something there, so that a second one would make another.
     """
 
@@ -183,14 +183,18 @@ def _id(value: object) -> str | None:
     return text if fit else None
 
 
-KINDS: Mapping[type, str] = {
+def kind_of(call: Call) -> str:
+    """The kind of a call, as the core names it."""
+    return call.kind if isinstance(call, OwnCall) else _KINDS[type(call)]
+
+
+_KINDS: Mapping[type, str] = {
     ListChats: "list",
     GetChat: "read",
     SetStatus: "status",
     UpdateChat: "assign",
     ListManagers: "managers",
 }
-"""The kind of each call, as the core names it."""
 
 # A key that may not list the chats is no good at all, so this asks for the key alone; the range is empty on purpose.
 ASK = ListChats(datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo=UTC), limit=1)

@@ -7,13 +7,13 @@ good answer that shows no id says nothing.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from mirt_sitniks.core.orders import CrmOrder, Line, OrderStatus, Variation
 from mirt_sitniks.core.text import clean
-from mirt_sitniks.crm.answers import _aware, _bad_response, _int, _page, _text
+from mirt_sitniks.crm.answers import _bad_response, _int, _page, _text
 from mirt_sitniks.crm.calls import UNREADABLE, OwnCall, Page, Request, _id, _json, _order_path, _paging, format_time
 from mirt_sitniks.errors import CrmError, NotFound, Refused
 
@@ -243,6 +243,6 @@ def _money(value: object) -> Decimal | None:
 def _unix(value: object) -> float | None:
     try:
         moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else None
-        return _aware(moment).timestamp() if moment else None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() if moment else None
     except (ValueError, OverflowError):
         return None

@@ -1,6 +1,6 @@
 """The door for orders into a host's graph: one node behind another, that makes the order once."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from langgraph.graph import StateGraph
@@ -8,12 +8,12 @@ from typing_extensions import TypedDict
 
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.graph.state import keep_newest
-from mirt_sitniks.graph.subgraph import BuilderT, Event, Route, _goals, _Host, _NoCache, _routes, _typed_dict
+from mirt_sitniks.graph.subgraph import BuilderT, Event, NoCache, Route, goals_of, host_of, routes, typed_dict
 from mirt_sitniks.graph.wiring import (
     UNSAID,
-    _check_function,
     check_event,
     check_then,
+    checked_function,
     checked_name,
     checked_reads,
     checked_sources,
@@ -57,25 +57,24 @@ def add_order_subgraph(
     the key. What goes wrong inside, the host's function included, is told there and logged, never raised. Wiring that
     cannot work raises `ConfigError`, here.
     """
-    host = _Host(builder, checked_reads(builder, reads))
+    host, seen = host_of(builder, checked_reads(builder, reads))
     _check_key(builder)
     _check_service(service)
-    _check_order(order)
+    checked_function("order", order, "a function of the state that returns an Order, or None", plain=False)
     check_event(event)
     sources = checked_sources(builder, after)
     name = checked_name(builder, f"sitniks_order_{after}" if name is None and isinstance(after, str) else name, after)
     check_then(then, name)
 
-    schema = _typed_dict("SitniksOrderReads", {**host.reads.__annotations__, KEY: SitniksOrderValue}, total=False)
-    builder.add_node(name, OrderNode(service, order, host, event), input_schema=schema, cache_policy=_NoCache())
+    schema = typed_dict("SitniksOrderReads", {**seen.__annotations__, KEY: SitniksOrderValue}, total=False)
+    builder.add_node(name, OrderNode(service, order, host, event), input_schema=schema, cache_policy=NoCache())
     for source in sources:
         builder.add_edge(source, name)
     if isinstance(then, str):
         builder.add_edge(name, then)
     elif then is not None:
-        _, onward = _routes(name, lambda _: "unknown_stage", then, host)
-        onward.__annotations__ = {"values": schema}
-        builder.add_conditional_edges(name, onward, _goals(then) or None)
+        _, onward = routes(name, lambda _: "unknown_stage", then, host.view, schema)
+        builder.add_conditional_edges(name, onward, goals_of(then) or None)
     return builder
 
 
@@ -93,9 +92,3 @@ def _check_service(service: object) -> None:
     if isinstance(service, type) or not callable(getattr(service, "create_order", None)):
         what = f"the class {service.__name__}" if isinstance(service, type) else f"a {type(service).__name__}"
         raise ConfigError(f"service is {what}: pass SitniksOrderService(get_sitniks_chat_service()).")
-
-
-def _check_order(order: Callable[..., Any] | object) -> None:
-    if not callable(order) or isinstance(order, type):
-        raise ConfigError(f"order is {order!r}: use a function of the state that returns an Order, or None.")
-    _check_function("order", order)

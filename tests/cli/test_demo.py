@@ -25,6 +25,9 @@ from mirt_sitniks.sandbox import Sandbox
 from tests.cli import process
 from tests.cli.conftest import Run
 
+# One run of the demo serves many tests.
+pytestmark = pytest.mark.xdist_group("demo")
+
 
 @dataclass(frozen=True)
 class Shown:

@@ -42,9 +42,6 @@ class FakeService:
     def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         return self.answer("blocking", stage, session, arguments)
 
-    def skip(self, stage: Stage | None, reason: str) -> SyncResult:
-        return SyncResult(stage, AT, Outcome.SKIPPED, reason=reason)
-
     async def update_chat_status(self, chat_id: str, status: str) -> bool:
         self.moved.append((chat_id, status))
         return True
@@ -67,7 +64,7 @@ class FakeService:
         touched = stage is Stage.FIRST_TOUCH
         known = self._known.setdefault(session, [])
         if any(event & set(keys) for event in known[:-1]):
-            return self.skip(stage, "replay")
+            return SyncResult(stage, AT, Outcome.SKIPPED, reason="replay")
         if not (known and known[-1] & set(keys)):
             known.append(set(keys))
             self.effects.append((session, stage.value))

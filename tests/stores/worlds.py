@@ -51,7 +51,7 @@ def memory_world() -> Iterator[World]:
     store = MemoryStore(clock, clock)
 
     def clear() -> None:
-        store.rows, store.made = type(store.rows)(), type(store.made)()
+        store.rows = type(store.rows)()
 
     with asyncio.Runner() as runner:
         yield World(store, runner.run, clock, clear)
