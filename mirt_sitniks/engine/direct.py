@@ -5,19 +5,20 @@ import math
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from logging import INFO
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.capabilities import VOUCHED
-from mirt_sitniks.core.chats import finished
+from mirt_sitniks.core.chats import CLOCK_SLACK, Chat, choose, finished
+from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.core.result import LOCKS
-from mirt_sitniks.core.rounds import key_verdict_of
+from mirt_sitniks.core.rounds import CallOutcome, key_verdict_of
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, Settled
-from mirt_sitniks.crm.answers import forbidden
-from mirt_sitniks.crm.calls import ASK, Call, ListChats, Page, SetStatus
+from mirt_sitniks.crm.calls import ASK, Call, ListChats, ListManagers, Page, SetStatus, UpdateChat
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.recorder import Asked, written
 from mirt_sitniks.errors import CrmError, RateLimited, StoreError
@@ -36,13 +37,15 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
     """
     waited = 0.0
     while True:
-        asked = driver.clock()
-        held = driver.gate.held
+        asked, held = driver.clock(), driver.gate.held
         settled = await _settle(driver, Report(calls=0 if held > 0 else 1))
-        if settled.claim:
-            if driver.lateness.grant_age(settled.claim.now, driver.clock(), asked) <= driver.options.limit.grace:
+        if claim := settled.claim:
+            received = driver.clock()
+            granted = received - driver.lateness.grant_age(claim.now, received, asked)
+            answer, done = await driver.send(request, granted)
+            if done.sent:
                 break
-            await _settle(driver, Report(unused=settled.claim.grants))
+            await _settle(driver, Report(unused=claim.grants))
         if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
             code = settled.outlook.lock[0]
             raise CrmError(LOCKS[code], code=code)
@@ -51,37 +54,28 @@ async def call(driver: Driver, request: Call, *, sleep: Callable[[float], Any] =
             raise RateLimited("the call budget is used up: try again in a minute", retry_after=pause)
         await sleep(pause)
         waited += pause
-    answer = None
-    error: CrmError | None = None
-    try:
-        answer = await driver.client.send(request)
-    except CrmError as failed:
-        error = failed
-    again = partial(call, driver, sleep=sleep)
-    meant = error and await _explained(driver, request, error, again)
+    error = await _explained(driver, done, partial(call, driver, sleep=sleep))
     # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
-    verdict = key_verdict_of([error]) if meant is error else None
+    verdict = key_verdict_of([done.error]) if error is done.error else None
     with suppress(StoreError):
-        await _settle(driver, Report(key_verdict=verdict, basis=settled.claim.basis))
-    if meant:
-        raise meant
+        await _settle(driver, Report(key_verdict=verdict, basis=claim.basis))
+    if error:
+        raise error
     return answer
 
 
-async def _explained(
-    driver: Driver, request: Call, error: CrmError, send: Callable[[Call], Awaitable[Any]]
-) -> CrmError:
+async def _explained(driver: Driver, done: CallOutcome, send: Callable[[Call], Awaitable[Any]]) -> CrmError | None:
     """What an error means: of a refusal that may be the key's, or that kind of call's, the list of chats tells."""
-    if error.code not in KEY_CODES or isinstance(request, ListChats):
-        return error
+    if not done.meant:
+        return done.error
     async with driver.vouching:
         if driver.clock() - driver.vouched_at > VOUCHED:
             try:
                 await send(ASK)
             except CrmError as other:
-                return error if other.code in KEY_CODES else other
+                return done.error if other.code in KEY_CODES else other
             driver.vouched_at = driver.clock()
-    return forbidden(request, error.status)
+    return done.meant
 
 
 async def _settle(driver: Driver, report: Report) -> Settled:
@@ -99,6 +93,31 @@ async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]
         skip += page.raw
         if not fresh or finished(skip, page.raw, page.total):
             return found
+
+
+async def managers(driver: Driver) -> list[Manager]:
+    """All people of the account."""
+    return await all_pages(driver, lambda skip: ListManagers(skip=skip))
+
+
+async def find_chat(driver: Driver, instagram: str | None, telegram: str | None, seconds: float) -> str | None:
+    """The id of the chat of a customer, among those of the last `seconds`; None when there is none, or several."""
+    if not (instagram or telegram):
+        return None
+    now = datetime.now(UTC)
+    since, until = now - timedelta(seconds=seconds), now + timedelta(seconds=CLOCK_SLACK)
+    chats = await all_pages(driver, lambda skip: ListChats(since, until, skip=skip))
+    found = choose(chats, instagram=instagram, telegram=telegram, owner=driver.options.owner)
+    return found.id if isinstance(found, Chat) else None
+
+
+async def write(driver: Driver, request: SetStatus | UpdateChat) -> bool:
+    """Write at a host's word, and note it for the session whose chat it is."""
+    await call(driver, request)
+    shown = {"status": request.status} if isinstance(request, SetStatus) else {"manager_id": request.manager_id}
+    with suppress(StoreError):
+        await driver.store.observe(request.chat_id, **shown)
+    return True
 
 
 class DirectWriter:
@@ -128,7 +147,11 @@ class DirectWriter:
     def _next(self) -> Asked | None:
         """The escalation that has waited longest, of those that can be written."""
         found = (one for one in self._waiting() if one.intent.stage is Stage.ESCALATION and one.intent.chat_id)
-        return min((one for one in found if not one.intent.written and not one.hopeless), key=_asked_at, default=None)
+        return min(
+            (one for one in found if not one.intent.written and not one.hopeless),
+            key=lambda one: one.asked_at,
+            default=None,
+        )
 
     async def _run(self) -> None:
         driver, window = self._driver, self._driver.options.limit.seconds
@@ -158,7 +181,3 @@ class DirectWriter:
             return
         log(INFO, "written past the store", session=intent.session, stage=intent.stage.value, chat=intent.chat_id)
         written(asked, status)
-
-
-def _asked_at(asked: Asked) -> float:
-    return asked.asked_at

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, repeat
 from random import Random
 from typing import Any, Protocol
@@ -28,6 +29,8 @@ from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import MISSED_FOR, ManagerList
 from mirt_sitniks.errors import CrmError, Forbidden, TooLarge
+
+Job = Callable[[], Coroutine[Any, Any, CallOutcome]]
 
 
 class Sender(Protocol):
@@ -67,9 +70,9 @@ class Driver:
         """The store's verb, with the store's time of asking in place of ours."""
         return await self.asking.recorded(intent, lambda dated: self.store.record(self.options, dated, calls=calls))
 
-    async def claim(self, limit: int) -> Claimed:
-        """The store's verb; its answer tells of the store's clock, too."""
-        return await self.asking.heard(self.store.claim(self.options, limit=limit))
+    async def claim(self, limit: int) -> tuple[float, Claimed]:
+        """The store's verb, and when it was asked; its answer tells of the store's clock, too."""
+        return self.clock(), await self.asking.heard(self.store.claim(self.options, limit=limit))
 
     async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
         """Work until the claim ends; returns how it was settled last. Raises a `StoreError` for what the store refuses.
@@ -80,8 +83,8 @@ class Driver:
         refused: tuple[CallOutcome, ...] = ()
         while True:
             received = self.clock()
-            age = self.lateness.grant_age(claim.now, received, received if asked is None else asked)
-            done = await self._round(claim, received - age, refused)
+            granted = received - self.lateness.grant_age(claim.now, received, received if asked is None else asked)
+            done = await self._round(claim, granted, refused)
             refused = done.unexplained
             asked, settled = await self._settle(report_of(done, self.context, self.random()))
             ended += settled.ended
@@ -116,36 +119,25 @@ class Driver:
             # Somebody was let in since.
             refused = tuple(one.as_error(one.meant) for one in refused)
         jobs, ready = self._jobs(claim, steps, granted, refused)
-        kept, left = jobs[: len(claim.grants)], jobs[len(claim.grants) :]
-        for job in left:
-            job.close()
         began = self.clock()
-        outcomes = (*ready, *await asyncio.gather(*kept))
+        outcomes = (*ready, *await asyncio.gather(*(job() for job in jobs[: len(claim.grants)])))
         ended = self.clock()
         # A network that stalls keeps calls back and delivers them together, long after their grants: a slow one counts
         # from its answer.
         late = ended - began > self.options.limit.grace and any(one.sent for one in outcomes)
-        return Round(
-            claim=claim,
-            steps=steps,
-            outcomes=outcomes,
-            now=claim.now + ended - granted,
-            late=late,
-        )
+        return Round(claim, steps, outcomes, claim.now + ended - granted, late)
 
     def _jobs(
         self, claim: Claim, steps: Sequence[Step], granted: float, refused: tuple[CallOutcome, ...]
-    ) -> tuple[list[Coroutine[Any, Any, CallOutcome]], list[CallOutcome]]:
+    ) -> tuple[list[Job], list[CallOutcome]]:
         """What to send for a claim, and what is known without a call."""
-        jobs: list[Coroutine[Any, Any, CallOutcome]] = [self._page(claim.scan, claim, granted)] if claim.scan else []
+        jobs: list[Job] = [partial(self._page, claim.scan, claim, granted)] if claim.scan else []
         ready = list(refused)
         if claim.ask:
             # Whether it is the key has to be known before anything else; a page of the scan tells as well.
-            return jobs or [self._ask(granted)], ready
+            return jobs or [partial(self._ask, granted)], ready
         if claim.verify and not claim.known.rests("managers") and self.clock() >= self.unverifiable_until:
-            for job in jobs:
-                job.close()
-            return [self._whose(steps, claim, granted)], ready
+            return [partial(self._whose, steps, claim, granted)], ready
         met = [one.answer.step for one in ready if one.answer]
         for step in (one for one in steps if one not in met):
             role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
@@ -157,12 +149,12 @@ class Driver:
             listed = who is not None or claim.known.rests("managers")
             if claim.record and claim.record.candidate and (read := self._call(step, None)):
                 # Whose the chat is does not hang on who is responsible: that can be found out beside it.
-                jobs.append(self._step(step, read, None, claim, granted))
-                jobs += [self._managers(Find(), role, claim, granted)] if role and not listed else []
+                jobs.append(partial(self._step, step, read, None, claim, granted))
+                jobs += [partial(self._managers, Find(), role, claim, granted)] if role and not listed else []
             elif role and not listed:
-                jobs.append(self._managers(step, role, claim, granted))
+                jobs.append(partial(self._managers, step, role, claim, granted))
             elif call := self._call(step, assignee):
-                jobs.append(self._step(step, call, assignee, claim, granted))
+                jobs.append(partial(self._step, step, call, assignee, claim, granted))
         return jobs, ready
 
     def _call(self, step: Step, assignee: Assignee | None) -> Call | None:
@@ -176,84 +168,77 @@ class Driver:
                 return GetChat(chat_id)
         return None
 
-    def _void(self, granted: float) -> bool:
-        """Whether the grant is too old to be used.
+    async def send(self, call: Call, granted: float) -> tuple[Any, CallOutcome]:
+        """The answer to a call, and what became of it; nothing is sent when the grant is too old to be used.
 
         The same check guards the lease: it is many times longer than a grant's grace and a call's timeout together.
         """
-        return self.clock() - granted > self.options.limit.grace
+        if self.clock() - granted > self.options.limit.grace:
+            return None, CallOutcome()
+        kind = KINDS[type(call)]
+        try:
+            return await self.client.send(call), CallOutcome(True, kind=kind)
+        except CrmError as error:
+            # What a refusal means if it is not the key's.
+            meant = forbidden(call, error.status) if error.code in KEY_CODES and kind != "list" else None
+            return None, CallOutcome(True, error=error, kind=kind, meant=meant)
 
     async def _step(
         self, step: Step, call: Call, assignee: Assignee | None, claim: Claim, granted: float
     ) -> CallOutcome:
-        if self._void(granted):
-            return CallOutcome()
         answer = Answer(step, None, None, claim.now + self.clock() - granted, assignee)
-        try:
-            value = await self.client.send(call)
-        except CrmError as error:
-            return CallOutcome(True, replace(answer, error=error), None, error, KINDS[type(call)], _meant(call, error))
-        return CallOutcome(True, replace(answer, value=value), kind=KINDS[type(call)])
+        value, outcome = await self.send(call, granted)
+        return replace(outcome, answer=replace(answer, value=value, error=outcome.error)) if outcome.sent else outcome
+
+    async def _people(self, role: Role | None, granted: float) -> CallOutcome:
+        """Read a page of managers, unless another drive has done it meanwhile; for `role`, or to know who they are."""
+        async with self.managers.lock:
+            if self.managers.pick(role) if role else self.managers.ids:
+                return CallOutcome(managers=self.managers.ids)
+            call = self.managers.call()
+            page, outcome = await self.send(call, granted)
+            if page:
+                self.managers.learn(call, page)
+            return replace(outcome, managers=self.managers.ids)
 
     async def _managers(self, step: Step, role: Role, claim: Claim, granted: float) -> CallOutcome:
-        """Read a page of managers, unless another drive does it meanwhile; a failure counts as the step's."""
-        async with self.managers.lock:
-            if self._void(granted) or self.managers.pick(role) is not None:
-                return CallOutcome()
-            call = self.managers.call()
-            try:
-                self.managers.learn(call, await self.client.send(call))
-            except CrmError as error:
-                answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now, sent=False)
-                outcome = CallOutcome(True, answer, None, error, "managers", _meant(call, error))
-                return outcome.as_error(error) if isinstance(error, Forbidden) else outcome
-        return CallOutcome(True, kind="managers", managers=self.managers.ids)
+        """Read a page of managers for a step; a failure counts as the step's."""
+        outcome = await self._people(role, granted)
+        if error := outcome.error:
+            answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now, sent=False)
+            outcome = replace(outcome, answer=answer)
+        return outcome.as_error(error) if isinstance(error, Forbidden) else outcome
 
     async def _whose(self, steps: Sequence[Step], claim: Claim, granted: float) -> CallOutcome:
         """List the people of a key that is new to its account. One that may not list them is taken at its word for a
         minute: what it may not do it cannot do wrong either."""
-        async with self.managers.lock:
-            if self._void(granted):
-                return CallOutcome()
-            if self.managers.ids:
-                return CallOutcome(managers=self.managers.ids)
-            call = self.managers.call()
-            try:
-                self.managers.learn(call, await self.client.send(call))
-            except CrmError as error:
-                meant = _meant(call, error)
-                if meant or isinstance(error, Forbidden):
-                    self.unverifiable_until = self.clock() + MISSED_FOR
-                    return CallOutcome(True, None, None, error, "managers", meant)
-                failed = (Answer(one, None, error, claim.now, sent=False) for one in steps if not isinstance(one, Find))
-                page = ScanPage(claim.scan, pause=self._pause(claim.scan)) if claim.scan else None
-                return CallOutcome(True, next(failed, None), page, error, "managers")
-        return CallOutcome(True, kind="managers", managers=self.managers.ids)
+        outcome = await self._people(None, granted)
+        error = outcome.error
+        if outcome.meant or isinstance(error, Forbidden):
+            self.unverifiable_until = self.clock() + MISSED_FOR
+        elif error:
+            failed = (Answer(one, None, error, claim.now, sent=False) for one in steps if not isinstance(one, Find))
+            page = ScanPage(claim.scan, pause=self._pause(claim.scan)) if claim.scan else None
+            outcome = replace(outcome, answer=next(failed, None), page=page)
+        return outcome
 
     async def _ask(self, granted: float) -> CallOutcome:
         """Ask for the key alone."""
-        if self._void(granted):
-            return CallOutcome()
-        try:
-            await self.client.send(ASK)
-        except CrmError as error:
-            return CallOutcome(True, error=error, kind="list")
-        return CallOutcome(True, kind="list")
+        return (await self.send(ASK, granted))[1]
 
     async def _page(self, scan: Scan, claim: Claim, granted: float) -> CallOutcome:
-        if self._void(granted):
-            return CallOutcome()
         sent_at, limit = claim.now + self.clock() - granted, claim.known.page_at(claim.now)
         call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=limit)
-        try:
-            page: Page[Chat] = await self.client.send(call)
-        except CrmError as error:
+        page: Page[Chat] | None
+        page, outcome = await self.send(call, granted)
+        if error := outcome.error:
             at_once = error.code in ("rate_limited", *KEY_CODES) or (isinstance(error, TooLarge) and limit > PAGE_LEAST)
-            pause = 0.0 if at_once else self._pause(scan)
-            return CallOutcome(True, page=ScanPage(scan, pause=pause), error=error, kind="list")
+            return replace(outcome, page=ScanPage(scan, pause=0.0 if at_once else self._pause(scan)))
+        if page is None:
+            return outcome
         chats = tuple(replace(chat, seen_at=sent_at) for chat in page.items)
         names = any(chat.manager_id or chat.manager_name for chat in page.items)
-        return CallOutcome(True, page=ScanPage(scan, chats, page.raw, page.total), kind="list", names=names)
+        return replace(outcome, page=ScanPage(scan, chats, page.raw, page.total), names=names)
 
     def _pause(self, scan: Scan) -> float:
         """How long a scan rests after a page that could not be read."""
@@ -276,11 +261,6 @@ def _known(step: Step, who: Assignee | NoManager | None, role: Role | None, know
             return CrmError(who.message, code=who.code)
         refusal = known.rests("managers") if role and who is None else None
     return Forbidden(refusal.message, code=refusal.code) if refusal else None
-
-
-def _meant(call: Call, error: CrmError) -> Forbidden | None:
-    """What a refusal means if it is not the key's."""
-    return forbidden(call, error.status) if error.code in KEY_CODES else None
 
 
 def _date(seconds: float) -> datetime:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextvars
+import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.process.forks import at_fork
 
 T = TypeVar("T")
@@ -18,12 +20,14 @@ OVER = "the I/O thread was stopped"
 class IoThread:
     """Started by the first `submit`, and again in a process that was forked; once stopped it takes nothing more.
 
+    `make` makes the runtime that lives on it, on first use, once in each process.
+
     `invoke`, `ainvoke`, many `asyncio.run` and plain threads all hand their work over here and wait as long as they
     like; what they stop waiting for goes on.
     """
 
-    def __init__(self, name: str = "sitniks-io") -> None:
-        self._name = name
+    def __init__(self, make: Callable[[], Runtime]) -> None:
+        self._make, self._pid = make, 0
         self._reset()
         _ALL.add(self)
 
@@ -47,6 +51,26 @@ class IoThread:
             loop.call_soon_threadsafe(self._begin, context=contextvars.Context())
         return future
 
+    def run(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> "Future[T]":
+        """Begin `work` on what lives on the thread. What stops waiting for it does not stop it."""
+
+        async def on_thread() -> T:
+            if self._pid != os.getpid():
+                self._runtime, self._pid = self._make(), os.getpid()
+                # It is made while the store is asked.
+                self._opening = asyncio.ensure_future(self._runtime.client.open())
+            return await work(self._runtime)
+
+        return self.submit(on_thread)
+
+    def another(self) -> "IoThread":
+        """One for whoever comes after this one."""
+        return IoThread(self._make)
+
+    def close(self) -> "Future[None] | None":
+        """Begin to close what was opened in this process, if anything was."""
+        return self.submit(self._runtime.aclose) if self._pid == os.getpid() else None
+
     def stop(self) -> None:
         """End the loop and with it the thread; who still waits is told so."""
         with self._lock:
@@ -65,7 +89,7 @@ class IoThread:
         if self._loop is None:
             loop = asyncio.new_event_loop()
             try:
-                threading.Thread(target=_run, args=(loop,), name=self._name, daemon=True).start()
+                threading.Thread(target=_run, args=(loop,), name="sitniks-io", daemon=True).start()
             except RuntimeError:
                 # No more threads for now: the next one tries again.
                 loop.close()

@@ -10,25 +10,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from logging import WARNING
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 import httpx
 
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Intent, pending
+from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Recorded, Settled, Store, StoreOptions, Verdict, row_of
+from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.worker import SWEEP, Worker
-from mirt_sitniks.errors import StoreError
+from mirt_sitniks.errors import SitniksError, StoreError
 from mirt_sitniks.log import log
-from mirt_sitniks.process.off_loop import load_early
+from mirt_sitniks.process.forks import held_off
+from mirt_sitniks.process.off_loop import load_early, off_loop
 from mirt_sitniks.settings import SitniksSettings
 
 # Less than the five seconds that closing may take in all.
@@ -40,6 +42,7 @@ RECORDING = 0.04
 # Who waits for a drive; None: the service ends.
 Driven: TypeAlias = asyncio.Future[Settled | None]
 AWAY = "the store has not answered yet: the stage is recorded as soon as it does"
+NOT_YET = {"code": StoreError.code, "message": AWAY}
 
 
 class Runtime:
@@ -54,7 +57,7 @@ class Runtime:
         settings: SitniksSettings,
         store: Store,
         *,
-        own_store: bool,
+        own_store: bool = False,
         client_factory: Callable[[], httpx.AsyncClient] | None = None,
         worker: bool = True,
         sweep: float = SWEEP,
@@ -79,6 +82,7 @@ class Runtime:
             look_again=settings.look_again,
             hold=3600.0 * settings.hold_hours,
             status_new=settings.status_new,
+            ai_manager=settings.ai_manager_name,
         )
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
@@ -86,7 +90,8 @@ class Runtime:
         self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())
         self._direct = direct.DirectWriter(self.driver, self.recorder.waiting)
         self._polls = worker
-        self._waiting: dict[str, set[Driven]] = {}
+        # One for all who wait for a session; it goes when they do.
+        self._waiting: WeakValueDictionary[str, Driven] = WeakValueDictionary()
         self._syncs: set[asyncio.Task[Any]] = set()
         if worker:
             self.worker.start()
@@ -111,7 +116,6 @@ class Runtime:
             return await self._told(asked, end)
         finally:
             self._syncs.discard(task)
-            self._forget(session, asked.driven)
 
     async def retry(self, session: str) -> SyncResult | None:
         """Take up again what was given up or waits, and report; None when nothing is known of the session."""
@@ -122,20 +126,17 @@ class Runtime:
         if stage is None:
             return None
         driven = self._go_on(reopened, tried_at)
-        try:
-            return await self._report(stage, reopened, driven, tried_at + self.settings.reply_budget)
-        finally:
-            self._forget(session, driven)
+        return await self._report(stage, reopened, driven, tried_at + self.settings.reply_budget)
 
     async def _told(self, asked: Asked, end: float) -> SyncResult:
         try:
             recorded = await asyncio.wait_for(asked.told, max(RECORDING, end - self.driver.clock()))
         except TimeoutError:
-            return self._without_store(asked, self.driver.gate.trouble)
+            return not_recorded(asked.intent, self.driver.gate.trouble)
         except StoreError as error:
-            return self._without_store(asked, error)
+            return not_recorded(asked.intent, error)
         if isinstance(recorded, str):
-            return replace(self._without_store(asked, self.driver.gate.trouble), outcome=Outcome.SYNCED)
+            return replace(not_recorded(asked.intent, self.driver.gate.trouble), outcome=Outcome.SYNCED)
         return await self._report(asked.intent.stage, recorded, asked.driven, end)
 
     async def _report(self, stage: Stage, recorded: Recorded, driven: Driven | None, end: float) -> SyncResult:
@@ -166,9 +167,8 @@ class Runtime:
     def _go_on(self, recorded: Recorded, tried_at: float, *, waited_for: bool = True) -> Driven | None:
         """Drive, or leave to who drives; what ends when that is done, if it can be soon."""
         record, driven = recorded.record, None
-        if waited_for and self._worth_waiting(recorded):
-            driven = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(record.session, set()).add(driven)
+        if waited_for and (recorded.claim or self._moves(record, recorded.outlook)):
+            driven = self._waiting.setdefault(record.session, asyncio.get_running_loop().create_future())
         if recorded.claim:
             self.worker.spawn(recorded.claim, tried_at)
             return driven
@@ -179,54 +179,20 @@ class Runtime:
             self.worker.tell(record, recorded.outlook)
         return driven
 
-    def _forget(self, session: str, driven: Driven | None) -> None:
-        waiting = self._waiting.get(session, set())
-        if driven:
-            waiting.discard(driven)
-        if not waiting:
-            self._waiting.pop(session, None)
-
-    def _worth_waiting(self, recorded: Recorded) -> bool:
-        """Whether the record can move within the reply budget."""
-        if recorded.claim:
-            return True
-        record, soon = recorded.record, self.settings.reply_budget
-        locked = (
-            recorded.outlook.lock is not None
-            or recorded.outlook.slot_in > soon
-            or record.observed.due_at > recorded.outlook.now + soon
-        )
-        return pending(record) and not locked and self._polls
+    def _moves(self, record: Record, outlook: Outlook) -> bool:
+        """Whether a record goes on within the reply budget, here or where somebody else drives it."""
+        pause = max(outlook.slot_in, record.observed.due_at - outlook.now)
+        return pending(record) and self._polls and outlook.lock is None and pause <= self.settings.reply_budget
 
     def _notify(self, settled: Settled) -> None:
         """Tell those who wait for a session, unless its record goes on within moments."""
         record = settled.record
-        if record is None:
-            return
-        soon = settled.outlook.now + self.settings.reply_budget
-        moving = pending(record) and not record.observed.error and settled.outlook.lock is None
-        if (
-            moving
-            and self._polls
-            and record.observed.due_at <= soon
-            and settled.outlook.now + settled.outlook.slot_in <= soon
-        ):
-            return
-        for done in self._waiting.get(record.session, ()):
-            if not done.done():
-                done.set_result(settled)
+        if record and (record.observed.error or not self._moves(record, settled.outlook)):
+            self._tell(record.session, settled)
 
-    def _without_store(self, asked: Asked, error: StoreError | None) -> SyncResult:
-        """What is told of a stage that is not recorded yet: it will be, unless that needs a person or cannot be."""
-        intent, mended = asked.intent, error is None or error.kind == "away"
-        return SyncResult(
-            intent.stage,
-            iso(time.time()),
-            Outcome.QUEUED if mended else Outcome.FAILED,
-            chat_id=intent.chat_id,
-            status=intent.written,
-            error={"code": StoreError.code, "message": error.message if error else AWAY},
-        )
+    def _tell(self, session: str, settled: Settled | None) -> None:
+        if driven := self._waiting.pop(session, None):
+            driven.set_result(settled)
 
     async def _prune(self) -> None:
         """Records stay: their table may be the host's own."""
@@ -249,8 +215,8 @@ class Runtime:
 
     async def _let_go(self) -> None:
         """Whoever still waits is told what is known: his stage is recorded, and goes on in another process."""
-        for driven in [one for several in self._waiting.values() for one in several if not one.done()]:
-            driven.set_result(None)
+        for session in list(self._waiting):
+            self._tell(session, None)
         if self._syncs:
             await asyncio.wait(self._syncs, timeout=CLOSING)
 
@@ -263,6 +229,19 @@ class Runtime:
             log(WARNING, "the HTTP client did not close: %s", type(error).__name__)
 
 
+def not_recorded(intent: Intent, error: SitniksError | None) -> SyncResult:
+    """What is told of a stage that is not recorded yet: it will be, unless that needs a person or cannot be."""
+    mended = error is None or (isinstance(error, StoreError) and error.kind == "away")
+    return SyncResult(
+        intent.stage,
+        iso(time.time()),
+        Outcome.QUEUED if mended else Outcome.FAILED,
+        chat_id=intent.chat_id,
+        status=intent.written,
+        error={"code": error.code, "message": error.message} if error else NOT_YET,
+    )
+
+
 def begin_loading(settings: SitniksSettings) -> None:
     """Load early what a first sync needs: a tenth of a second and more of modules that are imported on use."""
     stores = {"sqlite": ("mirt_sitniks.stores.sqlite",), "supabase": ("mirt_sitniks.stores.supabase", "postgrest")}
@@ -271,10 +250,16 @@ def begin_loading(settings: SitniksSettings) -> None:
 
 def open_store(settings: SitniksSettings) -> Store:
     """The store that the settings name; nothing is opened before its first use."""
-    if settings.store_kind == "supabase":
-        from mirt_sitniks.stores.supabase import SupabaseStore
 
-        return SupabaseStore(settings.supabase_url, settings.supabase_key)
-    from mirt_sitniks.stores.sqlite import SqliteStore
+    def make() -> Store:
+        # A child that is forked while a module is loaded waits for that module for ever.
+        with held_off():
+            if settings.store_kind == "supabase":
+                from mirt_sitniks.stores.supabase import SupabaseStore
 
-    return SqliteStore(settings.database)
+                return SupabaseStore(settings.supabase_url, settings.supabase_key)
+            from mirt_sitniks.stores.sqlite import SqliteStore
+
+            return SqliteStore(settings.database)
+
+    return off_loop(make)

@@ -11,7 +11,7 @@ from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.result import why_none
-from mirt_sitniks.core.store import Claimed, Outlook, Settled
+from mirt_sitniks.core.store import Outlook, Settled
 from mirt_sitniks.core.turns import is_unwatched
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.gate import CLAIM
@@ -43,7 +43,7 @@ class Worker:
         self.driver = driver
         self.sweep = sweep
         self._on_done = on_done
-        self._tidy, self._tidy_at = tidy, driver.clock() + TIDY_FIRST * driver.random() if tidy else math.inf
+        self._tidy, self._tidy_at = tidy, math.inf
         self._drives: set[asyncio.Task[Any]] = set()
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -60,12 +60,8 @@ class Worker:
 
     def expect(self, outlook: Outlook) -> None:
         """There can be work as `outlook` says: claim then, unless somebody has promised to, or it is planned sooner."""
-        if outlook.work_in is not None and is_unwatched(outlook):
-            self._look_in(outlook.work_in)
-
-    def _look_in(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() + seconds < self._next - SHORTEST:
+        seconds, loop = outlook.work_in, asyncio.get_running_loop()
+        if seconds is not None and is_unwatched(outlook) and loop.time() + seconds < self._next - SHORTEST:
             self._next = loop.time() + seconds
             loop.call_later(seconds, self.kick)
 
@@ -80,8 +76,7 @@ class Worker:
         """Drive at most `limit` due records to where they can be driven now; returns how many claims that took."""
         driven = 0
         while driven < limit and self.driver.gate.held <= 0:
-            asked = self.driver.clock()
-            claimed = await self.driver.gate.once(self.driver.claim(limit - driven))
+            asked, claimed = await self.driver.gate.once(self.driver.claim(limit - driven))
             if not claimed.claims:
                 break
             drives = [self.spawn(one, asked) for one in claimed.claims]
@@ -134,6 +129,7 @@ class Worker:
         _tell(record, outlook)
 
     async def _run(self) -> None:
+        self._tidy_at = self.driver.clock() + TIDY_FIRST * self.driver.random()
         while True:
             self._wake.clear()
             self._next = math.inf
@@ -158,17 +154,10 @@ class Worker:
         room = AT_ONCE - len(self._drives)
         if room <= 0:
             return IDLE
-        if self.driver.gate.held > 0:
-            return max(self.driver.gate.held, SHORTEST)
-        asked = self.driver.clock()
-
-        async def attempt() -> Claimed:
-            nonlocal asked
-            asked = self.driver.clock()
-            return await self.driver.claim(room)
-
+        if (held := self.driver.gate.held) > 0:
+            return max(held, SHORTEST)
         try:
-            claimed = await self.driver.gate.run(attempt, CLAIM)
+            asked, claimed = await self.driver.gate.run(lambda: self.driver.claim(room), CLAIM)
         except Exception as error:
             # A bug of ours, or an answer that means nothing: neither may end the worker.
             log(WARNING, "nothing can be claimed; the worker tries again", code=_code(error))

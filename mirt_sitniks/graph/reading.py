@@ -1,7 +1,7 @@
 """What a sync reads from a host's state, whatever its shape: pure, and deaf to everything it does not know."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -74,8 +74,11 @@ def read(
     `thread_id` and `checkpoint_ns` are those of the run's `configurable`: the last resort for session and event.
     `nodes` are the host's: a human message with such a name is not the customer's. `event` is the host's word for it.
     """
-    metadata = _value(state, "metadata")
-    last = _value(state, "sitniks")
+    metadata, last = _value(state, "metadata"), _value(state, "sitniks")
+
+    def named(*keys: str, otherwise: object = None) -> str | None:
+        return _first(*(_value(holder, key) for holder in (state, metadata) for key in keys), otherwise)
+
     messages = [(role, message) for message in _messages(state) if (role := _speaker(message, nodes))]
     chain = chain_of(_text(_value(last, "event")), ((role, _content(message)) for role, message in messages))
     given = _first(event, _value(metadata, "message_id"))
@@ -86,16 +89,11 @@ def read(
     elif customers:
         keys = keys_of_message(_text(_part(customers[-1], "id")), _content(customers[-1]), chain)
     return Reading(
-        session=_first(_value(state, "session_id"), _value(metadata, "session_id"), thread_id),
-        instagram_username=_first(_value(state, "instagram_username"), _value(metadata, "instagram_username")),
-        telegram_username=_first(
-            _value(state, "telegram_username"),
-            _value(state, "user_nickname"),
-            _value(metadata, "telegram_username"),
-            _value(metadata, "user_nickname"),
-        ),
+        session=named("session_id", otherwise=thread_id),
+        instagram_username=named("instagram_username"),
+        telegram_username=named("telegram_username", "user_nickname"),
         reason=_text(_value(state, "escalation_reason")),
-        chat_id=_first(_value(state, "sitniks_chat_id"), _value(metadata, "sitniks_chat_id"), _value(last, "chat_id")),
+        chat_id=named("sitniks_chat_id", otherwise=_value(last, "chat_id")),
         first_touch=_value(last, "first_touch") is True,
         at=_text(_value(last, "at")) or "",
         keys=keys,
@@ -154,32 +152,29 @@ def is_under_way(state: object, nodes: Collection[str] = ()) -> bool:
     return isinstance(step, int | float) and step > 2
 
 
-def _messages(state: object) -> Sequence[object]:
+def _messages(state: object) -> list[Any]:
+    """The messages of a state, those that are only text, or who and text, as what they stand for."""
     messages = _value(state, "messages")
-    return messages if isinstance(messages, list | tuple) else ()
+    return [_message(one) for one in messages] if isinstance(messages, list | tuple) else []
+
+
+def _message(message: object) -> object:
+    if isinstance(message, str):
+        return {"type": "human", "content": message}
+    if isinstance(message, list | tuple):
+        return dict(zip(("type", "content"), message, strict=True)) if len(message) == 2 else None
+    return message
 
 
 def _speaker(message: object, nodes: Collection[str]) -> str | None:
     """`human` for the customer, `ai`, or None: for who speaks as one of the host's `nodes`, and for an example."""
-    role, name = _role(message), _part(message, "name")
-    if role is None or isinstance(message, str | list | tuple):
-        return role
-    by_node = role == "human" and isinstance(name, str) and name in nodes
+    kinds, name = (_value(message, "type"), _value(message, "role")), _part(message, "name")
+    kind = next((one.lower() for one in kinds if isinstance(one, str) and one), None)
     example = _part(message, "example") is True or (isinstance(name, str) and name.startswith("example_"))
-    return None if by_node or example else role
-
-
-def _role(message: object) -> str | None:
-    """`human`, `ai` or None, for every form of message that LangChain takes or makes."""
-    if isinstance(message, str):
-        return "human"
-    if isinstance(message, list | tuple):
-        kind = message[0] if len(message) == 2 else None
-    else:
-        kinds = _value(message, "type"), _value(message, "role")
-        kind = next((one for one in kinds if isinstance(one, str) and one), None)
-    name = kind.lower() if isinstance(kind, str) else None
-    return "human" if name in _HUMAN else "ai" if name in _ASSISTANT else None
+    if kind in _ASSISTANT and not example:
+        return "ai"
+    by_node = isinstance(name, str) and name in nodes
+    return "human" if kind in _HUMAN and not example and not by_node else None
 
 
 def _part(message: object, key: str) -> Any:
@@ -189,10 +184,7 @@ def _part(message: object, key: str) -> Any:
 
 
 def _content(message: object) -> str:
-    if isinstance(message, list | tuple):
-        content = message[1] if len(message) == 2 else None
-    else:
-        content = message if isinstance(message, str) else _part(message, "content")
+    content = _part(message, "content")
     if isinstance(content, str):
         return content
     try:

@@ -11,7 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import CachePolicy
 from typing_extensions import TypedDict
 
-from mirt_sitniks.graph.node import Choose, SyncNode, SyncService, Values, chooser
+from mirt_sitniks.graph.node import Choose, Host, SyncNode, SyncService, Values, chooser
 from mirt_sitniks.graph.reading import READ_KEYS
 from mirt_sitniks.graph.state import SitniksState, SitniksValue
 from mirt_sitniks.graph.wiring import (
@@ -27,8 +27,6 @@ from mirt_sitniks.graph.wiring import (
     checked_stage,
     returned,
 )
-
-__all__ = ["SitniksState", "SitniksValue", "add_subgraph", "build_subgraph"]
 
 Route = Callable[[Any], Any]
 Event = Callable[[Any], object]
@@ -63,7 +61,7 @@ def build_subgraph(
     """
     check_service(service)
     check_event(event)
-    host = _Apart()
+    host = Host()
     choose = chooser(checked_stage(stage), host)
 
     def due(values: Values) -> str:
@@ -79,18 +77,6 @@ def build_subgraph(
     compiled = graph.compile(checkpointer=False, name=name)
     compiled.__class__ = _Unsaved
     return compiled
-
-
-class _Apart:
-    """A host of which nothing is known but the keys that a sync reads."""
-
-    nodes: frozenset[str] = frozenset()
-
-    def view(self, values: Values) -> Any:
-        return dict(values)
-
-    def seen(self, values: Values) -> Values:
-        return values
 
 
 class _Unsaved(CompiledStateGraph[Any, Any, Any, Any]):
@@ -154,7 +140,7 @@ def add_subgraph(
     of a host that never declared the key; the graph's output shows it when it did (`SitniksState`). What goes wrong
     inside is told there and logged, never raised. Wiring that cannot work raises `ConfigError`, here.
     """
-    host = _Host(builder, checked_reads(builder, reads))
+    host, schema = _host_of(builder, checked_reads(builder, reads))
     check_service(service)
     check_event(event)
     sources = checked_sources(builder, after)
@@ -163,8 +149,8 @@ def add_subgraph(
     choose = chooser(checked_stage(stage), host)
 
     # The node itself: a graph in its place would cost three times as much, and hide its events from most listeners.
-    builder.add_node(name, SyncNode(service, choose, host, event), input_schema=host.reads, cache_policy=_NoCache())
-    past, onward = _routes(name, choose, then, host)
+    builder.add_node(name, SyncNode(service, choose, host, event), input_schema=schema, cache_policy=_NoCache())
+    past, onward = _routes(name, choose, then, host.view, schema)
     goals = _goals(then)
     for source in sources:
         if then is None:
@@ -178,36 +164,29 @@ def add_subgraph(
     return builder
 
 
-class _Host:
-    """What the wiring needs to know of a host's state.
+def _host_of(builder: StateGraph[Any, Any, Any, Any], renamed: Mapping[str, str]) -> tuple[Host, Any]:
+    """What a sync needs to know of a host's state; and the schema of what it reads there: every key that the builder
+    knows, typed Any so that no reducer differs, and `sitniks`.
 
-    `reads` names every key that the builder knows, typed Any so that no reducer differs, and `sitniks`. `renamed` says
-    under which of them the host keeps what a sync reads. Nodes may be added later.
+    `renamed` says under which keys the host keeps what a sync reads.
     """
+    check_builder(builder, StateGraph(SitniksState).channels["sitniks"])
+    schema: Any = builder.state_schema
+    declared = get_type_hints(schema, include_extras=True)
+    plain = {**dict.fromkeys(builder.channels, Any), "sitniks": SitniksValue}
+    managed = {key: declared[key] for key in builder.managed if key in declared}
 
-    def __init__(self, builder: StateGraph[Any, Any, Any, Any], renamed: Mapping[str, str]) -> None:
-        check_builder(builder, StateGraph(SitniksState).channels["sitniks"])
-        declared = get_type_hints(builder.state_schema, include_extras=True)
-        plain = {**dict.fromkeys(builder.channels, Any), "sitniks": SitniksValue}
-        managed = {key: declared[key] for key in builder.managed if key in declared}
-        self.reads = _typed_dict("SitniksReads", plain | managed, total=False)
-        self.nodes = builder.nodes.keys()
-        self._renamed = renamed
-        self._schema: Any = builder.state_schema
-        self._fields = None if issubclass(builder.state_schema, dict) else frozenset(declared)
+    def view(values: Values) -> Any:
+        return schema(**{key: value for key, value in values.items() if key in declared})
 
-    def view(self, values: Values) -> Any:
-        """Channel values in the form that the host declared: a dict, or its dataclass or Pydantic model."""
-        if self._fields is None:
-            return dict(values)
-        return self._schema(**{key: value for key, value in values.items() if key in self._fields})
+    def seen(values: Values) -> Values:
+        return {**values, **{ours: values.get(theirs) for ours, theirs in renamed.items()}}
 
-    def seen(self, values: Values) -> Values:
-        """Channel values under the keys that a sync reads."""
-        return {**values, **{ours: values.get(theirs) for ours, theirs in self._renamed.items()}}
+    host = Host(builder.nodes.keys(), dict if issubclass(schema, dict) else view, seen)
+    return host, _typed_dict("SitniksReads", plain | managed, total=False)
 
 
-def _routes(name: str, choose: Choose, then: str | Route | None, host: _Host) -> tuple[Route, Route]:
+def _routes(name: str, choose: Choose, then: str | Route | None, view: Route, schema: Any) -> tuple[Route, Route]:
     """The edge that leads to the sync or past it, and the edge behind the sync.
 
     Both are annotated with the host's keys: without it LangGraph shows them what their source node reads.
@@ -218,7 +197,7 @@ def _routes(name: str, choose: Choose, then: str | Route | None, host: _Host) ->
         follow: Callable[[Any], Awaitable[Any]] = then
 
         async def onward_async(values: Values) -> Any:
-            return await follow(host.view(values))
+            return await follow(view(values))
 
         async def past_async(values: Values) -> Any:
             return await onward_async(values) if choose(values) is None else name
@@ -227,7 +206,7 @@ def _routes(name: str, choose: Choose, then: str | Route | None, host: _Host) ->
     else:
 
         def onward_sync(values: Values) -> Any:
-            return then(host.view(values)) if callable(then) else then
+            return then(view(values)) if callable(then) else then
 
         def past_sync(values: Values) -> Any:
             return onward_sync(values) if choose(values) is None else name
@@ -235,7 +214,7 @@ def _routes(name: str, choose: Choose, then: str | Route | None, host: _Host) ->
         past, onward = past_sync, onward_sync
     for route, title in ((past, f"{name}_due"), (onward, f"{name}_then")):
         route.__name__ = title
-        route.__annotations__ = {"values": host.reads}
+        route.__annotations__ = {"values": schema}
     return past, onward
 
 

@@ -38,7 +38,7 @@ def check_builder(builder: object, ours: object) -> None:
 
 def check_service(service: object) -> None:
     """Something with the verbs of `SitniksChatService` that a node calls."""
-    verbs = all(callable(getattr(service, verb, None)) for verb in ("sync", "sync_blocking", "skip"))
+    verbs = all(callable(getattr(service, verb, None)) for verb in ("sync", "sync_blocking"))
     if isinstance(service, type) or not verbs:
         what = f"the class {service.__name__}" if isinstance(service, type) else f"a {type(service).__name__}"
         raise ConfigError(f"service is {what}: pass get_sitniks_chat_service() or a SitniksChatService().")
@@ -53,19 +53,13 @@ def checked_stage(stage: StageChoice) -> Stage | Callable[[Any], object] | None:
         if known is None:
             raise ConfigError(f"stage={stage!r} is unknown: use one of {', '.join(Stage)}.")
         return known
-    if not callable(stage) or isinstance(stage, type):
-        raise ConfigError(f"stage is {stage!r}: use one of {', '.join(Stage)}, a function of the state, or None.")
-    _check_plain("stage", stage)
-    return stage
+    return _function("stage", stage, f"one of {', '.join(Stage)}, a function of the state, or None")
 
 
 def check_event(event: object) -> None:
     """A plain function of the state, or None."""
-    if event is None:
-        return
-    if not callable(event) or isinstance(event, type):
-        raise ConfigError(f"event is {event!r}: use a function of the state that returns an id, or None.")
-    _check_plain("event", event)
+    if event is not None:
+        _function("event", event, "a function of the state that returns an id, or None")
 
 
 def checked_reads(builder: Builder, reads: object) -> dict[str, str]:
@@ -92,9 +86,7 @@ def check_then(then: object, name: str) -> None:
         if then in ("", START, name):
             raise ConfigError(f"then={then!r} leads nowhere: name the node that follows {name!r}, or END.")
     elif then is not None:
-        if not callable(then) or isinstance(then, type):
-            raise ConfigError(f"then is {then!r}: use a node's name, END, a function of the state, or None.")
-        _check_function("then", then)
+        _function("then", then, "a node's name, END, a function of the state, or None", plain=False)
 
 
 def checked_sources(builder: Builder, after: str | Iterable[str] | None) -> list[str]:
@@ -152,19 +144,18 @@ def returned(function: object) -> Any:
     return None
 
 
-def _check_plain(argument: str, function: Callable[..., Any]) -> None:
-    if inspect.iscoroutinefunction(function):
+def _function(argument: str, function: object, wanted: str, *, plain: bool = True) -> Callable[[Any], Any]:
+    if not callable(function) or isinstance(function, type):
+        raise ConfigError(f"{argument} is {function!r}: use {wanted}.")
+    if plain and inspect.iscoroutinefunction(function):
         raise ConfigError(f"{argument} is an async function, but it is asked under invoke() too: use a plain function.")
-    _check_function(argument, function)
-
-
-def _check_function(argument: str, function: Callable[..., Any]) -> None:
     try:
         inspect.signature(function).bind(None)
     except TypeError:
         raise ConfigError(f"{argument} gets the state alone: give {function!r} one parameter.") from None
     except ValueError:
         pass  # A builtin without a signature shows when it is called.
+    return function
 
 
 def _routes_by_command(builder: Builder, source: str) -> bool:

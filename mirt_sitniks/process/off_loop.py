@@ -3,16 +3,50 @@
 import asyncio
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from importlib import import_module
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mirt_sitniks.process.forks import held_off
 
 T = TypeVar("T")
+Wait = Callable[["Future[Any]", float], Awaitable[Any]]
+"""How a caller waits for what a thread does, for so many seconds; the work goes on, whatever comes of the waiting."""
+
+
+def has_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        return bool(asyncio.get_running_loop())
+    except RuntimeError:
+        return False
+
+
+def without_loop(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never gives way: where it waits, it holds up its thread."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise RuntimeError("this coroutine waits for an event loop")
+
+
+async def awaited(begun: "Future[Any]", seconds: float) -> Any:
+    """Wait for what another thread does, where an event loop runs; what is cancelled is the waiting."""
+    return await asyncio.wait_for(asyncio.wrap_future(begun), seconds)
+
+
+async def blocked(begun: "Future[Any]", seconds: float) -> Any:
+    """The same in a plain thread, which stands still."""
+    return begun.result(seconds)
+
+
+async def left_alone(begun: "Future[Any]", seconds: float) -> None:
+    """Do not wait at all."""
 
 
 def off_loop(work: Callable[[], T]) -> T:
@@ -31,11 +65,12 @@ def off_loop(work: Callable[[], T]) -> T:
             future.set_exception(error)
         ended.put(None)
 
+    if not has_loop():
+        return work()
     try:
-        asyncio.get_running_loop()
         threading.Thread(target=run, name="sitniks-off-loop", daemon=True).start()
     except RuntimeError:
-        # There is no loop here, or there are no more threads for now.
+        # There are no more threads for now.
         return work()
     # To wait for the future or the thread is to wait for a lock, which is refused as well.
     ended.get()
@@ -56,12 +91,11 @@ def load_early(*names: str) -> None:
                 with suppress(Exception):
                     import_module(name)
 
-    try:
-        asyncio.get_running_loop()
-        if not all(name in sys.modules for name in names):
-            threading.Thread(target=run, name="sitniks-loading", daemon=True).start()
-    except RuntimeError:
+    if not has_loop():
         run()
+    elif not all(name in sys.modules for name in names):
+        with suppress(RuntimeError):
+            threading.Thread(target=run, name="sitniks-loading", daemon=True).start()
 
 
 async def load(make: Callable[[], T]) -> T:

@@ -57,9 +57,9 @@ async def _measured(book: Book, crm: Crm, folder: Path) -> None:
     async def end() -> None:
         thread.disable()
 
-    await asyncio.wrap_future(host._life.io.submit(begin))
+    await asyncio.wrap_future(host._thread.submit(begin))
     await conversations(1000)
-    await asyncio.wrap_future(host._life.io.submit(end))
+    await asyncio.wrap_future(host._thread.submit(end))
 
     assert store._owner is not None
     connection = store._owner.connection

@@ -21,7 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import mirt_sitniks
-from mirt_sitniks.core.result import Outcome, SyncResult
+from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
 from mirt_sitniks.core.store import Verdict
 from mirt_sitniks.sandbox import Sandbox
@@ -306,15 +306,11 @@ def test_the_words_of_a_result_are_those_of_the_code(page: Path) -> None:
 
 
 def reasons_of_the_code() -> set[str]:
-    """What a store's verdict can be beside recording, and what `skip` and `Outcome.SKIPPED` are given literally."""
-    found = {verdict.value for verdict in Verdict} - {Verdict.NEW.value, Verdict.KNOWN.value}
+    """What a store's verdict can be beside recording, what has a cure, and what `SKIPPED` is given literally."""
+    found = {verdict.value for verdict in Verdict} - {Verdict.NEW.value, Verdict.KNOWN.value} | set(SKIPS)
     for node in _nodes():
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "skip":
-            found |= _texts(node.args[1:])
-        elif isinstance(node, ast.Tuple) and any(getattr(one, "attr", None) == "SKIPPED" for one in node.elts):
+        if isinstance(node, ast.Tuple) and any(getattr(one, "attr", None) == "SKIPPED" for one in node.elts):
             found |= _texts(node.elts)
-        elif isinstance(node, ast.FunctionDef) and node.name == "obstacle":
-            found |= _texts(leaf for one in node.body if not isinstance(one, ast.Expr) for leaf in ast.walk(one))
     return found
 
 

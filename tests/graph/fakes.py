@@ -36,9 +36,6 @@ class FakeService:
     def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         return self.answer("blocking", stage, session, arguments)
 
-    def skip(self, stage: Stage | None, reason: str) -> SyncResult:
-        return SyncResult(stage, AT, Outcome.SKIPPED, reason=reason)
-
     @property
     def stages(self) -> list[str]:
         return [call["stage"].value for call in self.calls]
@@ -57,7 +54,7 @@ class FakeService:
         touched = stage is Stage.FIRST_TOUCH
         known = self._known.setdefault(session, [])
         if any(event & set(keys) for event in known[:-1]):
-            return self.skip(stage, "replay")
+            return SyncResult(stage, AT, Outcome.SKIPPED, reason="replay")
         if not (known and known[-1] & set(keys)):
             known.append(set(keys))
             self.effects.append((session, stage.value))

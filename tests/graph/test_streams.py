@@ -13,6 +13,8 @@ from syrupy.assertion import SnapshotAssertion
 from examples.main_graph import build_main_graph
 from examples.payment_loop import build_payment_loop
 from mirt_sitniks.graph import add_subgraph, build_subgraph
+from mirt_sitniks.service import SitniksChatService
+from mirt_sitniks.settings import SitniksSettings
 from tests.graph.fakes import FakeService
 
 THREAD: Any = {"configurable": {"thread_id": "s1"}}
@@ -100,7 +102,7 @@ class TestEvents:
 
     def test_a_skipped_sync_is_told_and_a_past_one_is_not(self) -> None:
         """No session is an event; nothing to sync is none."""
-        graph = build_subgraph(FakeService())
+        graph = build_subgraph(SitniksChatService(SitniksSettings(_env_file=None)))
         told = [list(graph.stream(value, stream_mode="custom")) for value in ({"stage": "escalation"}, {"stage": None})]
         assert [[event["sitniks"]["reason"] for event in events] for events in told] == [["no_session"], []]
 

@@ -71,8 +71,6 @@ def builder() -> Any:
 class AnyCallable:
     async def sync(self) -> None: ...
 
-    def sync_blocking(self) -> None: ...
-
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"stage": "refund"}, r"stage='refund' is unknown: use one of first_touch, give_requisites, escalation\."),

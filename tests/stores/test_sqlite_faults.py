@@ -143,8 +143,8 @@ def test_who_waits_behind_a_locked_file_waits_no_longer_than_it(
     store: SqliteStore, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of twenty calls at once the first waits and fails, and the others with it: a process must be able to end."""
-    monkeypatch.setattr(sqlite, "BUSY", 0.1)
     run(store.check())
+    monkeypatch.setattr(sqlite, "BUSY", 0.1)
     pauses: list[float] = []
     sleep = time.sleep
 
