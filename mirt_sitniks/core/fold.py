@@ -182,7 +182,8 @@ def _schedule(work: Folding, random: float) -> Observed:
         again = observed.error is not None and observed.error.code == "chat_not_found"
         given_up = work.record.desired.generation if again else observed.given_up
         return replace(observed, error=failures[0] if failures else errors[0], given_up=given_up, due_at=now, attempt=0)
-    # What may heal by itself decides the pace; a setting that is wrong must not slow the other field down.
+    # What may heal by itself decides the pace; a setting that is wrong must not slow the other field down,
+    # nor a look that decides at once.
     if (locks or observed.contradicted) and all(error.code in SETTINGS_CODES for error in failures):
         return replace(observed, error=locks[0] if locks else observed.error, due_at=now)
     return _paced(work, observed, failures, random)
