@@ -124,7 +124,6 @@ def test_row30_a_later_stage_waits_until_the_store_refuses_an_earlier_one(shop: 
 
 def test_a_locked_file_changes_no_order(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody locks the SQLite file for longer than a call waits: first touch is tried until it is recorded."""
-    monkeypatch.setattr("mirt_sitniks.stores.sqlite.BUSY", 0.01)
     tried: list[str] = []
 
     class Watched(SqliteStore):
@@ -134,6 +133,7 @@ def test_a_locked_file_changes_no_order(shop: Shop, tmp_path: Path, monkeypatch:
 
     store = Watched(tmp_path / "store.sqlite3")
     asyncio.run(store.check())
+    monkeypatch.setattr("mirt_sitniks.stores.sqlite.BUSY", 0.01)
     service = shop.service(store=store, reply_budget=0.0)
     with held(tmp_path) as other:
         for stage in ("first_touch", "escalation"):
