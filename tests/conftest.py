@@ -51,7 +51,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks what uses the stack, and leaves away what the installed versions are not meant to do."""
+    """Marks what uses the stack, leaves away what the installed versions are not meant to do; the longest come first,
+    so that several workers end together."""
     kept: list[pytest.Item] = []
     away: list[pytest.Item] = []
     for item in items:
@@ -60,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needs = [Requirement(mark.args[0]) for mark in item.iter_markers("requires")]
         fits = all(need.specifier.contains(version(need.name), prereleases=True) for need in needs)
         (kept if fits else away).append(item)
-    items[:] = kept
+    items[:] = sorted(kept, key=lambda item: (not item.get_closest_marker("long"), not item.get_closest_marker("slow")))
     config.hook.pytest_deselected(items=away)
 
 

@@ -6,7 +6,8 @@ let 11 arrive in a window when several processes share it, so the default is 9 i
 """
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE, SUSPECTED
@@ -88,25 +89,23 @@ def charge(budget: Budget, now: float, calls: int) -> Budget:
     return replace(budget, grants=(*budget.grants, *(now,) * calls)) if calls else budget
 
 
-def give_back(budget: Budget, grants: Iterable[float]) -> Budget:
+def give_back(budget: Budget, grants: Collection[float]) -> Budget:
     """Take back grants that were not used; their slots are free at once, and a probe that was not sent may be."""
-    left, until = list(budget.grants), budget.locked_until
-    for at in grants:
-        if at in left:
-            left.remove(at)
-            if budget.lock in TRIED and abs(at + TRIED[budget.lock] - until) < 0.001:
-                until = at
-    return replace(budget, grants=tuple(left), locked_until=until)
+    until = budget.locked_until
+    if budget.lock in TRIED:
+        tried = TRIED[budget.lock]
+        until = next((at for at in grants if abs(at + tried - until) < 0.001), until)
+    return replace(budget, grants=_without(budget, grants), locked_until=until)
 
 
 def move(budget: Budget, grants: Iterable[float], at: float) -> Budget:
     """Count grants from a later time on: the calls were on their way for so long that the vendor counts them then."""
-    left, moved = list(budget.grants), 0
-    for one in grants:
-        if one in left:
-            left.remove(one)
-            moved += 1
-    return replace(budget, grants=(*left, *(at,) * moved))
+    left = _without(budget, grants)
+    return replace(budget, grants=(*left, *(at,) * (len(budget.grants) - len(left))))
+
+
+def _without(budget: Budget, grants: Iterable[float]) -> tuple[float, ...]:
+    return tuple((Counter(budget.grants) - Counter(grants)).elements())
 
 
 def lock(budget: Budget, now: float, code: str, seconds: float) -> Budget:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.folding import Answer, Folding, has_chat, took
-from mirt_sitniks.core.managers import Assignee
+from mirt_sitniks.core.managers import Assignee, fold_name
 from mirt_sitniks.core.people import is_persons, ours
 from mirt_sitniks.core.record import Error, ObservedValue, may_be_overwritten, stale
 from mirt_sitniks.core.stages import Stage
@@ -46,7 +46,8 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
     if shown == name:
         if why == "own":
             work.heard.append(Heard("status", "before"))
-        work.observed = took(work, seen, stage, desired.gen, at)
+        # Seen there, our write was not lost: what was there before comes back by a person's hand only.
+        work.observed = replace(took(work, seen, stage, desired.gen, at), before=None)
         work.heard.append(Heard("read", value=name))
         return
     if is_persons(record, chat, at, work.context):
@@ -71,7 +72,7 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
         if why == "own":
             work.heard.append(Heard("assign", "before"))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
-    elif shown is False and (chat.manager_id or chat.manager_name) and is_persons(record, chat, at, work.context):
+    elif shown is False and _is_another(work, chat) and is_persons(record, chat, at, work.context):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
     elif why or "manager" in stale(record) or may_be_overwritten(record):
         work.observed = replace(seen, manager=replace(seen.manager, gen=min(seen.manager.gen, desired.gen - 1)))
@@ -79,6 +80,13 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
             _refused_by(work, "assign", "Sitniks takes the manager with 200 and does not assign him")
         elif why:
             work.heard.append(Heard("assign", "crossed"))
+
+
+def _is_another(work: Folding, chat: Chat) -> bool:
+    """Whether somebody has the chat who was not known to have it, and is not the AI manager."""
+    if chat.manager_id:
+        return chat.manager_id != work.observed.manager.value
+    return bool(chat.manager_name) and fold_name(chat.manager_name or "") != fold_name(work.context.ai_manager)
 
 
 def _refused_by(work: Folding, kind: str, what: str) -> None:

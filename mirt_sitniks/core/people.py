@@ -13,7 +13,7 @@ from mirt_sitniks.core.text import iso
 class FoldContext:
     """What planning and folding need to know of the world: status names by stage, and how long a lost write can still
     land; after how many seconds a chat is looked at again, for how many a person's change counts as one (0: people are
-    not respected), and the statuses of chats that nobody has touched.
+    not respected), the statuses of chats that nobody has touched, and the AI manager's name: who is no person.
     """
 
     statuses: Mapping[Stage, str]
@@ -21,6 +21,7 @@ class FoldContext:
     look_again: float = 60.0
     hold: float = 86_400.0
     status_new: tuple[str, ...] = ("Нові заявки", "Новый", "Новий")
+    ai_manager: str = "Павло"
 
 
 def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bool = True) -> bool:
@@ -45,9 +46,11 @@ def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bo
         return True
     if not EFFECTS[stage].respects_people:
         return False
+    # What was held for a person is his until a look says otherwise, however new the next stage is.
+    held = seen.status.gen > 0 and listed not in ours(record, context)
     late = 0 < desired.status.asked_at < now - context.look_again
     again = stage.value in seen.confirmed or context.look_again <= 0
-    return again or late or not seen.seen_at or now - seen.seen_at > context.look_again
+    return held or again or late or not seen.seen_at or now - seen.seen_at > context.look_again
 
 
 def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> bool:

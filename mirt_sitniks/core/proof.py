@@ -104,7 +104,7 @@ def bring_back(tx: Transaction, names: set[str]) -> None:
     for record in list(tx.rows.lost(names)):
         given_up = record.observed.given_up >= record.desired.generation
         if given_up and (record.search_since or 0.0) > tx.wall - COMES_BACK:
-            after = match(tx, _again(tx, record), listed=True)
+            after = match(tx, again(tx, record), listed=True)
             if not searching(after) or after.closed:
                 audit(tx, record, after)
                 tx.rows.put(after)
@@ -116,11 +116,11 @@ def look_again(tx: Transaction, record: Record, last: int) -> Record:
     seen = record.observed
     if pending(record) or record.closed or record.search_since is None or not (record.instagram or record.telegram):
         return record
-    again = match(tx, _again(tx, record), own=True)
-    if not searching(again) or again.closed:
-        return again
+    after = match(tx, again(tx, record), own=True)
+    if not searching(after) or after.closed:
+        return after
     rested = seen.error is not None and seen.due_at < tx.now - LOOKED
-    return replace(_again(tx, record), search_attempt=last) if rested else record
+    return replace(again(tx, record), search_attempt=last) if rested else record
 
 
 def _is_silent(tx: Transaction, record: Record, chat: Chat) -> bool:
@@ -134,7 +134,7 @@ def give_up(record: Record, error: Error) -> Record:
     return replace(record, observed=replace(record.observed, error=error, given_up=record.desired.generation))
 
 
-def _again(tx: Transaction, record: Record) -> Record:
+def again(tx: Transaction, record: Record) -> Record:
     """A given-up record as one that is due."""
     seen = replace(record.observed, given_up=0, attempt=0, due_at=tx.now, error=None)
     return replace(record, observed=seen, urgent_at=tx.now - priority_of(record.desired.stage))

@@ -181,7 +181,6 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
         shown=folded.shown,
         agrees=folded.agrees,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,
-        keep=True,
     )
 
 

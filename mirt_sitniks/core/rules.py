@@ -12,7 +12,7 @@ from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
 from mirt_sitniks.core.ownership import NOT_FOUND, audit, forgotten, raise_unconfirmed
-from mirt_sitniks.core.proof import ROUNDING, begin, bring_back, give_up, look_again, note, prove
+from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, give_up, look_again, note, prove
 from mirt_sitniks.core.record import (
     Claim,
     DesiredValue,
@@ -54,8 +54,7 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
         current = _written_before(tx, old, current, intent.chat_id, intent)
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
         return Recorded(verdict, current, None, outlook(tx))
-    claim = _try_claim(tx, current, key, calls)
-    return Recorded(verdict, claim.record if claim and claim.record else current, claim, outlook(tx))
+    return _claimed(tx, verdict, current, key, calls)
 
 
 def _verdict(tx: Transaction, old: Record, intent: Intent, known: int | None) -> Verdict:
@@ -134,8 +133,8 @@ def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, i
     return tx.rows.get(fresh.session) or fresh
 
 
-def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Claim | None:
-    """Take the lease of a due record if it is free and there is a call for it."""
+def _claimed(tx: Transaction, verdict: Verdict, record: Record, key: KeyState, calls: int) -> Recorded:
+    """The answer for a record, with its lease if it is due, free, and there is a call for it."""
     claim = None
     if _is_due(tx, record) and record.lease_until <= tx.now:
         scan = open_scan(tx, key) if searching(record) else None
@@ -149,7 +148,7 @@ def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Cl
                 tx.rows.put(record)
                 key, claim = claim_with(tx, key, record, scan, grants)
     tx.rows.put_key(tx.options.key, key)
-    return claim
+    return Recorded(verdict, record, claim, outlook(tx))
 
 
 # -------------------------------------------------------------------------------------------------------------- reopen
@@ -158,15 +157,13 @@ def _try_claim(tx: Transaction, record: Record, key: KeyState, calls: int) -> Cl
 def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
     """Take up again what was given up or waits: due now, as at its first try. What is done stays done."""
     old = tx.rows.get(session) or Record(session)
-    seen = replace(old.observed, given_up=0, attempt=0, due_at=tx.now, error=None)
-    fresh = replace(old, observed=seen, urgent_at=tx.now - priority_of(old.desired.stage))
+    fresh = again(tx, old)
     if not pending(fresh):
         return Recorded(Verdict.KNOWN, old, None, outlook(tx))
     fresh = fresh if fresh.chat_id else begin(tx, fresh, None, afresh=True)
     audit(tx, old, fresh)
     tx.rows.put(fresh)
-    claim = _try_claim(tx, fresh, tx.rows.key(tx.options.key), calls)
-    return Recorded(Verdict.KNOWN, claim.record if claim and claim.record else fresh, claim, outlook(tx))
+    return _claimed(tx, Verdict.KNOWN, fresh, tx.rows.key(tx.options.key), calls)
 
 
 # --------------------------------------------------------------------------------------------------------------- claim
@@ -242,7 +239,7 @@ def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
         fresh = _without_chat(tx, fresh)
     if observed.due_at > tx.now:
         fresh = replace(fresh, urgent_at=observed.due_at - priority_of(fresh.desired.stage))
-    go_on = (settlement.keep or renewed) and _is_due(tx, fresh)
+    go_on = _is_due(tx, fresh)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
     tx.rows.put(fresh)

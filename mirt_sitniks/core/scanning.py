@@ -78,13 +78,10 @@ def fold_page(tx: Transaction, key: KeyState, page: ScanPage) -> tuple[KeyState,
             return replace(key, scan=None, resting=scan, scan_until=0.0, scan_due=tx.now + PACE), None
         return hold_scan(tx, key, scan), scan
     if scan.window:
-        key = replace(key, chats_read=scan.skip + page.raw)
+        key = replace(key, chats_read=scan.skip + page.raw, wide_read_at=scan.started)
     fold_waiting(tx, key, page)
     bring_back(tx, names)
-    first, second = (
-        scan.started if scan.window >= window else at for window, at in enumerate(key.windows_read, start=1)
-    )
-    return replace(key, scan=None, scan_until=0.0, scan_due=0.0, windows_read=(first, second)), None
+    return replace(key, scan=None, scan_until=0.0, scan_due=0.0), None
 
 
 def fold_part(tx: Transaction, page: ScanPage) -> bool:
@@ -116,7 +113,7 @@ def _look_up(tx: Transaction, key: KeyState, record: Record, scan: Scan) -> Reco
         return record
     delay = search_delay(attempt)
     wide = delay is None and window_of(attempt) == WIDE
-    if wide and key.windows_read[WIDE - 1] > tx.now - FRESH:
+    if wide and key.wide_read_at > tx.now - FRESH:
         # Read for others just now, and it is in the directory: nobody of this name is there.
         wide, attempt = False, LAST_SEARCH
     if delay is None and not wide and not (scan.window and attempt == LAST_SEARCH):

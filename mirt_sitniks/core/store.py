@@ -82,9 +82,9 @@ class Settlement:
     """What the holder of a record's lease learned.
 
     `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
-    the CRM, `shown` a chat as it was read, `agrees` the fields that are there
-    as they shall be. `unconfirmed_until` is set when a write was sent: the store's time until
-    which it may still land, for the case that the lease was lost meanwhile. `keep` asks to go on holding the lease.
+    the CRM, `shown` a chat as it was read, `agrees` the fields that are there as they shall be. `unconfirmed_until` is
+    set when a write was sent: the store's time until which it may still land, for the case that the lease was lost
+    meanwhile.
     """
 
     session: str
@@ -95,7 +95,6 @@ class Settlement:
     chat_id: str | None = None
     gone: bool = False
     unconfirmed_until: float | None = None
-    keep: bool = False
     shown: Chat | None = None
     agrees: tuple[str, ...] = ()
 
@@ -168,7 +167,8 @@ class KeyState:
     """The shared state of one API key: its budget, the one scan, the lookout: who has promised to look for work next,
     so that not every process wakes for each slot, and what its answers have taught.
 
-    `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read. `managers` are
+    `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read, that began at
+    `wide_read_at`. `managers` are
     the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
     """
 
@@ -178,7 +178,7 @@ class KeyState:
     scan_due: float = 0.0
     scan_failures: int = 0
     scans: int = 0
-    windows_read: tuple[float, float] = (-1e9, -1e9)
+    wide_read_at: float = -1e9
     lookout_at: float = 0.0
     lookout_by: str = ""
     known: Capabilities = field(default_factory=Capabilities)
@@ -210,27 +210,21 @@ class SyncStore(Protocol):
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """Log the intent; if it is new, raise the generation and what the stage desires; claim the record if free."""
-        ...
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take the most urgent due records that the budget has calls for."""
-        ...
 
     async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """Fold a round in; the record comes back, and the claim while the lease stays ours and calls are granted."""
-        ...
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write that went past the plan, when the chat is known."""
-        ...
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""
-        ...
 
     async def aclose(self) -> None:
         """Close what the store opened."""
-        ...
 
 
 class CareStore(Protocol):
@@ -238,31 +232,24 @@ class CareStore(Protocol):
 
     async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
         """Make due what was given up or waits, as at its first try, and claim it if it is free."""
-        ...
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session, oldest first."""
-        ...
 
     async def forget(self, session: str) -> int:
         """Erase one customer from every table and the directory; returns the rows erased."""
-        ...
 
     async def prune(self, older_than: float, *, records: bool = True) -> int:
         """Delete ledger entries and contacts not touched for `older_than` seconds, and converged `records` as well."""
-        ...
 
     async def counts(self) -> dict[str, int]:
         """How much is there: `records`, `pending`, `overdue` (ten minutes late), `ledger`, `directory`."""
-        ...
 
     async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
         """Those a person should look at, the newest first: given up within a week, or waiting for half an hour."""
-        ...
 
     async def check(self) -> None:
         """Raise a `StoreError` with the cure unless tables, functions and rights are as they must be."""
-        ...
 
 
 class Store(SyncStore, CareStore, Protocol):

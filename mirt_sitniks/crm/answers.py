@@ -179,18 +179,16 @@ def _time(value: object) -> str | None:
 def retry_after(value: str | None, now: datetime) -> float | None:
     """Seconds from a `Retry-After` (seconds or an HTTP date), held to 1-600; None when it is missing or rubbish."""
     text = (value or "").strip()
-    if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text):
-        return min(max(float(text), MIN_REST), MAX_REST)
     try:
-        moment = parsedate_to_datetime(text)
-        seconds = (_aware(moment) - _aware(now)).total_seconds()
+        seconds = float(text) if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text) else _until(text, now)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return min(max(seconds, MIN_REST), MAX_REST)
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+def _until(date: str, now: datetime) -> float:
+    moment = parsedate_to_datetime(date)
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
@@ -210,14 +208,17 @@ def _bad_response(call: object, status: int, what: str, *, unconfirmed: bool = F
     )
 
 
+_CHECK = "check SNITKIX_API_URL if this lasts."
 _MEANINGS: Mapping[int, tuple[type[CrmError], str]] = {
     401: (Unauthorized, "the key is refused; put a valid one into SNITKIX_API_KEY."),
     403: (PlanRequired, "the account's plan has no Open API; upgrade to a plan that has it, or check SNITKIX_API_KEY."),
     404: (
         NotFound,
-        "the chat is not there (deleted, or SNITKIX_API_URL and SNITKIX_API_KEY belong to another account).",
+        "the chat is not there (deleted, or SNITKIX_API_URL and SNITKIX_API_KEY are of other accounts).",
     ),
     408: (CallTimeout, "the request took too long; raise SITNIKS_TIMEOUT if this lasts."),
+    **dict.fromkeys(range(500, 600), (Unavailable, f"the CRM is in trouble; it is tried again, {_CHECK}")),
+    **dict.fromkeys(range(300, 400), (BadResponse, f"a redirect, and redirects are not followed; {_CHECK}")),
 }
 
 
@@ -225,42 +226,28 @@ def _error(call: object, status: int, headers: Mapping[str, str], body: bytes, n
     """What a status other than 2xx means. The body is only searched for the words of a rate limit, never quoted."""
     write, said = is_write(call), f"Sitniks answered {status} to {type(call).__name__}"
     hint = _header(headers, "retry-after")
-    pause = retry_after(hint, now)
+    pause, page = retry_after(hint, now), _is_page(headers, body)
     if status == 429 or (status == 503 and _TOO_FAST.search(body + b"\n" + (hint or "").encode("utf-8", "replace"))):
-        return RateLimited(
-            f"{said}: too many calls for this key; lower SITNIKS_RATE_LIMIT, or find what else uses SNITKIX_API_KEY.",
-            status=status,
-            retry_after=DEFAULT_REST if pause is None else pause,
-        )
+        cure = "lower SITNIKS_RATE_LIMIT, or find what else uses SNITKIX_API_KEY."
+        rest = DEFAULT_REST if pause is None else pause
+        return RateLimited(f"{said}: too many calls for this key; {cure}", status=status, retry_after=rest)
     # Firewalls ask their questions with a page and 405; a framework's own page names the route.
-    no_route = _NO_ROUTE.search(body) if status == 404 or _is_page(headers, body) else status in (405, 501)
+    no_route = _NO_ROUTE.search(body) if status == 404 or page else status in (405, 501)
     if status in (404, 405, 501) and no_route and not isinstance(call, ListChats):
         return forbidden(call, status)
     if status == 404 and isinstance(call, ListChats | ListManagers):
         # A list always exists: this is a wrong address, and must not read as "the chat is gone".
         return _bad_response(call, status, "no such page")
     # Also by its name alone: a page may break off, or come packed in a way that was not asked for.
-    if 400 <= status <= 499 and status != 408 and _is_page(headers, body):
-        return Unavailable(
-            f"{said} with a page (HTML), which is not the CRM's own answer: something in between is in the way; it is "
-            "tried again, check SNITKIX_API_URL, proxy and firewall if this lasts.",
-            status=status,
-            retry_after=pause,
-        )
+    if 400 <= status <= 499 and status != 408 and page:
+        between = "a page (HTML) of something in between, not the CRM's own answer; it is tried again, check proxy and"
+        return Unavailable(f"{said} with {between} firewall, and {_CHECK}", status=status, retry_after=pause)
     if status in _MEANINGS:
         kind, meaning = _MEANINGS[status]
-        return kind(f"{said}: {meaning}", status=status, retry_after=pause, unconfirmed=write and status == 408)
+        lost = write and (status == 408 or status in _MAY_HAVE_APPLIED)
+        return kind(f"{said}: {meaning}", status=status, retry_after=pause, unconfirmed=lost)
     if 400 <= status <= 499:
         return _refused(call, status, said, body)
-    if 500 <= status <= 599:
-        return Unavailable(
-            f"{said}: the CRM is in trouble; it is tried again, check SNITKIX_API_URL if this lasts.",
-            status=status,
-            retry_after=pause,
-            unconfirmed=write and status in _MAY_HAVE_APPLIED,
-        )
-    if 300 <= status <= 399:
-        return _bad_response(call, status, "a redirect, and redirects are not followed")
     return _bad_response(call, status, "a status that means nothing here", unconfirmed=write)
 
 

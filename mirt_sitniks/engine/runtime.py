@@ -82,6 +82,7 @@ class Runtime:
             look_again=settings.look_again,
             hold=3600.0 * settings.hold_hours,
             status_new=settings.status_new,
+            ai_manager=settings.ai_manager_name,
         )
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)

@@ -43,7 +43,7 @@ class Worker:
         self.driver = driver
         self.sweep = sweep
         self._on_done = on_done
-        self._tidy, self._tidy_at = tidy, driver.clock() + TIDY_FIRST * driver.random() if tidy else math.inf
+        self._tidy, self._tidy_at = tidy, math.inf
         self._drives: set[asyncio.Task[Any]] = set()
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -129,6 +129,7 @@ class Worker:
         _tell(record, outlook)
 
     async def _run(self) -> None:
+        self._tidy_at = self.driver.clock() + TIDY_FIRST * self.driver.random()
         while True:
             self._wake.clear()
             self._next = math.inf

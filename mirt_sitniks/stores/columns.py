@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import (
@@ -20,57 +21,46 @@ from mirt_sitniks.core.record import (
 from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.core.store import KeyState
 
-COLUMNS = (
-    "user_id", "instagram_username", "telegram_username", "sitniks_chat_id", "sitniks_manager_id", "current_status",
-    "first_touch_at", "generation", "stage", "intent", "intent_order", "asked_at", "want_status", "want_status_gen",
-    "want_manager", "want_manager_gen", "status_gen", "manager_gen", "doubt_gen", "doubt_until", "doubt_looked",
-    "parked", "attempt", "due_at", "error_code", "error_message", "search_since", "search_attempt", "urgent_at",
-    "lease_token", "lease_until", "closed", "pending", "details", "updated_at",
-)  # fmt: skip
+# What is kept as it is: in a column, under the name that it has there, or in the details under its own.
+_RECORD = {
+    "user_id": "session", "instagram_username": "instagram", "telegram_username": "telegram", "closed": "closed",
+    "sitniks_chat_id": "chat_id", "first_touch_at": "first_touch_at", "search_since": "search_since",
+    "search_attempt": "search_attempt", "urgent_at": "urgent_at", "lease_token": "token", "lease_until": "lease_until",
+}  # fmt: skip
+_DESIRED = {
+    "generation": "generation", "stage": "stage", "intent": "intent", "intent_order": "order", "asked_at": "asked_at",
+}  # fmt: skip
+_OBSERVED = {"parked": "given_up", "attempt": "attempt", "due_at": "due_at"}
+_RECORD_DETAILS = ("candidate", "said", "prove_since")
+_DESIRED_DETAILS = ("stages", "began_at")
+_OBSERVED_DETAILS = ("seen_at", "confirmed", "contradicted", "looked_gen", "looked_at", "before")
+_FIELDS = ("status", "manager")
 
 
 def to_row(record: Record) -> dict[str, object]:
-    """A record as column values."""
+    """A record as column values; of the details what is as it begins is left out."""
     desired, seen = record.desired, record.observed
-    values = (
-        record.session, record.instagram, record.telegram, record.chat_id, seen.manager.value, seen.status.value,
-        record.first_touch_at, desired.generation, desired.stage, desired.intent, desired.order, desired.asked_at,
-        desired.status.value, desired.status.gen, desired.manager.value, desired.manager.gen, seen.status.gen,
-        seen.manager.gen, seen.unconfirmed.gen if seen.unconfirmed else None, seen.unconfirmed.until if seen.unconfirmed
-        else None, False if seen.unconfirmed else None, seen.given_up, seen.attempt, seen.due_at,
-        seen.error.code if seen.error else None, seen.error.message if seen.error else None, record.search_since,
-        record.search_attempt, record.urgent_at, record.token, record.lease_until, record.closed, pending(record),
-        _details_to(record), 0.0,
-    )  # fmt: skip
-    return dict(zip(COLUMNS, values, strict=True))
+    row: dict[str, object] = {}
+    details: dict[str, object] = {}
+    for part, columns, more in (
+        (record, _RECORD, _RECORD_DETAILS),
+        (desired, _DESIRED, _DESIRED_DETAILS),
+        (seen, _OBSERVED, _OBSERVED_DETAILS),
+    ):
+        row |= {column: getattr(part, name) for column, name in columns.items()}
+        details |= {name: value for name in more if (value := getattr(part, name))}
+    for field in _FIELDS:
+        asked: DesiredValue = getattr(desired, field)
+        row |= {f"want_{field}": asked.value, f"want_{field}_gen": asked.gen, f"{field}_gen": getattr(seen, field).gen}
+        details |= {field: [asked.gen, asked.rank, asked.asked_at]} if asked.gen else {}
+    lost, error = seen.unconfirmed, seen.error
+    row |= {"current_status": seen.status.value, "sitniks_manager_id": seen.manager.value}
+    row |= {"doubt_gen": lost and lost.gen, "doubt_until": lost and lost.until, "doubt_looked": lost and False}
+    row |= {"error_code": error and error.code, "error_message": error and error.message}
+    return {**row, "pending": pending(record), "details": details}
 
 
-def _details_to(record: Record) -> dict[str, Any]:
-    """What has no column of its own, as plain JSON; what is as it begins is left out."""
-    desired, seen = record.desired, record.observed
-    values = {
-        **{
-            name: [one.gen, one.rank, one.asked_at]
-            for name in ("status", "manager")
-            if (one := getattr(desired, name)).gen
-        },
-        "stages": list(desired.stages),
-        "began_at": desired.began_at,
-        "seen_at": seen.seen_at,
-        "confirmed": list(seen.confirmed),
-        "contradicted": [list(one) for one in seen.contradicted],
-        "looked_gen": seen.looked_gen,
-        "looked_at": seen.looked_at,
-        "before": seen.before,
-        "candidate": record.candidate,
-        "said": record.said,
-        "prove_since": record.prove_since,
-    }
-    return {name: value for name, value in values.items() if value}
-
-
-def _order(value: DesiredValue) -> list[float]:
-    return [value.gen, value.rank, value.asked_at] if value.gen else []
+COLUMNS = (*to_row(Record("")), "updated_at")
 
 
 def _desired_from(row: Mapping[str, Any], field: str) -> DesiredValue:
@@ -84,51 +74,32 @@ def _desired_from(row: Mapping[str, Any], field: str) -> DesiredValue:
 
 def from_row(row: Mapping[str, Any]) -> Record:
     """Column values as a record; `row` has the names of `COLUMNS`, and its `details` are a mapping."""
-    details = row["details"]
-    unconfirmed = None if row["doubt_gen"] is None else Unconfirmed(row["doubt_gen"], row["doubt_until"])
+
+    def kept(columns: Mapping[str, str], more: Iterable[str]) -> dict[str, Any]:
+        values = {name: _frozen(row["details"][name]) for name in more if name in row["details"]}
+        return values | {name: row[column] for column, name in columns.items()}
+
+    mine, desired = kept(_RECORD, _RECORD_DETAILS), kept(_DESIRED, _DESIRED_DETAILS)
+    desired |= {"stage": Stage(row["stage"]) if row["stage"] else None}
+    if mine["chat_id"] or mine["search_since"]:
+        # An earlier version knows of no candidate, and may have found or looked for a chat since.
+        mine["candidate"] = None
     return Record(
-        session=row["user_id"],
-        instagram=row["instagram_username"],
-        telegram=row["telegram_username"],
-        chat_id=row["sitniks_chat_id"],
-        desired=Desired(
-            generation=row["generation"],
-            stage=Stage(row["stage"]) if row["stage"] else None,
-            intent=row["intent"],
-            order=row["intent_order"],
-            asked_at=row["asked_at"],
-            status=_desired_from(row, "status"),
-            manager=_desired_from(row, "manager"),
-            stages=tuple(details.get("stages", ())),
-            began_at=details.get("began_at", 0.0),
-        ),
+        **mine,
+        desired=Desired(**desired, status=_desired_from(row, "status"), manager=_desired_from(row, "manager")),
         observed=Observed(
+            **kept(_OBSERVED, _OBSERVED_DETAILS),
             status=ObservedValue(row["current_status"], row["status_gen"]),
             manager=ObservedValue(row["sitniks_manager_id"], row["manager_gen"]),
-            unconfirmed=unconfirmed,
-            given_up=row["parked"],
-            attempt=row["attempt"],
-            due_at=row["due_at"],
+            unconfirmed=None if row["doubt_gen"] is None else Unconfirmed(row["doubt_gen"], row["doubt_until"]),
             error=Error(row["error_code"], row["error_message"] or "") if row["error_code"] else None,
-            seen_at=details.get("seen_at", 0.0),
-            confirmed=tuple(details.get("confirmed", ())),
-            contradicted=tuple((name, why) for name, why in details.get("contradicted", ())),
-            looked_gen=details.get("looked_gen", 0),
-            looked_at=details.get("looked_at", 0.0),
-            before=details.get("before"),
         ),
-        first_touch_at=row["first_touch_at"],
-        search_since=row["search_since"],
-        search_attempt=row["search_attempt"],
-        urgent_at=row["urgent_at"],
-        token=row["lease_token"],
-        lease_until=row["lease_until"],
-        closed=row["closed"],
-        # An earlier version knows of no candidate, and may have found or looked for a chat since.
-        candidate=None if row["sitniks_chat_id"] or row["search_since"] else details.get("candidate"),
-        said=details.get("said", False),
-        prove_since=details.get("prove_since", 0.0),
     )
+
+
+def _frozen(value: Any) -> Any:
+    """A value of JSON as records have it."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 # The directory's columns, in the order of a `Chat`'s first fields, and the fields that stand in its `details`.
@@ -150,24 +121,43 @@ def contact_from(row: Mapping[str, Any]) -> Chat:
     return Chat(row["chat_id"], **fields, **{name: row["details"].get(name) for name in _MORE})
 
 
-def key_details_to(state: KeyState) -> dict[str, Any]:
-    """What of a key has no column of its own; an earlier version does not know it."""
-    plain = {name: getattr(state, name) for name in ("chats_read", "account", "managers", "listed_at")}
-    return {**plain, "resting": scan_to(state.resting), "known": known_to(state.known)}
+_KEY = ("scan_until", "scan_due", "scan_failures", "scans", "lookout_at", "lookout_by")
+# What of a key has no column of its own; an earlier version does not know it.
+_KEY_DETAILS = ("chats_read", "account", "managers", "listed_at")
 
 
-def key_details_from(details: Mapping[str, Any]) -> dict[str, Any]:
-    """The same as fields of a key's state."""
-    plain = {name: details[name] for name in ("chats_read", "account", "listed_at") if name in details}
-    managers = tuple(details.get("managers", ()))
-    known, resting = known_from(details.get("known", {})), scan_from(details.get("resting"))
-    return {**plain, "managers": managers, "resting": resting, "known": known}
+def key_to(state: KeyState) -> dict[str, Any]:
+    """A key's state as column values."""
+    details = {name: getattr(state, name) for name in _KEY_DETAILS}
+    return {
+        "grants": state.budget.grants,
+        "lock_code": state.budget.lock,
+        "locked_until": state.budget.locked_until,
+        "scan": scan_to(state.scan),
+        # Of two widths once; an earlier version reads both.
+        "wide": (state.wide_read_at, state.wide_read_at),
+        **{name: getattr(state, name) for name in _KEY},
+        "details": {**details, "resting": scan_to(state.resting), "known": asdict(state.known)},
+    }
 
 
-def newest_managers(keys: Iterable[KeyState], account: str) -> tuple[int, ...]:
+def key_from(row: Mapping[str, Any]) -> KeyState:
+    """Column values as a key's state."""
+    details = row["details"]
+    return KeyState(
+        budget=Budget(_frozen(row["grants"]), row["lock_code"], row["locked_until"]),
+        scan=scan_from(row["scan"]),
+        wide_read_at=row["wide"][1],
+        resting=scan_from(details.get("resting")),
+        known=known_from(details.get("known", {})),
+        **{name: _frozen(details[name]) for name in _KEY_DETAILS if name in details},
+        **{name: row[name] for name in _KEY},
+    )
+
+
+def newest_managers(keys: Iterable[KeyState]) -> tuple[int, ...]:
     """The people of an account, as its keys listed them last."""
-    listed = [one for one in keys if one.managers and one.account == account]
-    return max(listed, key=lambda one: one.listed_at).managers if listed else ()
+    return max(keys, key=lambda one: (bool(one.managers), one.listed_at), default=KeyState()).managers
 
 
 def scan_to(scan: Scan | None) -> dict[str, Any] | None:
@@ -183,16 +173,11 @@ def scan_from(fields: Mapping[str, Any] | None) -> Scan | None:
     return Scan(**{"window" if name == "reach" else name: value for name, value in fields.items()}) if fields else None
 
 
-def known_to(known: Capabilities) -> dict[str, Any]:
-    """What an account is known to do as JSON."""
-    return asdict(known)
-
-
 def known_from(fields: Mapping[str, Any]) -> Capabilities:
     """JSON as what an account is known to do; what a later version keeps there is passed over."""
     mine = _own(Capabilities, fields)
     refused = {kind: _own(Refusal, one) for kind, one in mine.pop("refused", {}).items()}
-    kept = {kind: Refusal(**{**one, "chats": tuple(one["chats"])}) for kind, one in refused.items()}
+    kept = {kind: Refusal(**{**one, "chats": _frozen(one["chats"])}) for kind, one in refused.items()}
     return Capabilities(refused=kept, **mine)
 
 

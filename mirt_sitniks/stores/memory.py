@@ -4,26 +4,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import TypeVar
 
-from mirt_sitniks.core import rules
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Intent, Record, pending, searching
-from mirt_sitniks.core.rows import Transaction, Waiting, waiting_of
-from mirt_sitniks.core.store import (
-    MAIN,
-    OF_INTEREST,
-    OVERDUE,
-    WAITING,
-    Claimed,
-    Entry,
-    KeyState,
-    Recorded,
-    Report,
-    Settled,
-    StoreOptions,
-)
+from mirt_sitniks.core.record import Record, pending, searching
+from mirt_sitniks.core.rows import Waiting, waiting_of
+from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, KeyState, StoreOptions
+from mirt_sitniks.stores.columns import newest_managers
+from mirt_sitniks.stores.local import LocalRows, LocalStore
 
+T = TypeVar("T")
 # Kinds of lines with a key by which an intent is known.
 INTENTS = ("intent", "also")
 Index = dict[str | None, dict[str, None]]
@@ -41,7 +32,7 @@ class MemoryRows:
     directory: dict[str, Chat] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     keys: dict[str, KeyState] = field(default_factory=dict)
-    touched: dict[tuple[str, str], float] = field(default_factory=dict)
+    touched: dict[str, float] = field(default_factory=dict)
     left: dict[str, Record] = field(default_factory=dict)
     chats: dict[str, str] = field(default_factory=dict)
     sessions: Index = field(default_factory=lambda: defaultdict(dict))
@@ -59,7 +50,7 @@ class MemoryRows:
         if old := self.records.get(session):
             self._unlink(old)
         self.records[session] = record
-        self.touched["record", session] = self.wall
+        self.touched[session] = self.wall
         self.sessions[record.instagram][session] = self.sessions[record.telegram][session] = None
         if record.chat_id:
             self.chats[record.chat_id] = session
@@ -155,8 +146,7 @@ class MemoryRows:
         return self.keys.get(key, KeyState())
 
     def managers(self) -> tuple[int, ...]:
-        listed = [one for one in self.keys.values() if one.managers]
-        return max(listed, key=lambda one: one.listed_at).managers if listed else ()
+        return newest_managers(self.keys.values())
 
     def put_key(self, key: str, state: KeyState) -> None:
         self.keys[key] = state
@@ -167,9 +157,49 @@ class MemoryRows:
             if one.chat_id and seen.due_at > now and seen.error and seen.error.code in ACCOUNT_CODES:
                 self.put(replace(one, observed=replace(seen, due_at=now)))
 
+    def ledger(self, session: str, limit: int) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.session == session)[-limit:]
+
+    def forget(self, session: str) -> int:
+        # What it did is in the ledger also when the record itself is gone.
+        record, before = self.get(session) or Record(session), self._size()
+        names = {record.instagram, record.telegram} - {None}
+        chats = {one.id for one in self.directory.values() if one.nickname in names} | {record.chat_id}
+        self.remove(session)
+        self.keep_entries(entry for entry in self.entries if entry.session != session)
+        for chat_id in chats - {None}:
+            self.drop_contact(str(chat_id))
+        return before - self._size()
+
+    def prune(self, limit: float, seen: float, records: bool) -> int:
+        before = self._size()
+        young = {name for name, at in self.touched.items() if at >= limit}
+        for session in set(self.records) - young - set(self.left) if records else ():
+            self.remove(session)
+        self.keep_entries(entry for entry in self.entries if entry.at >= limit)
+        for chat_id in [one.id for one in self.directory.values() if one.seen_at < seen]:
+            self.drop_contact(chat_id)
+        return before - self._size()
+
+    def _size(self) -> int:
+        return len(self.records) + len(self.entries) + len(self.directory)
+
+    def counts(self, overdue: float) -> dict[str, int]:
+        return {
+            "records": len(self.records),
+            "pending": len(self.left),
+            "overdue": sum(1 for one in self.left.values() if one.observed.due_at < overdue),
+            "ledger": len(self.entries),
+            "directory": len(self.directory),
+        }
+
+    def troubled(self, limit: int) -> tuple[Record, ...]:
+        found = [one for one in self.records.values() if _is_troubled(one, self.wall)]
+        return tuple(sorted(found, key=lambda one: one.desired.asked_at, reverse=True)[:limit])
+
 
 @dataclass
-class MemoryStore:
+class MemoryStore(LocalStore):
     """`SyncStore` and `CareStore` over `MemoryRows`; `clock` is the store's, `wall` gives Unix time.
 
     `rows` are those of the main account, `others` those of the other ones.
@@ -180,94 +210,16 @@ class MemoryStore:
     rows: MemoryRows = field(default_factory=MemoryRows)
     others: dict[str, MemoryRows] = field(default_factory=dict)
 
-    def _begin_rules(self, options: StoreOptions) -> Transaction:
-        rows = self.rows if options.account == MAIN else self.others.setdefault(options.account, MemoryRows())
+    async def _write(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
+        if isinstance(home, str):
+            rows = self.others.get(home.partition("/")[0], self.rows)
+        else:
+            rows = self.rows if home.account == MAIN else self.others.setdefault(home.account, MemoryRows())
         rows.wall = self.wall()
-        return Transaction(rows, options, self.clock(), rows.wall)
-
-    def _home(self, session: str) -> MemoryRows:
-        """The rows of a session's account, which its name begins with."""
-        return self.others.get(session.partition("/")[0], self.rows)
-
-    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
-        """Log an intent."""
-        return rules.record(self._begin_rules(options), intent, calls)
-
-    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
-        """Take due work."""
-        return rules.claim(self._begin_rules(options), limit)
-
-    async def settle(self, options: StoreOptions, report: Report) -> Settled:
-        """Fold a round in."""
-        return rules.settle(self._begin_rules(options), report)
-
-    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
-        """Take up again."""
-        return rules.reopen(self._begin_rules(options), session, calls)
-
-    async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
-        """Note an own write."""
-        rules.observe(self._begin_rules(StoreOptions("")), chat_id, status, manager_id)
-
-    async def get(self, session: str) -> Record | None:
-        """The record of a session."""
-        return self._home(session).get(session)
+        return work(rows, self.clock())
 
     async def aclose(self) -> None:
         """Nothing to close."""
-
-    async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
-        """The newest entries of a session."""
-        return tuple(entry for entry in self._home(session).entries if entry.session == session)[-limit:]
-
-    async def forget(self, session: str) -> int:
-        """Erase one customer."""
-        # What it did is in the ledger also when the record itself is gone.
-        rows = self._home(session)
-        record = rows.get(session) or Record(session)
-        names = {record.instagram, record.telegram} - {None}
-        chats = {one.id for one in rows.directory.values() if one.nickname in names} | {record.chat_id}
-        before = self._size(rows)
-        rows.remove(session)
-        rows.keep_entries(entry for entry in rows.entries if entry.session != session)
-        for chat_id in chats - {None}:
-            rows.drop_contact(str(chat_id))
-        return before - self._size(rows)
-
-    async def prune(self, older_than: float, *, records: bool = True) -> int:
-        """Delete what is converged and old."""
-        rows, limit, before = self.rows, self.wall() - older_than, self._size(self.rows)
-        young = {name for (kind, name), at in rows.touched.items() if kind == "record" and at >= limit}
-        for session in set(rows.records) - young - set(rows.left) if records else ():
-            rows.remove(session)
-        rows.keep_entries(entry for entry in rows.entries if entry.at >= limit)
-        for chat_id in [one.id for one in rows.directory.values() if one.seen_at < self.clock() - older_than]:
-            rows.drop_contact(chat_id)
-        return before - self._size(rows)
-
-    def _size(self, rows: MemoryRows) -> int:
-        return len(rows.records) + len(rows.entries) + len(rows.directory)
-
-    async def counts(self) -> dict[str, int]:
-        """How much is there."""
-        left = self.rows.left
-        overdue = sum(1 for one in left.values() if one.observed.due_at < self.clock() - OVERDUE)
-        return {
-            "records": len(self.rows.records),
-            "pending": len(left),
-            "overdue": overdue,
-            "ledger": len(self.rows.entries),
-            "directory": len(self.rows.directory),
-        }
-
-    async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
-        """Those a person should look at."""
-        wall = self.wall()
-        found = [one for one in self.rows.records.values() if _is_troubled(one, wall)]
-        return tuple(sorted(found, key=lambda one: one.desired.asked_at, reverse=True)[:limit])
-
-    async def check(self) -> None:
-        """Always fine."""
 
 
 def _is_troubled(record: Record, wall: float) -> bool:

@@ -10,29 +10,24 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.resources import files
 from logging import ERROR
 from typing import Literal, TypeVar
 
-from mirt_sitniks.core import rules
-from mirt_sitniks.core.record import Intent, Record
-from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
-from mirt_sitniks.core.text import clean
+from mirt_sitniks.core.store import MAIN, StoreOptions
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.process.forks import at_fork, held_off
 from mirt_sitniks.process.off_loop import off_loop
-from mirt_sitniks.stores.sqlite_memory import SqliteMemory
+from mirt_sitniks.stores.local import LocalRows, LocalStore
+from mirt_sitniks.stores.sqlite_file import immediate, open_file, unfinished
 from mirt_sitniks.stores.sqlite_rows import SqliteRows
 
 T = TypeVar("T")
 # How long a call waits for a locked file, and how long it sleeps between two tries.
 BUSY = 5.0
 SHORTEST, LONGEST = 0.001, 0.05
-VERSION = 2
 
 
 class _ConnectionThread:
@@ -56,7 +51,7 @@ _ALL: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
 _OPEN: "weakref.WeakSet[_ConnectionThread]" = weakref.WeakSet()
 
 
-class SqliteStore:
+class SqliteStore(LocalStore):
     """Sync and care stores in one file; `:memory:` lives as long as the store and works from every thread.
 
     `path` is the database file; its folder must exist. `clock` is a monotonic clock that all processes of the machine
@@ -82,83 +77,28 @@ class SqliteStore:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._owner: _ConnectionThread | None = None
-        # Which file was opened, and what is known of it.
+        # Which file was opened.
         self._file: tuple[int, int] | None = None
-        self._memory = SqliteMemory()
-
-    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
-        """Log an intent."""
-        event = clean(intent)
-        return await self._write(lambda rows, now: rules.record(self._begin_rules(rows, options, now), event, calls))
-
-    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
-        """Take due work."""
-        return await self._write(lambda rows, now: rules.claim(self._begin_rules(rows, options, now), limit))
-
-    async def settle(self, options: StoreOptions, report: Report) -> Settled:
-        """Fold a round in."""
-        news = clean(report)
-        return await self._write(lambda rows, now: rules.settle(self._begin_rules(rows, options, now), news))
-
-    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
-        """Take up again."""
-        name = clean(session)
-        return await self._write(lambda rows, now: rules.reopen(self._begin_rules(rows, options, now), name, calls))
-
-    async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
-        """Note an own write."""
-        chat, seen = clean((chat_id, status))
-        await self._write(
-            lambda rows, now: rules.observe(self._begin_rules(rows, StoreOptions(""), now), chat, seen, manager_id)
-        )
-
-    async def get(self, session: str) -> Record | None:
-        """The record of a session."""
-        return await self._write(lambda rows, now: rows.get(clean(session)))
-
-    async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
-        """The newest entries of a session."""
-        return await self._write(lambda rows, now: rows.ledger(clean(session), limit))
-
-    async def forget(self, session: str) -> int:
-        """Erase one customer."""
-        return await self._write(lambda rows, now: rows.forget(clean(session)))
-
-    async def prune(self, older_than: float, *, records: bool = True) -> int:
-        """Delete what is converged and old."""
-        return await self._write(lambda rows, now: rows.prune(self._wall() - older_than, now - older_than, records))
-
-    async def counts(self) -> dict[str, int]:
-        """How much is there."""
-        return await self._write(lambda rows, now: rows.counts(now - OVERDUE))
-
-    async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
-        """Those a person should look at."""
-        return await self._write(lambda rows, now: rows.troubled(limit))
-
-    async def check(self) -> None:
-        """Raise unless the file can be written."""
-        await self._write(lambda rows, now: None)
 
     async def aclose(self) -> None:
         """Close the connection; the next call opens it again."""
         with self._lock:
             owner, self._owner = self._owner, None
             # What becomes of the file of a closed store is its owner's affair.
-            self._file, self._memory = None, SqliteMemory()
+            self._file = None
         if owner:
             closed = owner.thread.submit(owner.disconnect)
             owner.thread.shutdown(wait=False)
             # Whoever has no time to wait for a file that is locked does not keep it from being closed.
             await asyncio.shield(asyncio.wrap_future(closed))
 
-    def _begin_rules(self, rows: SqliteRows, options: StoreOptions, now: float) -> Transaction:
-        rows.account = options.account
-        return Transaction(rows, options, now, rows.wall)
+    async def _write(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
+        def homed(rows: SqliteRows, now: float) -> T:
+            rows.account = home.account if isinstance(home, StoreOptions) else MAIN
+            return work(rows, now)
 
-    async def _write(self, work: Callable[[SqliteRows, float], T]) -> T:
         try:
-            return await asyncio.wrap_future(self._begin(work))
+            return await asyncio.wrap_future(self._begin(homed))
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {_cure(error)}", kind=_kind(error)) from None
         except OverflowError:
@@ -192,12 +132,10 @@ class SqliteStore:
     def _attempt(self, owner: _ConnectionThread, work: Callable[[SqliteRows, float], T]) -> T:
         connection = self._connect(owner)
         try:
-            with _immediate(connection):
+            with immediate(connection):
                 rows = SqliteRows(connection, self._wall())
                 now = rows.tick(self._clock())
-                answer = work(rows, now)
-            self._memory.keep(rows, now)
-            return answer
+                return work(rows, now)
         except sqlite3.DatabaseError as error:
             if self._path != ":memory:" and not _held(error):
                 # Once the file was mended or moved away, it is opened anew.
@@ -206,14 +144,14 @@ class SqliteStore:
 
     def _connect(self, owner: _ConnectionThread) -> sqlite3.Connection:
         if self._path == ":memory:":
-            owner.connection = owner.connection or self._open()
+            owner.connection = owner.connection or open_file(self._path)
             return owner.connection
-        found = self._identity()
-        lost = self._file is not None and found != self._file
-        if lost:
+        if self._file not in (None, self._identity()):
+            left = unfinished(owner.connection) if owner.connection else {}
             owner.disconnect()
+            self._bring(left)
         if owner.connection is None:
-            owner.connection = self._begin_anew() if lost else self._open()
+            owner.connection = open_file(self._path)
             self._file = self._identity()
             _OPEN.add(owner)
         return owner.connection
@@ -226,37 +164,19 @@ class SqliteStore:
             return None
         return found.st_dev, found.st_ino
 
-    def _begin_anew(self) -> sqlite3.Connection:
-        """Open a new file with what this process still knows of the one that is gone."""
+    def _bring(self, left: dict[str, list[tuple[object, ...]]]) -> None:
+        """Put what a file that is gone still had for us into the one that has its name now."""
         with contextlib.suppress(OSError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
             # Whoever makes the new one takes away what is left beside the old one: it belongs to no other.
             for end in ("-wal", "-shm"):
                 with contextlib.suppress(OSError):
                     os.unlink(self._path + end)
-        connection = self._open()
-        try:
-            with _immediate(connection):
-                self._memory.restore(SqliteRows(connection, self._wall()), self._clock())
-        except BaseException:
-            connection.close()
-            raise
-        left = len(self._memory.records)
-        log(ERROR, "%s was removed or replaced while it was in use: %s", self._path, _ANEW.format(left))
-        return connection
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("pragma journal_mode = wal")
-            connection.execute("pragma synchronous = normal")
-            connection.executescript((files("mirt_sitniks") / "stores" / "sqlite.sql").read_text("utf-8"))
-            with _immediate(connection):
-                _upgrade(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        brought = 0
+        with contextlib.closing(open_file(self._path)) as connection, immediate(connection):
+            for insert, rows in left.items():
+                brought = connection.executemany(insert, rows).rowcount
+        log(ERROR, "%s was removed or replaced while it was in use: %s", self._path, _ANEW.format(brought))
 
 
 def _before_fork() -> None:
@@ -274,57 +194,7 @@ def _in_child() -> None:
 at_fork(before=_before_fork, in_child=_in_child)
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """Bring a file of an earlier version to this one's columns; it stays readable for that version."""
-    if connection.execute("pragma user_version").fetchone()[0] >= VERSION:
-        return
-    for table, column, kind in _ADDED:
-        if not any(row[1] == column for row in connection.execute(f"pragma table_info({table})")):
-            connection.execute(f"alter table {table} add column {column} {kind}")
-    for statement in _INDEXES:
-        connection.execute(statement)
-    connection.execute(f"pragma user_version = {VERSION}")
-
-
-_ADDED = (
-    ("sitniks_keys", "lookout_at", "real not null default 0"),
-    ("sitniks_keys", "lookout_by", "text not null default ''"),
-    *(
-        (f"sitniks_{table}", "details", "text not null default '{}'")
-        for table in ("chat_mappings", "directory", "keys")
-    ),
-    *((f"sitniks_{table}", "account", "text not null default 'main'") for table in ("chat_mappings", "directory")),
-)
-# Here and not with the tables, because the columns of earlier files come first.
-_WORK = "where pending = 1 and search_since is null"
-_INDEXES = (
-    "drop index if exists sitniks_mappings_pending",
-    "drop index if exists sitniks_mappings_ready",
-    "create index if not exists sitniks_mappings_turns "
-    f"on sitniks_chat_mappings (account, urgent_at, intent_order) {_WORK}",
-    "create index if not exists sitniks_mappings_work "
-    f"on sitniks_chat_mappings (account, max(due_at, lease_until)) {_WORK}",
-    "create index if not exists sitniks_mappings_waiting on sitniks_chat_mappings (account, urgent_at, intent_order) "
-    "where pending = 1 and search_since is not null",
-)
-
-
-@contextlib.contextmanager
-def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
-    """One write transaction: all of it or nothing."""
-    connection.execute("begin immediate")
-    try:
-        yield
-        connection.execute("commit")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("rollback")
-        raise
-
-
-_ANEW = (
-    "{} unfinished sessions of this process are in a new one, all else is gone; stop all processes before you move it"
-)
+_ANEW = "{} unfinished sessions are in a new one, all else is gone; stop all processes before you move it"
 
 
 def _cure(error: sqlite3.Error) -> str:

@@ -7,7 +7,6 @@ from math import inf
 from typing import Any
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
-from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
@@ -18,10 +17,9 @@ from mirt_sitniks.stores.columns import (
     contact_from,
     contact_to,
     from_row,
-    key_details_from,
-    key_details_to,
+    key_from,
+    key_to,
     newest_managers,
-    scan_from,
     to_row,
 )
 
@@ -41,6 +39,8 @@ _WAITING = (
     f"from sitniks_chat_mappings where {_UNFOUND} group by 1, 2"
 )
 _ENTRY = "session, kind, key, stage, generation, who, at, before, after"
+# How a budget's columns are called in the state.
+_BUDGET = {"grants": "grants", "lock": "lock_code", "locked_until": "locked_until"}
 _CONTACT = (*CONTACT, "seen_at", "details")
 
 
@@ -52,13 +52,6 @@ class SqliteRows:
         self.account = MAIN
         self.unfolded = False
         self.wall = wall
-        # What this transaction leaves; None for a record that is erased.
-        self.records_put: dict[str, Record | None] = {}
-        self.keys_put: dict[str, KeyState] = {}
-
-    def start(self, ahead: float) -> None:
-        """Begin the store's clock so far ahead of the machine's, unless it is running."""
-        self.sql.execute("insert or ignore into sitniks_clock (id, ahead, last) values (1, ?, 0)", (ahead,))
 
     def tick(self, monotonic: float) -> float:
         """The store's clock: the machine's monotonic one, moved so that it never falls behind what was stored."""
@@ -76,7 +69,6 @@ class SqliteRows:
 
     def put(self, record: Record) -> None:
         row = to_row(record)
-        self.records_put[record.session] = record
         more = {"details": json.dumps(row["details"]), "account": self.account, "updated_at": self.wall}
         self.sql.execute(_PUT, {**row, **more})
 
@@ -176,31 +168,20 @@ class SqliteRows:
         if row is None:
             return KeyState()
         state = json.loads(row[0])
-        budget = state.pop("budget")
-        scan, windows_read = state.pop("scan"), state.pop("wide")
-        # An earlier version's.
-        state.pop("aged_at", None)
-        budget["grants"] = tuple(budget["grants"])
-        return KeyState(
-            Budget(**budget),
-            scan_from(scan),
-            windows_read=(windows_read[0], windows_read[1]),
-            lookout_at=row[1],
-            lookout_by=row[2],
-            **key_details_from(json.loads(row[3])),
-            **state,
-        )
+        budget = {_BUDGET[name]: value for name, value in state["budget"].items()}
+        return key_from({**state, **budget, "lookout_at": row[1], "lookout_by": row[2], "details": json.loads(row[3])})
 
     def managers(self) -> tuple[int, ...]:
-        rows = self.sql.execute("select details from sitniks_keys where key > ''").fetchall()
-        return newest_managers((KeyState(**key_details_from(json.loads(row[0]))) for row in rows), self.account)
+        names = self.sql.execute("select key from sitniks_keys where key > ''").fetchall()
+        return newest_managers(one for (name,) in names if (one := self.key(name)).account == self.account)
 
     def put_key(self, key: str, state: KeyState) -> None:
-        self.keys_put[key] = state
+        row = key_to(state)
         # Apart from the rest: an earlier version reads the state, too, and takes nothing that it does not know.
-        details = json.dumps(key_details_to(state))
-        values = (key, json.dumps(state, default=_fields), state.lookout_at, state.lookout_by, details)
+        apart = row.pop("lookout_at"), row.pop("lookout_by"), json.dumps(row.pop("details"))
+        row["budget"] = {name: row.pop(column) for name, column in _BUDGET.items()}
         columns = "key, state, lookout_at, lookout_by, details"
+        values = (key, json.dumps(row), *apart)
         self.sql.execute(f"insert or replace into sitniks_keys ({columns}) values (?, ?, ?, ?, ?)", values)
 
     def wake(self, now: float) -> None:
@@ -218,7 +199,6 @@ class SqliteRows:
         """Erase one customer; returns the rows erased."""
         # What it did is in the ledger also when the record itself is gone.
         record = self.get(session) or Record(session)
-        self.records_put[session] = None
         names = (record.instagram, record.telegram, record.chat_id)
         return sum(
             self.sql.execute(query, values).rowcount
@@ -264,15 +244,3 @@ class SqliteRows:
 def _record_of(values: Sequence[Any]) -> Record:
     row = dict(zip(COLUMNS, values, strict=True))
     return from_row({**row, "details": json.loads(row["details"])})
-
-
-# What has a column of its own: an earlier version takes no field that it does not know.
-_APART = ("lookout_at", "lookout_by", "resting", "chats_read", "account", "managers", "listed_at", "known")
-# The names that files have in them since the first version.
-_STORED = {"windows_read": "wide", "window": "reach"}
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    """A frozen value for JSON; `asdict` would copy every number in it."""
-    names = (name for name in value.__slots__ if name not in _APART)
-    return {_STORED.get(name, name): getattr(value, name) for name in names}

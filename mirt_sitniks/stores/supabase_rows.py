@@ -3,14 +3,13 @@
 Times are seconds since 1970 here and ISO 8601 there, both to the microsecond, so that a grant is known again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from typing import Any
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
-from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
@@ -19,10 +18,8 @@ from mirt_sitniks.stores.columns import (
     contact_from,
     contact_to,
     from_row,
-    key_details_from,
-    key_details_to,
-    scan_from,
-    scan_to,
+    key_from,
+    key_to,
     to_row,
 )
 from mirt_sitniks.stores.memory import MemoryRows
@@ -30,6 +27,8 @@ from mirt_sitniks.stores.memory import MemoryRows
 Json = dict[str, Any]
 
 _TIMES = ("first_touch_at", "asked_at", "doubt_until", "due_at", "search_since", "urgent_at", "lease_until")
+
+_KEY_TIMES = ("grants", "locked_until", "scan_until", "scan_due", "wide", "lookout_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def view_of(answer: Json, key_name: str, received: float) -> View:
         now=_seconds(answer["now"]),
         received=received,
         key_name=key_name,
-        key=_key_of(key) if key else KeyState(),
+        key=key_from(_with(_seconds, key, _KEY_TIMES)) if key else KeyState(),
         key_version=key["version"] if key else None,
         records=tuple(map(record_of, answer["records"])),
         versions={row["user_id"]: row["version"] for row in answer["records"]},
@@ -149,7 +148,7 @@ class ViewedRows(MemoryRows):
         key: Json = {"key": view.key_name, "version": view.key_version}
         waits = any(one.search_since is not None and not one.closed for one in self._records.values())
         if told or self._key != view.key:
-            key |= _key_row(view.key_name, self._key)
+            key |= _with(iso, key_to(self._key), _KEY_TIMES)
         elif waits:
             key |= {"scans": view.key.scans, "scanning": view.key.scan is not None}
         keyed = len(key) > 2
@@ -157,7 +156,10 @@ class ViewedRows(MemoryRows):
             return None
         return {
             "key": key if keyed else None,
-            "records": [{**_row(one), "version": view.versions.get(one.session)} for one in self._records.values()],
+            "records": [
+                _with(iso, to_row(one), _TIMES) | {"version": view.versions.get(one.session)}
+                for one in self._records.values()
+            ],
             "lines": [{**asdict(line), "id": line.id or None, "at": iso(line.at)} for line in self.entries],
             "dropped": sorted(self._dropped),
             "woken": self._woken,
@@ -174,49 +176,20 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
+def _with(convert: Callable[[Any], Any], row: Json, names: Iterable[str]) -> Json:
+    """A row with its times converted, those in lists as well."""
+
+    def converted(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [convert(one) for one in value]
+        return None if value is None else convert(value)
+
+    return {**row, **{name: converted(row[name]) for name in names}}
+
+
 def record_of(row: Json) -> Record:
     """A row of `sitniks_chat_mappings`."""
-    return from_row({**row, **{name: row[name] and _seconds(row[name]) for name in _TIMES}})
-
-
-def _row(record: Record) -> Json:
-    row: Json = to_row(record)
-    del row["updated_at"]
-    return {**row, **{name: None if row[name] is None else iso(row[name]) for name in _TIMES}}
-
-
-def _key_of(row: Json) -> KeyState:
-    first, second = map(_seconds, row["wide"])
-    return KeyState(
-        budget=Budget(tuple(map(_seconds, row["grants"])), row["lock_code"], _seconds(row["locked_until"])),
-        scan=scan_from(row["scan"]),
-        scan_until=_seconds(row["scan_until"]),
-        scan_due=_seconds(row["scan_due"]),
-        scan_failures=row["scan_failures"],
-        scans=row["scans"],
-        windows_read=(first, second),
-        lookout_at=_seconds(row["lookout_at"]),
-        lookout_by=row["lookout_by"],
-        **key_details_from(row["details"]),
-    )
-
-
-def _key_row(key: str, state: KeyState) -> Json:
-    return {
-        "key": key,
-        "grants": [iso(at) for at in state.budget.grants],
-        "lock_code": state.budget.lock,
-        "locked_until": iso(state.budget.locked_until),
-        "scan": scan_to(state.scan),
-        "scan_until": iso(state.scan_until),
-        "scan_due": iso(state.scan_due),
-        "scan_failures": state.scan_failures,
-        "scans": state.scans,
-        "wide": [iso(at) for at in state.windows_read],
-        "lookout_at": iso(state.lookout_at),
-        "lookout_by": state.lookout_by,
-        "details": key_details_to(state),
-    }
+    return from_row(_with(_seconds, row, _TIMES))
 
 
 def entry_of(row: Json) -> Entry:

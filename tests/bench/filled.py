@@ -104,7 +104,7 @@ def _report(claim: Claim, page: ScanPage | None = None) -> Report:
         role = 101 if want.manager.value else None
         status, manager = ObservedValue(str(want.status.value), want.status.gen), ObservedValue(role, want.manager.gen)
         seen = replace(seen, status=status, manager=manager)
-    news = Settlement(record.session, record.token, want.generation, seen, seen.unconfirmed, record.chat_id, keep=True)
+    news = Settlement(record.session, record.token, want.generation, seen, seen.unconfirmed, record.chat_id)
     return Report(news, page, KeyVerdict(), calls=2)
 
 

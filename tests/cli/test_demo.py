@@ -24,6 +24,9 @@ from mirt_sitniks.sandbox import Sandbox
 from tests.cli.conftest import Run
 from tests.cli.process import Command
 
+# One run of the demo serves many tests.
+pytestmark = pytest.mark.xdist_group("demo")
+
 
 @dataclass(frozen=True)
 class Shown:

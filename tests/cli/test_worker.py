@@ -19,7 +19,7 @@ from tests.cli.conftest import Run
 from tests.cli.process import Command
 
 # What a busy machine may add: the interpreter's own end takes half a second of it.
-MARGIN = 2.0
+MARGIN = 4.0
 
 
 class Shop:

@@ -11,7 +11,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
-from mirt_sitniks.core.record import Record, pending
+from mirt_sitniks.core.record import DesiredValue, Record, pending
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import Forbidden, NotApplied, Refused
@@ -240,6 +240,39 @@ class TestRow42:
         lost, _ = fold_in(before, bad(before, status_step(before), at=100_001.0), now=100_010.0)
         again, _ = fold_in(lost, ok(lost, read_step(), paid, at=100_011.0), now=100_012.0)
         assert plan(again, 100_012.0) == (status_step(record),)
+
+    def test_row42_what_was_held_is_looked_at_before_the_next_stage(self) -> None:
+        """A second invoice a moment later: known as it is, a person's status is not written over unseen."""
+        record = record_at(FIRST, INVOICE, confirmed=1, seen_at=10.0)
+        held, _ = fold_in(record, ok(record, read_step(), Chat("chat", status="ОПЛАЧЕНО"), at=100.0))
+        desired = replace(held.desired, generation=3, status=DesiredValue("give_requisites", 3, asked_at=101.0))
+        assert plan(replace(held, desired=desired), 102.0) == (read_step(),)
+
+    def test_row42_what_a_person_sets_back_after_we_saw_our_own_is_his(self) -> None:
+        """The invoice was read in the chat; a person sets the status from before it again, and a lost write of the next
+        stage's manager is looked at: his status stays."""
+        record = record_at(INVOICE, confirmed=1, seen_at=10.0)
+        record = replace(record, observed=replace(record.observed, before="ОПЛАЧЕНО", looked_gen=0))
+        again = replace(
+            record, desired=replace(record.desired, generation=2, status=DesiredValue("give_requisites", 2))
+        )
+        seen, _ = fold_in(again, ok(again, read_step(), Chat("chat", status="Виставлено рахунок"), at=20.0))
+        left = replace(seen, observed=replace(seen.observed, contradicted=(("status", "beside"),)))
+        held, _ = fold_in(left, ok(left, read_step(), Chat("chat", status="ОПЛАЧЕНО"), at=300.0), now=301.0)
+        assert not any(isinstance(step, WriteStatus) for step in plan(held, 301.0))
+
+    @pytest.mark.parametrize(
+        "ai", [{"manager_id": 101}, {"manager_name": "павло"}], ids=["by his id", "where only names are shown"]
+    )
+    def test_row42_a_person_who_moved_the_chat_did_not_leave_it_to_the_ai(self, ai: dict[str, Any]) -> None:
+        """Of a lost escalation the live manager still comes; one whom a person put there stays."""
+        record = record_at(FIRST, ALARM, confirmed=1, seen_at=1.0)
+        lost, _ = fold_in(record, bad(record, status_step(record), at=2.0), bad(record, manager_step(record), at=2.0))
+        moved = Chat("chat", status="ОПЛАЧЕНО", **ai)
+        held, _ = fold_in(lost, ok(lost, read_step(), moved, at=100.0))
+        assert plan(held, 200.0) == (manager_step(record),)
+        taken = replace(moved, manager_id=None, manager_name="Марко")
+        assert plan(fold_in(lost, ok(lost, read_step(), taken, at=100.0))[0], 200.0) == ()
 
     @pytest.mark.parametrize(
         ("created", "status", "stays"),

@@ -10,7 +10,7 @@ from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Claim, Intent, pending
 from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict
-from mirt_sitniks.crm.calls import Call
+from mirt_sitniks.crm.calls import Call, SetStatus
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
@@ -60,6 +60,7 @@ class Process:
 
     async def send(self, call: Call) -> Any:
         """A call to the CRM."""
+        self.world.overlook(call)
         try:
             value = await self.world.crm.send(call)
         except CrmError:
@@ -172,7 +173,8 @@ class World:
     """One store, one CRM, some processes, and what must hold whatever they do.
 
     The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
-    `unrecorded` are chats that show what a process wrote past the store before it ended.
+    `unrecorded` are chats that show what a process wrote past the store before it ended, `persons` when a person moved
+    a chat last.
     """
 
     processes: int = 2
@@ -188,6 +190,7 @@ class World:
     away: bool = False
     lost: list[str] = field(default_factory=list)
     unrecorded: set[str | None] = field(default_factory=set)
+    persons: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -236,6 +239,30 @@ class World:
         """What was told to the caller about an intent must be so."""
         if recorded.verdict is Verdict.KNOWN and recorded.record.desired.intent != intent.key:
             self.broken.append(f"{intent.session}: {intent.key} is not the newest")
+
+    def person(self, chat_id: str, status: str) -> None:
+        """Somebody in the shop moves a chat on."""
+        self.crm.person_sets(chat_id, status=status)
+        self.persons[chat_id] = self.loop.time()
+
+    def shows_persons(self, chat_id: str) -> bool:
+        """Whether a chat shows what a person has set."""
+        return chat_id in self.persons and self.crm.chats[chat_id].status not in STATUSES.values()
+
+    def overlook(self, call: Call) -> None:
+        """No invoice goes over what a person did, unless that was moments ago or before the session knew the chat; who
+        may not read it can't know."""
+        if not isinstance(call, SetStatus) or call.status != STATUSES[Stage.GIVE_REQUISITES]:
+            return
+        holder = next((one for one in self.store.rows.records.values() if one.chat_id == call.chat_id), None)
+        if holder is None or not self.shows_persons(call.chat_id):
+            return
+        moved_at, seen = self.persons[call.chat_id], holder.observed
+        if seen.looked_at > seen.seen_at:
+            return
+        knew = bool(seen.confirmed) or 0 < seen.looked_at < moved_at
+        if knew and self.loop.time() - moved_at > CONTEXT.look_again + OPTIONS.lease:
+            self.broken.append(f"{holder.session}: an invoice goes over what a person did")
 
     def look(self, process: Process, answer: Recorded | Claimed | Settled) -> None:
         """What the store hands out: a lease is one process's own."""

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.stages import EFFECTS, Role, Stage
 from mirt_sitniks.core.store import Store
+from mirt_sitniks.errors import StoreError
 from mirt_sitniks.sandbox import Sandbox
 from tests.crash.child import store_of
 from tests.crash.midway import Midway
@@ -49,13 +50,16 @@ class ForkServer:
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._heard = threading.Condition()
         self._said: dict[int, list[dict[str, Any]]] = {}
+        self._living: set[int] = set()
         self._thread = threading.Thread(target=self._listen, name="fork-server", daemon=True)
         self._thread.start()
 
     def fork(self, job: dict[str, Any]) -> int:
         """Start a child; its pid."""
         self._order({"fork": job})
-        return int(self._answers.get(timeout=30)["forked"])
+        pid = int(self._answers.get(timeout=30)["forked"])
+        self._living.add(pid)
+        return pid
 
     def said(self, pid: int) -> list[dict[str, Any]]:
         """All lines of a child."""
@@ -85,8 +89,15 @@ class ForkServer:
 
     def reap(self, pid: int) -> int:
         """Wait for a child's end; its wait status."""
+        self._living.discard(pid)
         self._order({"reap": pid})
         return int(self._answers.get(timeout=30)["status"])
+
+    def end(self) -> None:
+        """End all children that are left: those of a test that failed would work on in the next one's store."""
+        for pid in list(self._living):
+            os.kill(pid, signal.SIGKILL)
+            self.reap(pid)
 
     def close(self) -> None:
         """End the server, which ends the children that are left."""
@@ -236,7 +247,14 @@ class CrashRun:
 
     def settled(self, seconds: float = 60.0, every: float = 0.05) -> None:
         """Wait until nothing is left to be done; each look is a transaction."""
-        wait_until(lambda: self.run(self.store.counts())["pending"] == 0, seconds, self.left, every)
+        wait_until(self._is_settled, seconds, self.left, every)
+
+    def _is_settled(self) -> bool:
+        try:
+            return self.run(self.store.counts())["pending"] == 0
+        except StoreError:
+            # The store is away for a look as for anybody else.
+            return False
 
     def finish(self, seconds: float = 60.0) -> None:
         """A fresh process works until nothing is left, and is stopped like any other."""
@@ -286,4 +304,5 @@ def crash_run(
         try:
             yield one
         finally:
+            fork_server.end()
             runner.run(one.store.aclose())

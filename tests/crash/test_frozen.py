@@ -22,13 +22,17 @@ def frozen_past_its_lease(crash_run: CrashRun, point: str) -> None:
     crash_run.customer("other")
     helper = crash_run.start(("other", ("first_touch",)), work=True, sweep=0.1)
     crash_run.fork_server.hear(helper, "results")
+    crash_run.customer("warm")
+    # Ready to ask at once: before the lease is over, or the helper takes up the first touch with every right.
+    second = crash_run.start((session, ("escalation",)), warm="warm", budget=10.0, sweep=0.1, work=True)
+    crash_run.fork_server.hear(second, "warm")
     if point == "sent":
         # What the frozen process has sent comes to the CRM when its lease is long over.
         crash_run.sandbox.fault("applied_late", path=chat_id, method="PATCH", seconds=3 * LEASE)
     # Without a worker of its own: frozen inside a transaction of SQLite it would hold the file.
     frozen = crash_run.stop_at(point, (session, ("first_touch",)), worker=False)
     token = crash_run.get(session).token  # type: ignore[union-attr]
-    second = crash_run.start((session, ("escalation",)), budget=10.0, sweep=0.1, work=True)
+    os.kill(second, signal.SIGUSR1)
 
     def shows() -> tuple[str, bool]:
         chat = crash_run.sandbox.chat(chat_id)

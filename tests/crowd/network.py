@@ -235,6 +235,10 @@ class FarStore:
         result: Record | None = await self._far("get", lambda: self.model.get(session))
         return result
 
+    async def prune(self, seconds: float, *, records: bool = True) -> None:
+        """Delete what is old: once a day, which no call's cost has a part of."""
+        await self.model.prune(seconds, records=records)
+
     async def aclose(self) -> None:
         """Nothing to close."""
 

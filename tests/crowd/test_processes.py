@@ -18,7 +18,7 @@ from tests.crash.waiting import wait_until
 from tests.postgres.stack import Stack
 from tests.stores.worlds import migrate
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.alone]
 
 PROCESSES, SESSIONS, SPEED = 8, 60, 4.0
 CALLS, WINDOW = 9, 10.5

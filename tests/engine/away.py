@@ -31,6 +31,7 @@ class Way:
     refuses: Callable[[Intent], StoreError | None] = lambda intent: None
     takes: float = 0.01
     tries: list[float] = field(default_factory=list)
+    tidied: list[float] = field(default_factory=list)
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """The store's verb."""
@@ -52,6 +53,11 @@ class Way:
     async def get(self, session: str) -> Record | None:
         """The record of a session."""
         return await self.model.get(session)
+
+    async def prune(self, seconds: float, *, records: bool = True) -> None:
+        """The store's verb."""
+        self.tidied.append(self.model.clock())
+        await self.model.prune(seconds, records=records)
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import pytest
@@ -40,7 +41,13 @@ class Desk:
         self.memory = MemoryStore(clock, lambda: WALL + clock())
         store: Any = self
         self.driver = Driver(
-            store, OPTIONS, self.crm, ManagerList(WantedManagers("Павло"), clock), CONTEXT, clock=clock
+            store,
+            OPTIONS,
+            self.crm,
+            ManagerList(WantedManagers("Павло"), clock),
+            CONTEXT,
+            clock=clock,
+            random=Random(0).random,
         )
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:

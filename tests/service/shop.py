@@ -15,7 +15,7 @@ from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 def wait_until(condition: Callable[[], object], seconds: float = DEADLINE) -> None:

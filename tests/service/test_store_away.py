@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.result import Outcome
+from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.result import Outcome, SyncResult
+from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.service.shop import Shop, synced, touch, wait_until
@@ -47,7 +49,7 @@ def test_row05_row30_what_was_called_queued_is_recorded_in_the_end(shop: Shop) -
     service = shop.service(store=store, reply_budget=0.2)
     began = time.monotonic()
     told = touch(service)
-    assert 0.2 <= time.monotonic() - began < 1.0
+    assert time.monotonic() - began >= 0.2
     assert told.outcome is Outcome.QUEUED
     assert told.error == {"code": "store_unavailable", "message": "out of reach"}
     store.error = None
@@ -130,18 +132,22 @@ def test_row31_what_a_dead_process_left_is_driven_though_nobody_writes(shop: Sho
         shop.shows("AI Увага", 102)
 
 
-def test_row32_two_syncs_of_a_turn_have_one_reply_budget(shop: Shop) -> None:
+def test_row32_two_syncs_of_a_turn_have_one_reply_budget(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """First touch and escalation of one message, and the CRM takes its time: the second is told at once."""
+    budgets, sync = list[float | None](), Runtime.sync
+
+    async def noted(runtime: Runtime, intent: Intent, budget: float | None = None) -> SyncResult:
+        budgets.append(budget)
+        return await sync(runtime, intent, budget)
+
+    monkeypatch.setattr(Runtime, "sync", noted)
     service = shop.service(reply_budget=0.5)
-    service.start()
-    shop.sandbox.fault("slow", seconds=1.5, times=None)
-    held = []
+    shop.sandbox.fault("hang", times=None)
     for stage, event in (("first_touch", ("message 7", "its link")), ("escalation", ("message 7",))):
-        began = time.monotonic()
         assert touch(service, stage, intent=event).outcome is Outcome.QUEUED
-        held.append(time.monotonic() - began)
-    assert held[0] >= 0.5
-    assert sum(held) < 0.5 + 0.3
+    first, second = budgets
+    assert first == 0.5
+    assert second == pytest.approx(0.0, abs=0.1)
     shop.sandbox.clear_faults()
     shop.shows("AI Увага", 102)
 

@@ -64,7 +64,6 @@ class Settle:
     given_up: bool
     gone: bool
     lands: float | None
-    keep: bool
     contacts: tuple[Chat, ...]
     last: bool
     pause: float | None
@@ -104,7 +103,7 @@ class Settle:
         lands = None if self.lands is None else now + self.lands
         gone = self.gone and (record.chat_id or record.candidate) is not None
         made = Settlement(
-            record.session, record.token, generation, observed, seen.unconfirmed, record.chat_id, gone, lands, self.keep
+            record.session, record.token, generation, observed, seen.unconfirmed, record.chat_id, gone, lands
         )
         if record.candidate and self.contacts and not gone:
             return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
@@ -191,7 +190,6 @@ _settles = st.builds(
     given_up=st.sampled_from((False, False, False, True)),
     gone=st.sampled_from((False, False, False, True)),
     lands=st.sampled_from((None, 0.0, 20.0)),
-    keep=st.booleans(),
     contacts=st.lists(_contacts, max_size=3).map(tuple),
     last=st.booleans(),
     pause=st.sampled_from((None, None, None, 0.0, 2.5)),

@@ -69,9 +69,7 @@ def settlement(mine: Record, **changes: Any) -> Settlement:
     )
     fields = {name: changes.pop(name) for name in list(changes) if name in Observed.__dataclass_fields__}
     observed = replace(observed, **fields)
-    base = Settlement(
-        mine.session, mine.token, wish.generation, observed, mine.observed.unconfirmed, mine.chat_id, keep=True
-    )
+    base = Settlement(mine.session, mine.token, wish.generation, observed, mine.observed.unconfirmed, mine.chat_id)
     return replace(base, **changes)
 
 
@@ -473,7 +471,7 @@ class Contract:
         assert settled.record.observed.manager == ObservedValue(7, 1)
 
     def test_a_half_done_record_goes_on_with_as_many_calls_as_it_needs(self, world: World) -> None:
-        """One field left: the lease is renewed and one call granted; without `keep` the record is given up."""
+        """One field left: the lease is renewed and one call granted; without a call the record is given up."""
         first = claimed(record(world, "s", FIRST, chat_id="c1", calls=1))
         world.clock.now += 1
         going = settle(world, first, manager=ObservedValue())
@@ -481,7 +479,7 @@ class Contract:
         assert (held.grants, held.now) == ((START + 1,), START + 1)
         assert held.record is not None
         assert (held.record.token, held.record.lease_until) == (1, START + 1 + OPTIONS.lease)
-        over = settle(world, held, manager=ObservedValue(), keep=False)
+        over = settle(world, held, manager=ObservedValue(), calls=0)
         assert over.record is not None
         assert (over.claim, over.record.lease_until, over.outlook.work_in) == (None, 0.0, 0.0)
 

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from mirt_sitniks.core.capabilities import Capabilities, Heard, learn
-from mirt_sitniks.stores.columns import known_from, known_to
+from mirt_sitniks.stores.columns import known_from
 from tests.stores.commands import live, lives
 from tests.stores.contract import Contract
 from tests.stores.worlds import World, memory_world, sqlite_world
@@ -48,6 +49,6 @@ def test_sqlite_lives_as_the_model_does(commands: list[object], model: World, sq
 def test_what_a_later_version_knows_of_an_account_is_passed_over() -> None:
     """Fields that are new there stop no process of this version; its own come back as they were kept."""
     known = learn(Capabilities(), [Heard("assign", "missing", "c", "forbidden", "no"), Heard("list", "vouched")], 5.0)
-    stored = known_to(known) | {"a new field": 1}
+    stored = asdict(known) | {"a new field": 1}
     stored["refused"]["assign"]["another"] = 2
     assert known_from(json.loads(json.dumps(stored))) == known

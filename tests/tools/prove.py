@@ -24,6 +24,11 @@ PAGES = ("README.md", "README.uk.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRI
 STAGED = ("tests", "examples", "pyproject.toml", "Makefile", ".github", ".pre-commit-config.yaml", *PAGES)
 HOUR = 3600.0
 FAST = "not (slow or postgres or crash or browser)"
+# Who waits for a server, a browser or a process leaves half a core to others.
+COMPUTES = ("not (alone or postgres or crash or browser)", "auto")
+WAITS = ("(postgres or crash or browser) and not alone", "3")
+# Only both together cover what they shall.
+COVERS = ("--cov", "--cov-report=", "--cov-fail-under=0"), ("--cov", "--cov-append")
 
 
 class Failed(Exception):
@@ -141,11 +146,11 @@ def test() -> int:
         wheel, python = made[0], BUILD / "newest/bin/python"
         if proof.stage("install, newest versions", lambda: _install(BUILD / "newest", f"{wheel}[dev]")):
             proof.lint(python)
-            proof.stage("tests, newest versions", lambda: _whole(proof, python, cover=True, PG="all"))
+            proof.stage("tests, newest versions", lambda: _whole(proof, python, long=True, PG="all"))
         lowest = BUILD / "lowest"
         pins = ("-c", str(ROOT / "tests/tools/lowest.txt"))
         if proof.stage("install, lowest versions", lambda: _install(lowest, f"{wheel}[dev]", *pins)):
-            proof.stage("tests, lowest versions", lambda: _whole(proof, lowest / "bin/python", but="long"))
+            proof.stage("tests, lowest versions", lambda: _whole(proof, lowest / "bin/python"))
         proof.stage("install and demo, no checkout near", lambda: _user(proof, wheel))
     return proof.close()
 
@@ -193,9 +198,10 @@ def _install(venv: Path, *what: str) -> None:
     install(venv, *what, fresh=True)
 
 
-def _whole(proof: Proof, python: Path, *, but: str = "", cover: bool = False, **env: str) -> None:
-    """Every test, in a copy that lacks the package, so that only the wheel's can be imported: the fast ones on all
-    cores, then those that need a machine for themselves. What is marked `but` is left to another run."""
+def _whole(proof: Proof, python: Path, *, long: bool = False, **env: str) -> None:
+    """Every test, in a copy that lacks the package, so that only the wheel's can be imported: those that compute on all
+    cores, then those that wait side by side. `long`: with what one run of several is enough for, and what is covered;
+    first of all what needs the machine for itself."""
     with tempfile.TemporaryDirectory(prefix="mirt-tests-") as folder:
         for name in STAGED:
             if (ROOT / name).is_dir():
@@ -203,21 +209,14 @@ def _whole(proof: Proof, python: Path, *, but: str = "", cover: bool = False, **
             elif (ROOT / name).exists():
                 shutil.copy2(ROOT / name, folder)
         env |= {"MIRT_SITNIKS_WHEEL": "1", "MIRT_SITNIKS_CACHE": str(BUILD)}
-        # Only both together cover what they shall.
-        first, second = ("--cov", "--cov-report=", "--cov-fail-under=0"), ("--cov", "--cov-append")
-        parts = [(FAST, ("-n", "auto", *(first if cover else ()))), (f"not ({FAST})", second if cover else ())]
+        parts: list[tuple[str, ...]] = [("-m", "alone")] if long else []
+        for (mark, workers), covers in zip((COMPUTES, WAITS), COVERS, strict=True):
+            which = ("-m", mark, *covers) if long else ("-m", f"({mark}) and not long")
+            parts.append((*which, "-n", workers, "--dist", "loadgroup"))
         failed: list[Failed] = []
-        for mark, more in parts:
-            options = (
-                "-q",
-                "--durations=10",
-                "--hypothesis-profile=ci",
-                "-m",
-                f"({mark}) and not {but}" if but else mark,
-                *more,
-            )
+        for part in parts:
             try:
-                proof.pytest(python, *options, cwd=Path(folder), **env)
+                proof.pytest(python, "-q", "--durations=10", "--hypothesis-profile=ci", *part, cwd=Path(folder), **env)
             except Failed as one:
                 failed.append(one)
         if failed:

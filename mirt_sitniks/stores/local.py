@@ -1,0 +1,91 @@
+"""The verbs of a store whose rows are at hand, in a file or in memory: each is one transaction over them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from mirt_sitniks.core import rules
+from mirt_sitniks.core.record import Intent, Record
+from mirt_sitniks.core.rows import Rows, Transaction
+from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.text import clean
+
+T = TypeVar("T")
+
+
+class LocalRows(Rows, Protocol):
+    """Rows that can be looked after as well; `wall` is Unix time, all other times are the store's."""
+
+    wall: float
+
+    def ledger(self, session: str, limit: int) -> tuple[Entry, ...]: ...
+    def forget(self, session: str) -> int: ...
+    def prune(self, limit: float, seen: float, records: bool) -> int: ...
+    def counts(self, overdue: float) -> dict[str, int]: ...
+    def troubled(self, limit: int) -> tuple[Record, ...]: ...
+
+
+class LocalStore(ABC):
+    """`SyncStore` and `CareStore` for whoever can run a function of rows and the store's time as one transaction."""
+
+    @abstractmethod
+    async def _write(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
+        """Run `work` on the rows of an account, or of that of a session's name, else of the main one."""
+
+    async def _run(self, options: StoreOptions, verb: Callable[[Transaction], T]) -> T:
+        return await self._write(lambda rows, now: verb(Transaction(rows, options, now, rows.wall)), options)
+
+    async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
+        """Log an intent."""
+        event = clean(intent)
+        return await self._run(options, lambda tx: rules.record(tx, event, calls))
+
+    async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
+        """Take due work."""
+        return await self._run(options, lambda tx: rules.claim(tx, limit))
+
+    async def settle(self, options: StoreOptions, report: Report) -> Settled:
+        """Fold a round in."""
+        news = clean(report)
+        return await self._run(options, lambda tx: rules.settle(tx, news))
+
+    async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Take up again."""
+        name = clean(session)
+        return await self._run(options, lambda tx: rules.reopen(tx, name, calls))
+
+    async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
+        """Note an own write."""
+        chat, seen = clean((chat_id, status))
+        await self._run(StoreOptions(""), lambda tx: rules.observe(tx, chat, seen, manager_id))
+
+    async def get(self, session: str) -> Record | None:
+        """The record of a session."""
+        name = clean(session)
+        return await self._write(lambda rows, now: rows.get(name), name)
+
+    async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
+        """The newest entries of a session."""
+        name = clean(session)
+        return await self._write(lambda rows, now: rows.ledger(name, limit), name)
+
+    async def forget(self, session: str) -> int:
+        """Erase one customer."""
+        name = clean(session)
+        return await self._write(lambda rows, now: rows.forget(name), name)
+
+    async def prune(self, older_than: float, *, records: bool = True) -> int:
+        """Delete what is converged and old."""
+        return await self._write(lambda rows, now: rows.prune(rows.wall - older_than, now - older_than, records))
+
+    async def counts(self) -> dict[str, int]:
+        """How much is there."""
+        return await self._write(lambda rows, now: rows.counts(now - OVERDUE))
+
+    async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
+        """Those a person should look at."""
+        return await self._write(lambda rows, now: rows.troubled(limit))
+
+    async def check(self) -> None:
+        """Raise unless it can be written."""
+        await self._write(lambda rows, now: None)

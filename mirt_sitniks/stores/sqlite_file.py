@@ -1,0 +1,93 @@
+"""A file of the embedded store: how it is opened, upgraded, and what is unfinished in it."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
+
+VERSION = 2
+
+
+def open_file(path: str) -> sqlite3.Connection:
+    """A connection to a file that has all tables and columns of this version."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = normal")
+        connection.executescript((files("mirt_sitniks") / "stores" / "sqlite.sql").read_text("utf-8"))
+        with immediate(connection):
+            _upgrade(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def immediate(connection: sqlite3.Connection) -> Iterator[None]:
+    """One write transaction: all of it or nothing."""
+    connection.execute("begin immediate")
+    try:
+        yield
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file of an earlier version to this one's columns; it stays readable for that version."""
+    if connection.execute("pragma user_version").fetchone()[0] >= VERSION:
+        return
+    for table, column, kind in _ADDED:
+        if not any(row[1] == column for row in connection.execute(f"pragma table_info({table})")):
+            connection.execute(f"alter table {table} add column {column} {kind}")
+    for statement in _INDEXES:
+        connection.execute(statement)
+    connection.execute(f"pragma user_version = {VERSION}")
+
+
+_ADDED = (
+    ("sitniks_keys", "lookout_at", "real not null default 0"),
+    ("sitniks_keys", "lookout_by", "text not null default ''"),
+    *(
+        (f"sitniks_{table}", "details", "text not null default '{}'")
+        for table in ("chat_mappings", "directory", "keys")
+    ),
+    *((f"sitniks_{table}", "account", "text not null default 'main'") for table in ("chat_mappings", "directory")),
+)
+# Here and not with the tables, because the columns of earlier files come first.
+_WORK = "where pending = 1 and search_since is null"
+_INDEXES = (
+    "drop index if exists sitniks_mappings_pending",
+    "drop index if exists sitniks_mappings_ready",
+    "create index if not exists sitniks_mappings_turns "
+    f"on sitniks_chat_mappings (account, urgent_at, intent_order) {_WORK}",
+    "create index if not exists sitniks_mappings_work "
+    f"on sitniks_chat_mappings (account, max(due_at, lease_until)) {_WORK}",
+    "create index if not exists sitniks_mappings_waiting on sitniks_chat_mappings (account, urgent_at, intent_order) "
+    "where pending = 1 and search_since is not null",
+)
+
+
+def unfinished(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
+    """What a connection still shows of a file that is gone, by how it is put into another one: records last."""
+    found = {}
+    for table, where in _UNFINISHED.items():
+        # Another process may have begun a new file over what this one needs to read the old: then it has it all.
+        with contextlib.suppress(sqlite3.Error):
+            rows = connection.execute(f"select * from {table} where {where}")
+            names = [column[0] for column in rows.description]
+            insert = f"insert or ignore into {table} ({', '.join(names)}) values ({', '.join('?' * len(names))})"
+            found[insert] = rows.fetchall()
+    return found
+
+
+# The ledger's lines keep their numbers, by which records are compared.
+_UNFINISHED = {
+    "sitniks_clock": "true",
+    "sitniks_keys": "true",
+    "sitniks_ledger": "session in (select user_id from sitniks_chat_mappings where pending = 1)",
+    "sitniks_chat_mappings": "pending = 1",
+}
