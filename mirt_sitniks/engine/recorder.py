@@ -118,8 +118,7 @@ class Recorder:
         self._lanes.pop(session, None)
 
     async def _record(self, lane: deque[Asked]) -> Recorded:
-        # Nothing is sent for a stage that another one has overtaken while it waited.
-        asked, calls = lane[0], self._calls if len(lane) == 1 and self._driver.gate.held <= 0 else 0
+        asked, calls = lane[0], self._calls if self._driver.gate.held <= 0 else 0
         asked.tried_at = self._driver.clock()
         claim, counted = None, 0
         while True:

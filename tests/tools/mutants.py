@@ -297,13 +297,6 @@ MUTANTS = (
         ENGINE + "test_direct_writes.py -k lands_late",
     ),
     Mutant(
-        "a stage that was overtaken while it waited is driven",
-        "engine/recorder.py",
-        "self._calls if len(lane) == 1 and",
-        "self._calls if",
-        ENGINE + "test_store_away.py -k overtaken",
-    ),
-    Mutant(
         "each sync of a turn has a budget of its own",
         "engine/replies.py",
         "yield self._seconds - held",
