@@ -83,8 +83,9 @@ class StoreGate:
 
     @property
     def held(self) -> float:
-        """For how many seconds no calls may be taken; 0 or less: they may."""
-        return self._calls_from - self._clock()
+        """For how many seconds no calls may be taken; 0 or less: they may. Whoever finds the store back takes none."""
+        now = self._clock()
+        return self._window if self.trouble and now - self.since >= self._window else self._calls_from - now
 
     def knock(self) -> bool:
         """Somebody has come: try again at once unless that was done just now; whether it was not."""
