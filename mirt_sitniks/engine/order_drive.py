@@ -84,9 +84,7 @@ class OrderDriver:
             listing = await self._list(row)
         except (CrmError, StoreError) as error:
             failure = error if isinstance(error, CrmError) else _unsent(error)
-            return await self._fold(
-                row, lambda one: steps.unseen(one, failure, self._rows.now(), self._driver.random())
-            )
+            return await self._rows.commit(steps.unseen(row, failure, self._rows.now(), self._driver.random()))
         fit = fitting(row, listing.orders)
         while True:
             ids = tuple(one.id for one in fit)

@@ -37,8 +37,8 @@ FAULTS: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
     ("html", "POST", 0.02, {"applied": True}),
     ("empty", "POST", 0.02, {"applied": True}),
     ("rate_limited", "POST", 0.01, {"retry_after": "1"}),
-    ("status", "GET", 0.05, {"status": 503}),
-    ("reset", "GET", 0.02, {}),
+    ("status", "GET", 0.01, {"status": 503}),
+    ("reset", "GET", 0.01, {}),
 )
 
 

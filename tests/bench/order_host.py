@@ -42,7 +42,7 @@ def shorten() -> None:
     }.items():
         for name in names:
             setattr(module, name, getattr(module, name) / SHORTER)
-    direct.PATIENCE = 3.0
+    direct.PATIENCE = 10.0
 
 
 class Lines(logging.Handler):

@@ -179,6 +179,8 @@ class OrderDay:
         ties = Counter(one.order_id for one in rows if one.order_id)
         bad += [f"{order_id} is tied {count} times" for order_id, count in ties.items() if count > 1]
         for one in rows:
+            if (one.due_at is None) is (one.state in PENDING):
+                bad.append(f"{one.external_id} is {one.state} and due at {one.due_at}")
             if one.order_id and _content(made[one.order_id]) != _content(self.crm_like(one)):
                 bad.append(f"{one.external_id} is tied to another order")
         # Of orders that say the same any may be any's: as many as are not tied a person has before him.

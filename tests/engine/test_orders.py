@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -264,6 +265,21 @@ def test_several_that_fit_are_a_person_s_to_tell_apart(counter: OrderCounter) ->
     assert (counter.row().state, [one.id for one in counter.row().candidates]) == ("unknown", ["000001", "000002"])
     settled = counter.loop.run(orders(runtime).settle("e1", counter.crm.orders["000002"]))
     assert (settled.state, settled.order_id) == ("created", "000002")  # type: ignore[union-attr]
+
+
+def test_a_look_that_fails_late_changes_nothing_of_what_has_ended(counter: OrderCounter) -> None:
+    """While one process's list is under way another one ends the order: it stays ended, and is due no more."""
+    runtime = counter.process()
+    counter.befalls("hang")
+    counter.create(runtime)
+    counter.crm.usually = lambda call: Trouble("503", 5.0)
+    counter.loop.run_for(30.0)
+    while "ListOrders" not in counter.crm.by_kind():
+        counter.loop.run_for(1.0)
+    row = replace(counter.row(), state=OrderState.UNKNOWN, due_at=None, lease_until=0.0)
+    assert counter.store.made.commit(row, 0.0)
+    counter.loop.run_for(60.0)
+    assert (counter.row().state, counter.row().due_at) == ("unknown", None)
 
 
 def test_settled_with_none_it_is_made(counter: OrderCounter) -> None:
