@@ -9,7 +9,7 @@ from typing import Any
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.rows import Waiting
+from mirt_sitniks.core.rows import Waiting, waits
 from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, KeyState
 from mirt_sitniks.stores.columns import (
     COLUMNS,
@@ -132,14 +132,7 @@ class SqliteRows(OrderRows):
 
     def waiting(self, now: float) -> Waiting:
         values = {"now": now, "wall": self.wall, "account": self.account}
-        sums = self.sql.execute(_WAITING, values).fetchall()
-        found = Waiting()
-        for due, attempt, since, urgent_at, ready_at in sums:
-            mine = Waiting(first_at=urgent_at, ready_at=ready_at)
-            if due:
-                mine = Waiting(((attempt, since),), urgent_at, urgent_at, ready_at)
-            found += mine
-        return found
+        return sum((waits(*row) for row in self.sql.execute(_WAITING, values).fetchall()), Waiting())
 
     def unfound(self) -> Iterable[Record]:
         return self._many(_UNFOUND + "order by urgent_at, intent_order", {})

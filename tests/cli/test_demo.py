@@ -115,11 +115,13 @@ def test_its_transcript(shown: Shown) -> None:
     turns = re.findall(
         r"^ +(\S+)  (.*(?:\n {11}.*)*?)\n +Shop  (?:.*\n)+? +CRM  (.*?)(?: · reply held \d+ ms)?$", text, re.MULTILINE
     )
+    # On a busy machine the reply may go out before the order is made.
+    late = "queued · order" in text
     assert [(who, told) for who, _, told in turns] == [
         ("Ірина", "✓ synced · first_touch"),
         ("Ірина", "– nothing to tell, no call"),
         ("Ірина", "✓ synced · give_requisites"),
-        ("Host", "✓ created · order"),
+        ("Host", f"✓ {'queued' if late else 'created'} · order"),
         ("Оксана", "✓ synced · first_touch"),
         ("Оксана", "… queued, arrives later · give_requisites"),
         ("Тарас", "✓ synced · first_touch"),
@@ -143,7 +145,8 @@ def test_its_transcript(shown: Shown) -> None:
     assert "1× list managers" in text
     assert "1× find an item" in text
     assert "1× make an order" in " ".join(text.split())
-    assert re.search(r"Ваше замовлення №\d+: зберемо його", " ".join(text.split()))
+    number = "Номер замовлення надішлемо згодом" if late else r"Ваше замовлення №\d+: зберемо його"
+    assert re.search(number, " ".join(text.split()))
 
 
 def test_in_a_pipe_it_is_plain(shown: Shown) -> None:
