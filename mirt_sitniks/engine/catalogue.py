@@ -81,8 +81,8 @@ class Catalogue:
 
     def _learn(self, variations: Iterable[Variation]) -> None:
         now = self.driver.clock()
-        # What is not sold any more gives way to what is of the same name.
-        for one in sorted(variations, key=lambda one: one.active):
+        # What is not sold any more gives way to what is of the same name, and of several the oldest stands.
+        for one in sorted(variations, key=lambda one: (one.active, -one.id)):
             if one.sku:
                 self._ids[one.sku.casefold()] = one.id, now
 

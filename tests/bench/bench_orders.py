@@ -23,7 +23,7 @@ from tests.postgres.stack import Missing, Stack, chosen
 from tests.stores.worlds import migrate
 
 ORDERS, CUSTOMERS, KILLS, RATE = 1_000, 150, 10, "10/0.25"
-PATIENCE = 300.0
+PATIENCE = 900.0
 # Kind, method, chance, options: each by itself, so that about every third creation meets one.
 FAULTS: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
     ("answer_lost", "POST", 0.05, {}),
@@ -109,7 +109,7 @@ class Host:
 def _day(
     book: Book, name: str, processes: int, folder: Path, store: dict[str, Any], open_store: Callable[[], Any]
 ) -> tuple[object, ...]:
-    with Crm(limit=False) as crm:
+    with Crm(limit=False, quiet=True) as crm:
         for sku in ("DRESS-S", "COAT-L"):
             crm.add_variation(sku)
         crm.set(order_shows="creation")

@@ -14,15 +14,20 @@ KEY = "sandbox-key"
 
 
 class Crm:
-    """A running sandbox; `speed` and `latency` are the Sandbox's, `limit=False` switches the vendor's limit off."""
+    """A running sandbox; `speed` and `latency` are the Sandbox's, `limit=False` switches the vendor's limit off.
 
-    def __init__(self, *, latency: float = 0.0, speed: float = 1.0, limit: bool = True) -> None:
+    `quiet`: it says nothing of callers that were killed.
+    """
+
+    def __init__(self, *, latency: float = 0.0, speed: float = 1.0, limit: bool = True, quiet: bool = False) -> None:
         self._settings = {"latency": latency, "limit": limit}
-        self._speed = speed
+        self._speed, self._errors = speed, subprocess.DEVNULL if quiet else None
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tests.bench.crm", str(self._speed)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+        )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
         self._http = httpx.Client(base_url=f"{self.url}/_sandbox", trust_env=False)

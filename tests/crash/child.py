@@ -175,8 +175,9 @@ async def _write_orders(job: dict[str, Any]) -> None:
 
 
 async def _live(job: dict[str, Any], stop: Stop) -> None:
-    # For so long a call waits for its turn, and longer than that a dead process holds an order.
-    direct.PATIENCE = job["timeout"]
+    if job["makes"]:
+        # For so long a call waits for its turn, and longer than that a dead process holds an order.
+        direct.PATIENCE = job["timeout"]
     settings = SitniksSettings(
         api_url=job["url"], api_key=job["key"], timeout=job["timeout"], reply_budget=job["budget"], store="sqlite"
     )

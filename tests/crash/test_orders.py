@@ -65,8 +65,11 @@ def killed_while_they_make_them(crash_run: CrashRun) -> None:
         # The one that was about to be sent is looked for, half an hour long.
         return [name for name, one in rows().items() if one.state is not OrderState.CREATED and not one.attempt]
 
-    crash_run.start(work=True, sweep=0.1)
-    wait_until(lambda: not left(), 30.0, left)
+    pid = crash_run.start(work=True, sweep=0.1)
+    try:
+        wait_until(lambda: not left(), 30.0, left)
+    finally:
+        crash_run.fork_server.kill(pid)
     in_crm = {one["externalId"]: str(one["id"]) for one in crash_run.sandbox.orders()}
     assert len(crash_run.sandbox.orders()) == len(in_crm) == len(POINTS) - 1
     found = rows()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.core.orders import OrderState
-from mirt_sitniks.crm.orders import CreateOrder
+from mirt_sitniks.crm.orders import CreateOrder, ListOrders
 from mirt_sitniks.errors import CrmError, StoreError
 from tests.engine.away import AWAY, BROKEN
 from tests.engine.counter import OrderCounter, body, draft, orders
@@ -307,6 +307,23 @@ def test_many_in_doubt_at_once_share_one_look(counter: OrderCounter) -> None:
     assert counter.crm.by_kind()["ListOrders"] <= 2
 
 
+def test_a_list_that_cannot_be_had_is_not_asked_for_by_each(counter: OrderCounter) -> None:
+    """Twenty orders in doubt, and a CRM that lists none for half an hour: one call in half a minute, not twenty."""
+    runtime = counter.process(rate_limit="10/1")
+    counter.befalls(*["lost"] * 20)
+
+    async def twenty() -> None:
+        await asyncio.gather(*(orders(runtime).create(draft(f"e{n}", price=100 + n), 1.5) for n in range(20)))
+
+    counter.loop.run(twenty())
+    counter.crm.usually = lambda call: Trouble("503" if isinstance(call, ListOrders) else "ok")
+    counter.loop.run_for(1_800.0)
+    assert counter.crm.by_kind()["ListOrders"] <= 61
+    counter.crm.usually = lambda call: Trouble()
+    counter.loop.run_for(200.0)
+    assert {counter.row(f"e{n}").state for n in range(20)} == {OrderState.CREATED}
+
+
 def test_orders_keep_the_shared_budget_with_the_chats(counter: OrderCounter) -> None:
     """Forty orders at once from two processes: no 429, all are made."""
     team = [counter.process(), counter.process()]
@@ -319,6 +336,48 @@ def test_orders_keep_the_shared_budget_with_the_chats(counter: OrderCounter) -> 
     counter.loop.run_for(300.0)
     assert (counter.made(), counter.crm.limited) == (40, 0)
     assert {counter.row(f"e{n}").state for n in range(40)} == {OrderState.CREATED}
+
+
+def test_a_grant_that_grew_old_over_a_slow_commit_is_not_used(counter: OrderCounter) -> None:
+    """The store takes a second to say that an order is sent: the call goes out with a grant of its own time."""
+    runtime = counter.process()
+    counter.create(runtime, external_id="e0")
+    counter.loop.run_for(30.0)
+    way = counter.ways[0]
+    way.takes = 1.0
+    counter.loop.create_task(orders(runtime).create(draft(), 1.5))
+    counter.loop.run_for(20.0)
+    assert "CreateOrder" not in [type(call).__name__ for at, call in counter.crm.calls if at > 1_030.0]
+    way.takes = 0.01
+    counter.loop.run_for(60.0)
+    assert (counter.row().state, counter.made()) == ("created", 2)
+
+
+def test_closing_waits_for_no_call_that_has_not_begun(counter: OrderCounter) -> None:
+    """An order that waits for a key that must rest is another process's: closing takes moments, nothing is in doubt."""
+    runtime = counter.process()
+    counter.befalls("429")
+    counter.create(runtime)
+    counter.create(runtime, external_id="e2")
+    began = counter.loop.time()
+    counter.loop.run(runtime.aclose())
+    assert counter.loop.time() - began < 0.5
+    counter.process()
+    counter.loop.run_for(200.0)
+    assert [counter.row(name).state for name in ("e1", "e2")] == ["created", "created"]
+
+
+def test_closing_waits_until_what_was_asked_for_is_recorded(counter: OrderCounter) -> None:
+    """A reply budget of 0 and a slow store: the order is in the store when closing ends."""
+    runtime = counter.process(reply_budget=0.0)
+    counter.ways[0].takes = 1.0
+    task = counter.loop.create_task(orders(runtime).create(draft(), 0.0))
+    counter.loop.run_for(0.1)
+    counter.loop.run(runtime.aclose())
+    assert task.done()
+    counter.process()
+    counter.loop.run_for(200.0)
+    assert (counter.row().state, counter.made()) == ("created", 1)
 
 
 def test_closing_lets_the_call_under_way_end(counter: OrderCounter) -> None:

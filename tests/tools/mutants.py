@@ -250,8 +250,8 @@ MUTANTS = (
     Mutant(
         "the live manager may be the AI itself",
         "core/managers.py",
-        "    if isinstance(ai, NoManager):\n        return ai\n",
-        "    if isinstance(ai, NoManager):\n        ai = Manager(0, '')\n",
+        "if isinstance(ai, NoManager) or role is Role.AI:",
+        "if role is Role.AI:",
         CORE + "test_managers.py -k row15",
     ),
     Mutant(
@@ -278,8 +278,8 @@ MUTANTS = (
     Mutant(
         "a store that is away is asked by all at once",
         "engine/gate.py",
-        "sum(self._busy) < (1 if self.trouble else WIDTH)",
-        "sum(self._busy) < WIDTH",
+        "self._busy < (1 if self.trouble else WIDTH)",
+        "self._busy < WIDTH",
         ENGINE + "test_store_away.py -k one_at_a_time",
     ),
     Mutant(
@@ -295,13 +295,6 @@ MUTANTS = (
         "lost = Unconfirmed(0, tx.now + intent.landing)",
         "lost = None",
         ENGINE + "test_direct_writes.py -k lands_late",
-    ),
-    Mutant(
-        "a stage that was overtaken while it waited is driven",
-        "engine/recorder.py",
-        "self._calls if len(lane) == 1 and",
-        "self._calls if",
-        ENGINE + "test_store_away.py -k overtaken",
     ),
     Mutant(
         "each sync of a turn has a budget of its own",
@@ -330,6 +323,55 @@ MUTANTS = (
         "        self._authorize = _bearer(key)",
         "        self._authorize, self._key = _bearer(key), str(getattr(key, 'get_secret_value', lambda: key)())",
         SERVICE + "test_secrets.py -k no_attribute",
+    ),
+    Mutant(
+        "an order in doubt is sent again",
+        "core/order_steps.py",
+        "    if error.unconfirmed:\n",
+        "    if False:\n",
+        CORE + "test_order_steps.py",
+    ),
+    Mutant(
+        "an order that is another record's is taken over",
+        "core/order_steps.py",
+        "if one.id not in taken",
+        "if True",
+        CORE + "test_order_steps.py -k equal_orders",
+    ),
+    Mutant(
+        "of equal orders none is taken",
+        "core/order_steps.py",
+        "max(alike, 1)",
+        "1",
+        CORE + "test_order_steps.py -k equal_orders",
+    ),
+    Mutant(
+        "an order that shows another's id is taken for ours",
+        "core/order_match.py",
+        "if not one.external_id and ",
+        "if ",
+        CORE + "test_order_steps.py -k differs",
+    ),
+    Mutant(
+        "an order goes out before the store says that it does",
+        "engine/order_drive.py",
+        "ready=ready",
+        "ready=None",
+        ENGINE + "test_orders.py -k row03",
+    ),
+    Mutant(
+        "a lost answer of the store is somebody else's write",
+        "engine/order_rows.py",
+        "            if tries == 1:\n                return False",
+        "            return False",
+        ENGINE + "test_orders.py -k lost_answer_of_the_store",
+    ),
+    Mutant(
+        "a grant is used however long was waited for what it is for",
+        "engine/direct.py",
+        "if go and age + driver.clock() - received <= grace:",
+        "if go:",
+        ENGINE + "test_orders.py -k grant",
     ),
 )
 
