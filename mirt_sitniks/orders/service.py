@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from logging import ERROR, INFO, WARNING
 from typing import Any, TypeVar
 
@@ -143,9 +143,9 @@ class SitniksOrderService:
     async def list_orders(
         self, since: datetime, until: datetime, *, told: dict[str, str] | None = None
     ) -> list[CrmOrder]:
-        """The orders that were made between two moments (a naive one is local time); empty on an error, which is put
+        """The orders that were made between two moments (a naive one is UTC); empty on an error, which is put
         into `told`."""
-        first, last = since.timestamp(), until.timestamp()
+        first, last = _unix(since), _unix(until)
 
         async def read(runtime: Runtime) -> list[CrmOrder]:
             found = await listed(runtime.driver, first - WIDER, last + WIDER, first)
@@ -230,6 +230,10 @@ class SitniksOrderService:
         if told is not None:
             told.update(failure)
         return otherwise
+
+
+def _unix(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _orders(runtime: Runtime) -> Orders:

@@ -146,7 +146,7 @@ def test_orders_are_read_listed_and_moved(shop: Shop) -> None:
         return (
             await orders.update_order_status(made.order_id or "", "виконано"),
             await orders.get_order(made.order_id or ""),
-            await orders.list_orders(now - hour, now + hour),
+            await orders.list_orders((now - hour).replace(tzinfo=None), now + hour),
             await orders.list_orders(now - 3 * hour, now - hour),
             await orders.get_order("999"),
             await orders.get_statuses(),

@@ -366,13 +366,6 @@ MUTANTS = (
         "            return False",
         ENGINE + "test_orders.py -k lost_answer_of_the_store",
     ),
-    Mutant(
-        "a grant is used however long was waited for what it is for",
-        "engine/direct.py",
-        "if go and age + driver.clock() - received <= grace:",
-        "if go:",
-        ENGINE + "test_orders.py -k grant",
-    ),
 )
 
 
