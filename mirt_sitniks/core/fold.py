@@ -61,7 +61,7 @@ def _whose(work: Folding, random: float) -> Folded:
         work.errors.append(_explain(work, answer, answer.error))
         return Folded(_schedule(work, random))
     shown, wanted = answer.value and replace(answer.value, seen_at=answer.sent_at), work.record.desired.status.value
-    agrees = ("status",) if shown and wanted and shown.status == work.context.statuses[Stage(wanted)] else ()
+    agrees = bool(shown and wanted and shown.status == work.context.statuses[Stage(wanted)])
     return Folded(replace(work.observed, attempt=0, due_at=work.now), shown=shown, agrees=agrees)
 
 
@@ -182,11 +182,10 @@ def _schedule(work: Folding, random: float) -> Observed:
         again = observed.error is not None and observed.error.code == "chat_not_found"
         given_up = work.record.desired.generation if again else observed.given_up
         return replace(observed, error=failures[0] if failures else errors[0], given_up=given_up, due_at=now, attempt=0)
-    # What may heal by itself decides the pace; a setting that is wrong must not slow the other field down.
-    if locks and all(error.code in SETTINGS_CODES for error in failures):
-        return replace(observed, error=locks[0], due_at=now)
-    if observed.contradicted and all(error.code in SETTINGS_CODES for error in failures):
-        return replace(observed, due_at=now)
+    # What may heal by itself decides the pace; a setting that is wrong must not slow the other field down,
+    # nor a look that decides at once.
+    if (locks or observed.contradicted) and all(error.code in SETTINGS_CODES for error in failures):
+        return replace(observed, error=locks[0] if locks else observed.error, due_at=now)
     return _paced(work, observed, failures, random)
 
 

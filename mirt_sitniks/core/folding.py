@@ -36,14 +36,14 @@ class Answer:
 class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
     to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
-    that, and `agrees` the fields that it shows as they shall be.
+    that, and `agrees` whether its status is as it shall be.
     """
 
     observed: Observed
     gone: bool = False
     heard: tuple[Heard, ...] = ()
     shown: Chat | None = None
-    agrees: tuple[str, ...] = ()
+    agrees: bool = False
 
 
 @dataclass

@@ -7,7 +7,15 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.folding import Answer, Folding, has_chat, took
 from mirt_sitniks.core.managers import Assignee, fold_name
 from mirt_sitniks.core.people import is_persons, ours
-from mirt_sitniks.core.record import Error, ObservedValue, may_be_overwritten, stale
+from mirt_sitniks.core.record import (
+    DesiredValue,
+    Error,
+    Observed,
+    ObservedValue,
+    Unconfirmed,
+    may_be_overwritten,
+    stale,
+)
 from mirt_sitniks.core.stages import Stage
 
 
@@ -29,9 +37,7 @@ def looked(work: Folding, answer: Answer) -> None:
         work.errors.clear()
         work.heard = [one for one in work.heard if one.said != "refused"] + [Heard("status", "crossed")]
     # What it shows may have been there before: until then a lost write can still land, on top of the next stage.
-    generation = work.record.desired.generation
-    seen = replace(work.observed, unconfirmed=unconfirmed, contradicted=())
-    work.observed = replace(seen, looked_gen=generation, looked_at=sent_at)
+    _looked(work, work.observed, unconfirmed, sent_at)
 
 
 def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
@@ -75,7 +81,7 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
     elif shown is False and _is_another(work, chat) and is_persons(record, chat, at, work.context):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
     elif why or "manager" in stale(record) or may_be_overwritten(record):
-        work.observed = replace(seen, manager=replace(seen.manager, gen=min(seen.manager.gen, desired.gen - 1)))
+        work.observed = replace(seen, manager=_behind(seen.manager, desired))
         if why == "own":
             _refused_by(work, "assign", "Sitniks takes the manager with 200 and does not assign him")
         elif why:
@@ -99,29 +105,29 @@ def _refused_by(work: Folding, kind: str, what: str) -> None:
 def unread(work: Folding) -> None:
     """The chat may not be read: what an older write may have spoiled is written again unseen, but for what a person
     set; so is what an answer contradicted, at leisure."""
-    record, seen, unconfirmed, desired = work.record, work.observed, work.observed.unconfirmed, work.record.desired
+    record, seen, desired = work.record, work.observed, work.record.desired
     for name, why in seen.contradicted:
         if why == "own":
             kind, what = ("status", "status") if name == "status" else ("assign", "manager")
             _refused_by(work, kind, f"Sitniks takes the {what} with 200, shows another, and may not be asked for it")
         else:
             work.heard.append(Heard("status", "crossed"))
-    status, manager = seen.status, seen.manager
-    wanted = work.context.statuses[Stage(desired.status.value)] if desired.status.value else None
-    if unconfirmed and not stale(record):
-        if desired.status.gen > unconfirmed.gen and status.value == wanted:
-            status = replace(status, gen=min(status.gen, desired.status.gen - 1))
-        if desired.manager.gen > unconfirmed.gen:
-            manager = replace(manager, gen=min(manager.gen, desired.manager.gen - 1))
-        unconfirmed = None
-    if ("status", "beside") in seen.contradicted:
-        status = replace(status, gen=min(status.gen, desired.status.gen - 1))
-    work.observed = replace(
-        seen,
-        status=status,
-        manager=manager,
-        unconfirmed=unconfirmed,
-        contradicted=(),
-        looked_gen=desired.generation,
-        looked_at=work.now,
-    )
+    lost = None if stale(record) else seen.unconfirmed
+    ours = desired.status.value and seen.status.value == work.context.statuses[Stage(desired.status.value)]
+    if ("status", "beside") in seen.contradicted or (lost and ours and desired.status.gen > lost.gen):
+        seen = replace(seen, status=_behind(seen.status, desired.status))
+    if lost and desired.manager.gen > lost.gen:
+        seen = replace(seen, manager=_behind(seen.manager, desired.manager))
+    _looked(work, seen, None if lost else seen.unconfirmed, work.now)
+
+
+def _looked(work: Folding, seen: Observed, unconfirmed: Unconfirmed | None, at: float) -> None:
+    """The look is over: what it has decided is asked for no more."""
+    generation = work.record.desired.generation
+    seen = replace(seen, unconfirmed=unconfirmed, contradicted=())
+    work.observed = replace(seen, looked_gen=generation, looked_at=at)
+
+
+def _behind(shown: ObservedValue, asked: DesiredValue) -> ObservedValue:
+    """A value that is to be written (again)."""
+    return replace(shown, gen=min(shown.gen, asked.gen - 1))

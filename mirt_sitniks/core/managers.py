@@ -79,30 +79,25 @@ def pick(role: Role, wanted: WantedManagers, managers: Iterable[Manager] | None)
         return Assignee(by_id, next((one.name for one in listed or () if one.id == by_id), None), names)
     if listed is None:
         return None
-    ai = _ai(wanted, listed)
-    if isinstance(ai, NoManager):
+    ai = _ai(wanted, listed, names)
+    if isinstance(ai, NoManager) or role is Role.AI:
         return ai
-    if role is Role.AI:
-        return Assignee(ai.id, ai.name, names)
     human = next((one for one in listed if one.id != ai.id), None)
     if human:
         return Assignee(human.id, human.name, names)
     return NoManager("Sitniks has no manager besides the AI: add one there or set SITNIKS_HUMAN_MANAGER_ID")
 
 
-def _ai(wanted: WantedManagers, listed: tuple[Manager, ...]) -> Assignee | NoManager:
+def _ai(wanted: WantedManagers, listed: tuple[Manager, ...], names: tuple[str, ...]) -> Assignee | NoManager:
     if wanted.ai_id is not None:
         return Assignee(wanted.ai_id)
-    named = [one for one in listed if fold_name(one.name) == fold_name(wanted.ai_name)]
+    named = [one for one, name in zip(listed, names, strict=True) if name == fold_name(wanted.ai_name)]
     if len(named) == 1:
-        return Assignee(named[0].id, named[0].name)
+        return Assignee(named[0].id, named[0].name, names)
+    ids = ", ".join(str(one.id) for one in named or listed[:20]) or "none"
     if named:
-        ids = ", ".join(str(one.id) for one in named)
         return NoManager(
             f"Sitniks has several managers named “{wanted.ai_name}”: set SITNIKS_AI_MANAGER_ID to one of {ids}"
         )
-    ids = ", ".join(str(one.id) for one in listed[:20]) or "none"
-    return NoManager(
-        f"Sitniks has no manager named “{wanted.ai_name}” (ids there: {ids}): "
-        "set SITNIKS_AI_MANAGER_NAME or SITNIKS_AI_MANAGER_ID"
-    )
+    cure = "set SITNIKS_AI_MANAGER_NAME or SITNIKS_AI_MANAGER_ID"
+    return NoManager(f"Sitniks has no manager named “{wanted.ai_name}” (ids there: {ids}): {cure}")

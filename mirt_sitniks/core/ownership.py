@@ -1,6 +1,7 @@
 """Whose a chat is: a session gets it, loses it, or hears that somebody may have written to it; and the ledger lines."""
 
 from dataclasses import replace
+from operator import attrgetter
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import DesiredValue, Error, Observed, ObservedValue, Record, Unconfirmed, pending, stale
@@ -119,19 +120,14 @@ def audit(tx: Transaction, before: Record, after: Record) -> None:
         tx.ended.append(after)
 
 
+# What of a record is worth a line in the ledger when it changes, beside that a write is unconfirmed.
+_AUDITED = attrgetter(
+    *("chat_id", "candidate", "closed"), *(f"observed.{name}" for name in ("status", "manager", "given_up", "error"))
+)
+
+
 def _audited(record: Record) -> tuple[object, ...]:
-    """What of a record is worth a line in the ledger when it changes."""
-    seen = record.observed
-    return (
-        record.chat_id,
-        record.candidate,
-        seen.status,
-        seen.manager,
-        seen.unconfirmed is None,
-        seen.given_up,
-        seen.error,
-        record.closed,
-    )
+    return _AUDITED(record), record.observed.unconfirmed is None
 
 
 def _shown(record: Record) -> dict[str, object]:

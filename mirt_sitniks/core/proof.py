@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mirt_sitniks.core.chats import DAY, Chat, choose
-from mirt_sitniks.core.ownership import NOT_FOUND, assign, audit, lasting
-from mirt_sitniks.core.record import Error, Record, pending, searching
+from mirt_sitniks.core.ownership import NOT_FOUND, assign, audit, forgotten, lasting
+from mirt_sitniks.core.record import Error, Record, Unconfirmed, pending, searching
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Settlement
@@ -78,12 +78,26 @@ def prove(tx: Transaction, record: Record, settlement: Settlement) -> Record:
 
 
 def _as_read(mine: Record, before: Record, settlement: Settlement) -> Record:
-    """A record that got the chat which was read: what that showed as it shall be needs no call."""
+    """A record that got the chat which was read: a status that is there needs no call, as one that was written directly
+    while the store was away."""
     desired, seen = mine.desired, mine.observed
     same = settlement.shown and settlement.shown.id == mine.chat_id and settlement.generation == desired.generation
-    if not (same and "status" in settlement.agrees and desired.status == before.desired.status):
+    if not (same and settlement.agrees and desired.status == before.desired.status):
         return mine
     return replace(mine, observed=replace(seen, status=replace(seen.status, gen=desired.status.gen)))
+
+
+def without_chat(tx: Transaction, record: Record) -> Record:
+    """A record whose chat is not in the CRM any more: it waits for another one."""
+    # A round that is settled twice, because its answer was lost, finds the chat gone already.
+    if record.chat_id:
+        tx.rows.drop_contact(record.chat_id)
+    # The same chat can be found again, and a write that is in the air lands on it all the same.
+    lost = record.observed.unconfirmed
+    unconfirmed = Unconfirmed(0, lost.until) if lost else None
+    seen = replace(forgotten(record.observed), unconfirmed=unconfirmed)
+    waits = replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, prove_since=tx.now, observed=seen)
+    return waits if record.instagram or record.telegram else give_up(waits, NOT_FOUND)
 
 
 def note(tx: Transaction, chats: Iterable[Chat]) -> set[str]:

@@ -38,6 +38,7 @@ class Unconfirmed:
     `gen` is the record's generation when the first of them was sent, 0 for one of somebody else's.
     """
 
+    # By it a look after a lost status leaves a manager whom a person has set, and a confirmed repeat needs no look.
     gen: int
     until: float
 

@@ -107,11 +107,8 @@ class Round:
         silent = not self.sent or any(one.sent and not (one.answer or one.page or one.error) for one in self.outcomes)
         if any(one.managers for one in self.outcomes) and not self.answers:
             return True
-        return (self.claim.ask or silent or bool(self.unexplained)) and len(set(self._met)) < len(self.steps)
-
-    @property
-    def _met(self) -> list[Step]:
-        return [one.step for one in self.answers]
+        met = {one.step for one in self.answers}
+        return (self.claim.ask or silent or bool(self.unexplained)) and len(met) < len(self.steps)
 
     @property
     def heard(self) -> list[Heard]:

@@ -36,17 +36,9 @@ class Waiting:
         )
 
 
-def waiting_of(records: Iterable[Record], now: float, wall: float) -> Waiting:
-    """The sums of `records`, all of which wait for a chat."""
-    found = Waiting()
-    for one in records:
-        ready_at, urgent_at = max(one.observed.due_at, one.lease_until), one.urgent_at
-        mine = Waiting(first_at=urgent_at, ready_at=ready_at)
-        if ready_at <= now:
-            due = ((one.search_attempt, one.search_since or wall),)
-            mine = Waiting(due, urgent_at, urgent_at, ready_at)
-        found += mine
-    return found
+def waits(due: bool, attempt: int, since: float, urgent_at: float, ready_at: float) -> Waiting:
+    """Of those who have searched as often: when the first has begun, the most urgent, and when there is one to look."""
+    return Waiting(((attempt, since),) if due else (), urgent_at if due else inf, urgent_at, ready_at)
 
 
 class Rows(Protocol):

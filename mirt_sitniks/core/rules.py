@@ -5,14 +5,13 @@ are written only if they are still the same. Each function is the body of one tr
 """
 
 from dataclasses import replace
-from math import inf
 
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
-from mirt_sitniks.core.ownership import NOT_FOUND, audit, forgotten, raise_unconfirmed
-from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, give_up, look_again, note, prove
+from mirt_sitniks.core.ownership import audit, raise_unconfirmed
+from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
     DesiredValue,
@@ -31,7 +30,7 @@ from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
 from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
-from mirt_sitniks.core.turns import outlook, promise, turns_of
+from mirt_sitniks.core.turns import outlook, promise, turns_of, urgency
 
 # -------------------------------------------------------------------------------------------------------------- record
 
@@ -143,10 +142,8 @@ def _claimed(tx: Transaction, verdict: Verdict, record: Record, key: KeyState, c
             need = _need(record) if record.chat_id else 2
             key, grants = grant(tx, key, record.urgent_at, min(calls, need))
             if grants:
-                record = _hold(tx, record)
-                key = hold_scan(tx, key, scan) if scan else key
-                tx.rows.put(record)
-                key, claim = claim_with(tx, key, record, scan, grants)
+                key, claim = _take(tx, key, record, scan, grants)
+                record = claim.record or record
     tx.rows.put_key(tx.options.key, key)
     return Recorded(verdict, record, claim, outlook(tx))
 
@@ -178,15 +175,8 @@ def claim(tx: Transaction, limit: int) -> Claimed:
         budget, grants = budgets.take(key.budget, tx.options.limit, tx.now, _need(work) if work else 1)
         if not grants:
             break
-        key = replace(key, budget=budget)
-        if work:
-            work = _hold(tx, work)
-            tx.rows.put(work)
-            key, claim = claim_with(tx, key, work, None, grants)
-            claims.append(claim)
-        elif scan:
-            key, claim = claim_with(tx, hold_scan(tx, key, scan), None, scan, grants)
-            claims.append(claim)
+        key, claim = _take(tx, replace(key, budget=budget), work, None if work else scan, grants)
+        claims.append(claim)
     tx.rows.put_key(tx.options.key, key)
     return Claimed(tuple(claims), promise(tx, bool(claims)))
 
@@ -209,7 +199,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
     grants: tuple[float, ...] = ()
     if record or scan or not (report.record or report.page):
         calls = min(report.calls, _need(record)) if record and record.chat_id else report.calls
-        key, grants = grant(tx, key, _urgency(tx, record, scan) - report.priority_seconds, calls)
+        key, grants = grant(tx, key, urgency(tx, record, scan) - report.priority_seconds, calls)
     if not grants:
         # No call is to be had now: leave the work to whoever is the first to have one.
         if record:
@@ -236,7 +226,7 @@ def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
     if old.candidate:
         fresh = prove(tx, fresh, settlement)
     elif settlement.gone:
-        fresh = _without_chat(tx, fresh)
+        fresh = without_chat(tx, fresh)
     if observed.due_at > tx.now:
         fresh = replace(fresh, urgent_at=observed.due_at - priority_of(fresh.desired.stage))
     go_on = _is_due(tx, fresh)
@@ -263,19 +253,6 @@ def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: boo
         # The holder said "now": by the last digit of a clock nobody loses his place.
         observed = replace(observed, due_at=tx.now)
     return observed
-
-
-def _without_chat(tx: Transaction, record: Record) -> Record:
-    """A record whose chat is not in the CRM any more: it waits for another one."""
-    # A round that is settled twice, because its answer was lost, finds the chat gone already.
-    if record.chat_id:
-        tx.rows.drop_contact(record.chat_id)
-    # The same chat can be found again, and a write that is in the air lands on it all the same.
-    lost = record.observed.unconfirmed
-    unconfirmed = Unconfirmed(0, lost.until) if lost else None
-    seen = replace(forgotten(record.observed), unconfirmed=unconfirmed)
-    waits = replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, prove_since=tx.now, observed=seen)
-    return waits if record.instagram or record.telegram else give_up(waits, NOT_FOUND)
 
 
 # ------------------------------------------------------------------------------------------------------------- observe
@@ -306,17 +283,15 @@ def _need(record: Record) -> int:
     return max(1, len(stale(record))) if record.chat_id else 1
 
 
-def _hold(tx: Transaction, record: Record) -> Record:
-    return replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
+def _take(
+    tx: Transaction, key: KeyState, record: Record | None, scan: Scan | None, grants: tuple[float, ...]
+) -> tuple[KeyState, Claim]:
+    """A claim, with the leases of what it is for."""
+    if record:
+        record = replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
+        tx.rows.put(record)
+    return claim_with(tx, hold_scan(tx, key, scan) if scan else key, record, scan, grants)
 
 
 def _release(tx: Transaction, record: Record) -> None:
     tx.rows.put(replace(record, lease_until=0.0))
-
-
-def _urgency(tx: Transaction, record: Record | None, scan: Scan | None) -> float:
-    """A scan is as urgent as the first who waits for it; a call outside any record as a first touch of now."""
-    if record:
-        return record.urgent_at
-    first_at = tx.rows.waiting(tx.now).first_at
-    return first_at if scan and first_at < inf else tx.now

@@ -26,6 +26,7 @@ def open_scan(tx: Transaction, key: KeyState) -> Scan | None:
     needed = next_scan(
         tx.rows.waiting(tx.now).due, token=key.scans + 1, now=tx.now, wall=tx.wall, lookback=tx.options.lookback
     )
+    # Between two wide pages, or behind one that failed, nobody who waits for the look-back waits as well.
     rests = key.scan is None and key.resting is not None and needed is not None and not needed.window
     if tx.now < key.scan_until or (tx.now < key.scan_due and not rests):
         return None

@@ -82,7 +82,7 @@ class Settlement:
     """What the holder of a record's lease learned.
 
     `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
-    the CRM, `shown` a chat as it was read, `agrees` the fields that are there as they shall be. `unconfirmed_until` is
+    the CRM, `shown` a chat as it was read, `agrees` whether its status is as it shall be. `unconfirmed_until` is
     set when a write was sent: the store's time until which it may still land, for the case that the lease was lost
     meanwhile.
     """
@@ -96,7 +96,7 @@ class Settlement:
     gone: bool = False
     unconfirmed_until: float | None = None
     shown: Chat | None = None
-    agrees: tuple[str, ...] = ()
+    agrees: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from operator import itemgetter
 
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.backoff import SUSPECTED
-from mirt_sitniks.core.record import Record
+from mirt_sitniks.core.record import Record, Scan
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.store import Outlook
 
@@ -55,3 +55,11 @@ def promise(tx: Transaction, busy: bool) -> Outlook:
     at = tx.now + max(seen.work_in, LOOKOUT_LEAST)
     tx.rows.put_key(tx.options.key, replace(key, lookout_at=at, lookout_by=tx.options.who))
     return outlook(tx)
+
+
+def urgency(tx: Transaction, record: Record | None, scan: Scan | None) -> float:
+    """A scan is as urgent as the first who waits for it; a call outside any record as a first touch of now."""
+    if record:
+        return record.urgent_at
+    first_at = tx.rows.waiting(tx.now).first_at
+    return first_at if scan and first_at < inf else tx.now

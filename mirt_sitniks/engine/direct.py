@@ -20,7 +20,7 @@ from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Report, Settled
 from mirt_sitniks.crm.calls import ASK, Call, ListChats, ListManagers, Page, SetStatus, UpdateChat
 from mirt_sitniks.engine.driver import Driver
-from mirt_sitniks.engine.recorder import Asked, written
+from mirt_sitniks.engine.recorder import Asked
 from mirt_sitniks.errors import CrmError, RateLimited, StoreError
 from mirt_sitniks.log import log
 
@@ -192,4 +192,5 @@ class DirectWriter:
             asked.intent = replace(intent, landing=landing if error.unconfirmed else before.landing)
             return
         log(INFO, "written past the store", session=intent.session, stage=intent.stage.value, chat=intent.chat_id)
-        written(asked, status)
+        asked.intent = replace(asked.intent, written=status, landing=0.0)
+        asked.tell(status)

@@ -2,8 +2,8 @@
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
-from heapq import heapify, heappop, heappush
 from itertools import count
 from logging import ERROR, INFO, WARNING
 from typing import TypeVar
@@ -17,10 +17,10 @@ T = TypeVar("T")
 RECORD, SETTLE, CLAIM = range(3)
 # As many as a store serves side by side: after an outage thousands wait, and would take each other's time.
 WIDTH = 16
-FIRST, CAP, HASTY = 0.1, 5.0, 0.2
+FIRST, CAP = 0.1, 5.0
 # How long ago the last try must be for somebody who comes to be worth another.
 STALE = 1.0
-# Each so many tries that fail, somebody else's turn comes.
+# So often it is the turn of who has waited longest: whose own fault it is must not keep all others waiting.
 FAIR = 8
 # So often the store refuses one thing, and serves others between, before it counts as that thing's own fault.
 OWN_FAULT = 3
@@ -43,10 +43,9 @@ class StoreGate:
         self.trouble: StoreError | None = None
         self.answered_at = -math.inf
         self._failures, self._failed_at, self._served = 0, -math.inf, 0
-        self._busy, self._hasty = [0, 0, 0], False
-        self._records_first_until = -math.inf
+        self._busy = 0
         self._pause: asyncio.TimerHandle | None = None
-        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._lanes: list[deque[tuple[int, asyncio.Future[None]]]] = [deque(), deque(), deque()]
         self._places = count()
 
     async def run(self, work: Callable[[], Awaitable[T]], rank: int = RECORD) -> T:
@@ -65,7 +64,7 @@ class StoreGate:
                 if error.kind == "refused" or own >= OWN_FAULT:
                     raise
             finally:
-                self._busy[rank] -= 1
+                self._busy -= 1
                 # Not at once: who is done may have more of the same to do, in his order.
                 asyncio.get_running_loop().call_soon(self._admit)
 
@@ -84,8 +83,9 @@ class StoreGate:
 
     @property
     def held(self) -> float:
-        """For how many seconds no calls may be taken; 0 or less: they may."""
-        return self._calls_from - self._clock()
+        """For how many seconds no calls may be taken; 0 or less: they may. Whoever finds the store back takes none."""
+        now = self._clock()
+        return self._window if self.trouble and now - self.since >= self._window else self._calls_from - now
 
     def knock(self) -> bool:
         """Somebody has come: try again at once unless that was done just now; whether it was not."""
@@ -95,37 +95,32 @@ class StoreGate:
         return True
 
     def hurry(self) -> None:
-        """There is not much time left: no more long pauses."""
-        self._hasty = True
-        if self._pause:
-            self._rested()
+        """There is not much time left: try at once, and pause shortly at first."""
+        self._failures = 0
+        self._rested()
 
     async def _enter(self, rank: int) -> None:
         place = asyncio.get_running_loop().create_future()
         # Nobody is let past another while the store keeps up.
-        heappush(self._waiting, (rank if self.trouble else RECORD, next(self._places), rank, place))
+        self._lanes[rank if self.trouble else RECORD].append((next(self._places), place))
         self._admit()
         try:
             await place
         except BaseException:
             if place.done() and not place.cancelled():
-                self._busy[rank] -= 1
+                self._busy -= 1
                 self._admit()
             raise
 
     def _admit(self) -> None:
-        while self._waiting and self._pause is None and sum(self._busy) < (1 if self.trouble else WIDTH):
-            if self._waiting[0][0] > RECORD and self._busy[RECORD] and self._clock() < self._records_first_until:
+        while self._pause is None and self._busy < (1 if self.trouble else WIDTH):
+            lanes = [one for one in self._lanes if one]
+            if not lanes:
                 return
-            if self.trouble and (_is_no(self.trouble) or self._failures % FAIR == 0):
-                # It may be that one's own fault, and must not keep all others waiting.
-                self._waiting.remove(turn := min(self._waiting, key=lambda one: one[1]))
-                heapify(self._waiting)
-            else:
-                turn = heappop(self._waiting)
-            _, _, rank, place = turn
+            by_age = self.trouble and self._failures % FAIR == 0
+            _, place = (min(lanes, key=lambda one: one[0][0]) if by_age else lanes[0]).popleft()
             if not place.done():
-                self._busy[rank] += 1
+                self._busy += 1
                 place.set_result(None)
 
     def _answered(self) -> None:
@@ -136,7 +131,6 @@ class StoreGate:
         self._failures, self._served, self.answered_at = 0, self._served + 1, now
         if returned:
             log(INFO, "the store answers again")
-            self._records_first_until = now + STALE
             self._calls_from = now + self._window if now - self.since >= self._window else self._calls_from
         self._admit()
 
@@ -148,7 +142,7 @@ class StoreGate:
         if self._pause is None:
             # Those who were under way together fail together: that is one failure.
             self._failures += 1
-            seconds = min(HASTY if self._hasty else CAP, FIRST * 2.0 ** min(self._failures - 1, 30))
+            seconds = min(CAP, FIRST * 2.0 ** min(self._failures - 1, 30))
             seconds *= 0.5 + 0.5 * self._random()
             self._pause = asyncio.get_running_loop().call_later(seconds, self._rested)
         self.on_trouble(error)

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from logging import ERROR
 
 from mirt_sitniks.core.record import Intent
@@ -63,15 +64,13 @@ class Recorder:
 
     def waiting(self) -> Iterator[Asked]:
         """What was not recorded yet; of one session in order."""
-        for lane in self._lanes.values():
-            yield from lane
+        return chain.from_iterable(self._lanes.values())
 
     def ask(self, intent: Intent) -> Asked:
         """Take an intent over; it has its place among those of its session from now on."""
         asked, gate = Asked(intent, self._driver.clock()), self._driver.gate
         if gate.trouble and self._count >= MOST:
-            full = f"{gate.trouble.message}; {MOST} stages wait already"
-            return self._lost(asked, StoreError(full, kind="refused"), "there is no more room to wait for the store")
+            return self._lost(asked, f"{gate.trouble.message}; {MOST} stages wait already, there is no room for more")
         lane = self._lanes.setdefault(intent.session, deque())
         lane.append(asked)
         self._count += 1
@@ -97,10 +96,10 @@ class Recorder:
         unsaved = list(self.waiting())
         self._lanes.clear()
         self._count = 0
+        trouble = self._driver.gate.trouble
         for asked in unsaved:
-            trouble = self._driver.gate.trouble
-            why = trouble.message if trouble else "the store did not answer before the service was closed"
-            self._lost(asked, StoreError(why, kind="refused"), "closed before the store has taken it")
+            why = trouble.message if trouble else "it did not answer"
+            self._lost(asked, f"the service was closed before the store took it: {why}")
 
     async def _work(self, session: str, lane: deque[Asked]) -> None:
         while lane:
@@ -108,10 +107,9 @@ class Recorder:
             try:
                 recorded = await self._driver.gate.run(lambda: self._record(lane))
             except StoreError as error:
-                self._lost(asked, error, error.message)
+                self._lost(asked, error.message)
             except Exception as error:
-                kind = type(error).__name__
-                self._lost(asked, StoreError(f"recording failed with {kind}: see the log", kind="refused"), kind)
+                self._lost(asked, f"recording failed with {type(error).__name__}: see the log")
             else:
                 self._on_recorded(asked, recorded)
                 asked.tell(recorded)
@@ -120,8 +118,7 @@ class Recorder:
         self._lanes.pop(session, None)
 
     async def _record(self, lane: deque[Asked]) -> Recorded:
-        # Nothing is sent for a stage that another one has overtaken while it waited.
-        asked, calls = lane[0], self._calls if len(lane) == 1 and self._driver.gate.held <= 0 else 0
+        asked, calls = lane[0], self._calls if self._driver.gate.held <= 0 else 0
         asked.tried_at = self._driver.clock()
         claim, counted = None, 0
         while True:
@@ -140,14 +137,8 @@ class Recorder:
             for asked in self.waiting():
                 asked.tell(error)
 
-    def _lost(self, asked: Asked, error: StoreError, why: str) -> Asked:
+    def _lost(self, asked: Asked, why: str) -> Asked:
         session, stage = asked.intent.session, asked.intent.stage.value
         log(ERROR, "stage %s of session %s is lost: %s", stage, session, why, session=session, stage=stage)
-        asked.tell(error)
+        asked.tell(StoreError(why, kind="refused"))
         return asked
-
-
-def written(asked: Asked, status: str) -> None:
-    """The CRM shows `status`, though the store knows nothing of it yet."""
-    asked.intent = replace(asked.intent, written=status, landing=0.0)
-    asked.tell(status)

@@ -11,7 +11,7 @@ from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.result import why_none
-from mirt_sitniks.core.store import Outlook, Settled
+from mirt_sitniks.core.store import Claimed, Outlook, Settled
 from mirt_sitniks.core.turns import is_unwatched
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.gate import CLAIM
@@ -75,8 +75,8 @@ class Worker:
     async def reconcile(self, limit: int) -> int:
         """Drive at most `limit` due records to where they can be driven now; returns how many claims that took."""
         driven = 0
-        while driven < limit and self.driver.gate.held <= 0:
-            asked, claimed = await self.driver.gate.once(self.driver.claim(limit - driven))
+        while driven < limit:
+            asked, claimed = await self.driver.gate.once(self._claim(limit - driven))
             if not claimed.claims:
                 break
             drives = [self.spawn(one, asked) for one in claimed.claims]
@@ -149,21 +149,24 @@ class Worker:
             except Exception as error:
                 log(WARNING, "what is old could not be deleted; it is tried again tomorrow", code=_code(error))
 
+    async def _claim(self, room: int) -> tuple[float, Claimed]:
+        return await self.driver.claim(room if self.driver.gate.held <= 0 else 0)
+
     async def _pass(self) -> float:
         """Claim once; returns how long to sleep."""
         room = AT_ONCE - len(self._drives)
         if room <= 0:
             return IDLE
-        if (held := self.driver.gate.held) > 0:
-            return max(held, SHORTEST)
         try:
-            asked, claimed = await self.driver.gate.run(lambda: self.driver.claim(room), CLAIM)
+            asked, claimed = await self.driver.gate.run(lambda: self._claim(room), CLAIM)
         except Exception as error:
             # A bug of ours, or an answer that means nothing: neither may end the worker.
             log(WARNING, "nothing can be claimed; the worker tries again", code=_code(error))
             return IDLE
         for claim in claimed.claims:
             self.spawn(claim, asked)
+        if (held := self.driver.gate.held) > 0:
+            return max(held, SHORTEST)
         outlook, sweep = claimed.outlook, self.sweep * (0.5 + 0.5 * self.driver.random())
         if outlook.work_in is not None and outlook.lookout_by == self.driver.options.who:
             return min(max(outlook.lookout_in, SHORTEST), sweep)

@@ -160,6 +160,7 @@ def body(
     order: Order,
     *,
     external_id: str | None = None,
+    chat_id: str | None = None,
     form: Form = "offers",
     variations: Mapping[str, int] = {},
 ) -> dict[str, Any]:
@@ -174,6 +175,8 @@ def body(
         "managerComment": order.manager_comment,
         "salesChannelId": order.sales_channel_id,
         "externalId": external_id,
+        # Shown by the API, and ignored where it cannot be set: it ties the order to its chat.
+        "chatId": chat_id,
         "utm": dict(order.utm) if order.utm else None,
     }
     return filled({name: one for name, one in said.items() if one is not None}, variations)

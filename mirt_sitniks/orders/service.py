@@ -202,7 +202,7 @@ class SitniksOrderService:
         return OrderRecord(
             external_id=name,
             digest=digest(said),
-            body=body(said, external_id=name, form=self._form),
+            body=body(said, external_id=name, chat_id=chat_id, form=self._form),
             session=row_of(self._service.settings.account, session) if session else None,
             chat_id=chat_id,
             asked_at=time.time(),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from mirt_sitniks.core import rules
+from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Rows, Transaction
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
@@ -23,10 +24,12 @@ class LocalRows(Rows, Protocol):
     def prune(self, limit: float, seen: float, records: bool) -> int: ...
     def counts(self, overdue: float) -> dict[str, int]: ...
     def troubled(self, limit: int) -> tuple[Record, ...]: ...
+    def show_orders(self, asked: OrdersAsked, now: float) -> OrdersSeen: ...
+    def commit_order(self, record: OrderRecord) -> bool: ...
 
 
 class LocalStore(ABC):
-    """`SyncStore` and `CareStore` for whoever can run a function of rows and the store's time as one transaction."""
+    """All verbs of a store for whoever can run a function of rows and the store's time as one transaction."""
 
     @abstractmethod
     async def _write(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
@@ -85,6 +88,16 @@ class LocalStore(ABC):
     async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
         """Those a person should look at."""
         return await self._write(lambda rows, now: rows.troubled(limit))
+
+    async def orders(self, asked: OrdersAsked) -> OrdersSeen:
+        """Show orders."""
+        names = clean(asked)
+        return await self._write(lambda rows, now: rows.show_orders(names, now))
+
+    async def commit_order(self, record: OrderRecord) -> bool:
+        """Write a row if it is what was seen."""
+        row = clean(record)
+        return await self._write(lambda rows, now: rows.commit_order(row))
 
     async def check(self) -> None:
         """Raise unless it can be written."""

@@ -10,7 +10,7 @@ from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Record, pending, searching
-from mirt_sitniks.core.rows import Waiting, waiting_of
+from mirt_sitniks.core.rows import Waiting, waits
 from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, KeyState, StoreOptions
 from mirt_sitniks.stores.columns import newest_managers
 from mirt_sitniks.stores.local import LocalRows, LocalStore
@@ -79,15 +79,12 @@ class MemoryRows:
 
     def contacts(self, instagram: str | None, telegram: str | None) -> Iterable[Chat]:
         names = sorted({instagram, telegram} - {None}, key=str)
-        found = [self.directory[chat_id] for name in names for chat_id in self.nicknames[name]]
-        listed = {chat.id for chat in found}
-        for one in [self.records[session] for name in names for session in self.sessions[name]]:
-            if one.chat_id and one.chat_id not in listed:
-                if instagram and one.instagram == instagram:
-                    found.append(Chat(one.chat_id, instagram, "instagram", own=True))
-                elif telegram and one.telegram == telegram:
-                    found.append(Chat(one.chat_id, telegram, "telegram", own=True))
-        return found
+        found = {chat_id: self.directory[chat_id] for name in names for chat_id in self.nicknames[name]}
+        for channel, name in (("instagram", instagram), ("telegram", telegram)):
+            for one in [self.records[session] for session in self.sessions[name]] if name else ():
+                if one.chat_id and getattr(one, channel) == name:
+                    found.setdefault(one.chat_id, Chat(one.chat_id, name, channel, own=True))
+        return found.values()
 
     def contact(self, chat_id: str) -> Chat | None:
         return self.directory.get(chat_id)
@@ -119,7 +116,11 @@ class MemoryRows:
         return sorted(self._due(now), key=lambda one: (one.urgent_at, one.desired.order))[:limit]
 
     def waiting(self, now: float) -> Waiting:
-        return waiting_of((one for one in self.left.values() if searching(one)), now, self.wall)
+        found = Waiting()
+        for one in filter(searching, self.left.values()):
+            ready_at, since = max(one.observed.due_at, one.lease_until), one.search_since or self.wall
+            found += waits(ready_at <= now, one.search_attempt, since, one.urgent_at, ready_at)
+        return found
 
     def _due(self, now: float) -> list[Record]:
         left = [one for one in self.left.values() if not searching(one)]
@@ -201,12 +202,19 @@ class MemoryRows:
         found = [one for one in self.records.values() if _is_troubled(one, self.wall)]
         return tuple(sorted(found, key=lambda one: one.desired.asked_at, reverse=True)[:limit])
 
+    def show_orders(self, asked: OrdersAsked, now: float) -> OrdersSeen:
+        # Dates of the CRM's orders are compared with it: of those there are none on a clock of the machine's.
+        return self.made.show(asked, self.wall)
+
+    def commit_order(self, record: OrderRecord) -> bool:
+        return self.made.commit(record, self.wall)
+
 
 @dataclass
 class MemoryStore(LocalStore):
-    """`SyncStore` and `CareStore` over `MemoryRows`; `clock` is the store's, `wall` gives Unix time.
+    """The verbs over `MemoryRows`; `clock` is the store's, `wall` gives Unix time.
 
-    `rows` are those of the main account, `others` those of the other ones.
+    `rows` are those of the main account, with all orders, `others` those of the other ones.
     """
 
     clock: Callable[[], float]
@@ -219,21 +227,12 @@ class MemoryStore(LocalStore):
         """The orders of all accounts."""
         return self.rows.made
 
-    async def orders(self, asked: OrdersAsked) -> OrdersSeen:
-        """Show orders."""
-        return self.made.show(asked, self.wall())
-
-    async def commit_order(self, record: OrderRecord) -> bool:
-        """Write a row if it is what was seen."""
-        return self.made.commit(record, self.wall())
-
     async def _write(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
         if isinstance(home, str):
             rows = self.others.get(home.partition("/")[0], self.rows)
         else:
-            rows = (
-                self.rows if home.account == MAIN else self.others.setdefault(home.account, MemoryRows(made=self.made))
-            )
+            fresh = MemoryRows(made=self.rows.made)
+            rows = self.rows if home.account == MAIN else self.others.setdefault(home.account, fresh)
         rows.wall = self.wall()
         return work(rows, self.clock())
 

@@ -22,7 +22,6 @@ from mirt_sitniks.process.forks import at_fork, held_off
 from mirt_sitniks.process.off_loop import off_loop
 from mirt_sitniks.stores.local import LocalRows, LocalStore
 from mirt_sitniks.stores.sqlite_file import immediate, open_file, unfinished
-from mirt_sitniks.stores.sqlite_orders import SqliteOrders
 from mirt_sitniks.stores.sqlite_rows import SqliteRows
 
 T = TypeVar("T")
@@ -52,7 +51,7 @@ _ALL: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
 _OPEN: "weakref.WeakSet[_ConnectionThread]" = weakref.WeakSet()
 
 
-class SqliteStore(SqliteOrders, LocalStore):
+class SqliteStore(LocalStore):
     """Sync and care stores in one file; `:memory:` lives as long as the store and works from every thread.
 
     `path` is the database file; its folder must exist. `clock` is a monotonic clock that all processes of the machine

@@ -88,6 +88,8 @@ def unfinished(connection: sqlite3.Connection) -> dict[str, list[tuple[object, .
 _UNFINISHED = {
     "sitniks_clock": "true",
     "sitniks_keys": "true",
+    # Also those that were made, for they would be made again.
+    "sitniks_orders": "true",
     "sitniks_ledger": "session in (select user_id from sitniks_chat_mappings where pending = 1)",
     "sitniks_chat_mappings": "pending = 1",
 }

@@ -1,16 +1,13 @@
-"""Orders in the embedded store: its SQL, and the two verbs."""
+"""The orders of the embedded store: their SQL."""
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from collections.abc import Iterable
 
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.store import WAITING
-from mirt_sitniks.core.text import clean
 from mirt_sitniks.stores.order_columns import COLUMNS, in_turn, order_from, order_to
 
-T = TypeVar("T")
 _ALL = (*COLUMNS, "updated_at")
 _GET = f"select {', '.join(COLUMNS)} from sitniks_orders where account = :account and "
 _READY = "max(due_at, lease_until)"
@@ -35,66 +32,45 @@ _FORGET = (
 )
 
 
-class _Rows(Protocol):
+class OrderRows:
+    """The orders of one transaction on `sql`; `wall` is Unix time."""
+
     sql: sqlite3.Connection
     wall: float
 
+    def show_orders(self, asked: OrdersAsked, now: float) -> OrdersSeen:
+        values = {
+            "account": asked.account,
+            "external_ids": json.dumps(asked.external_ids),
+            "order_ids": json.dumps(asked.order_ids),
+            "alike": asked.alike,
+            "now": now,
+            "due": asked.due,
+            "waiting": now - WAITING,
+            "troubled": asked.troubled,
+        }
+        wanted = [_LISTED.format("external_id")] * bool(asked.external_ids)
+        wanted += [_LISTED.format("order_id")] * bool(asked.order_ids)
+        wanted += [_ALIKE] * (asked.alike is not None)
+        wanted += [_DUE] * bool(asked.due) + [_TROUBLED] * bool(asked.troubled)
+        found = [one for where in wanted for one in self.sql.execute(_GET + where, values).fetchall()]
+        following = self.sql.execute(_NEXT, (asked.account,)).fetchone()
+        return OrdersSeen(now, in_turn(map(_order_of, found)), following[0] if following else None)
 
-class _Transactions(Protocol):
-    async def _write(self, work: Callable[[_Rows, float], T]) -> T: ...
+    def commit_order(self, record: OrderRecord) -> bool:
+        row = order_to(record)
+        values = {**row, **{name: json.dumps(row[name]) for name in ("body", "candidates")}, "updated_at": self.wall}
+        return self.sql.execute(_CHANGE if record.version else _ADD, values).rowcount == 1
 
+    def forget_orders(self, session: str, chat_id: str | None) -> int:
+        """Leave of a customer's orders what keeps them from being made again; returns how many these are."""
+        return self.sql.execute(_FORGET, (self.wall, session, chat_id)).rowcount
 
-class SqliteOrders:
-    """`OrderStore` for the store that it is a part of."""
-
-    async def orders(self: _Transactions, asked: OrdersAsked) -> OrdersSeen:
-        """Show orders."""
-        names = clean(asked)
-        # The wall's time, for it is compared with the CRM's: a clock that stands still while the machine does is not.
-        return await self._write(lambda rows, now: show(rows.sql, names, rows.wall))
-
-    async def commit_order(self: _Transactions, record: OrderRecord) -> bool:
-        """Write a row if it is what was seen."""
-        row = clean(record)
-        return await self._write(lambda rows, now: commit(rows.sql, row, rows.wall))
-
-
-def show(sql: sqlite3.Connection, asked: OrdersAsked, now: float) -> OrdersSeen:
-    """What was asked for."""
-    values = {
-        "account": asked.account,
-        "external_ids": json.dumps(asked.external_ids),
-        "order_ids": json.dumps(asked.order_ids),
-        "alike": asked.alike,
-        "now": now,
-        "due": asked.due,
-        "waiting": now - WAITING,
-        "troubled": asked.troubled,
-    }
-    wanted = [_LISTED.format("external_id")] * bool(asked.external_ids)
-    wanted += [_LISTED.format("order_id")] * bool(asked.order_ids)
-    wanted += [_ALIKE] * (asked.alike is not None)
-    wanted += [_DUE] * bool(asked.due) + [_TROUBLED] * bool(asked.troubled)
-    found = [one for where in wanted for one in sql.execute(_GET + where, values).fetchall()]
-    following = sql.execute(_NEXT, (asked.account,)).fetchone()
-    return OrdersSeen(now, in_turn(map(_order_of, found)), following[0] if following else None)
-
-
-def commit(sql: sqlite3.Connection, record: OrderRecord, wall: float) -> bool:
-    """Write the next version of an order."""
-    row = order_to(record)
-    values = {**row, **{name: json.dumps(row[name]) for name in ("body", "candidates")}, "updated_at": wall}
-    return sql.execute(_CHANGE if record.version else _ADD, values).rowcount == 1
-
-
-def forget(sql: sqlite3.Connection, session: str, chat_id: str | None, wall: float) -> int:
-    """Leave of a customer's orders what keeps them from being made again; returns how many these are."""
-    return sql.execute(_FORGET, (wall, session, chat_id)).rowcount
-
-
-def prune(sql: sqlite3.Connection, before: float) -> int:
-    """Delete what ended and was last written before; returns how many these are."""
-    return sql.execute("delete from sitniks_orders where due_at is null and updated_at < ?", (before,)).rowcount
+    def prune_orders(self, before: float) -> int:
+        """Delete what ended and was last written before; returns how many these are."""
+        return self.sql.execute(
+            "delete from sitniks_orders where due_at is null and updated_at < ?", (before,)
+        ).rowcount
 
 
 def _order_of(values: Iterable[object]) -> OrderRecord:

@@ -9,9 +9,8 @@ from typing import Any
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.rows import Waiting
+from mirt_sitniks.core.rows import Waiting, waits
 from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, KeyState
-from mirt_sitniks.stores import sqlite_orders
 from mirt_sitniks.stores.columns import (
     COLUMNS,
     CONTACT,
@@ -23,6 +22,7 @@ from mirt_sitniks.stores.columns import (
     newest_managers,
     to_row,
 )
+from mirt_sitniks.stores.sqlite_orders import OrderRows
 
 _PUT = (
     f"insert into sitniks_chat_mappings ({', '.join(COLUMNS)}, account, created_at) "
@@ -45,7 +45,7 @@ _BUDGET = {"grants": "grants", "lock": "lock_code", "locked_until": "locked_unti
 _CONTACT = (*CONTACT, "seen_at", "details")
 
 
-class SqliteRows:
+class SqliteRows(OrderRows):
     """The `Rows` of one transaction on `connection`, for `account`; `wall` is Unix time."""
 
     def __init__(self, connection: sqlite3.Connection, wall: float) -> None:
@@ -132,14 +132,7 @@ class SqliteRows:
 
     def waiting(self, now: float) -> Waiting:
         values = {"now": now, "wall": self.wall, "account": self.account}
-        sums = self.sql.execute(_WAITING, values).fetchall()
-        found = Waiting()
-        for due, attempt, since, urgent_at, ready_at in sums:
-            mine = Waiting(first_at=urgent_at, ready_at=ready_at)
-            if due:
-                mine = Waiting(((attempt, since),), urgent_at, urgent_at, ready_at)
-            found += mine
-        return found
+        return sum((waits(*row) for row in self.sql.execute(_WAITING, values).fetchall()), Waiting())
 
     def unfound(self) -> Iterable[Record]:
         return self._many(_UNFOUND + "order by urgent_at, intent_order", {})
@@ -201,7 +194,7 @@ class SqliteRows:
         # What it did is in the ledger also when the record itself is gone.
         record = self.get(session) or Record(session)
         names = (record.instagram, record.telegram, record.chat_id)
-        return sqlite_orders.forget(self.sql, session, record.chat_id, self.wall) + sum(
+        return self.forget_orders(session, record.chat_id) + sum(
             self.sql.execute(query, values).rowcount
             for query, values in (
                 ("delete from sitniks_directory where nickname in (?, ?) or chat_id = ?", names),
@@ -219,8 +212,7 @@ class SqliteRows:
         ]
         if records:
             queries.append(("delete from sitniks_chat_mappings where pending = 0 and updated_at < ?", limit))
-        pruned = sqlite_orders.prune(self.sql, limit)
-        return pruned + sum(self.sql.execute(query, (since,)).rowcount for query, since in queries)
+        return self.prune_orders(limit) + sum(self.sql.execute(query, (since,)).rowcount for query, since in queries)
 
     def troubled(self, limit: int) -> tuple[Record, ...]:
         """Those a person should look at."""

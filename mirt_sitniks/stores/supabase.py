@@ -5,7 +5,7 @@ view that comes with a claim is what its settlement starts from.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from logging import WARNING
 from typing import Any, TypeAlias, TypeVar
@@ -13,17 +13,17 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import SecretStr
 
 from mirt_sitniks.core import rules
-from mirt_sitniks.core.record import Claim, Intent, Record, Scan, keys_of
+from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.scanning import fold_part
 from mirt_sitniks.core.store import OF_INTEREST, OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.store import WAITING as WAITS
 from mirt_sitniks.core.text import clean
-from mirt_sitniks.core.turns import outlook
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.stores.supabase_orders import SupabaseOrders
 from mirt_sitniks.stores.supabase_project import MIGRATE, Factory, Json, Project, Turn, is_lost, opener
+from mirt_sitniks.stores.supabase_request import founded, request_after, request_of, shows
 from mirt_sitniks.stores.supabase_rows import View, ViewedRows, entry_of, iso, record_of, view_of
 
 T = TypeVar("T")
@@ -33,8 +33,6 @@ TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitni
 VERBS = ("locks", "view", "commit", "orders", "commit_order", "lines", "forget", "prune", "counts", "check")
 # What `sitniks_check` of the newest migration answers.
 SCHEMA = 2
-# So many of those who wait for a chat are told of a finished scan at once.
-WAITING = 500
 
 
 class SupabaseStore(SupabaseOrders):
@@ -63,16 +61,13 @@ class SupabaseStore(SupabaseOrders):
         """Log an intent. Repeated after a lost answer it is `KNOWN`; a claim that was lost with it ends by itself."""
         event = clean(intent)
         names = (event.instagram, event.telegram)
-        request = _request(options, [event.session], names=names, chats=[event.chat_id], event=event)
-
-        def work(tx: Transaction) -> Recorded:
-            return rules.record(tx, event, calls)
-
-        return await self._converge("record", options, request, work, again=work)
+        request = request_of(options, [event.session], names=names, chats=[event.chat_id], event=event)
+        return await self._converge("record", options, request, lambda tx: rules.record(tx, event, calls))
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """Take due work. It is not taken twice: what a lost answer has taken is taken up again after its lease."""
-        return await self._converge("claim", options, _request(options, due=limit), lambda tx: rules.claim(tx, limit))
+        request = request_of(options, due=limit)
+        return await self._converge("claim", options, request, lambda tx: rules.claim(tx, limit), once=True)
 
     async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """Fold a round in, starting from what its claim was granted on.
@@ -81,7 +76,7 @@ class SupabaseStore(SupabaseOrders):
         """
         news = clean(report)
         mine, page = news.record, news.page
-        request = _request(
+        request = request_of(
             options,
             [mine.session] if mine else [],
             names=[mine.shown.nickname] if mine and mine.shown else (),
@@ -97,7 +92,7 @@ class SupabaseStore(SupabaseOrders):
 
         once = settling(replace(news, unused=(), delayed=()))
         basis = self._newest(report.basis) if isinstance(report.basis, View) and not page else report.basis
-        if mine and mine.shown and not _shows(basis, mine.session, mine.shown.nickname):
+        if mine and mine.shown and not shows(basis, mine.session, mine.shown.nickname):
             # Others may have waited for the name that it has now.
             basis = None
         return await self._converge("settle", options, request, settling(news), again=once, basis=basis)
@@ -105,11 +100,8 @@ class SupabaseStore(SupabaseOrders):
     async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
         """Take up again; repeated after a lost answer it finds nothing that is not due already."""
         name = clean(session)
-
-        def work(tx: Transaction) -> Recorded:
-            return rules.reopen(tx, name, calls)
-
-        return await self._converge("reopen", options, _request(options, [name]), work, again=work)
+        request = request_of(options, [name])
+        return await self._converge("reopen", options, request, lambda tx: rules.reopen(tx, name, calls))
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""
@@ -120,14 +112,14 @@ class SupabaseStore(SupabaseOrders):
             rules.observe(tx, chat, seen, manager_id)
             return True
 
-        await self._converge("observe", options, _request(options, chats=[chat]), work, again=work)
+        await self._converge("observe", options, request_of(options, chats=[chat]), work)
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""
         name = clean(session)
 
         async def work(client: Any) -> Record | None:
-            view = await self._view(client, _request(StoreOptions(""), [name]))
+            view = await self._view(client, request_of(StoreOptions(""), [name]))
             return next((one for one in view.records if one.session == name), None)
 
         return await self._project.exchange("get", work)
@@ -153,7 +145,7 @@ class SupabaseStore(SupabaseOrders):
         """Those a person should look at."""
 
         async def work(client: Any) -> tuple[Record, ...]:
-            wall = (await self._view(client, _request(StoreOptions("")))).now
+            wall = (await self._view(client, request_of(StoreOptions("")))).now
             waits = f'and(pending.is.true,asked_at.lt."{iso(wall - WAITS)}")'
             failed = f'asked_at.gt."{iso(wall - OF_INTEREST)}",pending.is.false,error_code.not.is.null,closed.is.null'
 
@@ -198,16 +190,17 @@ class SupabaseStore(SupabaseOrders):
         work: Work[T],
         *,
         again: Work[T] | None = None,
+        once: bool = False,
         basis: object = None,
     ) -> T:
         """Run the rules on what is viewed and commit, until nobody was in the way. `work` that returns None goes on.
 
-        `again` takes its place once an answer was lost that may have been given; without it, that is the end. `basis`
-        stands for the first view.
+        `again` takes its place once an answer was lost that may have been given; what is done `once` ends there.
+        `basis` stands for the first view.
         """
 
-        async def converge(client: Any, work: Work[T] = work, again: Work[T] | None = again) -> T:
-            asked = request
+        async def converge(client: Any, work: Work[T] = work, again: Work[T] = again or work) -> T:
+            asked, ended = request, once
             view = basis if isinstance(basis, View) and basis.key_name == options.key else None
             with Turn(self._project.line) as turn:
                 while True:
@@ -222,7 +215,7 @@ class SupabaseStore(SupabaseOrders):
                             continue
                     changes = rows.changes(told=answer is None)
                     following = (
-                        {**asked, "after": view.last} if answer is None else _following(options, request, answer)
+                        {**asked, "after": view.last} if answer is None else request_after(options, request, answer)
                     )
                     done = True
                     if changes is not None:
@@ -230,12 +223,12 @@ class SupabaseStore(SupabaseOrders):
                             changes |= {"account": options.account, "again": asked, "next": following}
                             done, view = await self._commit(client, changes)
                         except Exception as exc:
-                            if again is None or not is_lost(exc):
+                            if ended or not is_lost(exc):
                                 raise
-                            work, again, view = again, None, None
+                            work, view, ended = again, None, True
                             continue
                     if done and answer is not None:
-                        return _founded(options, answer, view)
+                        return founded(options, answer, view)
                     if done:
                         # Those of this page are told, if there was anything to tell: whoever comes later sees that.
                         asked, view = following, view if changes else None
@@ -266,61 +259,6 @@ class SupabaseStore(SupabaseOrders):
         answer = await self._project.call(client, "commit", changes)
         self._last = view_of(answer["view"], changes["next"]["key"], self._clock())
         return answer["done"], self._last
-
-
-def _request(
-    options: StoreOptions,
-    sessions: Iterable[str] = (),
-    *,
-    names: Iterable[str | None] = (),
-    chats: Iterable[str | None] = (),
-    due: int = 0,
-    event: Intent | None = None,
-    scan: Scan | None = None,
-) -> Json:
-    """What a verb has to see; with a `scan` the first page of those who wait for a chat."""
-    return {
-        "key": options.key,
-        "account": options.account,
-        "sessions": list(sessions),
-        "names": [name for name in names if name],
-        "chats": [chat for chat in chats if chat],
-        "due": due,
-        "session": event.session if event else None,
-        "intents": list(keys_of(event)) if event else [],
-        "waiting": WAITING if scan else 0,
-        "after": "",
-    }
-
-
-def _following(options: StoreOptions, request: Json, answer: object) -> Json:
-    """What whoever settles the claims that were given has to see, so that nothing is asked for twice."""
-    claims = _claims(answer)
-    held = (claim.record.session for claim in claims if claim.record)
-    return _request(options, [*request["sessions"], *held], scan=next((one.scan for one in claims if one.scan), None))
-
-
-def _founded(options: StoreOptions, answer: T, view: View) -> T:
-    """The answer with what it rests on; its outlook is what the commit has left, not what was thought before."""
-    if not isinstance(answer, Recorded | Claimed | Settled):
-        return answer
-    seen = outlook(Transaction(ViewedRows(view), options, view.now, view.now))
-    claims = tuple(replace(claim, basis=view) for claim in _claims(answer))
-    if isinstance(answer, Claimed):
-        return replace(answer, claims=claims, outlook=seen)
-    return replace(answer, claim=claims[0] if claims else None, outlook=seen)
-
-
-def _shows(basis: object, session: str, name: str | None) -> bool:
-    """Whether a view shows all who have to do with this name, because its session has it too."""
-    records = basis.records if isinstance(basis, View) else ()
-    return any(one.session == session and name in (one.instagram, one.telegram) for one in records)
-
-
-def _claims(answer: object) -> tuple[Claim, ...]:
-    if isinstance(answer, Claimed):
-        return answer.claims
-    return (answer.claim,) if isinstance(answer, Recorded | Settled) and answer.claim else ()
 
 
 _FINDINGS = {"missing": "missing:", "denied": "this key has no right to:", "open": "open to anon or authenticated:"}

@@ -96,6 +96,30 @@ def test_row20_many_processes_without_a_store_break_no_limit(shop: Counter, proc
     assert {shop.crm.chats[f"chat {number}"].manager_id for number in range(processes * each)} <= {102, 103}
 
 
+@pytest.mark.parametrize("seconds", [15.0, 27.0])
+def test_row20_a_store_that_comes_back_between_two_writes_breaks_no_limit(shop: Counter, seconds: float) -> None:
+    """Nine processes have just written past it: who finds it back takes no calls before their writes are a window
+    old."""
+    team = [shop.process() for _ in range(9)]
+    for number in range(45):
+        shop.crm.add(f"chat {number}", f"customer.{number}")
+
+    async def crowd(stage: Stage) -> None:
+        names = [{"session": f"s{n}", "name": f"customer.{n}", "chat_id": f"chat {n}"} for n in range(45)]
+        asked = (team[n % 9].sync(shop.intent(stage, **one)) for n, one in enumerate(names))
+        await asyncio.gather(*asked)
+
+    shop.loop.run(crowd(INVOICE))
+    shop.loop.run_for(240.0)
+    shop.fall()
+    shop.loop.run(crowd(ALARM))
+    shop.loop.run_for(seconds)
+    shop.fall(None)
+    shop.loop.run_for(600.0)
+    assert shop.crm.limited == 0
+    assert {shop.crm.chats[f"chat {n}"].status for n in range(45)} == {"AI Увага"}
+
+
 @pytest.mark.parametrize("other", [False, True])
 def test_row30_nothing_older_undoes_what_was_written_without_the_store(shop: Counter, other: bool) -> None:
     """An invoice is pending, the store goes, the escalation is written; the store is back, and it stays.

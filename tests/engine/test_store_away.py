@@ -139,11 +139,11 @@ def test_row30_memory_has_an_end(
     assert len(shop.stages()) == 10
 
 
-@pytest.mark.parametrize(("seed", "reads"), [(0, 1), (2, 2)])
-def test_row30_what_the_crm_has_answered_is_kept_for_the_store(shop: Counter, seed: int, reads: int) -> None:
-    """The store goes while a call is under way, for ten minutes: then the answer is settled, and no write repeated.
+@pytest.mark.parametrize("seed", [0, 2])
+def test_row30_what_the_crm_has_answered_is_kept_for_the_store(shop: Counter, seed: int) -> None:
+    """The store goes while a call is under way, for ten minutes: then the answer is settled, and no call repeated.
 
-    A read may be: by then the lease is over, and where the worker's turn comes first it takes the session up anew.
+    Where the worker finds the store back first it takes no work yet.
     """
     shop.seed = seed
     runtime = shop.process()
@@ -154,7 +154,7 @@ def test_row30_what_the_crm_has_answered_is_kept_for_the_store(shop: Counter, se
     shop.fall(None)
     shop.loop.run_for(30.0)
     assert shop.store.rows.records["s"].observed.status.gen == 1
-    assert [shop.crm.by_kind()[kind] for kind in ("GetChat", "SetStatus", "UpdateChat")] == [reads, 1, 1]
+    assert [shop.crm.by_kind()[kind] for kind in ("GetChat", "SetStatus", "UpdateChat")] == [1, 1, 1]
 
 
 def test_row30_the_store_comes_back_to_many(shop: Counter) -> None:

@@ -47,6 +47,7 @@ def test_who_has_paid_hears_his_number(shop: Shop, door: Any) -> None:
     (made,) = shop.sandbox.orders()
     assert f"Ваше замовлення №{made['orderNumber']}" in state["messages"][-1].text
     assert made["client"]["phone"] == "380671234567"
+    assert made["chatId"] == shop.chat
     assert made["externalId"] == state["sitniks_order"]["external_id"]
     shop.shows("Оформлено замовлення", shop.sandbox.chat(shop.chat)["assignedManagerId"])
     *_, first = [one for one in graph.get_state_history(THREAD) if one.next == ("sitniks_order",)]

@@ -145,8 +145,8 @@ def test_both_forms_say_the_same() -> None:
         sales_channel_id=2,
         utm={"source": "instagram"},
     )
-    newer = body(said, external_id="e1")
-    older = body(said, external_id="e1", form="products")
+    newer = body(said, external_id="e1", chat_id="c1")
+    older = body(said, external_id="e1", chat_id="c1", form="products")
     assert newer.pop("offers") == [
         {"itemId": 5, "itemType": "variation", "isUpsale": False, "price": 10, "quantity": 1, "title": "Сукня"},
         {"sku": "A", "itemType": "variation", "isUpsale": False, "price": 2.5, "quantity": 4},
@@ -170,6 +170,7 @@ def test_both_forms_say_the_same() -> None:
         "discountAmount": 1,
         "salesChannelId": 2,
         "externalId": "e1",
+        "chatId": "c1",
         "utm": {"source": "instagram"},
     }
 

@@ -183,6 +183,44 @@ def test_row02_resume_and_replay_make_no_second_order(door: Any) -> None:
     assert len(service.made) == 2
 
 
+class Died(BaseException):
+    """What a process that is going down raises."""
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("door", DOORS)
+def test_row01_a_process_that_dies_behind_the_order_makes_no_second_one(door: Any, durability: Any) -> None:
+    """Row 1: the thread goes on where it was left, whether or not the order's own step was saved."""
+    service, saver, lives = FakeOrders(), InMemorySaver(), iter([Died(), Died(), None])
+
+    def order(state: Any) -> Order:
+        if lost := next(lives):
+            raise lost
+        return dress()
+
+    def thanks(state: Any) -> dict[str, Any]:
+        if len(service.calls) < 2 and not state["bought"]:
+            raise Died
+        return {}
+
+    builder = StateGraph(State)
+    builder.add_node("paid", lambda state: {"bought": False})
+    builder.add_edge(START, "paid")
+    add_order_subgraph(builder, service=service, after="paid", order=order, then="thanks")
+    builder.add_node("thanks", thanks)
+    graph = builder.compile(checkpointer=saver)
+    value: Any = says()
+    for _ in range(3):
+        with pytest.raises(Died):
+            door(graph, value, THREAD, durability=durability)
+        value = None
+    *_, before = [one for one in graph.get_state_history(THREAD) if one.next == ("sitniks_order_paid",)]
+    lives = iter([None])
+    door(graph, None, before.config, durability=durability)
+    assert len(service.calls) == 2
+    assert len(service.made) == 1
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_row01_a_retry_and_a_second_visit_are_the_same_order(door: Any) -> None:
     """Row 1: a node behind the order fails and runs again, a loop comes by it twice: one order of a turn."""

@@ -11,7 +11,8 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Intent
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Recorded, Report, ScanPage, Verdict
-from mirt_sitniks.stores.supabase import WAITING, SupabaseStore
+from mirt_sitniks.stores.supabase import SupabaseStore
+from mirt_sitniks.stores.supabase_request import WAITING
 from tests.postgres.stack import Stack
 from tests.stores.worlds import OPTIONS, START, World, migrate, supabase_world
 

@@ -133,6 +133,7 @@ def test_a_locked_file_changes_no_order(shop: Shop, tmp_path: Path, monkeypatch:
 
     store = Watched(tmp_path / "store.sqlite3")
     asyncio.run(store.check())
+    monkeypatch.setattr("mirt_sitniks.stores.sqlite.BUSY", 0.01)
     service = shop.service(store=store, reply_budget=0.0)
     monkeypatch.setattr("mirt_sitniks.stores.sqlite.BUSY", 0.01)
     with held(tmp_path) as other:

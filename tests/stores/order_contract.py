@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mirt_sitniks.core.orders import Candidate, OrderRecord, OrdersAsked, OrdersSeen, OrderState
-from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
 from tests.stores.commands import alike
-from tests.stores.worlds import OPTIONS, START, World
+from tests.stores.contract import own
+from tests.stores.worlds import START, World
 
 BODY = {"client": {"fullname": "Олена 🙂", "phone": "380670000000"}, "offers": [{"price": 10.5, "quantity": 2}]}
 FULL = OrderRecord(
@@ -118,12 +118,18 @@ class OrderContract:
     def test_forget_leaves_what_keeps_an_order_from_being_made_again(self, world: World) -> None:
         """Of a customer's orders, by session or chat, stay name, state and the CRM's id: nothing that says who
         or what; nobody works on them, a holder's commit is refused, and the other's are what they were."""
-        world.run(world.store.record(OPTIONS, Intent("s", Stage.FIRST_TOUCH, "k", chat_id="c9")))
-        mine = replace(FULL, account="main", session="s", chat_id="c1")
+        own(world, "s", Stage.FIRST_TOUCH, "olena", "c1")
+        add(world, "chat's", chat_id="c1")
+        mine = replace(FULL, account="main", session="s", chat_id=None)
         held = replace(mine, version=1)
         assert commit(world, mine)
         other = add(world, "other", session="t", chat_id="c2")
-        assert world.run(world.store.forget("s")) == 3
+        before = world.run(world.store.counts())
+        erased = before["records"] + before["ledger"] + before["directory"] + 2
+        assert world.run(world.store.forget("s")) == erased
+        assert show(world, "chat's").records == (
+            replace(OrderRecord("chat's", "", {}, asked_at=START, due_at=None), version=2),
+        )
         left = OrderRecord(
             "full", "", {}, state=OrderState.SENT, order_id="17", order_number="1017", asked_at=START, due_at=None,
             version=2,

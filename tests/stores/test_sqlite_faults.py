@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mirt_sitniks
+from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrderState
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Recorded, Report, Verdict
@@ -219,7 +221,7 @@ def test_a_file_that_is_removed_under_a_process_is_made_anew(
     run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, left: tuple[str, ...], replaced: bool
 ) -> None:
     """It is said once; what was unfinished is in the new file with its lease, its budget and its key, and is found
-    after a restart; what was finished is gone."""
+    after a restart; what was finished is gone, but for orders: one that was made is not made again."""
     path, stores = tmp_path / "store.sqlite3", [SqliteStore(tmp_path / "store.sqlite3") for _ in range(2)]
     done = run(record(stores[0], "done")).claim
     assert done
@@ -229,6 +231,8 @@ def test_a_file_that_is_removed_under_a_process_is_made_anew(
     assert held
     assert held.record
     run(record(stores[1], "t"))
+    made = OrderRecord("o", "d", {}, state=OrderState.CREATED, order_id="17", due_at=None)
+    assert run(stores[0].commit_order(made))
     for end in {"", "-wal", "-shm"} - set(left):
         (tmp_path / f"store.sqlite3{end}").unlink()
     if replaced:
@@ -236,6 +240,7 @@ def test_a_file_that_is_removed_under_a_process_is_made_anew(
     assert run(stores[0].get("s")) == held.record
     assert run(stores[1].get("s"))
     assert run(stores[0].get("done")) is None
+    assert run(stores[1].orders(OrdersAsked(external_ids=("o",)))).records == (replace(made, version=1),)
     assert run(record(stores[1], "t")).verdict is Verdict.KNOWN
     assert run(record(stores[0], "new")).claim is None, "the budget of 3 calls was forgotten"
     assert run(stores[0].settle(OPTIONS, Report(settlement(held.record)))).record.observed.status.gen == 1

@@ -106,7 +106,7 @@ def _settlement(one: Settlement) -> Json:
     fields = asdict(one)
     del fields["shown"]
     fields["doubt"], fields["lands_until"] = _doubt(fields.pop("unconfirmed")), fields.pop("unconfirmed_until")
-    return {**fields, "observed": _observed(one.observed)}
+    return {**fields, "observed": _observed(one.observed), "keep": True}
 
 
 def _observed(seen: Observed) -> Json:
