@@ -9,9 +9,7 @@ from typing import Any
 
 from mirt_sitniks.core.orders import CrmOrder, OrderRecord, OrdersAsked, OrdersSeen, OrderState
 from mirt_sitniks.crm.calls import Call
-from mirt_sitniks.crm.orders import CreateOrder
 from mirt_sitniks.engine.runtime import Runtime
-from mirt_sitniks.errors import StoreError
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.core.virtual import VirtualLoop
@@ -209,6 +207,3 @@ class OrderDay:
 
 def _content(order: CrmOrder) -> tuple[object, ...]:
     return order.phone, order.total, tuple(one.price for one in order.lines)
-
-
-__all__ = ["CreateOrder", "OrderDay", "StoreError"]

@@ -1,10 +1,9 @@
 """Processes that make orders, on one virtual clock, over one store that can be away or lose its answers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
-from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import StoreError
@@ -54,15 +53,10 @@ class OrderCounter(Counter):
     """A counter whose CRM takes orders."""
 
     way: type[Way] = OrderWay
-    wanted: dict[str, OrderRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.crm: OrderCrm = OrderCrm(self.loop.time)
-
-    def process(self, **values: Any) -> Runtime:
-        """One process more, that looks for what is due once in a minute."""
-        return super().process(**values)
 
     def create(self, runtime: Runtime, seconds: float = 1.5, **more: Any) -> OrderRecord:
         """An order, as the caller hears of it."""
@@ -92,6 +86,3 @@ def orders(runtime: Runtime) -> Orders:
     """Those of a runtime."""
     assert runtime.orders
     return runtime.orders
-
-
-__all__ = ["OrderCounter", "OrderWay", "Stage", "body", "draft", "orders"]
