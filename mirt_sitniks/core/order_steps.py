@@ -59,8 +59,8 @@ def sending(record: OrderRecord, now: float, landing: float) -> OrderRecord:
 
 
 def made(record: OrderRecord, order: CrmOrder) -> OrderRecord:
-    """The order is there."""
-    return _ended(record, OrderState.CREATED, order_id=order.id, order_number=order.number)
+    """The order is there; what it says is the CRM's to keep, and not needed here any more."""
+    return _ended(record, OrderState.CREATED, body={}, order_id=order.id, order_number=order.number)
 
 
 def failed(record: OrderRecord, before: OrderRecord, error: CrmError, now: float, random: float) -> OrderRecord:

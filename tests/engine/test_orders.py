@@ -115,6 +115,7 @@ def test_row08_orders_wait_for_a_key_that_is_refused(counter: OrderCounter) -> N
     counter.crm.key_ok = True
     counter.loop.run_for(1300.0)
     assert counter.row().state is OrderState.CREATED
+    assert counter.row().body == {}, "what it says is not kept longer than it is needed"
 
 
 def test_row39_orders_that_a_key_may_not_make_are_tried_once_in_ten_minutes(counter: OrderCounter) -> None:
