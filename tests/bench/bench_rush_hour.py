@@ -195,13 +195,11 @@ def _day(book: Book, title: str, name: str, shape: dict[str, Any]) -> None:
 def _options(book: Book, outcome: Outcome, day: Sequence[Talk]) -> None:
     """What options that make further calls would cost on that day."""
     stages = [stage for talk in day for _, stage in talk.stages]
-    later = sum(1 for stage in stages if stage is not Stage.FIRST_TOUCH)
     escalated = sum(1 for stage in stages if stage is Stage.ESCALATION)
     budget = DAY * LIMIT.calls / LIMIT.seconds
     base = len(outcome.crm.calls)
     options = (
         ("nothing else", 0, ""),
-        ("held check", later, "one read before the writes of each invoice and escalation"),
         ("note at an escalation", escalated, "one call"),
         ("note at every stage", len(stages), "one call each"),
         ("tag at an escalation", escalated, "one read; the tags ride on the manager's write"),
