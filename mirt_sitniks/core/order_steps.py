@@ -10,17 +10,17 @@ from enum import StrEnum
 
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE, retry_delay, search_delay
 from mirt_sitniks.core.orders import Candidate, CrmOrder, OrderRecord, OrderState
-from mirt_sitniks.errors import CrmError
+from mirt_sitniks.errors import CrmError, TooLarge
 
 # How long a call that was given a minute's rest rests, and how long a look that failed for any other reason.
 REST, LOOK_AGAIN = 60.0, 60.0
-# For so long a look that is forbidden is tried.
+# For so long a look that is forbidden, or brings too much, is tried.
 LOOKED_FOR = 1800.0
 PENDING = (OrderState.NEW, OrderState.SENT)
 
 NONE_FITS = "no order of the CRM fits, half an hour long: look there, and settle this one with its id, or with None"
 SEVERAL_FIT = "several orders of the CRM may be this one: look there, and settle it with the id of the right one"
-UNSEEN = "whether the order was made is not known, and it may not be looked for: settle it; {}"
+UNSEEN = "whether the order was made is not known, and it cannot be looked for: settle it; {}"
 
 
 class Step(StrEnum):
@@ -105,9 +105,10 @@ def looked(record: OrderRecord, fit: Iterable[CrmOrder], taken: Collection[str],
 def unseen(record: OrderRecord, error: CrmError, now: float, random: float) -> OrderRecord:
     """The row after a look that failed: it does not count, and is made again, unless orders may not be listed."""
     told = _told(record, error)
-    if error.code == "forbidden" and now >= (record.lands_until or 0.0) + LOOKED_FOR:
+    stays = error.code == "forbidden" or isinstance(error, TooLarge)
+    if stays and now >= (record.lands_until or 0.0) + LOOKED_FOR:
         return _unknown(told, UNSEEN.format(error.message))
-    if error.code in KEY_CODES or error.code == "forbidden":
+    if error.code in KEY_CODES or stays:
         return _open(told, due_at=now + PROBE)
     rest = error.retry_after or REST if error.code == "rate_limited" else LOOK_AGAIN * (0.5 + 0.5 * random)
     return _open(told, due_at=now + rest)

@@ -145,8 +145,8 @@ class OrderDriver:
         self._forbidden_until = self._rows.now() + PROBE - 1.0
 
     def _ahead(self, row: OrderRecord) -> float:
-        """For how long a call counts as having waited: as an invoice that was asked for with the order."""
-        return max(0.0, self._rows.now() - row.asked_at) + EFFECTS[Stage.GIVE_REQUISITES].priority_seconds
+        """For how long a call counts as having waited: as an invoice that could be written since the order was due."""
+        return max(0.0, self._rows.now() - (row.due_at or 0.0)) + EFFECTS[Stage.GIVE_REQUISITES].priority_seconds
 
     def _failed(self, before: OrderRecord, error: CrmError) -> Fold:
         random = self._driver.random()
