@@ -255,6 +255,23 @@ def test_an_order_of_another_id_is_never_taken(counter: OrderCounter) -> None:
     assert (counter.row("e0").order_id, counter.row().state, counter.row().candidates) == ("000001", "unknown", ())
 
 
+@pytest.mark.parametrize("first", ["e1", "e2"])
+def test_an_order_that_may_be_another_s_is_not_taken(counter: OrderCounter, first: str) -> None:
+    """The same goods to two places, both in doubt, one made: as the list shows no place neither takes it, whoever looks
+    first; both are told of it."""
+    counter.crm.tells_ids = False
+    runtime = counter.process()
+    counter.befalls(*("lost" if name == "e1" else "hang" for name in sorted(("e1", "e2"), reverse=first == "e2")))
+    for name in sorted(("e1", "e2"), reverse=first == "e2"):
+        said = replace(draft(name), digest=draft(name).digest + name)
+        counter.loop.run(orders(runtime).create(said, 0.1))
+        counter.loop.run_for(0.5)
+    counter.loop.run_for(HALF_AN_HOUR)
+    assert counter.made() == 1
+    found = [(counter.row(name).state, [one.id for one in counter.row(name).candidates]) for name in ("e1", "e2")]
+    assert found == [("unknown", ["000001"])] * 2
+
+
 def test_several_that_fit_are_a_person_s_to_tell_apart(counter: OrderCounter) -> None:
     """A manager made the same order by hand meanwhile: both are named, and `settle` takes the right one over."""
     counter.crm.tells_ids = False

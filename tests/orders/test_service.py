@@ -250,11 +250,17 @@ def test_an_order_is_found_and_settled_by_the_id_that_it_was_made_by(shop: Shop)
     assert made.outcome is OrderOutcome.CREATED
     assert ask(service, lambda orders: orders.find(" 7 ")) == ask(service, lambda orders: orders.find(number)) == made
     assert ask(service, lambda orders: orders.settle(" 7", made.order_id)) == made
-    for hostile in (10**5000, object(), "\ud800", {}, "x" * 10**6):
-        wrong: Any = hostile
-        assert create(service, wrong).error == {"code": "order_invalid", "message": NO_ID}
-        assert ask(service, lambda orders, wrong=wrong: orders.find(wrong)) is None
-        assert not ask(service, lambda orders, wrong=wrong: orders.settle(wrong, None))
-        assert ask(service, lambda orders, wrong=wrong: orders.get_order(wrong)) is None
-        assert not ask(service, lambda orders, wrong=wrong: orders.settle("7", wrong))
-        assert not ask(service, lambda orders, wrong=wrong: orders.update_order_status(wrong, 1))
+
+    async def refused(orders: SitniksOrderService, wrong: Any) -> None:
+        told = await orders.create_order(order(), external_id=wrong)
+        assert told.error == {"code": "order_invalid", "message": NO_ID}
+        assert await orders.find(wrong) is await orders.get_order(wrong) is None
+        assert not await orders.settle(wrong, None)
+        assert not await orders.settle("7", wrong)
+        assert not await orders.update_order_status(wrong, 1)
+
+    async def all_refused(orders: SitniksOrderService) -> None:
+        for hostile in (10**5000, object(), "\ud800", {}, "x" * 10**6):
+            await refused(orders, hostile)
+
+    ask(service, all_refused)
