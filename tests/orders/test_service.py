@@ -254,7 +254,8 @@ def test_an_order_is_found_and_settled_by_the_id_that_it_was_made_by(shop: Shop)
     async def refused(orders: SitniksOrderService, wrong: Any) -> None:
         told = await orders.create_order(order(), external_id=wrong)
         assert told.error == {"code": "order_invalid", "message": NO_ID}
-        assert await orders.find(wrong) is await orders.get_order(wrong) is None
+        assert await orders.find(wrong) is None
+        assert await orders.get_order(wrong) is None
         assert not await orders.settle(wrong, None)
         assert not await orders.settle("7", wrong)
         assert not await orders.update_order_status(wrong, 1)
