@@ -15,7 +15,7 @@ from langgraph.config import get_stream_writer
 from pydantic import ValidationError
 
 from mirt_sitniks.core.result import iso
-from mirt_sitniks.graph.node import Host, Values, _is_cancelled, _origin
+from mirt_sitniks.graph.node import Host, Values, is_cancelled, origin_of
 from mirt_sitniks.graph.reading import Reading, read
 from mirt_sitniks.log import log
 from mirt_sitniks.orders.models import Order, wrong_types
@@ -69,9 +69,9 @@ class OrderNode(Runnable[Any, Update]):
                 return {KEY: {}}
             said = await self._made(order, self._reading(input, config), last)
         except (Exception, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(exc, asyncio.CancelledError) and is_cancelled():
                 raise
-            log(ERROR, "no order is made: %s at %s", *_origin(exc))
+            log(ERROR, "no order is made: %s at %s", *origin_of(exc))
             said = _failed(_why(exc))
         # A clock that was set back must not make this the older one.
         said["at"] = max(iso(time.time()), str(last.get("at") or ""))
