@@ -437,3 +437,28 @@ def test_closing_lets_the_call_under_way_end(counter: OrderCounter) -> None:
     began = counter.loop.time()
     counter.loop.run(runtime.aclose())
     assert (counter.row().state, counter.loop.time() - began < 5.0) == ("created", True)
+
+
+def test_row23_who_waits_for_an_order_when_its_service_ends_is_told_that_it_is_recorded(counter: OrderCounter) -> None:
+    """Row 23: the CRM hangs for longer than closing may take: the order goes on elsewhere, and its caller hears so."""
+    runtime = counter.process()
+    counter.befalls("hang")
+    task = counter.loop.create_task(orders(runtime).create(draft(), 20.0))
+    counter.loop.run_for(1.0)
+    began = counter.loop.time()
+    counter.loop.run(runtime.aclose())
+    assert counter.loop.time() - began < 5.0
+    assert task.result().external_id == "e1"
+    assert counter.row().state is OrderState.SENT
+
+
+def test_row20_who_asks_for_an_order_does_not_wait_for_a_store_that_is_away(counter: OrderCounter) -> None:
+    """Row 20: to find or to settle one is told at once that the store is away; making one waits."""
+    runtime = counter.process()
+    counter.create(runtime)
+    counter.fall(AWAY)
+    for asking in (orders(runtime).find("e1"), orders(runtime).settle("e1", None)):
+        began = counter.loop.time()
+        with pytest.raises(StoreError):
+            counter.loop.run(asyncio.wait_for(asking, 60.0))
+        assert counter.loop.time() - began < 1.0
