@@ -88,9 +88,14 @@ class OrderNode(Runnable[Any, Update]):
             missing = "event: give event=, or metadata.message_id" if session else "session: set session_id"
             return _failed(f"there is no {missing} in the state")
         event = (reading.intent(None) or ("",))[0]
-        result = await self._service.create_order(
-            order, external_id=external_id, session=session, chat_id=reading.chat_id, event=event
-        )
+        try:
+            result = await self._service.create_order(
+                order, external_id=external_id, session=session, chat_id=reading.chat_id, event=event
+            )
+        except Exception as exc:
+            # It may be recorded: the same event has the same id again.
+            log(ERROR, "the order service raised %s at %s", *origin_of(exc))
+            return {**_failed(_why(exc)), "external_id": external_id, "event": event}
         return {**result.to_state(), "event": event}
 
     def _reading(self, values: Values, config: RunnableConfig | None) -> Reading:
@@ -113,10 +118,11 @@ def external_id_of(account: str, session: str, reading: Reading, last: Values) -
     keys = reading.intent(None)
     if keys is None:
         return None
-    before = last.get("external_id") or ""
+    before = last.get("external_id")
     if keys[0] == last.get("event") != reading.chain and before:
         return str(before)
-    key = f"{reading.chain}/{before}" if keys[-1] == reading.chain else keys[0]
+    # One that failed has no id; when that was tells as well.
+    key = f"{reading.chain}/{before or last.get('at') or ''}" if keys[-1] == reading.chain else keys[0]
     return hashlib.sha256("\0".join((account, session, key)).encode("utf-8", "replace")).hexdigest()[:32]
 
 
