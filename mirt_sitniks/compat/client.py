@@ -103,14 +103,16 @@ class SnitkixCRMClient:
 
     async def create_order(self, order: Any) -> CRMResponse:
         """Make an order, once."""
-        said, wrong = read_order(order, self._variation_of)
+        try:
+            said, wrong = read_order(order, self._variation_of)
+            external_id, session = (text_of(order, name) for name in ("external_id", "source_id"))
+        except Exception as error:
+            # The host's own objects, or its word for a variation: their text may be a customer's.
+            wrong = [f"the order cannot be read: it raised {type(error).__name__}"]
         if wrong:
             return CRMResponse.fail("; ".join(wrong), CRMErrorType.VALIDATION)
         made = await self._orders.create_order(
-            said,
-            external_id=text_of(order, "external_id"),
-            session=text_of(order, "source_id") or None,
-            wait=self.timeout,
+            said, external_id=external_id, session=session or None, wait=self.timeout
         )
         data = {"id": made.order_id, "orderNumber": made.order_number, "externalId": made.external_id}
         if made.success:
@@ -176,7 +178,7 @@ class SnitkixCRMClient:
         fits = [
             one
             for one in sorted(found, key=lambda one: one.created_at or 0.0, reverse=True)
-            if (not phone or (one.phone and phone_of(one.phone) == phone_of(phone)))
+            if (not phone or (one.phone and phone_of(one.phone) == phone_of(str(phone))))
             and (status is None or one.status in names)
         ]
         return CRMResponse.ok(None, {"orders": [_shown(one) for one in fits[:limit]]})

@@ -1,7 +1,9 @@
 """Which orders of the CRM may be a record's own: pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
 
 from mirt_sitniks.core.order_body import lines_of, total_of
 from mirt_sitniks.core.orders import CrmOrder, Line, OrderRecord
@@ -33,10 +35,20 @@ def _is_like(record: OrderRecord, order: CrmOrder) -> bool:
     if order.created_at is None or order.created_at < since(record) or not record.body:
         return False
     told = order.total is not None or bool(order.lines)
-    total = order.total is None or order.total == total_of(record.body)
+    total = order.total is None or order.total in _totals(record.body, sure=not order.lines)
     lines = not order.lines or _are_lines(lines_of(record.body), order.lines)
     ours, theirs = _digits(record.body["client"].get("phone")), _digits(order.phone)
     return told and total and lines and ours == theirs and len(ours) == DIGITS
+
+
+def _totals(body: Mapping[str, Any], *, sure: bool) -> set[Decimal]:
+    """What the CRM may show as the total: whether it takes the discount off, and adds the delivery, is not known.
+
+    Where it shows no items beside it, what the customer pays for them alone.
+    """
+    due, delivery = total_of(body), Decimal(str((body.get("npDelivery") or {}).get("price", 0)))
+    goods = due + Decimal(str(body.get("discountAmount", 0)))
+    return {due} if sure else {due, goods, due + delivery, goods + delivery}
 
 
 def _are_lines(ours: Sequence[Line], theirs: Sequence[Line]) -> bool:

@@ -10,17 +10,17 @@ from enum import StrEnum
 
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE, retry_delay, search_delay
 from mirt_sitniks.core.orders import Candidate, CrmOrder, OrderRecord, OrderState
-from mirt_sitniks.errors import CrmError
+from mirt_sitniks.errors import CrmError, TooLarge
 
 # How long a call that was given a minute's rest rests, and how long a look that failed for any other reason.
 REST, LOOK_AGAIN = 60.0, 60.0
-# For so long a look that is forbidden is tried.
+# For so long a look that is forbidden, or brings too much, is tried.
 LOOKED_FOR = 1800.0
 PENDING = (OrderState.NEW, OrderState.SENT)
 
 NONE_FITS = "no order of the CRM fits, half an hour long: look there, and settle this one with its id, or with None"
-SEVERAL_FIT = "several orders of the CRM may be this one: look there, and settle it with the id of the right one"
-UNSEEN = "whether the order was made is not known, and it may not be looked for: settle it; {}"
+SEVERAL_FIT = "orders of the CRM may be this one or another: look there, and settle it with the id of the right one"
+UNSEEN = "whether the order was made is not known, and it cannot be looked for: settle it; {}"
 
 
 class Step(StrEnum):
@@ -85,29 +85,39 @@ def failed(record: OrderRecord, before: OrderRecord, error: CrmError, now: float
     return _ended(unsent, OrderState.REFUSED, error_code=error.code, error_message=error.message)
 
 
-def looked(record: OrderRecord, fit: Iterable[CrmOrder], taken: Collection[str], alike: int, now: float) -> OrderRecord:
+def looked(
+    record: OrderRecord,
+    fit: Iterable[CrmOrder],
+    taken: Collection[str],
+    alike: int,
+    now: float,
+    contested: Collection[str] = (),
+) -> OrderRecord:
     """The row after a look: `fit` are the orders that fit it, `taken` the ids of those that are another record's.
 
     `alike` records in all, this one with them, say the same and are open: each may take one of as many that fit,
-    whichever. More of them are for a person to tell apart.
+    whichever. More of them are for a person to tell apart. `contested` are the ids of those that fit an open record
+    that says something else as well: whose they are may yet be found out.
     """
     free = sorted((one for one in fit if one.id not in taken), key=lambda one: (one.created_at or 0.0, one.id))
-    if free and len(free) <= (1 if free[0].external_id else max(alike, 1)):
+    disputed = [one for one in free if one.id in contested]
+    if free and not disputed and len(free) <= (1 if free[0].external_id else max(alike, 1)):
         return made(record, free[0])
-    if free:
-        candidates = tuple(Candidate(one.id, one.number, one.created_at) for one in free)
-        return _unknown(record, SEVERAL_FIT, candidates)
     attempt = record.attempt + 1
-    pause = search_delay(attempt)
-    return _unknown(record, NONE_FITS) if pause is None else _open(record, due_at=now + pause, attempt=attempt)
+    pause = None if free and not disputed else search_delay(attempt)
+    if pause is not None:
+        return _open(record, due_at=now + pause, attempt=attempt)
+    candidates = tuple(Candidate(one.id, one.number, one.created_at) for one in free)
+    return _unknown(record, SEVERAL_FIT if free else NONE_FITS, candidates)
 
 
 def unseen(record: OrderRecord, error: CrmError, now: float, random: float) -> OrderRecord:
     """The row after a look that failed: it does not count, and is made again, unless orders may not be listed."""
     told = _told(record, error)
-    if error.code == "forbidden" and now >= (record.lands_until or 0.0) + LOOKED_FOR:
+    stays = error.code == "forbidden" or isinstance(error, TooLarge)
+    if stays and now >= (record.lands_until or 0.0) + LOOKED_FOR:
         return _unknown(told, UNSEEN.format(error.message))
-    if error.code in KEY_CODES or error.code == "forbidden":
+    if error.code in KEY_CODES or stays:
         return _open(told, due_at=now + PROBE)
     rest = error.retry_after or REST if error.code == "rate_limited" else LOOK_AGAIN * (0.5 + 0.5 * random)
     return _open(told, due_at=now + rest)

@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 from mirt_sitniks.core.store import MAIN
 
+# So many signs of a digest are of the buyer alone.
+WHOSE = 16
+
 
 class OrderState(StrEnum):
     """Where an order is.
@@ -87,7 +90,8 @@ class OrderRecord:
     """One order of the host's, by its `external_id`; all times are Unix time on the store's clock.
 
     `digest` is of what it says (`body`: the JSON that is sent, by sku where the variation's id is not known yet): the
-    same id with another digest is a conflict. `session` (named as in `row_of`) and `chat_id` say whose it is.
+    same id with another digest is a conflict. Its first `WHOSE` signs are of the buyer's phone alone. `session` (named
+    as in `row_of`) and `chat_id` say whose it is.
     `due_at` is None for one that ended. `sent_at` is when the call went out last, `lands_until` when it can land at the
     latest. `lease_by` and `lease_until` say who works on it. One that a store has forgotten keeps account, external id,
     state, when it was asked for and the CRM's id and number alone: digest and body are empty, and it is due no more.
@@ -118,9 +122,9 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True)
 class OrdersAsked:
-    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` and
-    have the digest `alike`, `due` that can be worked on now, of no living lease, and `troubled` that a person should
-    look at: unknown, or asked for half an hour ago and not ended, the newest first."""
+    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` or
+    `UNKNOWN` and have a digest that begins with `alike`, `due` that can be worked on now, of no living lease, and
+    `troubled` that a person should look at: unknown, or asked for half an hour ago and not ended, the newest first."""
 
     account: str = MAIN
     external_ids: tuple[str, ...] = ()

@@ -24,8 +24,8 @@ from mirt_sitniks.crm.calls import (
     Page,
     SetStatus,
     UpdateChat,
-    _id,
     format_time,
+    id_of,
     is_write,
 )
 from mirt_sitniks.errors import (
@@ -124,7 +124,7 @@ def _page(document: object, read: Callable[[object], T | None]) -> object:
 
 
 def _chat(value: object) -> Chat | None:
-    if not isinstance(value, dict) or (chat_id := _id(value.get("id"))) is None:
+    if not isinstance(value, dict) or (chat_id := id_of(value.get("id"))) is None:
         return None
     status = value.get("status")
     named = _text(status.get("title")) or _text(status.get("name")) if isinstance(status, dict) else _text(status)
@@ -134,11 +134,11 @@ def _chat(value: object) -> Chat | None:
         id=chat_id,
         nickname=normalise_username(value.get("userNickName")),
         source=_text(value.get("initialSource")),
-        user_id=_id(value.get("userId")),
+        user_id=id_of(value.get("userId")),
         status=named,
         manager_id=shown[0],
         manager_name=shown[1],
-        owner_id=_id(value.get("ownerId")),
+        owner_id=id_of(value.get("ownerId")),
         owner_name=_text(value.get("ownerName")),
         last_message_at=_time(value.get("lastMessageCreatedAt")),
         created_at=_time(value.get("createdAt")),

@@ -153,13 +153,13 @@ def format_time(moment: datetime) -> str:
 
 
 def _chat_path(chat_id: str, tail: str = "") -> str:
-    if _id(chat_id) is None:
+    if id_of(chat_id) is None:
         raise NotFound("This is not the id of a Sitniks chat; leave it out to have the chat looked up by user name.")
     return f"/chats/{quote(chat_id.strip(), safe='')}{tail}"
 
 
 def _order_path(order_id: str, tail: str = "") -> str:
-    if (found := _id(order_id)) is None:
+    if (found := id_of(order_id)) is None:
         raise NotFound("This is not the id of an order in Sitniks.", code="order_not_found")
     return f"/orders/{quote(found, safe='')}{tail}"
 
@@ -172,7 +172,7 @@ def _json(fields: Mapping[str, object]) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode()
 
 
-def _id(value: object) -> str | None:
+def id_of(value: object) -> str | None:
     """An id as text; JSON numbers are taken too, but no float, whose digits may be gone."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_MAX_ID:
         return str(value)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from mirt_sitniks.core.orders import CrmOrder, Line, OrderStatus, Variation
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.crm.answers import _bad_response, _int, _page, _text
-from mirt_sitniks.crm.calls import UNREADABLE, OwnCall, Page, Request, _id, _json, _order_path, _paging, format_time
+from mirt_sitniks.crm.calls import UNREADABLE, OwnCall, Page, Request, _json, _order_path, _paging, format_time, id_of
 from mirt_sitniks.errors import CrmError, NotFound, Refused
 
 T = TypeVar("T")
@@ -175,22 +175,22 @@ def _own_order(document: object, order_id: str) -> CrmOrder | None:
 
 
 def _order(value: object) -> CrmOrder | None:
-    if not isinstance(value, dict) or (order_id := _id(value.get("id"))) is None:
+    if not isinstance(value, dict) or (order_id := id_of(value.get("id"))) is None:
         return None
     status, client, delivery = value.get("status"), _dict(value.get("client")), _dict(value.get("npDelivery"))
     paid = _money(value.get("totalPriceDiscount"))
     return CrmOrder(
         id=order_id,
-        number=_id(value.get("orderNumber")),
-        external_id=_id(value.get("externalId")),
+        number=id_of(value.get("orderNumber")),
+        external_id=id_of(value.get("externalId")),
         status=_title(status) if isinstance(status, dict) else _text(status),
         status_id=_int(_dict(status).get("id", value.get("statusId"))),
-        phone=_id(client.get("phone")),
+        phone=id_of(client.get("phone")),
         total=_money(value.get("totalPrice")) if paid is None else paid,
         lines=_lines(value.get("products")) or _lines(value.get("offers")),
-        chat_id=_id(value.get("chatId")),
+        chat_id=id_of(value.get("chatId")),
         created_at=_unix(value.get("createdAt")),
-        waybill=_id(delivery.get("billOfLading")),
+        waybill=id_of(delivery.get("billOfLading")),
     )
 
 
@@ -208,7 +208,7 @@ def _line(value: object) -> Line | None:
         return None
     ids = (variation.get("id"), item.get("productVariationId"), item.get("itemId"))
     named = next((one for one in map(_int, ids) if one is not None), None)
-    return Line(named, _id(variation.get("sku")) or _id(item.get("sku")), price, quantity)
+    return Line(named, id_of(variation.get("sku")) or id_of(item.get("sku")), price, quantity)
 
 
 def _status(value: object) -> OrderStatus | None:
@@ -221,7 +221,7 @@ def _variation(value: object) -> Variation | None:
     shown = _dict(value)
     if (variation_id := _int(shown.get("id"), least=1)) is None:
         return None
-    return Variation(variation_id, _id(shown.get("sku")), shown.get("isActive") is not False)
+    return Variation(variation_id, id_of(shown.get("sku")), shown.get("isActive") is not False)
 
 
 def _title(status: Mapping[str, object]) -> str | None:

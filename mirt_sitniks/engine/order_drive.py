@@ -8,7 +8,7 @@ from logging import ERROR
 from mirt_sitniks.core import order_steps as steps
 from mirt_sitniks.core.backoff import PROBE
 from mirt_sitniks.core.order_match import WIDER, fitting, since
-from mirt_sitniks.core.orders import CrmOrder, OrderRecord, OrderState
+from mirt_sitniks.core.orders import WHOSE, CrmOrder, OrderRecord, OrderState
 from mirt_sitniks.core.stages import EFFECTS, Stage
 from mirt_sitniks.crm.orders import CreateOrder
 from mirt_sitniks.engine import direct
@@ -93,11 +93,15 @@ class OrderDriver:
         fit = fitting(row, listing.orders)
         while True:
             ids = tuple(one.id for one in fit)
-            seen = await self._rows.see(order_ids=ids, alike=row.digest)
+            seen = await self._rows.see(order_ids=ids, alike=row.digest[:WHOSE])
             others = [one for one in seen.records if one.external_id != row.external_id]
             taken = {one.order_id for one in others if one.order_id}
-            alike = [one for one in others if _is_alike(one, row, listing.at)]
-            fresh = steps.looked(row, fit, taken, 1 + len(alike), self._rows.now())
+            # Those that an order of the list may be of; a person may still give one to who has it as a candidate.
+            rivals = [one for one in others if one.state is OrderState.SENT and (one.sent_at or 0.0) <= listing.at]
+            alike = 1 + sum(one.digest == row.digest for one in rivals)
+            contested = {order.id for one in rivals if one.digest != row.digest for order in fitting(one, fit)}
+            contested |= {order.id for one in others if one.digest != row.digest for order in one.candidates}
+            fresh = steps.looked(row, fit, taken, alike, self._rows.now(), contested)
             if done := await self._rows.commit(fresh):
                 return done
             newest = await self._rows.get(row.external_id)
@@ -145,8 +149,8 @@ class OrderDriver:
         self._forbidden_until = self._rows.now() + PROBE - 1.0
 
     def _ahead(self, row: OrderRecord) -> float:
-        """For how long a call counts as having waited: as an invoice that was asked for with the order."""
-        return max(0.0, self._rows.now() - row.asked_at) + EFFECTS[Stage.GIVE_REQUISITES].priority_seconds
+        """For how long a call counts as having waited: as an invoice that could be written since the order was due."""
+        return max(0.0, self._rows.now() - (row.due_at or 0.0)) + EFFECTS[Stage.GIVE_REQUISITES].priority_seconds
 
     def _failed(self, before: OrderRecord, error: CrmError) -> Fold:
         random = self._driver.random()
@@ -155,8 +159,3 @@ class OrderDriver:
 
 def _unsent(error: StoreError) -> CrmError:
     return CrmError(error.message, code=error.code, retryable=True)
-
-
-def _is_alike(one: OrderRecord, row: OrderRecord, listed_at: float) -> bool:
-    """Whether another record may be of an order that the list shows."""
-    return one.state is OrderState.SENT and one.digest == row.digest and (one.sent_at or 0.0) <= listed_at

@@ -17,7 +17,7 @@ T = TypeVar("T")
 class OrderRows:
     """The orders of the driver's account.
 
-    Every verb waits for a store that is away; what waiting does not mend is raised, as a `StoreError`.
+    Every verb but `shown` waits for a store that is away; what waiting does not mend is raised, as a `StoreError`.
     """
 
     def __init__(self, driver: Driver, store: OrderStore) -> None:
@@ -35,6 +35,12 @@ class OrderRows:
         """The row in our hands, for so long."""
         by = f"{self._driver.options.who}#{int(self._driver.random() * 2**40):x}"
         return leased(row, by, self.now() + seconds)
+
+    async def shown(self, external_id: str) -> OrderRecord | None:
+        """The row of an order, without waiting for a store that is away."""
+        seen = await self.gate.once(self._store.orders(OrdersAsked(self.account, (external_id,))))
+        self._offset = seen.now - self._driver.clock()
+        return next(iter(seen.records), None)
 
     async def get(self, external_id: str) -> OrderRecord | None:
         """The row of an order."""

@@ -52,8 +52,8 @@ class Orders:
         self._loop = self._loop or asyncio.ensure_future(self._run())
 
     async def find(self, external_id: str) -> OrderRecord | None:
-        """The row of an order."""
-        return await self._rows.get(external_id)
+        """The row of an order; a store that is away is told at once, as a `StoreError`."""
+        return await self._rows.shown(external_id)
 
     async def create(self, draft: OrderRecord, seconds: float) -> OrderRecord:
         """The order of this id when it is made, or as it is after so many seconds; what is left goes on by itself.
@@ -65,7 +65,7 @@ class Orders:
         assert asking
         self._asked.add(asking)
         asking.add_done_callback(self._asked.discard)
-        row = await self.find(draft.external_id)
+        row = await self._rows.get(draft.external_id)
         if row is None:
             await self._check(draft, seconds / 2)
             row = await self._place(draft)
@@ -94,13 +94,13 @@ class Orders:
             log(ERROR, "an order is not recorded, and lost", order=draft.external_id, session=draft.session)
             raise
         if row is None:
-            return await self.find(draft.external_id) or draft
+            return await self._rows.get(draft.external_id) or draft
         self._spawn(row)
         return row
 
     async def settle(self, external_id: str, order: CrmOrder | None) -> OrderRecord | str | None:
         """What a person says: the row then, or why it cannot be; None: nobody knows that id."""
-        while row := await self._rows.get(external_id):
+        while row := await self.find(external_id):
             fresh = steps.settled(row, order, self._rows.now())
             if isinstance(fresh, str) or fresh is row:
                 return fresh
@@ -123,10 +123,18 @@ class Orders:
             one.cancel()
         while (under_way := {*self._asked, *self._drives.values()}) and (left := end - self._driver.clock()) > 0:
             await asyncio.wait(under_way, timeout=left)
-        for one in (*under_way, *loop):
+        drives = (*self._drives.values(), *loop)
+        for one in drives:
             one.cancel()
-        if under_way or loop:
-            await asyncio.wait((*under_way, *loop))
+        if drives:
+            await asyncio.wait(drives)
+        # Who waited for a drive hears that it is recorded; whoever waits for the store still, that it is not.
+        await asyncio.sleep(0)
+        asked = tuple(self._asked)
+        for one in asked:
+            one.cancel()
+        if asked:
+            await asyncio.wait(asked)
 
     def _spawn(self, row: OrderRecord) -> None:
         """Work on a row that is in our hands."""

@@ -51,7 +51,7 @@ class Host:
         try:
             return function(self.view(values))
         except Exception as exc:
-            log(ERROR, trouble, *_origin(exc))
+            log(ERROR, trouble, *origin_of(exc))
             return None
 
 
@@ -119,10 +119,10 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
             )
             return _update(result, reading)
         except (Exception, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(exc, asyncio.CancelledError) and is_cancelled():
                 raise
             # The service broke its promise not to raise: the dialogue goes on all the same.
-            log(ERROR, "the sync raised %s at %s", *_origin(exc), session=reading.session, stage=stage)
+            log(ERROR, "the sync raised %s at %s", *origin_of(exc), session=reading.session, stage=stage)
             error = {"code": "unavailable", "message": f"The sync raised {type(exc).__name__}; see the log."}
             failed = SyncResult(stage, iso(time.time()), Outcome.FAILED, chat_id=reading.chat_id, error=error)
             return _update(failed, reading)
@@ -153,13 +153,13 @@ def _update(result: SyncResult, reading: Reading) -> dict[str, Any]:
     return {"sitniks": state}
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Whether the running task is asked to stop; if not, a CancelledError is the service's own, from a closing loop."""
     task = asyncio.current_task() if has_loop() else None
     return task is not None and task.cancelling() > 0
 
 
-def _origin(exc: BaseException) -> tuple[str, str]:
+def origin_of(exc: BaseException) -> tuple[str, str]:
     """Type and place of an exception; its message may hold customers' words, so no log shows it."""
     frames = traceback.extract_tb(exc.__traceback__)
     return type(exc).__name__, f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"

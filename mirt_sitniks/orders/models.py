@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 
 from mirt_sitniks.core.order_body import VARIATION, filled
+from mirt_sitniks.core.orders import WHOSE
 from mirt_sitniks.core.text import clean_text
 from mirt_sitniks.orders.phone import phone_of
 
@@ -21,6 +22,7 @@ Form = Literal["offers", "products"]
 
 MOST_LINES, MOST_PIECES, MOST_MONEY = 100, 999, 10_000_000
 SHORTEST_NAME, LONGEST_TEXT, LONGEST_COMMENT = 3, 255, 5_000
+MOST_UTM, MOST_TOLD = 50, 20
 NOTHING = "items is empty, and no comment says what is bought"
 _KOPECK = Decimal("0.01")
 
@@ -40,6 +42,7 @@ Phone = Annotated[Blank, AfterValidator(_known_phone)]
 # Wider than what `problems` lets through, and narrow enough to be added up exactly.
 Money = Annotated[Decimal, Field(ge=-(10**12), le=10**12), AfterValidator(_rounded)]
 Count = Annotated[int, Field(ge=-(10**9), le=10**9)]
+Number = Annotated[int, Field(ge=-(10**15), le=10**15)]
 
 
 class _Part(BaseModel):
@@ -72,7 +75,7 @@ class Item(_Part):
     """One line: what (by its sku, or by the variation's id where the host knows it), for how much, how many."""
 
     sku: Blank = None
-    variation_id: int | None = None
+    variation_id: Number | None = None
     price: Money
     quantity: Count = 1
     title: Blank = None
@@ -82,10 +85,10 @@ class NovaPoshta(_Part):
     """Delivery by Nova Poshta; the refs are Nova Poshta's own, the integration's id is Sitniks', both the host's to
     know. What is not set is left to the account."""
 
-    integration_novaposhta_id: int | None = None
+    integration_novaposhta_id: Number | None = None
     price: Money | None = None
-    seats_amount: int | None = None
-    weight: Decimal | None = None
+    seats_amount: Count | None = None
+    weight: Annotated[Decimal, Field(ge=-(10**9), le=10**9)] | None = None
     city: Blank = None
     city_ref: Blank = None
     department: Blank = None
@@ -112,12 +115,12 @@ class Order(_Part):
     client: Client
     items: Sequence[Item]
     delivery: NovaPoshta | None = None
-    status: int | Blank = None
+    status: Number | Blank = None
     comment: Blank = None
     manager_comment: Blank = None
     discount: Money = Decimal(0)
-    sales_channel_id: int | None = None
-    utm: Mapping[str, str] | None = None
+    sales_channel_id: Number | None = None
+    utm: Mapping[Text, Text] | None = None
     total: Money | None = None
 
     @model_validator(mode="after")
@@ -147,13 +150,21 @@ def checked(said: Order | Mapping[str, Any]) -> tuple[Order | None, list[str]]:
         order = said if isinstance(said, Order) else Order.model_validate(said)
     except ValidationError as error:
         return None, wrong_types(error)
+    except ValueError:  # CPython prints no integer of more than 4,300 digits, and pydantic lets that through.
+        return None, ["a number has too many digits"]
     return order, problems(order)
 
 
 def wrong_types(error: ValidationError) -> list[str]:
-    """The lines of pydantic's refusal, without the values that it refused."""
+    """The lines of pydantic's refusal, without the values that it refused: the first of them where they are many."""
     wrong = error.errors(include_url=False, include_context=False, include_input=False)
-    return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong]
+    lines = [f"{'.'.join(map(_name, one['loc']))}: {one['msg']}" for one in wrong[:MOST_TOLD]]
+    return lines if len(wrong) <= MOST_TOLD else [*lines, f"and {len(wrong) - MOST_TOLD} more"]
+
+
+def _name(part: int | str) -> str:
+    """A part of a field's place; a key that is no field is the host's, and may be anything."""
+    return ascii(part).strip("'")[:40]
 
 
 def body(
@@ -189,7 +200,8 @@ def digest(order: Order) -> str:
     delivery = order.delivery.wire() if order.delivery else None
     goods: list[str | None] = [*lines] or [order.comment, order.manager_comment]
     said = json.dumps([order.client.wire(), goods, delivery, _number(order.discount)], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    whose, what = (hashlib.sha256(one.encode()).hexdigest() for one in (order.client.phone or "", said))
+    return whose[:WHOSE] + what[WHOSE:]
 
 
 def _due(items: Sequence[Item], discount: Decimal) -> Decimal:
@@ -259,19 +271,23 @@ def _problems_of_rest(order: Order) -> Iterator[str]:
     for name in ("comment", "manager_comment"):
         if len(getattr(order, name) or "") > LONGEST_COMMENT:
             yield f"{name} has more than {LONGEST_COMMENT:,} characters"
-    delivery = order.delivery
-    texts: dict[str, Any] = {
-        "client": order.client.wire(),
-        "delivery": delivery.wire() if delivery else {},
-        "utm": order.utm or {},
-        "order": {"status": order.status},
-    }
-    for part, said in texts.items():
-        for name, text in said.items():
-            if isinstance(text, str) and len(text) > LONGEST_TEXT and not name.lower().endswith("phone"):
-                yield f"{part}.{name} has more than {LONGEST_TEXT} characters"
-    if delivery is None:
-        return
+    utm = order.utm or {}
+    if len(utm) > MOST_UTM or max((len(text) for one in utm.items() for text in one), default=0) > LONGEST_TEXT:
+        yield f"utm has more than {MOST_UTM} lines, or a text of more than {LONGEST_TEXT} characters"
+    yield from _problems_of_texts("client", order.client.wire())
+    yield from _problems_of_texts("order", {"status": order.status})
+    if order.delivery:
+        yield from _problems_of_delivery(order.delivery)
+
+
+def _problems_of_texts(part: str, said: Mapping[str, Any]) -> Iterator[str]:
+    for name, text in said.items():
+        if isinstance(text, str) and len(text) > LONGEST_TEXT and not name.lower().endswith("phone"):
+            yield f"{part}.{name} has more than {LONGEST_TEXT} characters"
+
+
+def _problems_of_delivery(delivery: NovaPoshta) -> Iterator[str]:
+    yield from _problems_of_texts("delivery", delivery.wire())
     if delivery.recipient_phone and phone_of(delivery.recipient_phone) is None:
         yield "delivery.recipient_phone is not a phone number"
     for name in ("price", "seats_amount", "weight"):

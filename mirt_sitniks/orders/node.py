@@ -15,7 +15,7 @@ from langgraph.config import get_stream_writer
 from pydantic import ValidationError
 
 from mirt_sitniks.core.result import iso
-from mirt_sitniks.graph.node import Host, Values, _is_cancelled, _origin
+from mirt_sitniks.graph.node import Host, Values, is_cancelled, origin_of
 from mirt_sitniks.graph.reading import Reading, read
 from mirt_sitniks.log import log
 from mirt_sitniks.orders.models import Order, wrong_types
@@ -69,9 +69,9 @@ class OrderNode(Runnable[Any, Update]):
                 return {KEY: {}}
             said = await self._made(order, self._reading(input, config), last)
         except (Exception, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(exc, asyncio.CancelledError) and is_cancelled():
                 raise
-            log(ERROR, "no order is made: %s at %s", *_origin(exc))
+            log(ERROR, "no order is made: %s at %s", *origin_of(exc))
             said = _failed(_why(exc))
         # A clock that was set back must not make this the older one.
         said["at"] = max(iso(time.time()), str(last.get("at") or ""))
@@ -88,9 +88,14 @@ class OrderNode(Runnable[Any, Update]):
             missing = "event: give event=, or metadata.message_id" if session else "session: set session_id"
             return _failed(f"there is no {missing} in the state")
         event = (reading.intent(None) or ("",))[0]
-        result = await self._service.create_order(
-            order, external_id=external_id, session=session, chat_id=reading.chat_id, event=event
-        )
+        try:
+            result = await self._service.create_order(
+                order, external_id=external_id, session=session, chat_id=reading.chat_id, event=event
+            )
+        except Exception as exc:
+            # It may be recorded: the same event has the same id again.
+            log(ERROR, "the order service raised %s at %s", *origin_of(exc))
+            return {**_failed(_why(exc)), "external_id": external_id, "event": event}
         return {**result.to_state(), "event": event}
 
     def _reading(self, values: Values, config: RunnableConfig | None) -> Reading:
@@ -113,10 +118,11 @@ def external_id_of(account: str, session: str, reading: Reading, last: Values) -
     keys = reading.intent(None)
     if keys is None:
         return None
-    before = last.get("external_id") or ""
+    before = last.get("external_id")
     if keys[0] == last.get("event") != reading.chain and before:
         return str(before)
-    key = f"{reading.chain}/{before}" if keys[-1] == reading.chain else keys[0]
+    # One that failed has no id; when that was tells as well.
+    key = f"{reading.chain}/{before or last.get('at') or ''}" if keys[-1] == reading.chain else keys[0]
     return hashlib.sha256("\0".join((account, session, key)).encode("utf-8", "replace")).hexdigest()[:32]
 
 

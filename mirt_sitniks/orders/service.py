@@ -14,6 +14,8 @@ from mirt_sitniks.core.order_result import OrderOutcome, OrderResult, result_of
 from mirt_sitniks.core.order_steps import conflicts
 from mirt_sitniks.core.orders import CrmOrder, OrderRecord, OrderStatus
 from mirt_sitniks.core.store import row_of
+from mirt_sitniks.core.text import clean
+from mirt_sitniks.crm.calls import id_of
 from mirt_sitniks.crm.orders import GetOrder, SetOrderStatus
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.order_list import listed
@@ -26,7 +28,7 @@ from mirt_sitniks.service import HEARING, SitniksChatService
 
 T = TypeVar("T")
 
-LONGEST_ID = 128
+NO_ID = "external_id is not a text of 1 to 128 printable characters"
 AWAY = "the store has not answered yet: the order is recorded, and made, as soon as it does"
 
 
@@ -113,7 +115,7 @@ class SitniksOrderService:
         """How an order stands; None when nothing is known of it."""
 
         async def read(runtime: Runtime) -> OrderResult | None:
-            row = await _orders(runtime).find(external_id)
+            row = await _orders(runtime).find(id_of(external_id) or "")
             return result_of(row) if row else None
 
         return await self._verb("find", read, None)
@@ -121,23 +123,25 @@ class SitniksOrderService:
     async def settle(self, external_id: str, order_id: str | int | None) -> OrderResult:
         """A person says which order of the CRM it is, or (None) that none was made: then it is sent again."""
 
+        name = id_of(external_id) or ""
+
         async def write(runtime: Runtime) -> OrderResult:
             orders, order = _orders(runtime), None
             orders.start()
             if order_id is not None:
-                order = await _named(runtime, str(order_id).strip())
-            told = await orders.settle(external_id, order)
+                order = await _named(runtime, id_of(order_id) or "")
+            told = await orders.settle(name, order)
             if told is None:
-                return _failed(external_id, "order_unknown", f"no order {external_id!r} is known here")
-            return result_of(told) if isinstance(told, OrderRecord) else _failed(external_id, "order_conflict", told)
+                return _failed(name, "order_unknown", f"no order {name!r} is known here")
+            return result_of(told) if isinstance(told, OrderRecord) else _failed(name, "order_conflict", told)
 
         told: dict[str, str] = {}
         done = await self._verb("settle", write, None, told)
-        return OrderResult(_no_outcome(told), external_id, error=told or None) if done is None else done
+        return OrderResult(_no_outcome(told), name, error=told or None) if done is None else done
 
     async def get_order(self, order_id: str | int, *, told: dict[str, str] | None = None) -> CrmOrder | None:
         """An order as the CRM shows it now; None when it is not there, or on an error, which is put into `told`."""
-        call = GetOrder(str(order_id))
+        call = GetOrder(id_of(order_id) or "")
         return await self._verb("get_order", lambda runtime: direct.call(runtime.driver, call), None, told)
 
     async def list_orders(
@@ -166,7 +170,7 @@ class SitniksOrderService:
 
         async def write(runtime: Runtime) -> StatusResult:
             status_id = await _orders(runtime).catalogue.status_id(status)
-            await direct.call(runtime.driver, SetOrderStatus(str(order_id), status_id))
+            await direct.call(runtime.driver, SetOrderStatus(id_of(order_id) or "", status_id))
             return StatusResult(True)
 
         told: dict[str, str] = {}
@@ -190,12 +194,12 @@ class SitniksOrderService:
         self, order: Order | Mapping[str, Any], external_id: str, session: str | None, chat_id: str | None
     ) -> OrderRecord | OrderResult:
         """The row to record, or the result that says why there is none."""
-        name = str(external_id or "").strip()
-        wrong = [] if _is_id(name) else [f"external_id is not a text of 1 to {LONGEST_ID} printable characters"]
-        said, more = checked(order)
-        wrong += more
-        if wrong or said is None:
-            return _failed(name, "order_invalid", "; ".join(wrong))
+        name = id_of(external_id)
+        said, wrong = checked(order)
+        if name is None or wrong or said is None:
+            return _failed(name or "", "order_invalid", "; ".join([*([] if name else [NO_ID]), *wrong]))
+        # It ties the order to its chat; one that cannot be an id must not cost the order.
+        chat_id = id_of(chat_id)
         if not self.enabled:
             log(INFO, "disabled, would make an order", session=session, order=name)
             return OrderResult(OrderOutcome.DISABLED, name)
@@ -203,7 +207,7 @@ class SitniksOrderService:
             external_id=name,
             digest=digest(said),
             body=body(said, external_id=name, chat_id=chat_id, form=self._form),
-            session=row_of(self._service.settings.account, session) if session else None,
+            session=row_of(self._service.settings.account, clean(str(session))) if session else None,
             chat_id=chat_id,
             asked_at=time.time(),
         )
@@ -269,7 +273,3 @@ def _unanswered(external_id: str, error: Exception) -> OrderResult:
         return _failed(external_id, error.code, error.message)
     log(ERROR, "an order failed: %s", type(error).__name__, order=external_id)
     return _failed(external_id, "unavailable", f"making the order failed with {type(error).__name__}: see the log")
-
-
-def _is_id(name: str) -> bool:
-    return 0 < len(name) <= LONGEST_ID and name.isprintable()

@@ -23,7 +23,7 @@ class MemoryOrders:
         late = [one for one in mine if _is_troubled(one, now)]
         found = [
             *(one for one in mine if one.external_id in asked.external_ids or one.order_id in asked.order_ids),
-            *(one for one in open_ if one.state is OrderState.SENT and one.digest == asked.alike),
+            *(one for one in mine if _is_alike(one, asked.alike)),
             *[one for one in open_ if _ready_at(one) <= now][: asked.due],
             *sorted(late, key=lambda one: (-one.asked_at, one.external_id))[: asked.troubled],
         ]
@@ -55,6 +55,11 @@ class MemoryOrders:
         for key in gone:
             del self.written[key]
         return len(gone)
+
+
+def _is_alike(record: OrderRecord, alike: str | None) -> bool:
+    in_doubt = record.state in (OrderState.SENT, OrderState.UNKNOWN)
+    return in_doubt and alike is not None and record.digest.startswith(alike)
 
 
 def _ready_at(record: OrderRecord) -> float:

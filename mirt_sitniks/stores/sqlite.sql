@@ -120,6 +120,7 @@ create table if not exists sitniks_orders (
 create unique index if not exists sitniks_orders_tied on sitniks_orders (account, order_id) where order_id is not null;
 create index if not exists sitniks_orders_ready on sitniks_orders (account, max(due_at, lease_until), external_id)
     where due_at is not null;
+create index if not exists sitniks_orders_in_doubt on sitniks_orders (account) where state in ('sent', 'unknown');
 create index if not exists sitniks_orders_ended on sitniks_orders (updated_at) where due_at is null;
 create index if not exists sitniks_orders_sessions on sitniks_orders (session) where session is not null;
 create index if not exists sitniks_orders_chats on sitniks_orders (chat_id) where chat_id is not null;

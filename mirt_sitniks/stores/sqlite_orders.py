@@ -13,7 +13,7 @@ _GET = f"select {', '.join(COLUMNS)} from sitniks_orders where account = :accoun
 _READY = "max(due_at, lease_until)"
 _NEXT = f"select {_READY} from sitniks_orders where account = ? and due_at is not null order by {_READY} limit 1"
 _LISTED = "{0} in (select value from json_each(:{0}s))"
-_ALIKE = "due_at is not null and state = 'sent' and digest = :alike"
+_ALIKE = "state in ('sent', 'unknown') and substr(digest, 1, length(:alike)) = :alike"
 _DUE = f"due_at is not null and {_READY} <= :now order by {_READY}, external_id limit :due"
 _TROUBLED = (
     "(due_at is not null and asked_at < :waiting or state = 'unknown' and digest > '') "

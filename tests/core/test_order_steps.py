@@ -197,6 +197,15 @@ def test_an_order_that_differs_in_anything_is_another(change: dict[str, Any]) ->
     assert fitting(SENT, [replace(SHOWN, **change)]) == ()
 
 
+def test_a_total_may_have_the_discount_and_the_delivery_in_it() -> None:
+    """Which sum the CRM calls the total is its own affair where the items are shown, too; a sum alone must be exact."""
+    sent = replace(SENT, body={**BODY, "npDelivery": {"price": 70.5}})
+    for total in ("1299", "1399", "1369.50", "1469.50"):
+        assert fitting(sent, [replace(SHOWN, total=Decimal(total))])
+        assert bool(fitting(sent, [replace(SHOWN, total=Decimal(total), lines=())])) is (total == "1299")
+    assert not fitting(sent, [replace(SHOWN, total=Decimal("1329"))])
+
+
 def test_what_the_crm_does_not_show_is_not_compared() -> None:
     """Without a total, without lines or without ids in them the rest tells; the order's own id tells alone."""
     bare = tuple(replace(one, variation_id=None, sku=None) for one in SHOWN.lines)

@@ -188,9 +188,8 @@ class OrderDay:
         return bad
 
     def crm_like(self, row: OrderRecord) -> CrmOrder:
-        """What the CRM would show of a row's content."""
-        shop = OrderCrm(self.loop.time)
-        return shop.make({**row.body, "offers": [{**one} for one in row.body["offers"]]})
+        """What the CRM would show of what a row was asked for: one that was made says no more."""
+        return OrderCrm(self.loop.time).make(self.bodies[row.external_id])
 
     def states(self) -> Counter[OrderState]:
         """How the rows ended."""

@@ -255,6 +255,23 @@ def test_an_order_of_another_id_is_never_taken(counter: OrderCounter) -> None:
     assert (counter.row("e0").order_id, counter.row().state, counter.row().candidates) == ("000001", "unknown", ())
 
 
+@pytest.mark.parametrize("first", ["e1", "e2"])
+def test_an_order_that_may_be_another_s_is_not_taken(counter: OrderCounter, first: str) -> None:
+    """The same goods to two places, both in doubt, one made: as the list shows no place neither takes it, whoever looks
+    first; both are told of it."""
+    counter.crm.tells_ids = False
+    runtime = counter.process()
+    counter.befalls(*("lost" if name == "e1" else "hang" for name in sorted(("e1", "e2"), reverse=first == "e2")))
+    for name in sorted(("e1", "e2"), reverse=first == "e2"):
+        said = replace(draft(name), digest=draft(name).digest + name)
+        counter.loop.run(orders(runtime).create(said, 0.1))
+        counter.loop.run_for(0.5)
+    counter.loop.run_for(HALF_AN_HOUR)
+    assert counter.made() == 1
+    found = [(counter.row(name).state, [one.id for one in counter.row(name).candidates]) for name in ("e1", "e2")]
+    assert found == [("unknown", ["000001"])] * 2
+
+
 def test_several_that_fit_are_a_person_s_to_tell_apart(counter: OrderCounter) -> None:
     """A manager made the same order by hand meanwhile: both are named, and `settle` takes the right one over."""
     counter.crm.tells_ids = False
@@ -420,3 +437,28 @@ def test_closing_lets_the_call_under_way_end(counter: OrderCounter) -> None:
     began = counter.loop.time()
     counter.loop.run(runtime.aclose())
     assert (counter.row().state, counter.loop.time() - began < 5.0) == ("created", True)
+
+
+def test_row23_who_waits_for_an_order_when_its_service_ends_is_told_that_it_is_recorded(counter: OrderCounter) -> None:
+    """Row 23: the CRM hangs for longer than closing may take: the order goes on elsewhere, and its caller hears so."""
+    runtime = counter.process()
+    counter.befalls("hang")
+    task = counter.loop.create_task(orders(runtime).create(draft(), 20.0))
+    counter.loop.run_for(1.0)
+    began = counter.loop.time()
+    counter.loop.run(runtime.aclose())
+    assert counter.loop.time() - began < 5.0
+    assert task.result().external_id == "e1"
+    assert counter.row().state is OrderState.SENT
+
+
+def test_row20_who_asks_for_an_order_does_not_wait_for_a_store_that_is_away(counter: OrderCounter) -> None:
+    """Row 20: to find or to settle one is told at once that the store is away; making one waits."""
+    runtime = counter.process()
+    counter.create(runtime)
+    counter.fall(AWAY)
+    for asking in (orders(runtime).find("e1"), orders(runtime).settle("e1", None)):
+        began = counter.loop.time()
+        with pytest.raises(StoreError):
+            counter.loop.run(asyncio.wait_for(asking, 60.0))
+        assert counter.loop.time() - began < 1.0

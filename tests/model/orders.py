@@ -63,8 +63,8 @@ class OrderCrm(ModelCrm):
                 order = self.orders.get(order_id)
                 return self._shown(order) if order else NotFound("gone", status=404, code="order_not_found")
             case ListVariations(sku):
-                found = tuple(Variation(one, name) for name, one in SKUS.items() if sku in ("", name))
-                return Page(found, len(found), len(found))
+                named = tuple(Variation(one, name) for name, one in SKUS.items() if sku in ("", name))
+                return Page(named, len(named), len(named))
             case ListOrderStatuses():
                 return STATUSES
             case SetOrderStatus(order_id, status_id):

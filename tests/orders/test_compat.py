@@ -191,6 +191,24 @@ def test_what_is_wrong_with_an_order_is_one_answer(crm: Sandbox) -> None:
     assert crm.orders() == []
 
 
+@pytest.mark.parametrize("place", ["external_id", "customer", "items", "source_id", "status", "customer_notes"])
+def test_what_cannot_be_read_is_one_answer(crm: Sandbox, place: str) -> None:
+    """Values that raise when they are asked for their text, or are no list: told, never raised, nothing is sent."""
+
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("таємне")
+
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("таємне")
+
+    for value in (Broken(), 10**5000):
+        told = asyncio.run(get_snitkix_client().create_order({**DATA, place: value}))
+        assert (told.success, told.error_type) == (False, CRMErrorType.VALIDATION)
+        assert "таємне" not in str(told.error)
+    assert crm.orders() == []
+
+
 def test_statuses_and_orders_are_read_and_set(crm: Sandbox) -> None:
     """A status by the host's word, an order by its id, orders by phone or external id; what is not there is told."""
     crm.order_statuses = {1: "Новий", 2: "ОПЛАЧЕНО"}

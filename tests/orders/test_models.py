@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from mirt_sitniks.core.order_body import filled, lines_of, total_of, unfilled
 from mirt_sitniks.core.orders import Line
-from mirt_sitniks.orders.models import Client, Item, NovaPoshta, Order, body, digest, problems
+from mirt_sitniks.orders.models import Client, Item, NovaPoshta, Order, body, checked, digest, problems
 from mirt_sitniks.orders.phone import phone_of
 
 OLENA = Client(fullname="Олена Приклад", phone="067 123 45 67")
@@ -103,7 +103,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         ({"items": [item(sku="A", price=1, title="x" * 256)]}, "items[0] has a text of more than 255 characters"),
         ({"discount": 9_999}, "discount is more than the items come to"),
         ({"status": "x" * 256}, "order.status has more than 255 characters"),
-        ({"utm": {"source": "x" * 256}}, "utm.source has more than 255 characters"),
+        ({"utm": {"x" * 256: ""}}, "utm has more than 50 lines, or a text of more than 255 characters"),
         ({"manager_comment": "x" * 5_001}, "manager_comment has more than 5,000 characters"),
     ],
 )
@@ -226,6 +226,54 @@ def test_a_wrong_type_is_refused_without_the_words_of_the_customer(wrong: dict[s
         Order.model_validate({"client": {"fullname": "Олена", "phone": ["таємне"]}, "items": [wrong]})
     assert "таємне" not in str(refused.value)
     assert "items.0" in str(refused.value)
+
+
+HOSTILE = [
+    10**5000, -(10**30), "9" * 5000, "1E+9999", "1e400", float("nan"), float("inf"), "Infinity", Decimal("NaN"),
+    Decimal("sNaN"), Decimal("1E+9999"), "\ud800", "a\0b", "x" * 10**6, {"a" * 100_000: 1}, {"\n\ud800": "\0"}, b"\xff",
+    [[1]], [], {}, object(), True,
+]  # fmt: skip
+PLACES = [
+    "client", "client.fullname", "client.phone", "client.email", "items", "items.0", "items.0.sku",
+    "items.0.variationId", "items.0.price", "items.0.quantity", "items.0.title", "delivery", "delivery.weight",
+    "delivery.price", "delivery.seatsAmount", "delivery.integrationNovaposhtaId", "delivery.city",
+    "delivery.recipientPhone", "status", "comment", "managerComment", "discount", "salesChannelId", "utm", "utm.a",
+    "total", "colour",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_whatever_stands_in_a_field_is_an_order_or_one_short_line(place: str) -> None:
+    """Numbers beyond all bounds, text that nothing can hold, the wrong shape: told, or fit for a call."""
+    for value in HOSTILE:
+        said: dict[Any, Any] = {"client": {"fullname": "Олена", "phone": "0671234567"}, "items": {0: {"sku": "A"}}}
+        said["items"][0]["price"] = 10
+        *way, last = [int(name) if name == "0" else name for name in place.split(".")]
+        holder = said
+        for name in way:
+            holder = holder.setdefault(name, {})
+        holder[last] = value
+        if isinstance(said["items"], dict):
+            said["items"] = [*said["items"].values()]
+        made, wrong = checked(said)
+        line = "; ".join(wrong)
+        assert len(line) < 1_000, (place, len(line))
+        assert "\n" not in line
+        line.encode()
+        if made and not wrong:
+            sent = body(made, external_id="e1")
+            assert len(json.dumps(sent, ensure_ascii=False, allow_nan=False).encode()) < 20_000
+            assert "\\u0000" not in json.dumps(sent)
+            assert total_of(sent) == made.total
+            digest(made)
+
+
+def test_of_a_thousand_wrong_items_the_first_are_told() -> None:
+    """What is told fits a log and a reply."""
+    _, wrong = checked({"client": {"fullname": "Олена"}, "items": [{"sku": "A", "price": "x"}] * 1000})
+    assert wrong[0].startswith("items.0.price: ")
+    assert len("; ".join(wrong)) < 2_000
+    assert wrong[-1] == "and 980 more"
 
 
 def test_only_orders_load_phonenumbers() -> None:

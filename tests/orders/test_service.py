@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.orders import Client, Item, Order, OrderOutcome, OrderResult, SitniksOrderService
+from mirt_sitniks.orders.service import NO_ID
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
@@ -237,3 +238,30 @@ def test_row31_what_a_dead_process_left_is_made_by_another(shop: Shop) -> None:
     shop.store.rows.keys.clear()
     with shop.service(sweep=0.1):
         wait_until(lambda: len(shop.sandbox.orders()) == 1)
+
+
+def test_an_order_is_found_and_settled_by_the_id_that_it_was_made_by(shop: Shop) -> None:
+    """A number, or a text with spaces around it, names the same order for every verb; a chat's id that cannot be one
+    costs no order, and what is no id is told by each verb."""
+    service = shop.service()
+    no_chat: Any = {"a": object()}
+    number: Any = 7
+    made = ask(service, lambda orders: orders.create_order(order(), external_id=number, chat_id=no_chat))
+    assert made.outcome is OrderOutcome.CREATED
+    assert ask(service, lambda orders: orders.find(" 7 ")) == ask(service, lambda orders: orders.find(number)) == made
+    assert ask(service, lambda orders: orders.settle(" 7", made.order_id)) == made
+
+    async def refused(orders: SitniksOrderService, wrong: Any) -> None:
+        told = await orders.create_order(order(), external_id=wrong)
+        assert told.error == {"code": "order_invalid", "message": NO_ID}
+        assert await orders.find(wrong) is None
+        assert await orders.get_order(wrong) is None
+        assert not await orders.settle(wrong, None)
+        assert not await orders.settle("7", wrong)
+        assert not await orders.update_order_status(wrong, 1)
+
+    async def all_refused(orders: SitniksOrderService) -> None:
+        for hostile in (10**5000, object(), "\ud800", {}, "x" * 10**6):
+            await refused(orders, hostile)
+
+    ask(service, all_refused)

@@ -492,3 +492,34 @@ def test_then_has_to_be_said() -> None:
     builder.add_node("paid", lambda state: {})
     with pytest.raises(ConfigError, match="then is missing"):
         add_order_subgraph(builder, service=FakeOrders(), after="paid", order=dress)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_order_that_failed_makes_the_next_one_no_older_one(door: Any) -> None:
+    """Where the state holds one message: the same words after a turn that failed are not the first turn's order."""
+    service, failing = FakeOrders(), iter([False, True, False])
+
+    def order(state: Any) -> Order:
+        if next(failing):
+            raise ValueError
+        return dress()
+
+    graph = host(service, order, saver=InMemorySaver(), schema=Last)
+    said = [door(graph, says(), THREAD) and graph.get_state(THREAD).values["sitniks_order"] for _ in range(3)]
+    assert [one["outcome"] for one in said] == ["created", "failed", "created"]
+    assert [one["order_id"] for one in said] == ["1", None, "2"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_a_service_that_raised_may_have_recorded_is_asked_for_by_its_id_again(door: Any) -> None:
+    """The service fails behind a thread's earlier order: the same event comes by again under the same id."""
+    service = FakeOrders()
+    graph = host(service, saver=InMemorySaver())
+    door(graph, says(), THREAD)
+    service.raises = RuntimeError("the service ends")
+    door(graph, says("Ще одну!"), THREAD)
+    failed = graph.get_state(THREAD).values["sitniks_order"]
+    assert (failed["outcome"], failed["external_id"]) == ("failed", service.calls[-1]["external_id"])
+    service.raises = None
+    door(graph, {}, THREAD)
+    assert [one["external_id"] for one in service.calls[1:]] == [failed["external_id"]] * 2

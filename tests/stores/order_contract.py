@@ -68,13 +68,14 @@ class OrderContract:
         assert [one.external_id for one in show(world, order_ids=("17", "18")).records] == ["a"]
 
     def test_alike_are_those_whose_fate_is_open(self, world: World) -> None:
-        """Of the same digest, sent and not ended, in the account."""
+        """Of a digest that begins so, sent or unknown, in the account."""
         add(world, "new", account="shop")
-        for name, digest in (("a", "d"), ("b", "d"), ("c", "e")):
+        for name, digest in (("a", "d1"), ("b", "d2"), ("c", "e")):
             add(world, name, state=OrderState.SENT, digest=digest, lease_until=START + 30)
+        add(world, "told", state=OrderState.UNKNOWN, due_at=None)
         add(world, "made", state=OrderState.CREATED, due_at=None)
         add(world, "elsewhere", state=OrderState.SENT, account="shop")
-        assert [one.external_id for one in show(world, alike="d").records] == ["a", "b"]
+        assert [one.external_id for one in show(world, alike="d").records] == ["a", "b", "told"]
 
     def test_names_belong_to_an_account(self, world: World) -> None:
         """Two accounts have an order of one name each, and neither sees nor changes the other's."""

@@ -33,6 +33,8 @@ create unique index if not exists sitniks_orders_tied on public.sitniks_orders (
 create index if not exists sitniks_orders_ready
     on public.sitniks_orders (account, greatest(due_at, lease_until), external_id) where due_at is not null;
 create index if not exists sitniks_orders_ended on public.sitniks_orders (updated_at) where due_at is null;
+create index if not exists sitniks_orders_in_doubt on public.sitniks_orders (account)
+    where state in ('sent', 'unknown');
 create index if not exists sitniks_orders_sessions on public.sitniks_orders (session) where session is not null;
 create index if not exists sitniks_orders_chats on public.sitniks_orders (chat_id) where chat_id is not null;
 
@@ -59,7 +61,8 @@ begin
             where external_id = any (array(select jsonb_array_elements_text(request -> 'external_ids')))
             union select * from mine
             where order_id = any (array(select jsonb_array_elements_text(request -> 'order_ids')))
-            union select * from mine where due_at is not null and state = 'sent' and digest = request ->> 'alike'
+            union select * from mine
+            where state in ('sent', 'unknown') and starts_with(digest, request ->> 'alike')
             union (
                 select * from mine where due_at is not null and greatest(due_at, lease_until) <= tick
                 order by greatest(due_at, lease_until), external_id limit (request ->> 'due')::integer
