@@ -106,12 +106,14 @@ class SnitkixCRMClient:
         said, wrong = read_order(order, self._variation_of)
         if wrong:
             return CRMResponse.fail("; ".join(wrong), CRMErrorType.VALIDATION)
-        made = await self._orders.create_order(
-            said,
-            external_id=text_of(order, "external_id"),
-            session=text_of(order, "source_id") or None,
-            wait=self.timeout,
-        )
+        external_id, session = text_of(order, "external_id"), text_of(order, "source_id") or None
+        for again in ({}, {"status": text_of(order, "status")}):
+            made = await self._orders.create_order(
+                {**said, **again}, external_id=external_id, session=session, wait=self.timeout
+            )
+            # Nothing was sent or recorded then.
+            if (made.error or {}).get("code") != "unknown_status":
+                break
         data = {"id": made.order_id, "orderNumber": made.order_number, "externalId": made.external_id}
         if made.success:
             return CRMResponse.ok(made.order_id, data)
@@ -121,10 +123,9 @@ class SnitkixCRMClient:
     async def update_order_status(self, order_id: str, status: Any, notes: str | None = None) -> CRMResponse:
         """Give an order a status. Sitniks takes no `notes` with it: they are dropped, and `error` says so."""
         word = word_of(status)
-        for name in dict.fromkeys((STATUS_MAPPING.get(word, word), word)):
-            done = await self._orders.update_order_status(order_id, name)
-            if done or (done.error or {}).get("code") != "unknown_status":
-                break
+        title = STATUS_MAPPING.get(word, word)
+        name = title if title in [one.title for one in await self._orders.get_statuses()] else word
+        done = await self._orders.update_order_status(order_id, name)
         if not done:
             return _failure(done.error or {})
         if notes:

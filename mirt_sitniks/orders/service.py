@@ -27,6 +27,7 @@ from mirt_sitniks.service import HEARING, SitniksChatService
 T = TypeVar("T")
 
 LONGEST_ID = 128
+NOWHERE = "there is no address or key: set SNITKIX_API_URL and SNITKIX_API_KEY"
 AWAY = "the store has not answered yet: the order is recorded, and made, as soon as it does"
 
 
@@ -128,7 +129,8 @@ class SitniksOrderService:
                 order = await _named(runtime, str(order_id).strip())
             told = await orders.settle(external_id, order)
             if told is None:
-                return _failed(external_id, "order_unknown", f"no order {external_id!r} is known here")
+                message = f"no order {external_id!r} is known here: give the external id that it was made under"
+                return _failed(external_id, "order_unknown", message)
             return result_of(told) if isinstance(told, OrderRecord) else _failed(external_id, "order_conflict", told)
 
         told: dict[str, str] = {}
@@ -171,7 +173,7 @@ class SitniksOrderService:
 
         told: dict[str, str] = {}
         done = await self._verb("update_order_status", write, None, told)
-        return done or StatusResult(False, told or {"code": "disabled", "message": "there is no address or key"})
+        return done or StatusResult(False, told or {"code": "disabled", "message": NOWHERE})
 
     def _begin(self, draft: OrderRecord, seconds: float) -> "Future[OrderResult]":
         return self._service.begin(lambda runtime: self._create(runtime, draft, seconds))

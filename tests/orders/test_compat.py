@@ -226,6 +226,21 @@ def test_statuses_and_orders_are_read_and_set(crm: Sandbox) -> None:
     asyncio.run(ask())
 
 
+def test_a_status_that_the_account_has_under_its_code_alone_is_one(
+    crm: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An order is made with it or given it, and no warning tells otherwise; where there is neither, one does."""
+    crm.order_statuses = {1: "Новий", 2: "paid"}
+    assert make_order_task({**DATA, "external_id": "u77_paid", "status": "paid"})["status"] == "created"
+    assert [order["status"]["title"] for order in crm.orders()] == ["paid"]
+    order_id = make_order_task(DATA)["order_id"]
+    assert asyncio.run(get_snitkix_client().update_order_status(order_id, HostStatus.PAID)).success
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+    refused = asyncio.run(get_snitkix_client().update_order_status(order_id, HostStatus.SHIPPED))
+    assert refused.error_type is CRMErrorType.VALIDATION
+    assert len([one for one in caplog.records if one.levelname == "WARNING"]) == 1
+
+
 def test_what_the_api_cannot_do_is_told(crm: Sandbox) -> None:
     """No call is made for what there is no call for."""
 
