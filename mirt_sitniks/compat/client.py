@@ -78,6 +78,12 @@ class SnitkixCRMClient:
     An order is made once for its `external_id`, however often it is asked for. `create_order` waits at most `timeout`
     seconds; what is not made by then goes on by itself: the same `external_id` again tells how it stands.
     `variation_of` tells, for hosts that know it, which variation of Sitniks' catalogue an item without a sku is.
+    No verb raises for what the CRM or the store does.
+
+    >>> import asyncio
+    >>> note = SnitkixCRMClient(api_url="", api_key="").add_order_note("480001", "подарункова упаковка")
+    >>> asyncio.run(note).error
+    "Sitniks' API adds no notes to orders: say it in the order's internal_notes"
     """
 
     def __init__(
@@ -208,7 +214,7 @@ _client: SnitkixCRMClient | None = None
 
 
 def get_snitkix_client() -> SnitkixCRMClient:
-    """The process's one client, from the environment."""
+    """The process's one client, from the environment; it is there when the service behind it was closed, too."""
     global _client
     _client = _client or SnitkixCRMClient()
     return _client

@@ -47,6 +47,12 @@ class SitniksOrderService:
 
     `form` is what the account calls an order's items: `offers`, or `products` on older ones. No verb raises for what
     the CRM or the store does.
+
+    >>> from mirt_sitniks import SitniksSettings
+    >>> orders = SitniksOrderService(SitniksChatService(SitniksSettings(api_url="", api_key="")))
+    >>> said = {"client": {"fullname": "Ірина Приклад", "phone": "12"}, "items": [{"sku": "DRESS-M", "price": 980}]}
+    >>> orders.create_order_blocking(said, external_id="cart-7").error["message"]
+    "client.phone is not a phone number: write it like 0671234567, or with its country's code"
     """
 
     def __init__(self, service: SitniksChatService, *, form: Form = "offers") -> None:
