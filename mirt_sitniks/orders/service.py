@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging import ERROR, INFO, WARNING
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from mirt_sitniks.core.order_match import WIDER
 from mirt_sitniks.core.order_result import OrderOutcome, OrderResult, result_of
@@ -19,7 +19,7 @@ from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.order_list import listed
 from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.runtime import Runtime
-from mirt_sitniks.errors import CrmError, NotFound, SitniksError, StoreError
+from mirt_sitniks.errors import ConfigError, CrmError, NotFound, SitniksError, StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.orders.models import Form, Order, body, checked, digest
 from mirt_sitniks.service import HEARING, SitniksChatService
@@ -45,8 +45,8 @@ class StatusResult:
 class SitniksOrderService:
     """Makes orders in Sitniks and reads them, over the settings, budget and store of `service`, which closes all.
 
-    `form` is what the account calls an order's items: `offers`, or `products` on older ones. No verb raises for what
-    the CRM or the store does.
+    `form` is what the account calls an order's items: `offers`, or `products` on older ones; any other raises
+    `ConfigError`. No verb raises for what the CRM or the store does.
 
     >>> from mirt_sitniks import SitniksSettings
     >>> orders = SitniksOrderService(SitniksChatService(SitniksSettings(api_url="", api_key="")))
@@ -56,6 +56,11 @@ class SitniksOrderService:
     """
 
     def __init__(self, service: SitniksChatService, *, form: Form = "offers") -> None:
+        if not isinstance(service, SitniksChatService):
+            what = type(service).__name__
+            raise ConfigError(f"service is a {what}: pass get_sitniks_chat_service() or a SitniksChatService().")
+        if form not in get_args(Form):
+            raise ConfigError(f"form={form!r} is unknown: use one of {', '.join(get_args(Form))}.")
         self._service, self._form = service, form
 
     @property
