@@ -217,7 +217,7 @@ def build_main_graph(
     builder.add_conditional_edges("tell_order", after_order)
     builder.add_edge("end", END)
 
-    add_subgraph(builder, service=service, after="memory", stage="first_touch", then="intent")
+    add_subgraph(builder, service=service, after="memory", stage="first_touch", then="intent", overlap=True)
     add_subgraph(builder, service=service, after="payment", stage="give_requisites", then="payment_approval")
     add_subgraph(builder, service=service, after="escalation", stage="escalation", then=END)
     orders = orders or SitniksOrderService(service)

@@ -19,6 +19,7 @@ from mirt_sitniks.graph.wiring import (
     StageChoice,
     check_builder,
     check_event,
+    check_overlap,
     check_service,
     check_then,
     checked_name,
@@ -117,6 +118,7 @@ def add_subgraph(
     name: str | None = None,
     event: Event | None = None,
     reads: Mapping[str, str] | None = None,
+    overlap: bool = False,
 ) -> BuilderT:
     """Put a sync, one node, behind the node `after` of a host's graph, and return the builder.
 
@@ -136,6 +138,12 @@ def add_subgraph(
     last message tell. `reads` says under which key the host keeps what a sync reads:
     `{"instagram_username": "username"}`.
 
+    With `overlap` the sync and the node `then` run side by side, and the customer waits for the slower of the two, not
+    for both: for a node that asks a model. It sees under `sitniks` what was there before this sync (and so does a
+    function `then`), what follows it sees the new one; the turn ends when both have ended. `interrupt_before=[then]`
+    holds the sync back as well, and a host that is itself embedded syncs again on resume under LangGraph 1.0.4, which
+    is then one event more only where no `event` tells. Needs a node in `after`, and a `then` that is one.
+
     All functions get the state as the host declared it. What became of the sync is under `sitniks` in the state, also
     of a host that never declared the key; the graph's output shows it when it did (`SitniksState`). What goes wrong
     inside is told there and logged, never raised. Wiring that cannot work raises `ConfigError`, here.
@@ -146,17 +154,20 @@ def add_subgraph(
     sources = checked_sources(builder, after)
     name = checked_name(builder, name, after)
     check_then(then, name)
+    check_overlap(overlap, sources, then)
     choose = chooser(checked_stage(stage), host)
 
     # The node itself: a graph in its place would cost three times as much, and hide its events from most listeners.
     builder.add_node(name, SyncNode(service, choose, host, event), input_schema=schema, cache_policy=NoCache())
-    past, onward = routes(name, choose, then, host.view, schema)
+    past, onward = routes(name, choose, then, host.view, schema, overlap=overlap)
     goals = goals_of(then)
     for source in sources:
         if then is None:
             builder.add_edge(source, name)
         else:
             builder.add_conditional_edges(source, past, [name, *goals] if goals else None)
+    if overlap:
+        return builder
     if isinstance(then, str):
         builder.add_edge(name, then)
     elif then is not None:
@@ -186,8 +197,10 @@ def host_of(builder: StateGraph[Any, Any, Any, Any], renamed: Mapping[str, str])
     return host, typed_dict("SitniksReads", plain | managed, total=False)
 
 
-def routes(name: str, choose: Choose, then: str | Route | None, view: Route, schema: Any) -> tuple[Route, Route]:
-    """The edge that leads to the sync or past it, and the edge behind the sync.
+def routes(
+    name: str, choose: Choose, then: str | Route | None, view: Route, schema: Any, *, overlap: bool = False
+) -> tuple[Route, Route]:
+    """The edge that leads to the sync or past it (with `overlap` to both at once), and the edge behind the sync.
 
     Both are annotated with the host's keys: without it LangGraph shows them what their source node reads.
     """
@@ -200,7 +213,9 @@ def routes(name: str, choose: Choose, then: str | Route | None, view: Route, sch
             return await follow(view(values))
 
         async def past_async(values: Values) -> Any:
-            return await onward_async(values) if choose(values) is None else name
+            if choose(values) is None:
+                return await onward_async(values)
+            return _both(name, await onward_async(values)) if overlap else name
 
         past, onward = past_async, onward_async
     else:
@@ -209,13 +224,20 @@ def routes(name: str, choose: Choose, then: str | Route | None, view: Route, sch
             return then(view(values)) if callable(then) else then
 
         def past_sync(values: Values) -> Any:
-            return onward_sync(values) if choose(values) is None else name
+            if choose(values) is None:
+                return onward_sync(values)
+            return _both(name, onward_sync(values)) if overlap else name
 
         past, onward = past_sync, onward_sync
     for route, title in ((past, f"{name}_due"), (onward, f"{name}_then")):
         route.__name__ = title
         route.__annotations__ = {"values": schema}
     return past, onward
+
+
+def _both(name: str, goal: Any) -> list[Any]:
+    """The sync, and whatever a route function has returned: a goal, or several."""
+    return [name, *goal] if isinstance(goal, list | tuple) else [name, goal]
 
 
 def goals_of(then: str | Route | None) -> list[str]:

@@ -1,7 +1,7 @@
 """Wiring that cannot work, refused when a graph is built: every message names the value and ends with the cure."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -87,6 +87,16 @@ def check_then(then: object, name: str) -> None:
             raise ConfigError(f"then={then!r} leads nowhere: name the node that follows {name!r}, or END.")
     elif then is not None:
         checked_function("then", then, "a node's name, END, a function of the state, or None", plain=False)
+
+
+def check_overlap(overlap: object, sources: Sequence[str], then: object) -> None:
+    """Whether there is a node that the sync can run beside."""
+    if not isinstance(overlap, bool):
+        raise ConfigError(f"overlap is {overlap!r}: use True or False.")
+    if overlap and not sources:
+        raise ConfigError("overlap=True needs a node in `after`, from where both begin: name it, or leave overlap out.")
+    if overlap and then in (None, END):
+        raise ConfigError(f"overlap=True with then={then!r} has nothing to run beside: name a node, or leave it out.")
 
 
 def checked_sources(builder: Builder, after: str | Iterable[str] | None) -> list[str]:
