@@ -130,7 +130,8 @@ class SnitkixCRMClient:
         """Give an order a status. Sitniks takes no `notes` with it: they are dropped, and `error` says so."""
         word = word_of(status)
         title = STATUS_MAPPING.get(word, word)
-        name = title if title in [one.title for one in await self._orders.get_statuses()] else word
+        listed = {one.title.casefold() for one in await self._orders.get_statuses()}
+        name = title if title.casefold() in listed else word
         done = await self._orders.update_order_status(order_id, name)
         if not done:
             return _failure(done.error or {})
@@ -150,10 +151,12 @@ class SnitkixCRMClient:
         order = await self._orders.get_order(order_id)
         if order is None:
             return None
-        words = {name: word for word, name in STATUS_MAPPING.items()}
-        if order.status not in words:
-            words |= {one.title: one.code for one in await self._orders.get_statuses() if one.code in _STATUSES}
-        return OrderStatusResult(order_id, words.get(order.status or "", "new"), order.status or "unknown")
+        shown = (order.status or "").casefold()
+        words = {name.casefold(): word for word, name in STATUS_MAPPING.items()}
+        if shown not in words:
+            known = await self._orders.get_statuses()
+            words |= {one.title.casefold(): one.code for one in known if one.code in _STATUSES}
+        return OrderStatusResult(order_id, words.get(shown, "new"), order.status or "unknown")
 
     async def search_orders(
         self,
@@ -179,12 +182,13 @@ class SnitkixCRMClient:
             found = [one for one in found if not external_id or one.external_id == external_id]
         if told:
             return _failure(told)
-        names = {STATUS_MAPPING.get(word_of(status), word_of(status)), word_of(status)}
+        word = word_of(status)
+        names = {word.casefold(), STATUS_MAPPING.get(word, word).casefold()}
         fits = [
             one
             for one in sorted(found, key=lambda one: one.created_at or 0.0, reverse=True)
             if (not phone or (one.phone and phone_of(one.phone) == phone_of(phone)))
-            and (status is None or one.status in names)
+            and (status is None or (one.status or "").casefold() in names)
         ]
         return CRMResponse.ok(None, {"orders": [_shown(one) for one in fits[:limit]]})
 

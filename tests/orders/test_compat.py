@@ -193,7 +193,7 @@ def test_what_is_wrong_with_an_order_is_one_answer(crm: Sandbox) -> None:
 
 def test_statuses_and_orders_are_read_and_set(crm: Sandbox) -> None:
     """A status by the host's word, an order by its id, orders by phone or external id; what is not there is told."""
-    crm.order_statuses = {1: "Новий", 2: "ОПЛАЧЕНО"}
+    crm.order_statuses = {1: "Новий", 2: "Оплачено"}
     order_id = make_order_task(DATA)["order_id"]
 
     async def ask() -> None:
@@ -204,12 +204,12 @@ def test_statuses_and_orders_are_read_and_set(crm: Sandbox) -> None:
         assert paid.error == "the status is set, the notes are dropped: Sitniks takes none"
         stands = await own.get_order_status(order_id)
         assert stands is not None
-        assert (stands.status, stands.snitkix_status) == ("paid", "ОПЛАЧЕНО")
+        assert (stands.status, stands.snitkix_status) == ("paid", "Оплачено")
         refused = await own.update_order_status(order_id, HostStatus.SHIPPED)
         assert refused.error_type is CRMErrorType.VALIDATION
-        assert "ОПЛАЧЕНО" in str(refused.error)
+        assert "Оплачено" in str(refused.error)
         shown = (await own.get_order(order_id)).data or {}
-        assert (shown["status"], shown["totalPrice"]) == ("ОПЛАЧЕНО", 980.0)
+        assert (shown["status"], shown["totalPrice"]) == ("Оплачено", 980.0)
         gone = await own.get_order("999999")
         assert gone.error_type is CRMErrorType.NOT_FOUND
         assert await own.get_order_status("999999") is None
