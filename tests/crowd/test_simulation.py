@@ -81,7 +81,8 @@ def test_a_thousand_customers_of_eight_processes(tmp_path: Path) -> None:
     assert sent / allowed >= 0.95
     assert simulation.watched.lull < 1.0
     first, invoice, escalation = (waits[stage] for stage in Stage)
-    assert escalation[1] < invoice[1] < first[1]
+    # A first touch that an invoice takes over is not counted, so those two say nothing of each other here.
+    assert escalation[2] < min(first[1], invoice[1])
     assert escalation[1] < 60.0
 
 
