@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     prune = command(
         "prune",
         _prune,
-        "Delete old ledger entries, and old records and orders that are finished",
+        "Delete old ledger entries, records and orders that are done",
         "An old stage that is replayed after its ledger entry is gone acts again: keep more than a replay can reach.",
     )
     prune.add_argument(
