@@ -27,8 +27,8 @@ from mirt_sitniks.service import HEARING, SitniksChatService
 T = TypeVar("T")
 
 LONGEST_ID = 128
-NOWHERE = "there is no address or key: set SNITKIX_API_URL and SNITKIX_API_KEY"
 AWAY = "the store has not answered yet: the order is recorded, and made, as soon as it does"
+NOWHERE = "there is no address or key: set SNITKIX_API_URL and SNITKIX_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +140,7 @@ class SitniksOrderService:
                 order = await _named(runtime, str(order_id).strip())
             told = await orders.settle(external_id, order)
             if told is None:
-                message = f"no order {external_id!r} is known here: give the external id that it was made under"
-                return _failed(external_id, "order_unknown", message)
+                return _failed(external_id, "order_unknown", f"no order {external_id!r} is known here")
             return result_of(told) if isinstance(told, OrderRecord) else _failed(external_id, "order_conflict", told)
 
         told: dict[str, str] = {}
