@@ -183,12 +183,13 @@ class SnitkixCRMClient:
         if told:
             return _failure(told)
         word = word_of(status)
-        names = {word.casefold(), STATUS_MAPPING.get(word, word).casefold()}
+        wanted = {word.casefold(), STATUS_MAPPING.get(word, word).casefold()}
+        names = {one.status for one in found if (one.status or "").casefold() in wanted}
         fits = [
             one
             for one in sorted(found, key=lambda one: one.created_at or 0.0, reverse=True)
             if (not phone or (one.phone and phone_of(one.phone) == phone_of(phone)))
-            and (status is None or (one.status or "").casefold() in names)
+            and (status is None or one.status in names)
         ]
         return CRMResponse.ok(None, {"orders": [_shown(one) for one in fits[:limit]]})
 
