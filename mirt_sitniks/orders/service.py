@@ -56,7 +56,7 @@ class SitniksOrderService:
     """
 
     def __init__(self, service: SitniksChatService, *, form: Form = "offers") -> None:
-        if not isinstance(service, SitniksChatService):
+        if isinstance(service, type) or not callable(getattr(service, "sync", None)):
             what = type(service).__name__
             raise ConfigError(f"service is a {what}: pass get_sitniks_chat_service() or a SitniksChatService().")
         if form not in get_args(Form):
