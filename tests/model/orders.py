@@ -60,8 +60,8 @@ class OrderCrm(ModelCrm):
                 shown = [self._shown(one) for one in reversed(made)][skip : skip + limit]
                 return Page(tuple(shown), len(made), len(shown))
             case GetOrder(order_id):
-                found = self.orders.get(order_id)
-                return self._shown(found) if found else NotFound("gone", status=404, code="order_not_found")
+                order = self.orders.get(order_id)
+                return self._shown(order) if order else NotFound("gone", status=404, code="order_not_found")
             case ListVariations(sku):
                 found = tuple(Variation(one, name) for name, one in SKUS.items() if sku in ("", name))
                 return Page(found, len(found), len(found))

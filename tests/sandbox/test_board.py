@@ -340,8 +340,11 @@ def test_nothing_moves_for_those_who_asked_for_it(browser: Browser, sandbox: San
     assert browser.js(f"return {in_column('ОПЛАЧЕНО', chat)}.classList.contains('fresh')")
 
 
-def test_long_names_and_full_columns_stay_inside(browser: Browser, sandbox: Sandbox) -> None:
+def test_long_names_and_full_columns_stay_inside(
+    browser: Browser, sandbox: Sandbox, screen: Callable[[int, int], None]
+) -> None:
     """Twelve cards and endless names: no card is wider than its column, and the page itself never scrolls."""
+    screen(1280, 800)
     for number in range(12):
         sandbox.add_chat("n" * 60, name="Анна-Марія " + "Великодворська" * (1 + number % 4))
     browser.open(sandbox.url)
