@@ -3,6 +3,8 @@
 A customer writes to a shop of children's clothes; a person confirms the payment, and the order is made. Replies come
 from a table of words instead of a language model, so a conversation runs the same every time. The three `add_subgraph`
 calls and the `add_order_subgraph` at the end are all that the CRM needs, but for the node that tells the number.
+
+Run as a file it knows no CRM, whatever the environment says: each sync is `disabled`, and only logged.
 """
 
 import asyncio

@@ -1,4 +1,17 @@
-"""Keeps Sitniks CRM in step with a conversation that a LangGraph graph leads."""
+"""Keeps Sitniks CRM in step with a conversation that a LangGraph graph leads.
+
+>>> from langgraph.graph import END, START, StateGraph
+>>> from mirt_sitniks import SitniksChatService, SitniksSettings, SitniksState, add_subgraph
+>>> class State(SitniksState):
+...     session_id: str
+...     instagram_username: str
+>>> builder = StateGraph(State).add_node("memory", lambda state: {}).add_edge(START, "memory")
+>>> service = SitniksChatService(SitniksSettings(api_url="", api_key=""))  # no CRM: it only logs
+>>> builder = add_subgraph(builder, service=service, after="memory", stage="first_touch", then=END)
+>>> state = builder.compile().invoke({"session_id": "example-1", "instagram_username": "iryna.example"})
+>>> state["sitniks"]["outcome"]
+'disabled'
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -36,7 +36,10 @@ class SitniksError(Exception):
 
 
 class ConfigError(SitniksError, ValueError):
-    """A setting, an argument or the wiring of a graph that cannot be right."""
+    """A setting, an argument or the wiring of a graph that cannot be right.
+
+    Raised where settings are read and where a graph is built, never in a dialogue.
+    """
 
     code = "config"
 

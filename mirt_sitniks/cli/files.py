@@ -18,7 +18,9 @@ def place(settings: SitniksSettings) -> str:
 
 
 def require_file(settings: SitniksSettings) -> None:
-    """Raise `ConfigError` with the path when the store is a file that is not there."""
+    """Raise `ConfigError` unless the host's store can be seen from here: a file that is there, or Supabase."""
+    if settings.store_kind == "sqlite" and settings.database == ":memory:":
+        raise ConfigError("SITNIKS_DATABASE is :memory:, which no other process sees: set it to the file of the host")
     if is_missing(settings):
         raise ConfigError(f"there is no database {settings.database}: set SITNIKS_DATABASE to the file of the host")
 
@@ -28,6 +30,4 @@ def require_key(settings: SitniksSettings) -> None:
     if not settings.enabled:
         missing = "SNITKIX_API_KEY" if settings.api_url else "SNITKIX_API_URL"
         raise ConfigError(f"{missing} is not set, so there is nothing to do: set SNITKIX_API_URL and SNITKIX_API_KEY")
-    if settings.store_kind == "sqlite" and settings.database == ":memory:":
-        raise ConfigError("SITNIKS_DATABASE is :memory:, which no other process sees: set it to the file of the host")
     require_file(settings)

@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     command(
         "worker",
         _worker,
-        "Finish unfinished syncs in a separate process",
+        "Finish unfinished syncs and orders in a separate process",
         "Runs until SIGTERM or Ctrl+C, then ends within five seconds; a second signal ends it at once.",
     )
 
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     prune = command(
         "prune",
         _prune,
-        "Delete old ledger entries, and old records that are finished",
+        "Delete old ledger entries, records and orders that are done",
         "An old stage that is replayed after its ledger entry is gone acts again: keep more than a replay can reach.",
     )
     prune.add_argument(

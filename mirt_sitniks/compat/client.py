@@ -78,6 +78,12 @@ class SnitkixCRMClient:
     An order is made once for its `external_id`, however often it is asked for. `create_order` waits at most `timeout`
     seconds; what is not made by then goes on by itself: the same `external_id` again tells how it stands.
     `variation_of` tells, for hosts that know it, which variation of Sitniks' catalogue an item without a sku is.
+    No verb raises for what the CRM or the store does.
+
+    >>> import asyncio
+    >>> note = SnitkixCRMClient(api_url="", api_key="").add_order_note("480001", "подарункова упаковка")
+    >>> asyncio.run(note).error
+    "Sitniks' API adds no notes to orders: say it in the order's internal_notes"
     """
 
     def __init__(
@@ -105,15 +111,19 @@ class SnitkixCRMClient:
         """Make an order, once."""
         try:
             said, wrong = read_order(order, self._variation_of)
-            external_id, session = (text_of(order, name) for name in ("external_id", "source_id"))
+            external_id, session, status = (text_of(order, name) for name in ("external_id", "source_id", "status"))
         except Exception as error:
             # The host's own objects, or its word for a variation: their text may be a customer's.
             wrong = [f"the order cannot be read: it raised {type(error).__name__}"]
         if wrong:
             return CRMResponse.fail("; ".join(wrong), CRMErrorType.VALIDATION)
-        made = await self._orders.create_order(
-            said, external_id=external_id, session=session or None, wait=self.timeout
-        )
+        for again in ({}, {"status": status}):
+            made = await self._orders.create_order(
+                {**said, **again}, external_id=external_id, session=session or None, wait=self.timeout
+            )
+            # Nothing was sent or recorded then.
+            if (made.error or {}).get("code") != "unknown_status":
+                break
         data = {"id": made.order_id, "orderNumber": made.order_number, "externalId": made.external_id}
         if made.success:
             return CRMResponse.ok(made.order_id, data)
@@ -123,10 +133,10 @@ class SnitkixCRMClient:
     async def update_order_status(self, order_id: str, status: Any, notes: str | None = None) -> CRMResponse:
         """Give an order a status. Sitniks takes no `notes` with it: they are dropped, and `error` says so."""
         word = word_of(status)
-        for name in dict.fromkeys((STATUS_MAPPING.get(word, word), word)):
-            done = await self._orders.update_order_status(order_id, name)
-            if done or (done.error or {}).get("code") != "unknown_status":
-                break
+        title = STATUS_MAPPING.get(word, word)
+        listed = {one.title.casefold() for one in await self._orders.get_statuses()}
+        name = title if title.casefold() in listed else word
+        done = await self._orders.update_order_status(order_id, name)
         if not done:
             return _failure(done.error or {})
         if notes:
@@ -145,10 +155,12 @@ class SnitkixCRMClient:
         order = await self._orders.get_order(order_id)
         if order is None:
             return None
-        words = {name: word for word, name in STATUS_MAPPING.items()}
-        if order.status not in words:
-            words |= {one.title: one.code for one in await self._orders.get_statuses() if one.code in _STATUSES}
-        return OrderStatusResult(order_id, words.get(order.status or "", "new"), order.status or "unknown")
+        shown = (order.status or "").casefold()
+        words = {name.casefold(): word for word, name in STATUS_MAPPING.items()}
+        if shown not in words:
+            known = await self._orders.get_statuses()
+            words |= {one.title.casefold(): one.code for one in known if one.code in _STATUSES}
+        return OrderStatusResult(order_id, words.get(shown, "new"), order.status or "unknown")
 
     async def search_orders(
         self,
@@ -174,7 +186,9 @@ class SnitkixCRMClient:
             found = [one for one in found if not external_id or one.external_id == external_id]
         if told:
             return _failure(told)
-        names = {STATUS_MAPPING.get(word_of(status), word_of(status)), word_of(status)}
+        word = word_of(status)
+        wanted = {word.casefold(), STATUS_MAPPING.get(word, word).casefold()}
+        names = {one.status for one in found if (one.status or "").casefold() in wanted}
         fits = [
             one
             for one in sorted(found, key=lambda one: one.created_at or 0.0, reverse=True)
@@ -209,7 +223,7 @@ _client: SnitkixCRMClient | None = None
 
 
 def get_snitkix_client() -> SnitkixCRMClient:
-    """The process's one client, from the environment."""
+    """The process's one client, from the environment; it is there when the service behind it was closed, too."""
     global _client
     _client = _client or SnitkixCRMClient()
     return _client

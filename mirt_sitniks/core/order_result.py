@@ -9,7 +9,12 @@ from mirt_sitniks.core.orders import Candidate, OrderRecord, OrderState
 
 
 class OrderOutcome(StrEnum):
-    """How an order stands: `QUEUED` goes on by itself, `UNKNOWN` is a person's to settle."""
+    """How an order stands.
+
+    `CREATED`: it is in the CRM. `QUEUED`: recorded, and made by itself. `UNKNOWN`: an answer was lost, and a person
+    settles it. `REFUSED`: the CRM will not have it as it is. `DISABLED`: there is no address or key. `FAILED`: nothing
+    is recorded; `error` says what to mend.
+    """
 
     CREATED = "created"
     QUEUED = "queued"

@@ -13,7 +13,12 @@ from mirt_sitniks.core.text import iso as iso
 
 
 class Outcome(StrEnum):
-    """How a sync ended, as far as it is known when the reply goes out."""
+    """How a sync ended, as far as it is known when the reply goes out.
+
+    `SYNCED`: the CRM confirmed it. `QUEUED`: recorded, and finished by itself. `PARTIAL`: the status is confirmed, the
+    manager is not and will not be soon. `HELD`: a person has the chat. `SKIPPED`: there was nothing to do, `reason`
+    says why. `DISABLED`: there is no address or key. `FAILED`: `error` says what to mend.
+    """
 
     SYNCED = "synced"
     QUEUED = "queued"
@@ -34,6 +39,10 @@ class SyncResult(Mapping[str, Any]):
 
     The truth value is `success`: whether the CRM confirmed all that the stage asked for. For code written for the dict
     that the host's former service returned, a result is a mapping of all its fields, as plain JSON.
+
+    >>> result = SyncResult(Stage.ESCALATION, "2026-01-10T09:00:00Z", Outcome.QUEUED)
+    >>> bool(result), result["success"], result.outcome, result["outcome"]
+    (False, False, <Outcome.QUEUED: 'queued'>, 'queued')
     """
 
     stage: Stage | None

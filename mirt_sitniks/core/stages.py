@@ -8,7 +8,10 @@ from types import MappingProxyType
 
 
 class Stage(StrEnum):
-    """A moment of the conversation that moves the CRM's chat."""
+    """A moment of the conversation that moves the CRM's chat: the customer's first message, payment details, a person.
+
+    A member is its text: `Stage.ESCALATION == "escalation"`. `EFFECTS` says what each wants of the chat.
+    """
 
     FIRST_TOUCH = "first_touch"
     GIVE_REQUISITES = "give_requisites"

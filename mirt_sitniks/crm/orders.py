@@ -89,7 +89,7 @@ class SetOrderStatus(OwnCall[CrmOrder | None]):
             return _order_gone(status, said)
         if status not in (400, 422):
             return None
-        cure = f"the account has no order status {self.status_id}, or this order cannot be given it."
+        cure = f"the account has no order status {self.status_id}, or this order cannot be given it: name another."
         return Refused(f"{said}: {cure}", status=status, code="unknown_status")
 
 

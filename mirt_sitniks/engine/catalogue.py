@@ -61,7 +61,7 @@ class Catalogue:
             if name in (str(one.id), one.title.casefold(), (one.code or "").casefold()):
                 return one.id
         there = _listing(f"{one.title} ({one.id})" for one in listed)
-        raise CrmError(f"the account has no order status {status!r}; it has {there}", code="unknown_status")
+        raise CrmError(f"the account has no order status {status!r}: name one of {there}", code="unknown_status")
 
     async def _variation(self, sku: str) -> int | None:
         async with self._lock:

@@ -72,7 +72,7 @@ class Client(_Part):
 
 
 class Item(_Part):
-    """One line: what (by its sku, or by the variation's id where the host knows it), for how much, how many."""
+    """One line: what (by its sku, or by the variation's id where the host knows it), for how much each, how many."""
 
     sku: Blank = None
     variation_id: Number | None = None
@@ -109,7 +109,13 @@ class NovaPoshta(_Part):
 class Order(_Part):
     """What a customer has bought. `total` is what he was told; left out, it is what the items come to.
 
-    `status` is a status of the account's, by its name or id; `discount` an amount of money.
+    `status` is a status of the account's, by its name or id; `discount` an amount of money. `problems` tells what
+    cannot be right; a value of a wrong type, or a name that is no field, raises pydantic's `ValidationError`.
+
+    >>> client = Client(fullname="Ірина Приклад", phone="067 123 45 67")
+    >>> order = Order(client=client, items=[Item(sku="DRESS-M", price=Decimal(980), quantity=2)])
+    >>> order.total, client.phone, problems(order)
+    (Decimal('1960.00'), '380671234567', [])
     """
 
     client: Client

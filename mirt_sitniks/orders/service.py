@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging import ERROR, INFO, WARNING
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from mirt_sitniks.core.order_match import WIDER
 from mirt_sitniks.core.order_result import OrderOutcome, OrderResult, result_of
@@ -21,7 +21,7 @@ from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.order_list import listed
 from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.runtime import Runtime
-from mirt_sitniks.errors import CrmError, NotFound, SitniksError, StoreError
+from mirt_sitniks.errors import ConfigError, CrmError, NotFound, SitniksError, StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.orders.models import Form, Order, body, checked, digest
 from mirt_sitniks.service import HEARING, SitniksChatService
@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 NO_ID = "external_id is not a text of 1 to 128 printable characters"
 AWAY = "the store has not answered yet: the order is recorded, and made, as soon as it does"
+NOWHERE = "there is no address or key: set SNITKIX_API_URL and SNITKIX_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,22 @@ class StatusResult:
 class SitniksOrderService:
     """Makes orders in Sitniks and reads them, over the settings, budget and store of `service`, which closes all.
 
-    `form` is what the account calls an order's items: `offers`, or `products` on older ones. No verb raises for what
-    the CRM or the store does.
+    `form` is what the account calls an order's items: `offers`, or `products` on older ones; any other raises
+    `ConfigError`. No verb raises for what the CRM or the store does.
+
+    >>> from mirt_sitniks import SitniksSettings
+    >>> orders = SitniksOrderService(SitniksChatService(SitniksSettings(api_url="", api_key="")))
+    >>> said = {"client": {"fullname": "Ірина Приклад", "phone": "12"}, "items": [{"sku": "DRESS-M", "price": 980}]}
+    >>> orders.create_order_blocking(said, external_id="cart-7").error["message"]
+    "client.phone is not a phone number: write it like 0671234567, or with its country's code"
     """
 
     def __init__(self, service: SitniksChatService, *, form: Form = "offers") -> None:
+        if isinstance(service, type) or not callable(getattr(service, "sync", None)):
+            what = type(service).__name__
+            raise ConfigError(f"service is a {what}: pass get_sitniks_chat_service() or a SitniksChatService().")
+        if form not in get_args(Form):
+            raise ConfigError(f"form={form!r} is unknown: use one of {', '.join(get_args(Form))}.")
         self._service, self._form = service, form
 
     @property
@@ -175,7 +187,7 @@ class SitniksOrderService:
 
         told: dict[str, str] = {}
         done = await self._verb("update_order_status", write, None, told)
-        return done or StatusResult(False, told or {"code": "disabled", "message": "there is no address or key"})
+        return done or StatusResult(False, told or {"code": "disabled", "message": NOWHERE})
 
     def _begin(self, draft: OrderRecord, seconds: float) -> "Future[OrderResult]":
         return self._service.begin(lambda runtime: self._create(runtime, draft, seconds))

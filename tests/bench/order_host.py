@@ -30,7 +30,7 @@ def order(number: int, customers: int) -> Order:
     phone = f"067{luck.randrange(customers):07}"
     sku = luck.choice(("DRESS-S", "COAT-L"))
     price = Decimal(1_000 if sku == "DRESS-S" else 3_000)
-    return Order(client=Client(fullname="Олена Коваль", phone=phone), items=(Item(sku=sku, price=price),))
+    return Order(client=Client(fullname="Олена Приклад", phone=phone), items=(Item(sku=sku, price=price),))
 
 
 def shorten() -> None:

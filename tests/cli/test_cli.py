@@ -95,6 +95,17 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
     assert "soon" not in err
 
 
+@pytest.mark.parametrize("command", [["prune"], ["forget", "someone"]])
+def test_a_store_that_only_its_process_sees_is_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Nobody is told that a customer is unknown, or nothing is old, by a look into an empty store."""
+    monkeypatch.setenv("SITNIKS_DATABASE", ":memory:")
+    code, out, err = run(*command)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "SITNIKS_DATABASE is :memory:, which no other process sees: set it to the file of the host" in err
+
+
 @pytest.mark.parametrize(
     "command", [["prune", "--older-than", "30d"], ["forget", "someone"], ["retry", "someone"], ["worker"]]
 )

@@ -27,7 +27,7 @@ from mirt_sitniks.errors import (
 
 NOW, LANDING = 1_800_000_000.0, 20.0
 BODY: dict[str, Any] = {
-    "client": {"fullname": "Олена Коваль", "phone": "380671234567"},
+    "client": {"fullname": "Олена Приклад", "phone": "380671234567"},
     "offers": [
         {"sku": "DRESS-S", "price": 1200, "quantity": 1},
         {"itemId": 12, "price": 99.5, "quantity": 2},

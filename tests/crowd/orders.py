@@ -39,7 +39,7 @@ class OrderStoreFar(FarStore):
 def body(customer: int, what: int, external_id: str) -> dict[str, Any]:
     """What customer number `customer` buys."""
     sku = ("DRESS-S", "DRESS-M", "COAT-L")[what % 3]
-    client = {"fullname": "Олена Коваль", "phone": f"38067000{customer:04}"}
+    client = {"fullname": "Олена Приклад", "phone": f"38067000{customer:04}"}
     line = {"sku": sku, "itemType": "variation", "price": 100 + what, "quantity": 1}
     return {"client": client, "offers": [line], "externalId": external_id}
 

@@ -224,9 +224,10 @@ def test_both_readmes_have_the_same_code() -> None:
 
 def test_docstring_examples_run() -> None:
     """Every `>>>` in the package gives what stands below it."""
-    for module in pkgutil.walk_packages([str(PACKAGE)], "mirt_sitniks."):
-        if not module.name.endswith("__main__") and ">>> " in _source(module.name):
-            assert doctest.testmod(importlib.import_module(module.name)).failed == 0, module.name
+    modules = [module.name for module in pkgutil.walk_packages([str(PACKAGE)], "mirt_sitniks.")]
+    for name in ("mirt_sitniks", *modules):
+        if not name.endswith("__main__") and ">>> " in _source(name):
+            assert doctest.testmod(importlib.import_module(name)).failed == 0, name
 
 
 def _source(name: str) -> str:

@@ -36,7 +36,7 @@ def body(external_id: str = "e1", *, sku: str = "DRESS-S", price: int = 1200) ->
     """What Olena buys."""
     line = {"sku": sku, "itemType": "variation", "price": price, "quantity": 1}
     return {
-        "client": {"fullname": "Олена Коваль", "phone": "380671234567"},
+        "client": {"fullname": "Олена Приклад", "phone": "380671234567"},
         "offers": [line],
         "externalId": external_id,
     }

@@ -211,7 +211,7 @@ def test_what_cannot_be_read_is_one_answer(crm: Sandbox, place: str) -> None:
 
 def test_statuses_and_orders_are_read_and_set(crm: Sandbox) -> None:
     """A status by the host's word, an order by its id, orders by phone or external id; what is not there is told."""
-    crm.order_statuses = {1: "Новий", 2: "ОПЛАЧЕНО"}
+    crm.order_statuses = {1: "Новий", 2: "Оплачено"}
     order_id = make_order_task(DATA)["order_id"]
 
     async def ask() -> None:
@@ -222,12 +222,12 @@ def test_statuses_and_orders_are_read_and_set(crm: Sandbox) -> None:
         assert paid.error == "the status is set, the notes are dropped: Sitniks takes none"
         stands = await own.get_order_status(order_id)
         assert stands is not None
-        assert (stands.status, stands.snitkix_status) == ("paid", "ОПЛАЧЕНО")
+        assert (stands.status, stands.snitkix_status) == ("paid", "Оплачено")
         refused = await own.update_order_status(order_id, HostStatus.SHIPPED)
         assert refused.error_type is CRMErrorType.VALIDATION
-        assert "ОПЛАЧЕНО" in str(refused.error)
+        assert "Оплачено" in str(refused.error)
         shown = (await own.get_order(order_id)).data or {}
-        assert (shown["status"], shown["totalPrice"]) == ("ОПЛАЧЕНО", 980.0)
+        assert (shown["status"], shown["totalPrice"]) == ("Оплачено", 980.0)
         gone = await own.get_order("999999")
         assert gone.error_type is CRMErrorType.NOT_FOUND
         assert await own.get_order_status("999999") is None
@@ -242,6 +242,21 @@ def test_statuses_and_orders_are_read_and_set(crm: Sandbox) -> None:
             assert len((found.data or {})["orders"]) == number, asked
 
     asyncio.run(ask())
+
+
+def test_a_status_that_the_account_has_under_its_code_alone_is_one(
+    crm: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An order is made with it or given it, and no warning tells otherwise; where there is neither, one does."""
+    crm.order_statuses = {1: "Новий", 2: "paid"}
+    assert make_order_task({**DATA, "external_id": "u77_paid", "status": "paid"})["status"] == "created"
+    assert [order["status"]["title"] for order in crm.orders()] == ["paid"]
+    order_id = make_order_task(DATA)["order_id"]
+    assert asyncio.run(get_snitkix_client().update_order_status(order_id, HostStatus.PAID)).success
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+    refused = asyncio.run(get_snitkix_client().update_order_status(order_id, HostStatus.SHIPPED))
+    assert refused.error_type is CRMErrorType.VALIDATION
+    assert len([one for one in caplog.records if one.levelname == "WARNING"]) == 1
 
 
 def test_what_the_api_cannot_do_is_told(crm: Sandbox) -> None:

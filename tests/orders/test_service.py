@@ -1,6 +1,7 @@
 """The order service over real HTTP against the sandbox: each order is made once, and every verb answers."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.orders import Client, Item, Order, OrderOutcome, OrderResult, SitniksOrderService
 from mirt_sitniks.orders.service import NO_ID
 from mirt_sitniks.sandbox import Sandbox
@@ -34,7 +36,7 @@ def shop() -> Iterator[Shop]:
 
 def order(price: int = 1200, **more: Any) -> Order:
     """What Olena buys."""
-    client = Client(fullname="Олена Коваль", phone="067 123 45 67")
+    client = Client(fullname="Олена Приклад", phone="067 123 45 67")
     return Order(client=client, items=(Item(sku="DRESS-S", price=Decimal(price)),), **more)
 
 
@@ -180,6 +182,20 @@ def test_a_person_settles_what_nobody_knows(shop: Shop) -> None:
     nobody = ask(service, lambda orders: orders.settle("e9", by_hand))
     assert nobody.error
     assert nobody.error["code"] == "order_unknown"
+
+
+@pytest.mark.parametrize(
+    ("service", "form", "said"),
+    [
+        (None, "offers", "service is a NoneType: pass get_sitniks_chat_service() or a SitniksChatService()."),
+        (SitniksChatService, "offers", "service is a type: pass"),
+        (SitniksChatService(SitniksSettings(api_url="", api_key="")), "goods", "form='goods' is unknown: use one of"),
+    ],
+)
+def test_what_cannot_serve_is_refused_at_once(service: Any, form: Any, said: str) -> None:
+    """Where the service is made, with the cure: not at the first order."""
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        SitniksOrderService(service, form=form)
 
 
 def test_row24_without_address_or_key_nothing_happens() -> None:

@@ -49,8 +49,8 @@ def test_the_account_may_have_other_people_and_statuses(api: httpx.Client, sandb
     """Managers are pairs or a dict, may be renamed while chats are theirs, and statuses can be the account's own."""
     sandbox.managers = {7: "Олена"}
     chat = sandbox.add_chat("iryna.example", manager=7)
-    sandbox.managers = [(7, "Олена Коваль")]
-    assert api.get(f"/chats/{chat}").json()["assignedManagerName"] == "Олена Коваль"
+    sandbox.managers = [(7, "Олена Приклад")]
+    assert api.get(f"/chats/{chat}").json()["assignedManagerName"] == "Олена Приклад"
     sandbox.statuses = ("Новый", "Готово")
     assert api.patch(f"/chats/{chat}/status", json={"status": "Готово"}).status_code == 200
     assert api.patch(f"/chats/{chat}/status", json={"status": "AI Увага"}).status_code == 400
