@@ -73,8 +73,11 @@ def servers() -> dict[int, Path]:
 
 
 def chosen() -> list[int]:
-    """The versions to test on: what `PG` names (`15`, `15,18`), `all` for the lowest and highest, else the lowest."""
+    """The versions to test on: what `PG` names (`15`, `15,18`), `all` for the lowest and highest, `newest` for the
+    highest, else the lowest."""
     wish, found = os.environ.get("PG", ""), list(servers())
+    if wish == "newest":
+        return found[-1:]
     if wish == "all":
         return sorted({*found[:1], *found[-1:]})
     return [int(major) for major in wish.split(",")] if wish else found[:1]
