@@ -54,7 +54,7 @@ def sending(record: OrderRecord, now: float, landing: float) -> OrderRecord:
     `landing` is within how many seconds the call can land at the latest.
     """
     return replace(
-        record, state=OrderState.SENT, attempt=0, sent_at=now, lands_until=now + landing, due_at=now + landing
+        record, state=OrderState.SENT, attempt=0, sent_at=now, unconfirmed_until=now + landing, due_at=now + landing
     )
 
 
@@ -71,9 +71,11 @@ def failed(record: OrderRecord, before: OrderRecord, error: CrmError, now: float
     if error.unconfirmed and record.state is OrderState.UNKNOWN:
         return record
     if error.unconfirmed:
-        landing = (record.lands_until or now) - (record.sent_at or now)
-        return _open(_told(record, error), due_at=now + landing, lands_until=now + landing, attempt=0)
-    unsent = replace(_told(record, error), state=OrderState.NEW, sent_at=before.sent_at, lands_until=before.lands_until)
+        landing = (record.unconfirmed_until or now) - (record.sent_at or now)
+        return _open(_told(record, error), due_at=now + landing, unconfirmed_until=now + landing, attempt=0)
+    unsent = replace(
+        _told(record, error), state=OrderState.NEW, sent_at=before.sent_at, unconfirmed_until=before.unconfirmed_until
+    )
     if error.code in KEY_CODES or error.code == "forbidden":
         return _open(unsent, due_at=now + PROBE, attempt=before.attempt)
     if error.code == "rate_limited":
@@ -115,7 +117,7 @@ def unseen(record: OrderRecord, error: CrmError, now: float, random: float) -> O
     """The row after a look that failed: it does not count, and is made again, unless orders may not be listed."""
     told = _told(record, error)
     stays = error.code == "forbidden" or isinstance(error, TooLarge)
-    if stays and now >= (record.lands_until or 0.0) + LOOKED_FOR:
+    if stays and now >= (record.unconfirmed_until or 0.0) + LOOKED_FOR:
         return _unknown(told, UNSEEN.format(error.message))
     if error.code in KEY_CODES or stays:
         return _open(told, due_at=now + PROBE)
@@ -125,7 +127,7 @@ def unseen(record: OrderRecord, error: CrmError, now: float, random: float) -> O
 
 def crossed(record: OrderRecord, now: float) -> OrderRecord:
     """Another record, that says the same, has taken this one's order: its own may be found in the other's place."""
-    return _open(record, due_at=max(now, record.lands_until or now), attempt=0)
+    return _open(record, due_at=max(now, record.unconfirmed_until or now), attempt=0)
 
 
 def settled(record: OrderRecord, order: CrmOrder | None, now: float) -> OrderRecord | str:

@@ -92,9 +92,10 @@ class OrderRecord:
     `digest` is of what it says (`body`: the JSON that is sent, by sku where the variation's id is not known yet): the
     same id with another digest is a conflict. Its first `WHOSE` signs are of the buyer's phone alone. `session` (named
     as in `row_of`) and `chat_id` say whose it is.
-    `due_at` is None for one that ended. `sent_at` is when the call went out last, `lands_until` when it can land at the
-    latest. `lease_by` and `lease_until` say who works on it. One that a store has forgotten keeps account, external id,
-    state, when it was asked for and the CRM's id and number alone: digest and body are empty, and it is due no more.
+    `due_at` is None for one that ended. `sent_at` is when the call went out last, `unconfirmed_until` when it can land
+    at the latest. `lease_by` and `lease_until` say who works on it. One that a store has forgotten keeps account,
+    external id, state, when it was asked for and the CRM's id and number alone: digest and body are empty, and it is
+    due no more.
     `version` is the row's, 0 for one that no store has: a commit is refused when the row has another.
     """
 
@@ -111,7 +112,7 @@ class OrderRecord:
     due_at: float | None = 0.0
     attempt: int = 0
     sent_at: float | None = None
-    lands_until: float | None = None
+    unconfirmed_until: float | None = None
     error_code: str | None = None
     error_message: str | None = None
     candidates: tuple[Candidate, ...] = ()

@@ -9,7 +9,7 @@ from mirt_sitniks.core.orders import Candidate, OrderRecord, OrderState
 
 # Named as the record's fields are; `body` and `candidates` are JSON.
 COLUMNS = tuple(one.name for one in fields(OrderRecord))
-TIMES = ("asked_at", "due_at", "sent_at", "lands_until", "lease_until")
+TIMES = ("asked_at", "due_at", "sent_at", "unconfirmed_until", "lease_until")
 
 
 def order_to(record: OrderRecord) -> dict[str, Any]:

@@ -107,7 +107,7 @@ create table if not exists sitniks_orders (
     due_at real,
     attempt integer not null,
     sent_at real,
-    lands_until real,
+    unconfirmed_until real,
     error_code text,
     error_message text,
     candidates text not null,

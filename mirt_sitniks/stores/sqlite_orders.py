@@ -27,8 +27,8 @@ _CHANGE = (
 )
 _FORGET = (
     "update sitniks_orders set digest = '', body = '{}', session = null, chat_id = null, due_at = null, attempt = 0, "
-    "sent_at = null, lands_until = null, error_code = null, error_message = null, candidates = '[]', lease_by = '', "
-    "lease_until = 0, version = version + 1, updated_at = ? where session = ? or chat_id = ?"
+    "sent_at = null, unconfirmed_until = null, error_code = null, error_message = null, candidates = '[]', "
+    "lease_by = '', lease_until = 0, version = version + 1, updated_at = ? where session = ? or chat_id = ?"
 )
 
 

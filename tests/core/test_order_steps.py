@@ -80,7 +80,7 @@ def test_what_is_certain_brings_it_back_or_ends_it(error: CrmError, state: Order
 def test_row04_what_is_in_doubt_is_looked_for_when_it_has_landed(error: CrmError) -> None:
     """Row 4: nobody sends it again; the first look comes when it can land no more."""
     row = failed(error)
-    assert (row.state, row.due_at, row.lands_until) == (OrderState.SENT, NOW + 1.0 + LANDING, NOW + 1.0 + LANDING)
+    assert (row.state, row.due_at, row.unconfirmed_until) == (OrderState.SENT, NOW + 1.0 + LANDING, NOW + 1.0 + LANDING)
     assert steps.next_step(row, NOW + LANDING) is steps.Step.REST
     assert steps.next_step(row, NOW + LANDING + 1.0) is steps.Step.LOOK
 

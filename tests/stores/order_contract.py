@@ -223,7 +223,7 @@ _records = st.builds(
     st.sampled_from((*IDS, None, None, None)),
     due_at=st.sampled_from((None, -40.0, 0.0, 30.0, 2000.0)),
     attempt=st.integers(0, 3),
-    lands_until=st.sampled_from((None, START + 20.0)),
+    unconfirmed_until=st.sampled_from((None, START + 20.0)),
     error_code=st.sampled_from((None, "timeout")),
     candidates=st.sampled_from(((), FULL.candidates)),
     lease_by=st.sampled_from(("", "me")),

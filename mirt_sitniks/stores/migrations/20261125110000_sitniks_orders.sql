@@ -16,7 +16,7 @@ create table if not exists public.sitniks_orders (
     due_at timestamptz,
     attempt integer not null,
     sent_at timestamptz,
-    lands_until timestamptz,
+    unconfirmed_until timestamptz,
     error_code text,
     error_message text,
     candidates jsonb not null,
@@ -96,9 +96,9 @@ begin
     else
         update public.sitniks_orders o
         set (digest, body, session, chat_id, state, order_id, order_number, asked_at, due_at, attempt, sent_at,
-            lands_until, error_code, error_message, candidates, lease_by, lease_until, version, updated_at, written_by)
+            unconfirmed_until, error_code, error_message, candidates, lease_by, lease_until, version, updated_at, written_by)
             = (select digest, body, session, chat_id, state, order_id, order_number, asked_at, due_at, attempt, sent_at,
-            lands_until, error_code, error_message, candidates, lease_by, lease_until, version, updated_at, written_by
+            unconfirmed_until, error_code, error_message, candidates, lease_by, lease_until, version, updated_at, written_by
             from jsonb_populate_record(o, request))
         where o.account = request ->> 'account' and o.external_id = request ->> 'external_id'
             and o.version = (request ->> 'version')::integer - 1;

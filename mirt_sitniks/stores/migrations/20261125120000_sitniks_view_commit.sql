@@ -276,7 +276,7 @@ begin
     ), orders as (
         update public.sitniks_orders
         set digest = '', body = '{}', session = null, chat_id = null, due_at = null, attempt = 0, sent_at = null,
-            lands_until = null, error_code = null, error_message = null, candidates = '[]', lease_by = '',
+            unconfirmed_until = null, error_code = null, error_message = null, candidates = '[]', lease_by = '',
             lease_until = 'epoch', version = version + 1, updated_at = public.sitniks_now(), written_by = ''
         where session = request ->> 'session' or chat_id = any (array(select sitniks_chat_id from gone)) returning 1
     )
