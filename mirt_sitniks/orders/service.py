@@ -24,6 +24,7 @@ from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import ConfigError, CrmError, NotFound, SitniksError, StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.orders.models import Form, Order, body, checked, digest
+from mirt_sitniks.process.off_loop import Wait, awaited, blocked, without_loop
 from mirt_sitniks.service import HEARING, SitniksChatService
 
 T = TypeVar("T")
@@ -92,15 +93,7 @@ class SitniksOrderService:
         and says all that is wrong with it: nothing is sent or recorded. `session` and `chat_id` say whose it is.
         """
         draft = self._draft(order, external_id, session, chat_id)
-        if isinstance(draft, OrderResult):
-            return draft
-        with self._service.holding(session, event) as left:
-            seconds = max(0.0, left if wait is None else wait)
-            try:
-                # Cancelled when the time is over, but never the work: the I/O thread does not hear of it.
-                return await asyncio.wait_for(asyncio.wrap_future(self._begin(draft, seconds)), seconds + HEARING)
-            except Exception as error:
-                return _unanswered(draft.external_id, error)
+        return await self._made(awaited, draft, session, event, wait)
 
     def create_order_blocking(
         self,
@@ -114,12 +107,23 @@ class SitniksOrderService:
     ) -> OrderResult:
         """The same for code without an event loop: the calling thread waits."""
         draft = self._draft(order, external_id, session, chat_id)
+        return without_loop(self._made(blocked, draft, session, event, wait))
+
+    async def _made(
+        self,
+        how: Wait,
+        draft: OrderRecord | OrderResult,
+        session: str | None,
+        event: str | None,
+        wait: float | None,
+    ) -> OrderResult:
         if isinstance(draft, OrderResult):
             return draft
         with self._service.holding(session, event) as left:
             seconds = max(0.0, left if wait is None else wait)
             try:
-                return self._begin(draft, seconds).result(seconds + HEARING)
+                made: OrderResult = await how(self._begin(draft, seconds), seconds + HEARING)
+                return made
             except Exception as error:
                 return _unanswered(draft.external_id, error)
 
