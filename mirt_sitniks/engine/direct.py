@@ -52,11 +52,12 @@ async def call(
         if claim := settled.claim:
             received = driver.clock()
             granted = received - driver.lateness.grant_age(claim.now, received, asked)
-            if received - granted <= driver.options.limit.grace and ready and not await ready():
+            if not driver.is_late(granted) and ready and not await ready():
                 await _settle(driver, Report(unused=claim.grants))
                 return None
             answer, done = await driver.send(request, granted)
             if done.sent:
+                delayed = claim.grants if driver.is_late(granted) else ()
                 break
             await _settle(driver, Report(unused=claim.grants))
         if settled.outlook.lock and settled.outlook.lock[0] in KEY_CODES:
@@ -70,7 +71,7 @@ async def call(
     # The answer stands, whether or not the store can be told of it; what was asked besides has told its own.
     verdict = key_verdict_of([done.error]) if error is done.error else None
     with suppress(StoreError):
-        await _settle(driver, Report(key_verdict=verdict, basis=claim.basis))
+        await _settle(driver, Report(key_verdict=verdict, basis=claim.basis, delayed=delayed))
     if error:
         raise error
     return answer

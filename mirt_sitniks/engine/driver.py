@@ -119,13 +119,9 @@ class Driver:
             # Somebody was let in since.
             refused = tuple(one.as_error(one.meant) for one in refused)
         jobs, ready = self._jobs(claim, steps, granted, refused)
-        began = self.clock()
         outcomes = (*ready, *await asyncio.gather(*(job() for job in jobs[: len(claim.grants)])))
-        ended = self.clock()
-        # A network that stalls keeps calls back and delivers them together, long after their grants: a slow one counts
-        # from its answer.
-        late = ended - began > self.options.limit.grace and any(one.sent for one in outcomes)
-        return Round(claim, steps, outcomes, claim.now + ended - granted, late)
+        late = self.is_late(granted) and any(one.sent for one in outcomes)
+        return Round(claim, steps, outcomes, claim.now + self.clock() - granted, late)
 
     def _jobs(
         self, claim: Claim, steps: Sequence[Step], granted: float, refused: tuple[CallOutcome, ...]
@@ -168,12 +164,20 @@ class Driver:
                 return GetChat(chat_id)
         return None
 
+    def is_late(self, granted: float) -> bool:
+        """Whether a grant is too old to be used; and a call that has used it counts from its answer on.
+
+        A network that stalls keeps calls back and delivers them together, long after their grants. The way from the
+        store counts as well: it and the way to the CRM share one padding.
+        """
+        return self.clock() - granted > self.options.limit.grace
+
     async def send(self, call: Call, granted: float) -> tuple[Any, CallOutcome]:
         """The answer to a call, and what became of it; nothing is sent when the grant is too old to be used.
 
         The same check guards the lease: it is many times longer than a grant's grace and a call's timeout together.
         """
-        if self.clock() - granted > self.options.limit.grace:
+        if self.is_late(granted):
             return None, CallOutcome()
         kind = kind_of(call)
         try:

@@ -66,7 +66,7 @@ class ForkServer:
         with self._heard:
             return list(self._said.get(pid, ()))
 
-    def hear(self, pid: int, word: str, seconds: float = 30.0) -> Any:
+    def hear(self, pid: int, word: str, seconds: float = 120.0) -> Any:
         """Wait until the child has said `word`, and return what it said of it."""
 
         def heard() -> bool:
@@ -246,7 +246,7 @@ class CrashRun:
         """Run a verb of the store."""
         return self.runner.run(work)
 
-    def settled(self, seconds: float = 60.0, every: float = 0.05) -> None:
+    def settled(self, seconds: float = 180.0, every: float = 0.05) -> None:
         """Wait until nothing is left to be done; each look is a transaction."""
         wait_until(self._is_settled, seconds, self.left, every)
 
@@ -257,7 +257,7 @@ class CrashRun:
             # The store is away for a look as for anybody else.
             return False
 
-    def finish(self, seconds: float = 60.0) -> None:
+    def finish(self, seconds: float = 180.0) -> None:
         """A fresh process works until nothing is left, and is stopped like any other."""
         pid = self.start(work=True, sweep=0.1)
         try:
