@@ -1,8 +1,9 @@
 """What the service asks of a store: one small Protocol for syncing, one for looking after it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Heard
@@ -123,12 +124,23 @@ class KeyVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """One call that was made: of which `kind`, how many `seconds` its answer took, the HTTP `status` of a refusal and
+    the `code` of its error; both None for a good answer, `status` alone when none came."""
+
+    kind: str
+    seconds: float
+    status: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything one round of calls brought, settled in one transaction; `calls` asks for the next ones.
 
     `heard` is what the answers said of kinds of call. `delayed` are grants whose calls may have reached the CRM as late
     as now. `managers` are the ids of all people of the account, when they were listed. `basis` is that of the claim.
-    `priority_seconds`: so much earlier counts a call that is no record's.
+    `priority_seconds`: so much earlier counts a call that is no record's. `tries` go to the ledger.
     """
 
     record: Settlement | None = None
@@ -140,6 +152,7 @@ class Report:
     delayed: tuple[float, ...] = ()
     managers: tuple[int, ...] = ()
     priority_seconds: float = 0.0
+    tries: tuple[Try, ...] = ()
     basis: object = field(default=None, compare=False, repr=False)
 
 
@@ -193,7 +206,11 @@ class KeyState:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the ledger: an intent or an outcome. `at` is Unix time."""
+    """One line of the ledger: an `intent` (or `also`, its second key), an `outcome`, or a `try`. `at` is Unix time.
+
+    A try is of no session ("") when it was made for all, such as a page of the chats; its `key` is the kind of call,
+    and `after` has its `seconds`, and `status` and `code` where something went wrong.
+    """
 
     id: int
     session: str
@@ -205,6 +222,62 @@ class Entry:
     at: float
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewAsked:
+    """Whose sessions; `statuses` are the CRM's names by stage, `active` how many seconds back to look for who works."""
+
+    account: str = MAIN
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    active: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How many sessions are like `example` in all that decides their outcome, and when the first of them was asked for
+    (Unix time)."""
+
+    example: Record
+    count: int
+    oldest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A store at a glance. `now` is its clock, `wall` Unix time, `schema` its version.
+
+    `keys` are the states of the account's keys by their fingerprints, `active` who has written to the ledger lately and
+    when last (Unix time), `lines` how many lines it has.
+    """
+
+    now: float
+    wall: float
+    schema: int
+    groups: tuple[Group, ...] = ()
+    keys: Mapping[str, KeyState] = field(default_factory=dict)
+    active: Mapping[str, float] = field(default_factory=dict)
+    lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsAsked:
+    """Which sessions of an account: `who` is a session, a user name or a chat's id; all else narrows.
+
+    `state` is `waiting`, `failed` (given up) or `held` (another status than ours, for which `statuses` has the names by
+    stage). `asked_before` is Unix time. `charted`: only those whose chat is known. `after` is the last session of the
+    page before.
+    """
+
+    account: str = MAIN
+    who: str | None = None
+    state: Literal["waiting", "failed", "held"] | None = None
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    codes: tuple[str, ...] = ()
+    asked_before: float | None = None
+    charted: bool = False
+    after: str = ""
+    limit: int = 100
 
 
 class SyncStore(Protocol):
@@ -256,5 +329,19 @@ class CareStore(Protocol):
         """Raise a `StoreError` with the cure unless tables, functions and rights are as they must be."""
 
 
-class Store(SyncStore, CareStore, Protocol):
-    """Both."""
+class ReadStore(Protocol):
+    """What people and machines look at. Reading writes nothing, makes nothing and keeps nobody waiting."""
+
+    async def overview(self, asked: OverviewAsked) -> Overview:
+        """All sessions of an account in groups of the same kind, the state of its keys, and who has been at work."""
+
+    async def sessions(self, asked: SessionsAsked) -> tuple[Record, ...]:
+        """The records that fit all that is asked, in order of their sessions."""
+
+    async def lines(self, account: str, *, after: int, limit: int = 1000) -> tuple[Entry, ...]:
+        """The ledger's lines of an account behind the one numbered `after`, oldest first; `after` below 0: so many of
+        the newest."""
+
+
+class Store(SyncStore, CareStore, ReadStore, Protocol):
+    """All of them."""

@@ -21,6 +21,9 @@ from mirt_sitniks.core.record import (
 from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.core.store import KeyState
 
+# The version of tables and columns; `sitniks_check` of the newest migration and a file's `user_version` say it.
+SCHEMA = 2
+
 # What is kept as it is: in a column, under the name that it has there, or in the details under its own.
 _RECORD = {
     "user_id": "session", "instagram_username": "instagram", "telegram_username": "telegram", "closed": "closed",

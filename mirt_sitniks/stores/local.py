@@ -8,7 +8,18 @@ from mirt_sitniks.core import rules
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Rows, Transaction
-from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.store import (
+    OVERDUE,
+    Claimed,
+    Entry,
+    Overview,
+    OverviewAsked,
+    Recorded,
+    Report,
+    SessionsAsked,
+    Settled,
+    StoreOptions,
+)
 from mirt_sitniks.core.text import clean
 
 T = TypeVar("T")
@@ -24,6 +35,9 @@ class LocalRows(Rows, Protocol):
     def prune(self, limit: float, seen: float, records: bool) -> int: ...
     def counts(self, overdue: float) -> dict[str, int]: ...
     def troubled(self, limit: int) -> tuple[Record, ...]: ...
+    def overview(self, asked: OverviewAsked, now: float) -> Overview: ...
+    def sessions_that(self, asked: SessionsAsked) -> tuple[Record, ...]: ...
+    def lines(self, account: str, after: int, limit: int) -> tuple[Entry, ...]: ...
     def show_orders(self, asked: OrdersAsked, now: float) -> OrdersSeen: ...
     def commit_order(self, record: OrderRecord) -> bool: ...
 
@@ -34,6 +48,10 @@ class LocalStore(ABC):
     @abstractmethod
     async def _write(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
         """Run `work` on the rows of an account, or of that of a session's name, else of the main one."""
+
+    async def _read(self, work: Callable[[LocalRows, float], T], account: str) -> T:
+        """The same for `work` that writes nothing."""
+        return await self._write(work, StoreOptions("", account=account))
 
     async def _run(self, options: StoreOptions, verb: Callable[[Transaction], T]) -> T:
         return await self._write(lambda rows, now: verb(Transaction(rows, options, now, rows.wall)), options)
@@ -88,6 +106,19 @@ class LocalStore(ABC):
     async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
         """Those a person should look at."""
         return await self._write(lambda rows, now: rows.troubled(limit))
+
+    async def overview(self, asked: OverviewAsked) -> Overview:
+        """All sessions in groups."""
+        return await self._read(lambda rows, now: rows.overview(asked, now), asked.account)
+
+    async def sessions(self, asked: SessionsAsked) -> tuple[Record, ...]:
+        """Records that fit."""
+        wish = clean(asked)
+        return await self._read(lambda rows, now: rows.sessions_that(wish), asked.account)
+
+    async def lines(self, account: str, *, after: int, limit: int = 1000) -> tuple[Entry, ...]:
+        """The ledger of an account."""
+        return await self._read(lambda rows, now: rows.lines(account, after, limit), account)
 
     async def orders(self, asked: OrdersAsked) -> OrdersSeen:
         """Show orders."""

@@ -3,16 +3,29 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from math import inf
 from typing import TypeVar
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
+from mirt_sitniks.core.overview import fits, kind_of
 from mirt_sitniks.core.record import Record, pending, searching
 from mirt_sitniks.core.rows import Waiting, waits
-from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, KeyState, StoreOptions
-from mirt_sitniks.stores.columns import newest_managers
+from mirt_sitniks.core.store import (
+    MAIN,
+    OF_INTEREST,
+    WAITING,
+    Entry,
+    Group,
+    KeyState,
+    Overview,
+    OverviewAsked,
+    SessionsAsked,
+    StoreOptions,
+)
+from mirt_sitniks.stores.columns import SCHEMA, newest_managers
 from mirt_sitniks.stores.local import LocalRows, LocalStore
 from mirt_sitniks.stores.memory_orders import MemoryOrders
 
@@ -201,6 +214,23 @@ class MemoryRows:
     def troubled(self, limit: int) -> tuple[Record, ...]:
         found = [one for one in self.records.values() if _is_troubled(one, self.wall)]
         return tuple(sorted(found, key=lambda one: one.desired.asked_at, reverse=True)[:limit])
+
+    def overview(self, asked: OverviewAsked, now: float) -> Overview:
+        groups: dict[object, Group] = {}
+        for one in self.records.values():
+            kind, at = kind_of(one, asked.statuses), one.desired.asked_at
+            known = groups.get(kind, Group(one, 0, at))
+            groups[kind] = replace(known, count=known.count + 1, oldest=min(known.oldest, at))
+        active = {one.who: one.at for one in self.entries if one.at > self.wall - asked.active}
+        return Overview(now, self.wall, SCHEMA, tuple(groups.values()), dict(self.keys), active, len(self.entries))
+
+    def sessions_that(self, asked: SessionsAsked) -> tuple[Record, ...]:
+        found = (one for _, one in sorted(self.records.items()) if fits(one, asked))
+        return tuple(islice(found, asked.limit))
+
+    def lines(self, account: str, after: int, limit: int) -> tuple[Entry, ...]:
+        found = [one for one in self.entries if one.id > after]
+        return tuple(found[-limit:] if after < 0 else found[:limit])
 
     def show_orders(self, asked: OrdersAsked, now: float) -> OrdersSeen:
         # Dates of the CRM's orders are compared with it: of those there are none on a clock of the machine's.

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
 
-VERSION = 2
+from mirt_sitniks.stores.columns import SCHEMA
 
 
 def open_file(path: str) -> sqlite3.Connection:
@@ -38,14 +38,14 @@ def immediate(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _upgrade(connection: sqlite3.Connection) -> None:
     """Bring a file of an earlier version to this one's columns; it stays readable for that version."""
-    if connection.execute("pragma user_version").fetchone()[0] >= VERSION:
+    if connection.execute("pragma user_version").fetchone()[0] >= SCHEMA:
         return
     for table, column, kind in _ADDED:
         if not any(row[1] == column for row in connection.execute(f"pragma table_info({table})")):
             connection.execute(f"alter table {table} add column {column} {kind}")
     for statement in _INDEXES:
         connection.execute(statement)
-    connection.execute(f"pragma user_version = {VERSION}")
+    connection.execute(f"pragma user_version = {SCHEMA}")
 
 
 _ADDED = (

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from math import inf
 from typing import Any
 
@@ -10,10 +11,21 @@ from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting, waits
-from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, KeyState
+from mirt_sitniks.core.store import (
+    MAIN,
+    OF_INTEREST,
+    WAITING,
+    Entry,
+    Group,
+    KeyState,
+    Overview,
+    OverviewAsked,
+    SessionsAsked,
+)
 from mirt_sitniks.stores.columns import (
     COLUMNS,
     CONTACT,
+    SCHEMA,
     contact_from,
     contact_to,
     from_row,
@@ -187,7 +199,7 @@ class SqliteRows(OrderRows):
         """The newest entries of a session, oldest first."""
         query = f"select id, {_ENTRY} from sitniks_ledger where session = ? order by id desc limit ?"
         rows = self.sql.execute(query, (session, limit)).fetchall()
-        return tuple(Entry(*row[:-2], *map(json.loads, row[-2:])) for row in reversed(rows))
+        return tuple(map(_entry, reversed(rows)))
 
     def forget(self, session: str) -> int:
         """Erase one customer; returns the rows erased."""
@@ -223,6 +235,31 @@ class SqliteRows(OrderRows):
         times = {"waiting": self.wall - WAITING, "known": self.wall - OF_INTEREST}
         return tuple(self._many(where, {**times, "limit": limit}))
 
+    def overview(self, asked: OverviewAsked, now: float) -> Overview:
+        """All sessions in groups."""
+        keys = (name for (name,) in self.sql.execute("select key from sitniks_keys where key > ''").fetchall())
+        states = {name: self.key(name) for name in keys}
+        active = self.sql.execute(_ACTIVE, {"since": self.wall - asked.active, **_account(asked.account)}).fetchall()
+        values = {"statuses": json.dumps(dict(asked.statuses)), "account": asked.account}
+        groups = [Group(_record_of(row[2:]), *row[:2]) for row in self.sql.execute(_GROUPS, values).fetchall()]
+        (lines,) = self.sql.execute("select count(*) from sitniks_ledger").fetchone()
+        mine = {name: state for name, state in states.items() if state.account == asked.account}
+        return Overview(now, self.wall, SCHEMA, tuple(groups), mine, dict(active), lines)
+
+    def sessions_that(self, asked: SessionsAsked) -> tuple[Record, ...]:
+        """Those that fit."""
+        values = {**asdict(asked), "statuses": json.dumps(dict(asked.statuses)), "codes": json.dumps(asked.codes)}
+        rows = self.sql.execute(f"{_GET}account = :account and {_fitting(asked)} order by user_id limit :limit", values)
+        return tuple(map(_record_of, rows.fetchall()))
+
+    def lines(self, account: str, after: int, limit: int) -> tuple[Entry, ...]:
+        """Those behind a number, or the newest."""
+        order = "where id > :after and {} order by id" if after >= 0 else "where {} order by id desc"
+        query = f"select id, {_ENTRY} from sitniks_ledger {order.format(_OF_ACCOUNT)} limit :limit"
+        values = {"after": after, "limit": limit, **_account(account)}
+        found = [_entry(row) for row in self.sql.execute(query, values).fetchall()]
+        return tuple(found if after >= 0 else reversed(found))
+
     def counts(self, overdue: float) -> dict[str, int]:
         """How much is there; `overdue` is the store's time before which due work is late."""
         queries = {
@@ -234,6 +271,48 @@ class SqliteRows(OrderRows):
             "orders": "select count(*) from sitniks_orders",
         }
         return {name: int(self.sql.execute(query).fetchone()[0]) for name, query in queries.items()}
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    return Entry(*row[:-2], *map(json.loads, row[-2:]))
+
+
+def _account(account: str) -> dict[str, object]:
+    """What tells an account's lines from others': the sessions of all but the main one begin with its name."""
+    return {"main": account == MAIN, "head": f"{account}/"}
+
+
+def _fitting(asked: SessionsAsked) -> str:
+    """What is asked for as a condition; its values are those of `asked`."""
+    parts = ["user_id > :after"]
+    if asked.who is not None:
+        parts.append(f"({' or '.join(f'{name} = :who' for name in _NAMES)})")
+    if asked.state:
+        parts.append(_STATES[asked.state])
+    if asked.codes:
+        parts.append("error_code in (select value from json_each(:codes))")
+    if asked.asked_before is not None:
+        parts.append("asked_at < :asked_before")
+    if asked.charted:
+        parts.append("sitniks_chat_id is not null")
+    return " and ".join(parts)
+
+
+_NAMES = ("user_id", "instagram_username", "telegram_username", "sitniks_chat_id")
+_SHOWN = "current_status = json_extract(:statuses, '$.' || want_status)"
+_STATES = {
+    "waiting": "pending = 1",
+    "failed": "pending = 0 and error_code is not null and closed is null",
+    "held": f"pending = 0 and error_code is null and closed is null and want_status is not null and not ({_SHOWN})",
+}
+_GROUPS = (
+    f"select count(*), min(asked_at), {', '.join(COLUMNS)} from sitniks_chat_mappings where account = :account "
+    "group by pending, closed is null, parked >= generation, error_code, status_gen < want_status_gen, "
+    f"manager_gen < want_manager_gen, want_status is null, {_SHOWN}, sitniks_chat_id is null and search_attempt > 0"
+)
+# Lines of no session are everybody's.
+_OF_ACCOUNT = "(session = '' or case when :main then instr(session, '/') = 0 else session like :head || '%' end)"
+_ACTIVE = f"select who, max(at) from sitniks_ledger where at > :since and {_OF_ACCOUNT} group by who"
 
 
 def _record_of(values: Sequence[Any]) -> Record:

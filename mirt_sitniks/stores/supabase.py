@@ -21,6 +21,7 @@ from mirt_sitniks.core.store import WAITING as WAITS
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
+from mirt_sitniks.stores.columns import SCHEMA
 from mirt_sitniks.stores.supabase_orders import SupabaseOrders
 from mirt_sitniks.stores.supabase_project import MIGRATE, Factory, Json, Project, Turn, is_lost, opener
 from mirt_sitniks.stores.supabase_request import founded, request_after, request_of, shows
@@ -31,8 +32,6 @@ Work: TypeAlias = Callable[[Transaction], T | None]
 
 TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys", "sitniks_orders")
 VERBS = ("locks", "view", "commit", "orders", "commit_order", "lines", "forget", "prune", "counts", "check")
-# What `sitniks_check` of the newest migration answers.
-SCHEMA = 2
 
 
 class SupabaseStore(SupabaseOrders):
