@@ -11,7 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import CachePolicy
 from typing_extensions import TypedDict
 
-from mirt_sitniks.graph.node import Choose, Host, SyncNode, SyncService, Values, chooser
+from mirt_sitniks.graph.node import Choose, Host, SyncNode, SyncService, Values, chooser, renaming
 from mirt_sitniks.graph.reading import READ_KEYS
 from mirt_sitniks.graph.state import SitniksState, SitniksValue
 from mirt_sitniks.graph.wiring import (
@@ -190,10 +190,7 @@ def host_of(builder: StateGraph[Any, Any, Any, Any], renamed: Mapping[str, str])
     def view(values: Values) -> Any:
         return schema(**{key: value for key, value in values.items() if key in declared})
 
-    def seen(values: Values) -> Values:
-        return {**values, **{ours: values.get(theirs) for ours, theirs in renamed.items()}}
-
-    host = Host(builder.nodes.keys(), dict if issubclass(schema, dict) else view, seen)
+    host = Host(builder.nodes.keys(), dict if issubclass(schema, dict) else view, renaming(renamed))
     return host, typed_dict("SitniksReads", plain | managed, total=False)
 
 

@@ -1,0 +1,132 @@
+"""The middleware: the nodes of `graph/`, asked where an agent begins, calls a tool and ends."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NotRequired, cast
+
+from langchain.agents.middleware import AgentMiddleware
+from langgraph.config import get_config
+from typing_extensions import TypedDict
+
+from mirt_sitniks.agent.escalation import ESCALATE, WHEN, escalation_tool
+from mirt_sitniks.agent.results import has_failed, joined
+from mirt_sitniks.core.stages import Stage, parse_stage
+from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.graph.node import Host, SyncNode, SyncService, chooser, renaming
+from mirt_sitniks.graph.state import SitniksValue
+from mirt_sitniks.graph.wiring import check_event, check_service, checked_function, checked_reads
+
+Rule = Callable[[Any], Stage | str | None]
+Event = Callable[[Any], object]
+Update = dict[str, Any]
+
+
+class SitniksAgentState(TypedDict, total=False):
+    """What the middleware adds to an agent's state: `sitniks`, and who the customer is.
+
+    A host that keeps these under other keys names them in `reads`; `metadata` is read where the host declares it.
+    """
+
+    sitniks: SitniksValue
+    session_id: NotRequired[str | None]
+    instagram_username: NotRequired[str | None]
+    telegram_username: NotRequired[str | None]
+    sitniks_chat_id: NotRequired[str | None]
+
+
+class SitniksMiddleware(AgentMiddleware[Any, Any]):
+    """Keeps the CRM in step with an agent: `create_agent(..., middleware=[SitniksMiddleware(service)])`.
+
+    The customer's first message is a first touch, before the model is asked. `stages` says when another stage is
+    reached: a dict from a tool's name to the stage that holds once this tool has succeeded, such as
+    `{"send_payment_details": "give_requisites"}`, or a function of the state that is asked when the agent has answered,
+    and returns a stage or None. The model itself has one tool, `escalate_to_manager(reason)`; `escalate_when` tells it
+    when to use it, None takes it away. A status is never the model's to choose.
+
+    Each of them is a sync as `add_subgraph` makes it: what it reads (here also without a `state_schema` of the host's:
+    see `SitniksAgentState`), `event`, `reads`, what is under `sitniks` in the state, one reply budget for a turn, and
+    each stage once an event over retry, resume, replay and fork. A rejected, failed or interrupted tool call reaches no
+    stage. Nothing that goes wrong inside is raised; what cannot work is refused here, with a `ConfigError`.
+    """
+
+    state_schema = cast("type[Any]", SitniksAgentState)
+
+    def __init__(
+        self,
+        service: SyncService,
+        *,
+        stages: Mapping[str, Stage | str] | Rule | None = None,
+        escalate_when: str | None = WHEN,
+        event: Event | None = None,
+        reads: Mapping[str, str] | None = None,
+    ) -> None:
+        check_service(service)
+        check_event(event)
+        renamed = checked_reads(None, reads)
+        host = Host(seen=renaming(renamed))
+
+        def node(stage: Stage | Rule) -> SyncNode:
+            return SyncNode(service, chooser(stage, host), host, event)
+
+        self._first = node(Stage.FIRST_TOUCH)
+        self._after = {name: node(stage) for name, stage in _stages_of_tools(stages).items()}
+        self.tools = []
+        if escalate_when is not None:
+            reason_key = renamed.get("escalation_reason", "escalation_reason")
+            self.tools = [escalation_tool(node(Stage.ESCALATION), escalate_when, reason_key)]
+        if callable(stages):
+            self._at_the_end = node(checked_function("stages", stages, "a dict, or a function of the state"))
+            self.__class__ = _WithRule
+
+    @property
+    def name(self) -> str:
+        """The name of the agent's nodes that are ours."""
+        return "SitniksMiddleware"
+
+    def before_agent(self, state: Any, runtime: Any) -> Update:
+        """The first touch, if it is due."""
+        return self._first.invoke(state, get_config())
+
+    async def abefore_agent(self, state: Any, runtime: Any) -> Update:
+        """The same on an event loop."""
+        return await self._first.ainvoke(state, get_config())
+
+    def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        """The tool, then the stage that it has reached."""
+        result = handler(request)
+        node = self._node_after(request, result)
+        return joined(result, node.invoke(request.state, get_config())) if node else result
+
+    async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        """The same on an event loop."""
+        result = await handler(request)
+        node = self._node_after(request, result)
+        return joined(result, await node.ainvoke(request.state, get_config())) if node else result
+
+    def _node_after(self, request: Any, result: Any) -> SyncNode | None:
+        return None if has_failed(result) else self._after.get(request.tool_call["name"])
+
+
+class _WithRule(SitniksMiddleware):
+    """One with a function of the state; apart, for `create_agent` makes a node of each hook that a class has."""
+
+    def after_agent(self, state: Any, runtime: Any) -> Update:
+        return self._at_the_end.invoke(state, get_config())
+
+    async def aafter_agent(self, state: Any, runtime: Any) -> Update:
+        return await self._at_the_end.ainvoke(state, get_config())
+
+
+def _stages_of_tools(stages: object) -> dict[str, Stage]:
+    """The mapping with its stages read; empty for a function or None."""
+    if stages is None or callable(stages):
+        return {}
+    wanted = 'a dict from a tool\'s name to a stage, like {"send_payment_details": "give_requisites"}'
+    if not isinstance(stages, Mapping) or not all(isinstance(name, str) and name for name in stages):
+        raise ConfigError(f"stages is {stages!r}: use {wanted}, a function of the state, or None.")
+    if ESCALATE in stages:
+        raise ConfigError(f"stages names {ESCALATE!r}, which escalates by itself: leave it out.")
+    found = {name: parse_stage(stage) for name, stage in stages.items()}
+    for name, stage in found.items():
+        if stage is None:
+            raise ConfigError(f"stages[{name!r}] is {stages[name]!r}: use one of {', '.join(Stage)}.")
+    return cast("dict[str, Stage]", found)
