@@ -19,8 +19,7 @@ WHEN = (
 )
 """What the model is told of it, unless the host says otherwise."""
 
-_QUEUED = "The request for a manager is recorded and goes to the CRM by itself. It is not known when a manager sees it."
-_NOTHING = "No manager was asked: {why}. Do not promise the customer that one will write; tell how the shop is reached otherwise."
+_NOTHING = "No manager was asked: {why}. Do not promise the customer that one will write."
 _ANSWERS = {
     "synced": "The CRM shows that this conversation needs a manager. It is not known when a manager answers.",
     "partial": "The CRM shows that this conversation needs a manager; nobody is named for it yet.",

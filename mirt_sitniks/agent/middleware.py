@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NotRequired, cast
 
-from langchain.agents.middleware import AgentMiddleware
 from langgraph.config import get_config
 from typing_extensions import TypedDict
 
 from mirt_sitniks.agent.escalation import ESCALATE, WHEN, escalation_tool
+from mirt_sitniks.agent.hooks import Hooks, hooks_of
 from mirt_sitniks.agent.results import has_failed, joined
 from mirt_sitniks.core.stages import Stage, parse_stage
 from mirt_sitniks.errors import ConfigError
@@ -33,19 +33,20 @@ class SitniksAgentState(TypedDict, total=False):
     sitniks_chat_id: NotRequired[str | None]
 
 
-class SitniksMiddleware(AgentMiddleware[Any, Any]):
+class SitniksMiddleware(Hooks):
     """Keeps the CRM in step with an agent: `create_agent(..., middleware=[SitniksMiddleware(service)])`.
 
-    The customer's first message is a first touch, before the model is asked. `stages` says when another stage is
-    reached: a dict from a tool's name to the stage that holds once this tool has succeeded, such as
-    `{"send_payment_details": "give_requisites"}`, or a function of the state that is asked when the agent has answered,
-    and returns a stage or None. The model itself has one tool, `escalate_to_manager(reason)`; `escalate_when` tells it
-    when to use it, None takes it away. A status is never the model's to choose.
+    The customer's first message is a first touch, before the model is asked; with `overlap` beside it, so that the
+    customer waits for the slower of the two. `stages` says when another stage is reached: a dict from a tool's name to
+    the stage that holds once this tool has succeeded, such as `{"send_payment_details": "give_requisites"}`, or a
+    function of the state that is asked when the agent has answered, and returns a stage or None. The model itself has
+    one tool, `escalate_to_manager(reason)`; `escalate_when` tells it when to use it, None takes it away. A status is
+    never the model's to choose.
 
-    Each of them is a sync as `add_subgraph` makes it: what it reads (here also without a `state_schema` of the host's:
-    see `SitniksAgentState`), `event`, `reads`, what is under `sitniks` in the state, one reply budget for a turn, and
-    each stage once an event over retry, resume, replay and fork. A rejected, failed or interrupted tool call reaches no
-    stage. Nothing that goes wrong inside is raised; what cannot work is refused here, with a `ConfigError`.
+    Each of them is a sync as `add_subgraph` makes it: what it reads (also without a `state_schema` of the host's: see
+    `SitniksAgentState`), `event`, `reads`, what is under `sitniks` in the state, one reply budget for a turn, and each
+    stage once an event over retry, resume, replay and fork. A tool call that is rejected, fails or waits for a person
+    reaches no stage. Nothing that goes wrong inside is raised; what cannot work is refused here, with a `ConfigError`.
     """
 
     state_schema = cast("type[Any]", SitniksAgentState)
@@ -58,6 +59,7 @@ class SitniksMiddleware(AgentMiddleware[Any, Any]):
         escalate_when: str | None = WHEN,
         event: Event | None = None,
         reads: Mapping[str, str] | None = None,
+        overlap: bool = False,
     ) -> None:
         check_service(service)
         check_event(event)
@@ -67,28 +69,17 @@ class SitniksMiddleware(AgentMiddleware[Any, Any]):
         def node(stage: Stage | Rule) -> SyncNode:
             return SyncNode(service, chooser(stage, host), host, event)
 
-        self._first = node(Stage.FIRST_TOUCH)
+        self.first_touch, self.first_touch_due = node(Stage.FIRST_TOUCH), chooser(Stage.FIRST_TOUCH, host)
         self._after = {name: node(stage) for name, stage in _stages_of_tools(stages).items()}
         self.tools = []
         if escalate_when is not None:
             reason_key = renamed.get("escalation_reason", "escalation_reason")
             self.tools = [escalation_tool(node(Stage.ESCALATION), escalate_when, reason_key)]
         if callable(stages):
-            self._at_the_end = node(checked_function("stages", stages, "a dict, or a function of the state"))
-            self.__class__ = _WithRule
-
-    @property
-    def name(self) -> str:
-        """The name of the agent's nodes that are ours."""
-        return "SitniksMiddleware"
-
-    def before_agent(self, state: Any, runtime: Any) -> Update:
-        """The first touch, if it is due."""
-        return self._first.invoke(state, get_config())
-
-    async def abefore_agent(self, state: Any, runtime: Any) -> Update:
-        """The same on an event loop."""
-        return await self._first.ainvoke(state, get_config())
+            self.at_the_end = node(checked_function("stages", stages, "a dict, or a function of the state"))
+        # `create_agent` makes a node of each hook that a class has, so this one gets those that it needs.
+        kind = type(self)
+        self.__class__ = type(kind.__name__, (kind, *hooks_of(overlap=overlap, at_the_end=callable(stages))), {})
 
     def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """The tool, then the stage that it has reached."""
@@ -104,16 +95,6 @@ class SitniksMiddleware(AgentMiddleware[Any, Any]):
 
     def _node_after(self, request: Any, result: Any) -> SyncNode | None:
         return None if has_failed(result) else self._after.get(request.tool_call["name"])
-
-
-class _WithRule(SitniksMiddleware):
-    """One with a function of the state; apart, for `create_agent` makes a node of each hook that a class has."""
-
-    def after_agent(self, state: Any, runtime: Any) -> Update:
-        return self._at_the_end.invoke(state, get_config())
-
-    async def aafter_agent(self, state: Any, runtime: Any) -> Update:
-        return await self._at_the_end.ainvoke(state, get_config())
 
 
 def _stages_of_tools(stages: object) -> dict[str, Stage]:
