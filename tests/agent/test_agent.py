@@ -257,8 +257,11 @@ class TestRunsAgain:
 class TestEscalation:
     def test_the_model_gives_a_reason_and_nothing_else(self) -> None:
         """It has one tool of ours, with one argument: no status, no chat, no stage is its to choose."""
-        (only,) = SitniksMiddleware(FakeService()).tools
-        assert (only.name, list(only.tool_call_schema.model_fields)) == ("escalate_to_manager", ["reason"])
+        only: Any = SitniksMiddleware(FakeService()).tools[0]
+        assert (only.name, list(only.tool_call_schema.model_json_schema()["properties"])) == (
+            "escalate_to_manager",
+            ["reason"],
+        )
         assert SitniksMiddleware(FakeService(), escalate_when=None).tools == []
         (own,) = SitniksMiddleware(FakeService(), escalate_when="Лише скарги").tools
         assert own.description == "Лише скарги"
