@@ -169,7 +169,7 @@ class TestRunsAgain:
         ids=["approve", "reject", "respond"],
     )
     def test_a_person_in_the_loop(self, name: str, decision: Any, reached: bool, run: Run) -> None:
-        """A stage waits for the person who has to approve its tool; a call that he takes away, or answers himself,
+        """Row 1: a stage waits for the person who has to approve its tool; a call that he takes away, or answers himself,
         reaches none."""
         service = FakeService()
         allowed: Any = {"allowed_decisions": [decision["type"]]}
@@ -188,7 +188,7 @@ class TestRunsAgain:
         assert len(service.calls) == len(service.effects)
 
     def test_a_tool_that_waits_beside_an_escalation(self, run: Run) -> None:
-        """A tool that interrupts reaches its stage after its resume; the escalation beside it is asked for once."""
+        """Row 1: a tool that interrupts reaches its stage after its resume; the escalation beside it is asked for once."""
 
         @tool
         def send_payment_details() -> str:
@@ -205,7 +205,7 @@ class TestRunsAgain:
 
     @pytest.mark.parametrize("name", ["send_payment_details", "escalate_to_manager"])
     def test_a_model_that_fails_behind_the_tool(self, name: str, run: Run) -> None:
-        """Taken up again behind the tool, or asked again by the customer's repeated message, it is one event."""
+        """Row 1: taken up again behind the tool, or asked again by the customer's repeated message, it is one event."""
         service = FakeService()
         wish = calls(name, **({"reason": "х"} if name == "escalate_to_manager" else {}))
         graph = agent(service, wish, RuntimeError("down"), DONE, wish, DONE, checkpointer=InMemorySaver())
@@ -235,7 +235,7 @@ class TestRunsAgain:
 
     @pytest.mark.parametrize("name", ["send_payment_details", "escalate_to_manager"])
     def test_a_replay_and_a_fork(self, name: str, run: Run) -> None:
-        """Replayed from before the tool, however the model calls it then, it is one event; other words are another."""
+        """Row 2: replayed from before the tool, however the model calls it then, it is one event; other words are another."""
         service = FakeService()
         args = {"reason": "х"} if name == "escalate_to_manager" else {}
         graph = agent(
