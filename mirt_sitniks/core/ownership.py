@@ -31,7 +31,7 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     manager = ObservedValue(chat.manager_id, 0) if chat.manager_id and not before.manager.gen else before.manager
     seen = replace(before, status=status, manager=manager, due_at=tx.now, error=lasting(before.error))
     seen = replace(seen, seen_at=max(seen.seen_at, chat.seen_at)) if chat.status else seen
-    urgent_at = min(record.urgent_at, tx.now - priority_of(record.desired.stage))
+    urgent_at = min(record.urgent_at, tx.now - priority_of(tx.options.stages, record.desired.stage))
     mine = replace(record, chat_id=chat.id, observed=seen, search_since=None, search_attempt=0, urgent_at=urgent_at)
     if holder is None:
         return mine

@@ -8,12 +8,12 @@ the wall's, because they become dates in a request.
 from dataclasses import dataclass, field
 
 from mirt_sitniks.core.capabilities import Capabilities
-from mirt_sitniks.core.stages import Role, Stage
+from mirt_sitniks.core.stages import Role
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredValue:
-    """A desired value (a `Stage` for the status, a `Role` for the manager), the generation that asked for it, and when
+    """A desired value (a stage for the status, a `Role` for the manager), the generation that asked for it, and when
     it was asked for, on the store's clock. `rank` is 0 for a first touch, which takes back nothing of a later stage's.
     """
 
@@ -64,7 +64,7 @@ class Intent:
     """
 
     session: str
-    stage: Stage
+    stage: str
     key: str
     instagram: str | None = None
     telegram: str | None = None
@@ -86,7 +86,7 @@ class Desired:
     """
 
     generation: int = 0
-    stage: Stage | None = None
+    stage: str | None = None
     intent: str | None = None
     order: int = 0
     asked_at: float = 0.0
@@ -221,9 +221,9 @@ def keys_of(intent: Intent) -> tuple[str, ...]:
     return (intent.key, intent.also) if intent.also else (intent.key,)
 
 
-def intent_key(stage: Stage, turn: str) -> str:
+def intent_key(stage: str, turn: str, *, once: bool) -> str:
     """The key of one event within a session; the session itself is no part of it.
 
-    A first touch happens once in a session, whatever the turn. Any other stage happens once a turn.
+    What happens `once` in a session does so whatever the turn. Any other stage happens once a turn.
     """
-    return stage.value if stage is Stage.FIRST_TOUCH else f"{stage.value}:{turn}"
+    return str(stage) if once else f"{stage}:{turn}"

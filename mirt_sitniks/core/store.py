@@ -9,6 +9,7 @@ from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unconfirmed
+from mirt_sitniks.core.stages import BUILT_IN, Stages
 
 # The account that was there before there were several.
 MAIN = "main"
@@ -23,7 +24,8 @@ class StoreOptions:
     """What every store verb needs to know: whose budget (`key`: a fingerprint), how much, and for how long.
 
     `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
-    that chats must have come to, None for any; `account` whose records these are.
+    that chats must have come to, None for any; `account` whose records these are, `stages` what
+    each stage wants.
     """
 
     key: str
@@ -33,6 +35,7 @@ class StoreOptions:
     who: str = ""
     owner: str | None = None
     account: str = MAIN
+    stages: Stages = field(default_factory=lambda: BUILT_IN)
 
 
 def row_of(account: str, session: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from mirt_sitniks.core.budget import free
 from mirt_sitniks.core.record import Intent, Record, pending
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
 from mirt_sitniks.crm.calls import Call
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
@@ -18,7 +18,7 @@ from tests.core.virtual import VirtualLoop
 from tests.crowd.network import FarCrm, FarStore, Network, Process, Trace, track_tasks
 from tests.model.crm import TIMEOUT, WALL, ModelCrm, Trouble
 
-STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
+STATUSES: dict[str, str] = {stage: rule.status for stage, rule in BUILT_IN.items()}
 ROLES = {Role.AI: (101,), Role.HUMAN: (102, 103)}
 
 
@@ -199,7 +199,7 @@ class Simulation:
             if not stages:
                 continue
             chat = self.crm.chats[self.chats[session]]
-            roles = [role for stage in stages if (role := EFFECTS[stage].role)]
+            roles = [role for stage in stages if (role := BUILT_IN[stage].role)]
             if chat.status != STATUSES[stages[-1]] or (roles and chat.manager_id not in ROLES[roles[-1]]):
                 bad.append(f"{session}: {stages} but {chat.status}, {chat.manager_id}")
         return bad

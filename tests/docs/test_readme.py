@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 import mirt_sitniks
 from mirt_sitniks.core.order_result import OrderOutcome
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
 from mirt_sitniks.core.store import Verdict
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.settings import VARIABLES, SitniksSettings
@@ -296,7 +296,7 @@ def test_the_stages_are_those_of_the_code(page: Path) -> None:
     people = {Role.AI: "`Павло`", Role.HUMAN: ("a live manager", "живий менеджер"), None: ("unchanged", "без змін")}
     table = rows(page, "stage" if page == ENGLISH else "етап")
     assert [quoted(cells[0])[0] for cells in table] == [stage.value for stage in Stage]
-    for cells, effect in zip(table, EFFECTS.values(), strict=True):
+    for cells, effect in zip(table, BUILT_IN.values(), strict=True):
         assert quoted(cells[2]) == [effect.status]
         expected = people[effect.role]
         assert expected in cells[3] if isinstance(expected, str) else cells[3] in expected
