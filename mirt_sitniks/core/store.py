@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Heard
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unconfirmed
+from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Try, Unconfirmed
 
 # The account that was there before there were several.
 MAIN = "main"
@@ -121,22 +121,6 @@ class KeyVerdict:
 
     code: str | None = None
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One call that went out: its `kind`, how many `seconds` it took, and what was wrong with it.
-
-    `code` is that of its error, `status` the HTTP status of the answer that brought it: both None for a good answer, no
-    `status` for one that never came. `for_all`: it was made for no session's sake, or for nobody's in particular. What
-    was not sent is no try.
-    """
-
-    kind: str
-    seconds: float
-    status: int | None = None
-    code: str | None = None
-    for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

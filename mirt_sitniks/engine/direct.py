@@ -27,6 +27,8 @@ from mirt_sitniks.log import log
 PATIENCE = 30.0
 # How long the store is away before it is gone past; the reply waits that long.
 MOMENT = 1.0
+# So many tries past the store are kept with their stage.
+MOST_TRIES = 100
 
 
 async def call(
@@ -185,14 +187,19 @@ class DirectWriter:
         intent = asked.intent = replace(before, sent=before.sent + 1, landing=landing)
         status = driver.context.statuses[intent.stage]
         _, done = await driver.attempt(SetStatus(intent.chat_id or "", status))
-        driver.remember(done)
+        tries = intent.tries
+        if done.tried and len(tries) < MOST_TRIES and any(one is asked for one in self._waiting()):
+            tries = (*tries, done.tried)
+        else:
+            # The store has taken the stage meanwhile.
+            driver.remember(done)
         if error := done.error:
             verdict = key_verdict_of([error])
             if verdict and verdict.code:
                 self._free_at = max(self._free_at, driver.clock() + verdict.seconds)
             asked.hopeless = not (error.retryable or verdict)
-            asked.intent = replace(intent, landing=landing if error.unconfirmed else before.landing)
+            asked.intent = replace(intent, landing=landing if error.unconfirmed else before.landing, tries=tries)
             return
         log(INFO, "written past the store", session=intent.session, stage=intent.stage.value, chat=intent.chat_id)
-        asked.intent = replace(asked.intent, written=status, landing=0.0)
+        asked.intent = replace(intent, written=status, landing=0.0, tries=tries)
         asked.tell(status)

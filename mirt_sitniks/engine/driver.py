@@ -18,10 +18,10 @@ from mirt_sitniks.core.folding import Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
-from mirt_sitniks.core.record import Claim, Intent, Record, Scan, stale
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan, Try, stale
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
-from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore, Try
+from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.answers import forbidden
 from mirt_sitniks.crm.calls import ASK, Call, GetChat, ListChats, Page, SetStatus, UpdateChat, kind_of
 from mirt_sitniks.engine.asking import Asking

@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 from mirt_sitniks.core.capabilities import Capabilities
-from mirt_sitniks.core.record import Claim, Error
+from mirt_sitniks.core.record import Claim, Error, Try
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Try
 from mirt_sitniks.errors import Forbidden
 from tests.core.records import CONTEXT, NAMES, bad, manager_step, record_at, status_step
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar, cast
 
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Claim, Intent, pending
+from mirt_sitniks.core.record import Claim, Intent, Try, pending
 from mirt_sitniks.core.stages import EFFECTS, Stage
-from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Try, Verdict
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
@@ -79,6 +79,7 @@ class Process:
         """The store's verb, with the way there and back."""
 
         async def verb() -> Recorded:
+            self.tell(intent.tries)
             old = await self.world.store.get(intent.session)
             answer = await self.world.store.record(options, intent, calls=calls)
             asked = self.began[intent.session, intent.key]
@@ -90,8 +91,18 @@ class Process:
             self.world.hear(intent, asked, answer, again=old is not None and bool(old.closed))
             return answer
 
-        recorded: Recorded = await self._trip(verb, stall=self.stalls.pop(0) if self.stalls else 0.0)
+        try:
+            recorded: Recorded = await self._trip(verb, stall=self.stalls.pop(0) if self.stalls else 0.0)
+        except StoreError:
+            self.doubtful |= {id(one) for one in intent.tries}
+            raise
         return recorded
+
+    def tell(self, tries: tuple[Try, ...]) -> None:
+        """The store hears of calls: of each once, unless its answer was lost."""
+        if any(id(one) in self.told and id(one) not in self.doubtful for one in tries):
+            self.world.broken.append(f"{self.name}: a call is told of twice")
+        self.told |= {id(one): one for one in tries}
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """The store's verb, with the way there and back."""
@@ -102,9 +113,7 @@ class Process:
         """The store's verb, with the way there and back."""
 
         async def verb() -> Settled:
-            if any(id(one) in self.told and id(one) not in self.doubtful for one in report.tries):
-                self.world.broken.append(f"{self.name}: a call is told of twice")
-            self.told |= {id(one): one for one in report.tries}
+            self.tell(report.tries)
             return await self.world.store.settle(options, report)
 
         try:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Unconfirmed
+from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions, Try
+from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
 from tests.stores.worlds import OPTIONS, START, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")

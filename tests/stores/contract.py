@@ -15,12 +15,13 @@ from mirt_sitniks.core.record import (
     Observed,
     ObservedValue,
     Record,
+    Try,
     Unconfirmed,
     pending,
     stale,
 )
 from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
-from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Try, Verdict
+from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import LOOKOUT_LEAST, is_unwatched
 from tests.stores.worlds import OPTIONS, START, World
 
