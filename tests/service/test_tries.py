@@ -10,7 +10,6 @@ from mirt_sitniks.core.store import Entry
 from mirt_sitniks.service import SitniksChatService
 from tests.service.shop import Shop, synced, touch
 
-
 FAULTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("rate_limited", {}, {"status": 429, "code": "rate_limited"}),
     ("status", {"status": 500}, {"status": 500, "code": "unavailable"}),
