@@ -28,7 +28,7 @@ from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import MISSED_FOR, ManagerList
-from mirt_sitniks.errors import CrmError, Forbidden, TooLarge
+from mirt_sitniks.errors import CallTimeout, CrmError, Forbidden, TooLarge
 
 # How many tries outside a drive are kept for a store that is away.
 UNTOLD = 1000
@@ -214,7 +214,7 @@ class Driver:
         except CrmError as error:
             return None, done(error)
         except asyncio.CancelledError:
-            self.remember(done(CrmError("nobody waits for it any more", code="cancelled")))
+            self.remember(done(CallTimeout("nobody waited any longer")))
             raise
 
     async def _step(

@@ -252,7 +252,7 @@ def test_a_call_that_the_store_could_not_be_told_of_is_told_of_later(desk: Desk)
         desk.run(asyncio.wait_for(direct.call(desk.driver, SetStatus("chat", "AI Увага")), 1.0))
     desk.run(direct.call(desk.driver, READ))
     read = ("read", {"seconds": 0.05})
-    assert desk.lines() == [read, read, ("status", {"seconds": 1.0, "code": "cancelled"}), read]
+    assert desk.lines() == [read, read, ("status", {"seconds": 1.0, "code": "timeout"}), read]
     assert desk.driver.untold == ()
 
 
