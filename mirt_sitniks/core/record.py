@@ -52,6 +52,22 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """One call that went out: its `kind`, how many `seconds` it took, and what was wrong with it.
+
+    `code` is that of its error, `status` the HTTP status of the answer that brought it: both None for a good answer, no
+    `status` for one that never came. `for_all`: it was made for no session's sake, or for nobody's in particular. What
+    was not sent is no try.
+    """
+
+    kind: str
+    seconds: float
+    status: int | None = None
+    code: str | None = None
+    for_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """One stage of one session, as a node asks for it.
 
@@ -59,8 +75,8 @@ class Intent:
     `chat_id` is what the host knows, or remembers of an earlier sync. `reason` is kept in the ledger only. `asked_at`
     is when it was asked for: on the clock of who asks until it is recorded, on the store's from then on; None: `waited`
     seconds before the store hears of it. `written` is the status that the CRM has confirmed on `chat_id` before this is
-    recorded, `sent` how many calls that took, and for `landing` seconds one without an answer may still land there: the
-    store was away.
+    recorded, `sent` how many calls that took, of which `tries` have ended, and for `landing` seconds one without an
+    answer may still land there: the store was away.
     """
 
     session: str
@@ -76,6 +92,7 @@ class Intent:
     written: str | None = None
     sent: int = 0
     landing: float = 0.0
+    tries: tuple[Try, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

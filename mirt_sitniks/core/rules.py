@@ -10,7 +10,7 @@ from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
-from mirt_sitniks.core.ownership import audit, raise_unconfirmed
+from mirt_sitniks.core.ownership import audit, log_tries, raise_unconfirmed
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
@@ -49,6 +49,7 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
     if current != old:
         # Before the claim: the scan's window and the urgency of others must see it.
         tx.rows.put(current)
+    log_tries(tx, intent.session, intent.tries)
     if intent.sent and intent.chat_id:
         current = _written_before(tx, old, current, intent.chat_id, intent)
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
@@ -188,6 +189,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
     """Fold a round in, and go on with what may be sent next."""
     key, scan = fold_key(tx, report), None
     names = note(tx, [report.record.shown]) if report.record and report.record.shown else set()
+    log_tries(tx, report.record.session if report.record else None, report.tries)
     record = _fold_record(tx, report.record) if report.record else None
     if report.page:
         key, scan = fold_page(tx, key, report.page)

@@ -27,6 +27,8 @@ from mirt_sitniks.log import log
 PATIENCE = 30.0
 # How long the store is away before it is gone past; the reply waits that long.
 MOMENT = 1.0
+# So many tries past the store are kept with their stage.
+MOST_TRIES = 100
 
 
 async def call(
@@ -57,6 +59,7 @@ async def call(
                 return None
             answer, done = await driver.send(request, granted)
             if done.sent:
+                driver.remember(done)
                 delayed = claim.grants if driver.is_late(granted) else ()
                 break
             await _settle(driver, Report(unused=claim.grants))
@@ -92,7 +95,7 @@ async def _explained(driver: Driver, done: CallOutcome, send: Callable[[Call], A
 
 
 async def _settle(driver: Driver, report: Report) -> Settled:
-    return await driver.gate.once(driver.store.settle(driver.options, report))
+    return await driver.gate.once(driver.settle(report))
 
 
 async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]:
@@ -189,15 +192,20 @@ class DirectWriter:
         landing = driver.context.landing_time
         intent = asked.intent = replace(before, sent=before.sent + 1, landing=landing)
         status = driver.context.status_of(intent.stage)
-        try:
-            await driver.client.send(SetStatus(intent.chat_id or "", status))
-        except CrmError as error:
+        _, done = await driver.attempt(SetStatus(intent.chat_id or "", status))
+        tries = intent.tries
+        if done.tried and len(tries) < MOST_TRIES and any(one is asked for one in self._waiting()):
+            tries = (*tries, done.tried)
+        else:
+            # The store has taken the stage meanwhile.
+            driver.remember(done)
+        if error := done.error:
             verdict = key_verdict_of([error])
             if verdict and verdict.code:
                 self._free_at = max(self._free_at, driver.clock() + verdict.seconds)
             asked.hopeless = not (error.retryable or verdict)
-            asked.intent = replace(intent, landing=landing if error.unconfirmed else before.landing)
+            asked.intent = replace(intent, landing=landing if error.unconfirmed else before.landing, tries=tries)
             return
         log(INFO, "written past the store", session=intent.session, stage=intent.stage, chat=intent.chat_id)
-        asked.intent = replace(asked.intent, written=status, landing=0.0)
+        asked.intent = replace(intent, written=status, landing=0.0, tries=tries)
         asked.tell(status)

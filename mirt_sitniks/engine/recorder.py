@@ -120,11 +120,12 @@ class Recorder:
     async def _record(self, lane: deque[Asked]) -> Recorded:
         asked, calls = lane[0], self._calls if self._driver.gate.held <= 0 else 0
         asked.tried_at = self._driver.clock()
-        claim, counted = None, 0
+        claim, counted, told = None, 0, 0
         while True:
             intent = asked.intent
-            recorded = await self._driver.record(replace(intent, sent=intent.sent - counted), calls)
-            claim, counted = recorded.claim or claim, intent.sent
+            fresh = replace(intent, sent=intent.sent - counted, tries=intent.tries[told:])
+            recorded = await self._driver.record(fresh, calls)
+            claim, counted, told = recorded.claim or claim, intent.sent, len(intent.tries)
             if asked.intent is intent:
                 return replace(recorded, claim=claim)
             # It was written past the store while that took it, which is to be told as well.

@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 from mirt_sitniks.core.budget import free
 from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
-from mirt_sitniks.crm.calls import Call
+from mirt_sitniks.crm.calls import Call, kind_of
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
@@ -203,6 +204,12 @@ class Simulation:
             if chat.status != STATUSES[stages[-1]] or (roles and chat.manager_id not in ROLES[roles[-1]]):
                 bad.append(f"{session}: {stages} but {chat.status}, {chat.manager_id}")
         return bad
+
+    def untold(self) -> tuple[Counter[str], Counter[str]]:
+        """Calls of which the ledger has no line, and lines without a call, by kind."""
+        made = Counter(kind_of(call) for _, call in self.crm.calls)
+        told = Counter(str(one.key) for one in self.store.rows.entries if one.kind == "try")
+        return made - told, told - made
 
     def used(self, crowd: int = 9) -> tuple[int, float]:
         """Calls sent, and calls that the budget allows, while at least `crowd` records were due."""
