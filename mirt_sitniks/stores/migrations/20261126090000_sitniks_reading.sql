@@ -155,11 +155,11 @@ begin
                     m.account, case when strpos(l.session, '/') > 0 then split_part(l.session, '/', 1) else 'main' end
                 ))
         )
-        select coalesce(jsonb_agg(to_jsonb(found) order by found.id), '[]')
+        select coalesce(jsonb_agg(to_jsonb(line) order by line.id), '[]')
         from (
             (select * from mine where behind < 0 order by id desc limit most)
             union all (select * from mine where behind >= 0 and id > behind order by id limit most)
-        ) as found
+        ) as line
     );
 end $$;
 
