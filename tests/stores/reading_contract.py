@@ -27,7 +27,7 @@ from mirt_sitniks.stores.supabase import SupabaseStore
 from mirt_sitniks.stores.supabase_request import request_of
 from tests.stores.worlds import OPTIONS, START, World
 
-STATUSES = {Stage.FIRST_TOUCH: "Взято", Stage.GIVE_REQUISITES: "Рахунок", Stage.ESCALATION: "Увага"}
+STATUSES: dict[str, str] = {Stage.FIRST_TOUCH: "Взято", Stage.GIVE_REQUISITES: "Рахунок", Stage.ESCALATION: "Увага"}
 NAMED = {stage.value: status for stage, status in STATUSES.items()}
 CODES = ("timeout", "unauthorized", "not_applied", "chat_not_found")
 SHOP = replace(OPTIONS, account="shop")
