@@ -40,7 +40,7 @@ def kind_of(record: Record, statuses: Mapping[str, str]) -> tuple[object, ...]:
     )
 
 
-def tallies(overview: Overview, statuses: Mapping[Stage, str]) -> tuple[Tally, ...]:
+def tallies(overview: Overview, statuses: Mapping[str, str]) -> tuple[Tally, ...]:
     """The sessions of an overview by outcome and code, the most first."""
     counts: Counter[tuple[Outcome, str | None]] = Counter()
     oldest: dict[tuple[Outcome, str | None], float] = {}
@@ -51,7 +51,7 @@ def tallies(overview: Overview, statuses: Mapping[Stage, str]) -> tuple[Tally, .
     return tuple(Tally(*one, count, oldest[one]) for one, count in counts.most_common())
 
 
-def outcome_of(record: Record, statuses: Mapping[Stage, str]) -> tuple[Outcome, str | None]:
+def outcome_of(record: Record, statuses: Mapping[str, str]) -> tuple[Outcome, str | None]:
     """How a session's newest stage stands now, and the code of what is wrong with it."""
     stage = record.desired.stage or Stage.FIRST_TOUCH
     # No chat shows the status of a stage that has none any more.
