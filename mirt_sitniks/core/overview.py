@@ -60,7 +60,7 @@ def outcome_of(record: Record, statuses: Mapping[str, str]) -> tuple[Outcome, st
 
 def fits(record: Record, asked: SessionsAsked) -> bool:
     """Whether a record of the account is one of those that are asked for."""
-    outcome, code = outcome_of(record, {Stage(name): status for name, status in asked.statuses.items()})
+    outcome, code = outcome_of(record, asked.statuses)
     states = {
         None: True,
         "waiting": pending(record),
