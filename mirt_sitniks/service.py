@@ -22,9 +22,9 @@ from mirt_sitniks.crm.calls import SetStatus, UpdateChat
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.io_thread import IoThread
 from mirt_sitniks.engine.replies import ReplyBudget, turn_of
-from mirt_sitniks.engine.runtime import Runtime, begin_loading, not_recorded, open_store
+from mirt_sitniks.engine.runtime import AWAY, Runtime, begin_loading, not_recorded, open_store
 from mirt_sitniks.engine.worker import SWEEP
-from mirt_sitniks.errors import ConfigError, SitniksError
+from mirt_sitniks.errors import ConfigError, SitniksError, StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.process.off_loop import Wait, awaited, blocked, has_loop, left_alone, without_loop
 from mirt_sitniks.settings import SitniksSettings, look_alikes
@@ -35,6 +35,8 @@ T = TypeVar("T")
 HEARING = 0.08
 REASON_LENGTH = 200
 STARTING, CLOSING = 1.0, 5.0
+# Whoever asks how it is does not wait long.
+ANSWERING = 2.0
 
 
 class About(TypedDict, total=False):
@@ -172,6 +174,26 @@ class SitniksChatService:
     async def retry(self, session: str) -> SyncResult | None:
         """Take up again what was given up or waits for its next try; None when nothing is known of the session."""
         return await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
+
+    async def status(self) -> dict[str, Any]:
+        """How syncing is, as plain JSON for a `/healthz`: `ok` is whether the store answers, the key is let in, and
+        what waits is looked after; `troubles` says what a person has to do.
+
+        Never raises. A store that does not answer is `ok: False`, with `error`.
+        """
+        if not self.enabled:
+            return {"ok": True, "enabled": False}
+        try:
+            begun = self._thread.run(lambda runtime: runtime.status())
+            return {"enabled": True, **await awaited(begun, ANSWERING)}
+        except TimeoutError:
+            error: SitniksError = StoreError(AWAY)
+        except SitniksError as wrong:
+            error = wrong
+        except Exception as wrong:
+            log(ERROR, "status failed: %s", type(wrong).__name__)
+            error = SitniksError(f"status failed with {type(wrong).__name__}: see the log")
+        return {"ok": False, "enabled": True, "error": {"code": error.code, "message": error.message}}
 
     def start(self) -> None:
         """Begin to work: finish what dead processes left, and load what a first sync would wait for.

@@ -14,13 +14,14 @@ from weakref import WeakValueDictionary
 
 import httpx
 
+from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
+from mirt_sitniks.core.store import Outlook, OverviewAsked, Recorded, Settled, Store, StoreOptions, Verdict, row_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
@@ -133,6 +134,17 @@ class Runtime:
             return None
         driven = self._go_on(reopened, tried_at)
         return await self._report(stage, reopened, driven, tried_at + self.settings.reply_budget)
+
+    async def status(self) -> dict[str, Any]:
+        """How the store is as plain JSON, with how many stages wait here until it takes them."""
+        settings, options = self.settings, self.driver.options
+        asked = OverviewAsked(options.account, {stage.value: name for stage, name in settings.statuses.items()})
+        overview = await self.driver.gate.once(self.store.overview(asked))
+        return {
+            "store": {"kind": settings.store_kind, "account": options.account},
+            **health(overview, settings.statuses, options.limit, options.key),
+            "in_memory": sum(1 for _ in self.recorder.waiting()),
+        }
 
     async def _told(self, asked: Asked, end: float) -> SyncResult:
         try:

@@ -27,15 +27,17 @@ def test_a_session_that_was_given_up_is_finished(crm: Sandbox, run: Run, tmp_pat
     with SitniksChatService() as service:
         failed = service.sync_blocking("escalation", session="s", instagram_username="anna.shop")
     assert failed.error
+    path = tmp_path / "sitniks.sqlite3"
     code, out, err = run("retry", "s")
-    assert (code, err) == (1, "")
+    assert (code, err) == (1, f"in {path}\n")
     assert out.startswith("failed: several people in Sitniks have this user name")
     crm.account.world.chat(other).nickname = "other"
-    for _ in range(2):
-        assert run("retry", "s") == (0, "synced: AI Увага\n", "")
+    for who in ("s", "@Anna.shop"):
+        assert run("retry", who) == (0, "synced: AI Увага\n", f"in {path}\n")
     assert crm.chat(mine)["status"] == "AI Увага"
-    path = tmp_path / "sitniks.sqlite3"
-    assert run("retry", "x") == (1, f"Nothing is known about this session in {path}.\n", "")
+    code, out, err = run("retry", "x")
+    assert (code, out) == (1, "")
+    assert f"nothing is known of “x” in {path}" in err
 
 
 def test_what_cannot_be_done_now_is_on_its_way(crm: Sandbox, run: Run, planted: Any) -> None:
