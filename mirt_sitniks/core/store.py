@@ -262,11 +262,13 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class SessionsAsked:
-    """Which sessions of an account: `who` is a session, a user name or a chat's id; all else narrows.
+    """Which sessions of an account: `who` is a session (also as its host names it), a user name or a chat's id; all
+    else narrows.
 
-    `state` is `waiting`, `failed` (given up) or `held` (another status than ours, for which `statuses` has the names by
-    stage). `asked_before` is Unix time. `charted`: only those whose chat is known. `after` is the last session of the
-    page before.
+    `state` is `waiting` (something is left to be done), `failed` (until a person mends something: given up, or tried
+    again in vain) or `held` (another status than ours, for which `statuses` has the names by stage). `codes` are those
+    of what is wrong. `asked_before` is Unix time. `charted`: only those whose chat is known. `after` is the last
+    session of the page before.
     """
 
     account: str = MAIN
