@@ -7,7 +7,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import DesiredValue, Error, Observed, ObservedValue, Record, Unconfirmed, pending, stale
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import priority_of
-from mirt_sitniks.core.store import Entry
+from mirt_sitniks.core.store import Entry, Report
 
 NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: check that the channel is connected there")
 
@@ -118,6 +118,17 @@ def audit(tx: Transaction, before: Record, after: Record) -> None:
         tx.rows.log(line)
     if after.observed.given_up > before.observed.given_up:
         tx.ended.append(after)
+
+
+def log_tries(tx: Transaction, report: Report) -> None:
+    """Give the ledger a line of each call; nobody's is also that of a session that was forgotten meanwhile."""
+    mine = tx.rows.get(report.record.session) if report.record else None
+    for one in report.tries:
+        of = Record("") if mine is None or one.for_all else mine
+        told = {"seconds": round(one.seconds, 3), "status": one.status, "code": one.code}
+        after = {name: value for name, value in told.items() if value is not None}
+        stage, generation = of.desired.stage, of.desired.generation
+        tx.rows.log(Entry(0, of.session, "try", one.kind, stage, generation, tx.options.who, tx.wall, {}, after))
 
 
 # What of a record is worth a line in the ledger when it changes, beside that a write is unconfirmed.

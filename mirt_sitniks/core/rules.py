@@ -10,7 +10,7 @@ from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
-from mirt_sitniks.core.ownership import audit, raise_unconfirmed
+from mirt_sitniks.core.ownership import audit, log_tries, raise_unconfirmed
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
@@ -188,6 +188,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
     """Fold a round in, and go on with what may be sent next."""
     key, scan = fold_key(tx, report), None
     names = note(tx, [report.record.shown]) if report.record and report.record.shown else set()
+    log_tries(tx, report)
     record = _fold_record(tx, report.record) if report.record else None
     if report.page:
         key, scan = fold_page(tx, key, report.page)

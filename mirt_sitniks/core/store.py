@@ -125,13 +125,18 @@ class KeyVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One call that was made: of which `kind`, how many `seconds` its answer took, the HTTP `status` of a refusal and
-    the `code` of its error; both None for a good answer, `status` alone when none came."""
+    """One call that went out: its `kind`, how many `seconds` it took, and what was wrong with it.
+
+    `code` is that of its error, `status` the HTTP status of the answer that brought it: both None for a good answer, no
+    `status` for one that never came. `for_all`: it was made for no session's sake, or for nobody's in particular. What
+    was not sent is no try.
+    """
 
     kind: str
     seconds: float
     status: int | None = None
     code: str | None = None
+    for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,8 @@ class Report:
 
     `heard` is what the answers said of kinds of call. `delayed` are grants whose calls may have reached the CRM as late
     as now. `managers` are the ids of all people of the account, when they were listed. `basis` is that of the claim.
-    `priority_seconds`: so much earlier counts a call that is no record's. `tries` go to the ledger.
+    `priority_seconds`: so much earlier counts a call that is no record's. `tries` go to the ledger, also those of a
+    stale holder; settled again after a lost answer they may stand there twice.
     """
 
     record: Settlement | None = None
@@ -208,8 +214,8 @@ class KeyState:
 class Entry:
     """One line of the ledger: an `intent` (or `also`, its second key), an `outcome`, or a `try`. `at` is Unix time.
 
-    A try is of no session ("") when it was made for all, such as a page of the chats; its `key` is the kind of call,
-    and `after` has its `seconds`, and `status` and `code` where something went wrong.
+    A try is of no session ("") when it was made for all, such as a page of the chats, or past the plan; its `key` is
+    the kind of call, and `after` has its `seconds`, and `status` and `code` where something went wrong.
     """
 
     id: int

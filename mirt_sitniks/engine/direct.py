@@ -57,6 +57,7 @@ async def call(
                 return None
             answer, done = await driver.send(request, granted)
             if done.sent:
+                driver.remember(done)
                 delayed = claim.grants if driver.is_late(granted) else ()
                 break
             await _settle(driver, Report(unused=claim.grants))
@@ -92,7 +93,7 @@ async def _explained(driver: Driver, done: CallOutcome, send: Callable[[Call], A
 
 
 async def _settle(driver: Driver, report: Report) -> Settled:
-    return await driver.gate.once(driver.store.settle(driver.options, report))
+    return await driver.gate.once(driver.settle(report))
 
 
 async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]:
@@ -183,9 +184,9 @@ class DirectWriter:
         landing = driver.context.landing_time
         intent = asked.intent = replace(before, sent=before.sent + 1, landing=landing)
         status = driver.context.statuses[intent.stage]
-        try:
-            await driver.client.send(SetStatus(intent.chat_id or "", status))
-        except CrmError as error:
+        _, done = await driver.attempt(SetStatus(intent.chat_id or "", status))
+        driver.remember(done)
+        if error := done.error:
             verdict = key_verdict_of([error])
             if verdict and verdict.code:
                 self._free_at = max(self._free_at, driver.clock() + verdict.seconds)

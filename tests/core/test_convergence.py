@@ -210,6 +210,7 @@ class Convergence(RuleBasedStateMachine):
         before = len(crm.calls)
         world.loop.run_for(4000.0)
         assert len(crm.calls) == before, "calls for records that are done"
+        world.check_tries()
         world.finish()
 
 

@@ -1,6 +1,7 @@
 """Processes that share one store and one CRM on a virtual loop, and can die or freeze at any await."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar, cast
@@ -9,8 +10,8 @@ from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Claim, Intent, pending
 from mirt_sitniks.core.stages import EFFECTS, Stage
-from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict
-from mirt_sitniks.crm.calls import Call, SetStatus
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Try, Verdict
+from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
@@ -55,12 +56,17 @@ class Process:
         self.driver.asking.clock = lambda: world.loop.time() + self.skew
         self.stalls: list[float] = []
         self.began: dict[tuple[str, str], float] = {}
+        # Calls by kind, and the tries that the store has heard of, some of them perhaps: their answer was lost.
+        self.sent: Counter[str] = Counter()
+        self.told: dict[int, Try] = {}
+        self.doubtful: set[int] = set()
         self.recorder = Recorder(self.driver, 2, self._recorded, lambda: self.direct.begin())
         self.direct = DirectWriter(self.driver, self.recorder.waiting)
 
     async def send(self, call: Call) -> Any:
         """A call to the CRM."""
         self.world.overlook(call)
+        self.sent[kind_of(call)] += 1
         try:
             value = await self.world.crm.send(call)
         except CrmError:
@@ -94,7 +100,18 @@ class Process:
 
     async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """The store's verb, with the way there and back."""
-        settled: Settled = await self._trip(self.world.store.settle, options, report)
+
+        async def verb() -> Settled:
+            if any(id(one) in self.told and id(one) not in self.doubtful for one in report.tries):
+                self.world.broken.append(f"{self.name}: a call is told of twice")
+            self.told |= {id(one): one for one in report.tries}
+            return await self.world.store.settle(options, report)
+
+        try:
+            settled: Settled = await self._trip(verb)
+        except StoreError:
+            self.doubtful |= {id(one) for one in report.tries}
+            raise
         return settled
 
     async def _trip(self, verb: Any, *args: Any, stall: float = 0.0, **options: Any) -> Any:
@@ -197,6 +214,7 @@ class World:
         self.crm = ModelCrm(self.loop.time)
         self.store = MemoryStore(self.loop.time, lambda: WALL + self.loop.time())
         self.team: list[Process] = []
+        self.ever_there: list[Process] = []
         for _ in range(self.processes):
             self.loop.run(self.start())
 
@@ -207,6 +225,7 @@ class World:
         process.worker.start()
         await asyncio.sleep(3 * self.way)
         self.team.append(process)
+        self.ever_there.append(process)
 
     async def replace(self, place: int, seconds: float = 0.0) -> None:
         """The process dies, or closes, and another one takes its place."""
@@ -281,6 +300,25 @@ class World:
         assert len(held) == len(set(held)), "a chat has two sessions"
         for record in self.store.rows.records.values():
             assert not (record.closed and record.chat_id)
+
+    def check_tries(self) -> None:
+        """Every call has its line in the ledger, but those of which a process died before it could tell."""
+        assert sum((one.sent for one in self.ever_there), Counter()) == Counter(
+            kind_of(call) for _, call in self.crm.calls
+        )
+        for process in self.ever_there:
+            told = Counter(one.kind for one in process.told.values())
+            if process in self.team:
+                told += Counter(one.kind for one in process.driver.untold)
+                assert told == process.sent, f"{process.name}: of some calls nobody was told"
+            assert told <= process.sent
+        lines = Counter((one.who, one.key) for one in self.store.rows.entries if one.kind == "try")
+        least = Counter((one.name, tried.kind) for one in self.ever_there for tried in one.told.values())
+        doubtful = Counter(
+            (one.name, one.told[of].kind) for one in self.ever_there for of in one.doubtful & one.told.keys()
+        )
+        assert least <= lines
+        assert doubtful or lines == least
 
     def pending(self) -> list[str]:
         """The sessions that are not there yet."""

@@ -20,7 +20,7 @@ from mirt_sitniks.core.record import (
     stale,
 )
 from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
-from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
+from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Try, Verdict
 from mirt_sitniks.core.turns import LOOKOUT_LEAST, is_unwatched
 from tests.stores.worlds import OPTIONS, START, World
 
@@ -262,6 +262,50 @@ class Contract:
         assert outcome.after == {**nothing, "status": "shown", "manager_id": 7}
         assert intent.id < outcome.id
         assert world.run(world.store.ledger("s", limit=1)) == (outcome,)
+
+    def test_every_call_is_a_line_of_its_session_or_of_none(self, world: World) -> None:
+        """Before the outcome that it brought, of the stage that stands by then; what is nothing is left out. What was
+        made for all, or outside a drive, is nobody's."""
+        held = claimed(own(world, "s", INVOICE, "olena"))
+        record(world, "s", ESCALATION)
+        assert held.record
+        tries = (
+            Try("status", 0.08349, 429, "rate_limited"),
+            Try("assign", 0.1),
+            Try("managers", 10.0, code="timeout", for_all=True),
+        )
+        world.run(world.store.settle(OPTIONS, Report(settlement(held.record), tries=tries, basis=held.basis)))
+        world.run(world.store.settle(OPTIONS, Report(tries=(Try("orders", 0.25, 500, "unavailable"),))))
+        mine = world.run(world.store.ledger("s"))
+        assert [line.kind for line in mine[-3:]] == ["try", "try", "outcome"]
+        status, assign = mine[-3:-1]
+        assert (status.key, status.stage, status.generation, status.who) == ("status", "escalation", 2, "test")
+        assert (status.at, status.before) == (START, {})
+        assert status.after == {"seconds": 0.083, "status": 429, "code": "rate_limited"}
+        assert (assign.key, assign.after) == ("assign", {"seconds": 0.1})
+        managers, orders = world.run(world.store.ledger(""))
+        assert (managers.kind, managers.key, managers.stage, managers.generation) == ("try", "managers", None, 0)
+        assert managers.after == {"seconds": 10.0, "code": "timeout"}
+        assert (orders.key, orders.after) == ("orders", {"seconds": 0.25, "status": 500, "code": "unavailable"})
+
+    def test_tries_are_told_of_by_whoever_lost_the_lease_and_bring_back_nobody(self, world: World) -> None:
+        """A stale holder's answers are thrown away, its calls were made; of a forgotten customer nothing is written.
+        A try is known to no intent."""
+        held = claimed(own(world, "s", INVOICE, "olena"))
+        assert held.record
+        world.clock.now += OPTIONS.lease
+        assert claim(world).claims
+        told = Report(settlement(held.record), tries=(Try("status", 0.1),), basis=held.basis)
+        world.run(world.store.settle(OPTIONS, told))
+        assert [one.key for one in world.run(world.store.ledger("s")) if one.kind == "try"] == ["status"]
+        assert record(world, "s", ESCALATION, "status").verdict is Verdict.NEW
+        world.run(world.store.forget("s"))
+        world.run(world.store.settle(OPTIONS, replace(told, basis=None)))
+        assert world.run(world.store.ledger("s")) == ()
+        assert [one.key for one in world.run(world.store.ledger(""))] == ["status"]
+        world.clock.now += 60.0
+        world.run(world.store.prune(59.0))
+        assert world.run(world.store.ledger("")) == ()
 
     # ------------------------------------------------------------------------------------------------------ budget
 
