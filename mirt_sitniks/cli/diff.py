@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mirt_sitniks.cli.files import require_key, where, with_store
-from mirt_sitniks.cli.looking import PAGE, View, print_json, view_of, whom
+from mirt_sitniks.cli.looking import View, print_json, sessions_that, view_of, whom
 from mirt_sitniks.core.chats import CLOCK_SLACK, Chat, finished
 from mirt_sitniks.core.compare import Found, InSync, OutOfSync, Unknown, compare
 from mirt_sitniks.core.cost import Cost, cost_of
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.store import SessionsAsked, Store
+from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.text import span
 from mirt_sitniks.crm.calls import GetChat, ListChats, SetStatus, UpdateChat
 from mirt_sitniks.crm.calls import Page as CallPage
@@ -59,7 +59,11 @@ class Work:
         else:
             since = self.view.overview.wall - self.arguments.since
             chats = {one.id: one for one in await self._listed()}
-            mine = [one for one in await self._known() if one.chat_id in chats or one.desired.asked_at >= since]
+            mine = [
+                one
+                for one in await sessions_that(self.settings, self.store, charted=True)
+                if one.chat_id in chats or one.desired.asked_at >= since
+            ]
         return [Compared(one, compare(one, chats.get(one.chat_id or ""), self.driver.context)) for one in mine]
 
     async def _read(self, chat_id: str) -> Chat | None:
@@ -81,18 +85,6 @@ class Work:
             skip += page.raw
             if finished(skip, page.raw, page.total, PAGES):
                 return found
-
-    async def _known(self) -> list[Record]:
-        """All records whose chat is known."""
-        found: list[Record] = []
-        after = ""
-        while True:
-            asked = SessionsAsked(self.settings.account, charted=True, after=after, limit=PAGE)
-            page = await self.store.sessions(asked)
-            found += page
-            if len(page) < PAGE:
-                return found
-            after = page[-1].session
 
     async def adopt(self, one: Compared) -> None:
         """Note what Sitniks shows, so that it is what is known."""

@@ -29,7 +29,7 @@ def run(arguments: Namespace) -> int:
             sessions.append({**as_json(one, sight), "record": asdict(one), "ledger": [*map(entry_json, lines)]})
         return {"store": where(settings), "sessions": sessions}
 
-    text = json.dumps(with_store(settings, read), ensure_ascii=False, indent=2, default=str)
+    text = json.dumps(with_store(settings, read, readonly=True), ensure_ascii=False, indent=2, default=str)
     if arguments.to is None:
         print(text)
         return 0

@@ -45,12 +45,12 @@ def where(settings: SitniksSettings) -> dict[str, str]:
     return {"kind": settings.store_kind, "place": place(settings), "account": settings.account}
 
 
-def with_store(settings: SitniksSettings, work: Callable[[Store], Awaitable[T]]) -> T:
+def with_store(settings: SitniksSettings, work: Callable[[Store], Awaitable[T]], *, readonly: bool = False) -> T:
     """What `work` brings of the store that the settings name; one that does not exist is not made."""
     require_file(settings)
 
     async def go() -> T:
-        store = open_store(settings)
+        store = open_store(settings, readonly=readonly)
         try:
             return await work(store)
         finally:

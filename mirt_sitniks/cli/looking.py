@@ -1,23 +1,22 @@
 """What the commands that look have in common: whom WHO means, the view of a store, and JSON on standard output."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from mirt_sitniks.cli.files import place
-from mirt_sitniks.core.chats import normalise_username
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.overview import outcome_of
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.result import Outcome
-from mirt_sitniks.core.store import Overview, OverviewAsked, SessionsAsked, Store, row_of
+from mirt_sitniks.core.store import Overview, OverviewAsked, SessionsAsked, Store
 from mirt_sitniks.core.story import Sight
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import SitniksError
 from mirt_sitniks.settings import SitniksSettings
 
 PAGE = 500
+State: TypeAlias = Literal["failed", "queued", "held"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,49 +40,39 @@ class View:
 
 async def view_of(settings: SitniksSettings, store: Store) -> View:
     """Look at a store."""
-    asked = OverviewAsked(settings.account, {stage.value: name for stage, name in settings.statuses.items()})
+    asked = OverviewAsked(settings.account, names_of(settings))
     key = Runtime(settings, store, worker=False).driver.options.key
     return View(settings, await store.overview(asked), key)
 
 
 async def whom(settings: SitniksSettings, store: Store, who: str) -> tuple[Record, ...]:
     """The sessions that WHO means, the newest first; raises `SitniksError` when there are none."""
-    names = [normalise_username(who)] if who.startswith("@") else [who, row_of(settings.account, who)]
-    names += [] if who.startswith("@") else [normalise_username(who)]
-    for name in dict.fromkeys(one for one in names if one):
-        if found := await store.sessions(SessionsAsked(settings.account, who=name, limit=PAGE)):
-            return tuple(sorted(found, key=lambda one: one.desired.asked_at, reverse=True))
-    hint = "give a session, @user or a chat's id; `mirt-sitniks list` names sessions"
-    if who.startswith("@"):
-        hint = "is it spelled as in Sitniks? `mirt-sitniks list` names sessions"
+    found = await store.sessions(SessionsAsked(settings.account, who=who, limit=PAGE))
+    if found:
+        return tuple(sorted(found, key=lambda one: one.desired.asked_at, reverse=True))
+    hint = "WHO is a session, @user as Sitniks spells it, or a chat's id; `mirt-sitniks list` names sessions"
     raise SitniksError(f"nothing is known of “{who}” in {place(settings)} (account {settings.account}): {hint}")
 
 
 async def sessions_that(
-    settings: SitniksSettings, store: Store, outcomes: Iterable[Outcome], **narrowed: Any
-) -> AsyncIterator[Record]:
-    """The sessions of an account with one of these outcomes (none named: all), page by page."""
-    wanted = frozenset(outcomes)
-    statuses = {stage.value: name for stage, name in settings.statuses.items()}
-    asked = SessionsAsked(settings.account, statuses=statuses, limit=PAGE, **narrowed)
-    for state in _states(wanted):
-        after = ""
-        while page := await store.sessions(replace(asked, state=state, after=after)):
-            for one in page:
-                if not wanted or outcome_of(one, settings.statuses)[0] in wanted:
-                    yield one
-            after = page[-1].session
-            if len(page) < PAGE:
-                break
+    settings: SitniksSettings, store: Store, state: State = None, limit: int = 0, **narrowed: Any
+) -> list[Record]:
+    """The sessions of an account that fit, at most `limit` of them (0: all), page by page; `queued` are those that
+    wait and have not failed."""
+    asked = SessionsAsked(settings.account, statuses=names_of(settings), limit=PAGE, **narrowed)
+    asked = replace(asked, state="waiting" if state == "queued" else state)
+    found: list[Record] = []
+    while page := await store.sessions(asked):
+        found += (one for one in page if state != "queued" or outcome_of(one, settings.statuses)[0] is Outcome.QUEUED)
+        if len(page) < PAGE or 0 < limit <= len(found):
+            break
+        asked = replace(asked, after=page[-1].session)
+    return found[: limit or None]
 
 
-def _states(wanted: frozenset[Outcome]) -> tuple[Any, ...]:
-    """What a store is asked for, to have all of these outcomes: what failed may still be tried, once in a while."""
-    if wanted & {Outcome.FAILED, Outcome.PARTIAL}:
-        return "failed", "waiting"
-    return {Outcome.QUEUED: ("waiting",), Outcome.HELD: ("held",)}.get(
-        next(iter(wanted), None) or Outcome.SYNCED, (None,)
-    )
+def names_of(settings: SitniksSettings) -> dict[str, str]:
+    """The names of the statuses by stage."""
+    return {stage.value: name for stage, name in settings.statuses.items()}
 
 
 def print_json(value: Any, *, line: bool = False) -> None:

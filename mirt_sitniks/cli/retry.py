@@ -10,7 +10,6 @@ from typing import Any
 
 from mirt_sitniks.cli.files import place, require_key, where, with_store
 from mirt_sitniks.cli.looking import View, print_json, sessions_that, view_of, whom
-from mirt_sitniks.cli.sessions import STATES
 from mirt_sitniks.core.cost import Cost, calls_of, cost_of
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.result import Outcome, SyncResult
@@ -36,7 +35,7 @@ def run(arguments: Namespace) -> int:
     silent = logging.NullHandler()
     logger.addHandler(silent)
     try:
-        view, found, cost = with_store(settings, lambda store: _meant(settings, store, arguments))
+        view, found, cost = with_store(settings, lambda store: _meant(settings, store, arguments), readonly=True)
         if arguments.dry_run:
             return _say(arguments, settings, found, cost, 0)
         if arguments.failed:
@@ -54,12 +53,8 @@ async def _meant(settings: SitniksSettings, store: Store, arguments: Namespace) 
         known = await whom(settings, store, arguments.who)
         found = [one for one in known if not one.closed] or list(known[:1])
     else:
-        every = sessions_that(settings, store, STATES["failed"], codes=tuple(arguments.code))
-        found = []
-        async for one in every:
-            if len(found) == arguments.limit:
-                break
-            found.append(one)
+        asked = {"codes": tuple(arguments.code)}
+        found = await sessions_that(settings, store, "failed", arguments.limit, **asked)
     key, now = view.sight.key, view.overview.now
     context = Runtime(settings, store, worker=False).driver.context
     return view, found, cost_of(calls_of(found, now, context, key.known), key.budget, settings.rate_limit, now)

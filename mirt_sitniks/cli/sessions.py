@@ -1,12 +1,12 @@
 """`mirt-sitniks list`: the sessions that fit, and what to do about each of their errors."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mirt_sitniks.cli.files import where, with_store
-from mirt_sitniks.cli.looking import print_json, sessions_that, view_of
+from mirt_sitniks.cli.looking import State, print_json, sessions_that, view_of
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.story import Sight, as_json
 from mirt_sitniks.core.text import span
@@ -18,30 +18,22 @@ if TYPE_CHECKING:
 
 # A terminal that has room for the stage.
 WIDE = 100
-STATES = {
-    "failed": (Outcome.FAILED, Outcome.PARTIAL),
-    "waiting": (Outcome.QUEUED,),
-    "held": (Outcome.HELD,),
-}
+STATES: Mapping[str, State] = {"failed": "failed", "waiting": "queued", "held": "held"}
 
 
 def run(arguments: Namespace) -> int:
     """List them; 1 when there are none."""
     settings = SitniksSettings()
-    outcomes = next((those for name, those in STATES.items() if getattr(arguments, name)), ())
+    state = next((one for name, one in STATES.items() if getattr(arguments, name)), None)
 
-    async def read(store: Store) -> tuple[Sight, list[Record], bool]:
+    async def read(store: Store) -> tuple[Sight, list[Record]]:
         view = await view_of(settings, store)
         before = None if arguments.older_than is None else view.overview.wall - arguments.older_than
-        found: list[Record] = []
         asked = {"codes": tuple(arguments.code), "asked_before": before}
-        async for one in sessions_that(settings, store, outcomes, **asked):
-            if len(found) == arguments.limit:
-                return view.sight, found, True
-            found.append(one)
-        return view.sight, found, False
+        return view.sight, await sessions_that(settings, store, state, arguments.limit + 1, **asked)
 
-    sight, found, more = with_store(settings, read)
+    sight, every = with_store(settings, read, readonly=True)
+    found, more = every[: arguments.limit], len(every) > arguments.limit
     rows = [as_json(one, sight) for one in sorted(found, key=lambda one: -one.desired.asked_at)]
     ages = {one.session: sight.wall - one.desired.asked_at for one in found}
     if arguments.json:

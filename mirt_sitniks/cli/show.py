@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> int:
         view = await view_of(settings, store)
         return view.sight, [(one, await store.ledger(one.session, limit=arguments.lines)) for one in found]
 
-    sight, told = with_store(settings, read)
+    sight, told = with_store(settings, read, readonly=True)
     if arguments.json:
         sessions = [{**as_json(one, sight), "ledger": [*map(entry_json, lines)]} for one, lines in told]
         print_json({"store": where(settings), "sessions": sessions})

@@ -36,7 +36,7 @@ def run(arguments: Namespace, *, sleep: Callable[[float], None] = time.sleep) ->
 
 def look(settings: SitniksSettings) -> dict[str, Any]:
     """The store as plain JSON."""
-    view = with_store(settings, lambda store: view_of(settings, store))
+    view = with_store(settings, lambda store: view_of(settings, store), readonly=True)
     return {"store": where(settings), "enabled": settings.enabled, **view.health}
 
 

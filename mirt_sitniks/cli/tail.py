@@ -37,7 +37,7 @@ def run(arguments: Namespace, *, sleep: Callable[[float], Awaitable[None]] = asy
                 await sleep(EVERY)
 
     with suppress(KeyboardInterrupt):
-        with_store(settings, follow)
+        with_store(settings, follow, readonly=True)
     return 0
 
 

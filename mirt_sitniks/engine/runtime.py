@@ -269,8 +269,8 @@ def begin_loading(settings: SitniksSettings) -> None:
     load_early("httpcore", "anyio._backends._asyncio", *stores[settings.store_kind])
 
 
-def open_store(settings: SitniksSettings) -> Store:
-    """The store that the settings name; nothing is opened before its first use."""
+def open_store(settings: SitniksSettings, *, readonly: bool = False) -> Store:
+    """The store that the settings name; nothing is opened before its first use. `readonly`: a file is never written."""
 
     def make() -> Store:
         # A child that is forked while a module is loaded waits for that module for ever.
@@ -281,6 +281,6 @@ def open_store(settings: SitniksSettings) -> Store:
                 return SupabaseStore(settings.supabase_url, settings.supabase_key)
             from mirt_sitniks.stores.sqlite import SqliteStore
 
-            return SqliteStore(settings.database)
+            return SqliteStore(settings.database, readonly=readonly)
 
     return off_loop(make)
