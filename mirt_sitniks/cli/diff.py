@@ -15,7 +15,7 @@ from mirt_sitniks.core.compare import Found, InSync, OutOfSync, Unknown, compare
 from mirt_sitniks.core.cost import Cost, cost_of
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.store import Store
-from mirt_sitniks.core.text import span
+from mirt_sitniks.core.text import many, span
 from mirt_sitniks.crm.calls import GetChat, ListChats, SetStatus, UpdateChat
 from mirt_sitniks.crm.calls import Page as CallPage
 from mirt_sitniks.engine import direct
@@ -162,7 +162,11 @@ def _cost(work: Work, out: Sequence[Compared]) -> Cost:
 
 def _announce(arguments: Namespace, sessions: int, cost: Cost) -> None:
     what = "noting what Sitniks shows" if arguments.adopt else "writing ours again"
-    print(f"{what}: {sessions} sessions, {cost.total} calls, {span(cost.seconds)}", file=sys.stderr, flush=True)
+    print(
+        f"{what}: {many(sessions, 'session')}, {many(cost.total, 'call')}, {span(cost.seconds)}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _tell(
@@ -208,10 +212,10 @@ def _tell(
     if done:
         console.print(f"{done} {'noted' if work.arguments.adopt else 'written again'}")
     elif work.arguments.dry_run:
-        console.print(f"nothing was done; it takes {cost.total} calls, the last in {span(cost.seconds)}")
+        console.print(f"nothing was done; it takes {many(cost.total, 'call')}, the last in {span(cost.seconds)}")
     elif out:
         console.print("--adopt: Sitniks is right; --reassert: the graph is right; --whose and WHO narrow either")
-    console.print(tables.caption(where(work.settings)))
+    tables.end(console, where(work.settings))
 
 
 def _table(work: Work, out: Iterable[Compared]) -> "RenderableType":

@@ -26,7 +26,13 @@ def run(arguments: Namespace) -> int:
         sessions = []
         for one in found:
             lines = await store.ledger(one.session, limit=MOST)
-            sessions.append({**as_json(one, sight), "record": asdict(one), "ledger": [*map(entry_json, lines)]})
+            sessions.append(
+                {
+                    **as_json(one, sight),
+                    "record": asdict(one),
+                    "ledger": [entry_json(line, sight.ours) for line in lines],
+                }
+            )
         return {"store": where(settings), "sessions": sessions}
 
     text = json.dumps(with_store(settings, read, readonly=True), ensure_ascii=False, indent=2, default=str)

@@ -14,7 +14,7 @@ from mirt_sitniks.core.cost import Cost, calls_of, cost_of
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.store import MAIN, Store
-from mirt_sitniks.core.text import span
+from mirt_sitniks.core.text import many, span
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.log import logger, shown
@@ -104,11 +104,11 @@ def _say(
         print_json({"store": where(settings), **told})
         return 0 if found else 1
     kinds = ", ".join(f"{count} {kind}" for kind, count in cost.calls.items()) or "none"
-    many = f"{len(found)} session" + ("s" if len(found) != 1 else "")
     if not found:
         print(f"no session is like that in {shown(place(settings))}")
         return 1
-    print(f"{many}, {cost.total} calls at least ({kinds}), the last in {span(cost.seconds)}")
+    calls = f"{many(cost.total, 'call')} at least ({kinds})"
+    print(f"{many(len(found), 'session')}, {calls}, the last in {span(cost.seconds)}")
     for one in islice(found, 10 if arguments.dry_run else 0):
         print(f"  {shown(one.session)}")
     if arguments.dry_run and len(found) > 10:

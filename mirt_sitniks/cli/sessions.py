@@ -9,7 +9,6 @@ from mirt_sitniks.cli.looking import State, print_json, sessions_that, view_of
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.story import Sight, as_json
-from mirt_sitniks.core.text import span
 from mirt_sitniks.log import shown
 from mirt_sitniks.settings import SitniksSettings
 
@@ -45,8 +44,7 @@ def run(arguments: Namespace) -> int:
     console.print(render(rows, ages, wide=console.width >= WIDE) if rows else "no session is like that")
     if more:
         console.print(f"There are more than {arguments.limit}: --limit shows them.")
-    console.print()
-    console.print(tables.caption(where(settings)))
+    tables.end(console, where(settings))
     return 0 if rows else 1
 
 
@@ -70,10 +68,12 @@ def render(rows: list[dict[str, Any]], ages: dict[str, float], *, wide: bool = T
             tables.outcome(one["outcome"]),
             one["code"] or "",
             tables.ago(ages[one["session"]]),
-            "" if one["next_try_in"] is None else f"in {span(one['next_try_in'])}",
+            "" if one["next_try_in"] is None else tables.soon(one["next_try_in"]),
         )
         if one["code"] and one["code"] not in told:
             told.add(one["code"])
-            cures.add_row(Text(one["code"], "bold"), Text(shown(one["why"])))
+            cures.add_row(Text(one["code"], "bold"), Text(shown(one["message"] or one["why"])))
     more = Text(f"The whole story of one: mirt-sitniks show {shown(rows[0]['session'])}", "dim")
+    if any(one["outcome"] in ("failed", "partial") for one in rows):
+        more += Text("\nOnce the cause is mended: mirt-sitniks retry --failed", "dim")
     return Group(made, "", cures, more) if told else Group(made, "", more)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Told = tuple[Record, Sequence[Entry]]
 RESPONSIBLE = {"ai": "the AI manager", "human": "a live manager", None: ""}
-TONES = {"asked": "bold", "good": "green", "bad": "red", "plain": "dim"}
 
 
 def run(arguments: Namespace) -> int:
@@ -32,16 +31,17 @@ def run(arguments: Namespace) -> int:
 
     sight, told = with_store(settings, read, readonly=True)
     if arguments.json:
-        sessions = [{**as_json(one, sight), "ledger": [*map(entry_json, lines)]} for one, lines in told]
+        sessions = [
+            {**as_json(one, sight), "ledger": [entry_json(line, sight.ours) for line in lines]} for one, lines in told
+        ]
         print_json({"store": where(settings), "sessions": sessions})
         return 0
     from mirt_sitniks.cli import tables
 
     console = tables.console()
-    for record, lines in told:
-        console.print(render(record, lines, sight))
-        console.print()
-    console.print(tables.caption(where(settings)))
+    for number, (record, lines) in enumerate(told):
+        console.print(*[""] * bool(number), render(record, lines, sight), sep="\n")
+    tables.end(console, where(settings))
     return 0
 
 
@@ -62,14 +62,16 @@ def render(record: Record, lines: Sequence[Entry], sight: Sight) -> "RenderableT
     facts.add_row("asked for", f"{seen['stage']}, {tables.ago(sight.wall - record.desired.asked_at)}")
     chat = record.chat_id or (f"perhaps {record.candidate}" if record.candidate else "not known")
     facts.add_row("chat", tables.safe(chat))
-    return Group(head, "", facts, "", _fields(record, seen, sight), "", _story(lines))
+    return Group(head, "", facts, "", _fields(record, seen, sight), "", _story(lines, sight))
 
 
 def _next(seen: dict[str, Any]) -> str:
+    from mirt_sitniks.cli import tables
+
     if seen["next_try_in"] is None:
         return "none by itself" if seen["outcome"] in ("failed", "partial") else "not needed"
     after = f", after {seen['attempt']} that failed" if seen["attempt"] else ""
-    return ("now" if not seen["next_try_in"] else f"in {span(seen['next_try_in'])}") + after
+    return tables.soon(seen["next_try_in"]) + after
 
 
 def _fields(record: Record, seen: dict[str, Any], sight: Sight) -> "RenderableType":
@@ -92,16 +94,18 @@ def _fields(record: Record, seen: dict[str, Any], sight: Sight) -> "RenderableTy
     return fields
 
 
-def _story(lines: Sequence[Entry]) -> "RenderableType":
+def _story(lines: Sequence[Entry], sight: Sight) -> "RenderableType":
     """The ledger: when, how long after the line before, what."""
     from rich.text import Text
 
     from mirt_sitniks.cli import tables
 
+    if not lines:
+        return Text("the ledger has no lines of it (any more)", "dim")
     told = tables.table("when", "after", "what", right=["after"], fold=["what"])
     before: float | None = None
-    for line in story(lines):
+    for line in story(lines, sight.ours):
         after = "" if before is None else f"+{span(line.at - before)}"
-        told.add_row(tables.moment(line.at, before), after, Text(shown(line.text), TONES[line.tone]))
+        told.add_row(tables.moment(line.at, before), after, Text(shown(line.text), tables.TONES[line.tone]))
         before = line.at
     return told

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mirt_sitniks.cli.files import where, with_store
 from mirt_sitniks.cli.looking import print_json, view_of
 from mirt_sitniks.core.health import CALLS
-from mirt_sitniks.core.text import span
+from mirt_sitniks.core.text import many, span
 from mirt_sitniks.log import shown
 from mirt_sitniks.settings import SitniksSettings
 
@@ -30,7 +30,9 @@ def run(arguments: Namespace, *, sleep: Callable[[float], None] = time.sleep) ->
     else:
         from mirt_sitniks.cli import tables
 
-        tables.console().print(render(seen))
+        console = tables.console()
+        console.print(render(seen))
+        tables.end(console, seen["store"])
     return 1 if seen["troubles"] else 0
 
 
@@ -51,7 +53,9 @@ def _watch(settings: SitniksSettings, as_json: bool, sleep: Callable[[float], No
 
         from mirt_sitniks.cli import tables
 
-        with Live(render(look(settings)), console=tables.console(), auto_refresh=False) as live:
+        console = tables.console()
+        tables.end(console, where(settings))
+        with Live(render(look(settings)), console=console, auto_refresh=False) as live:
             while True:
                 sleep(EVERY)
                 live.update(render(look(settings)), refresh=True)
@@ -79,7 +83,6 @@ def render(seen: dict[str, Any]) -> "RenderableType":
     facts = tables.facts()
     for name, text in _facts(seen):
         facts.add_row(name, Text(shown(text)))
-    facts.add_row("store", tables.caption(seen["store"]))
     troubles = tables.facts()
     for one in seen["troubles"]:
         troubles.add_row(Text("✗", "bold red"), Text.assemble(shown(one["text"]), (f"\n→ {one['command']}", "bold")))
@@ -94,7 +97,10 @@ def _facts(seen: dict[str, Any]) -> list[tuple[str, str]]:
     used = f"{budget['used']} of {budget['calls']} calls in {budget['seconds']:g} s are used"
     free = f", the next is free in {span(budget['free_in'])}" if budget["free_in"] and not lock else ""
     found = [
-        ("waiting", "nothing" if oldest is None else f"the first for {span(oldest)}"),
+        (
+            "waiting",
+            "nothing" if oldest is None else f"{many(seen['waiting'], 'session')}, the first for {span(oldest)}",
+        ),
         ("budget", used + free),
         ("lock", f"{lock['code']}, for {span(lock['seconds'])}: {lock['message']}" if lock else "none"),
     ]
@@ -106,7 +112,9 @@ def _facts(seen: dict[str, Any]) -> list[tuple[str, str]]:
     lookout = workers["lookout"]
     if lookout and lookout["in"] >= 0:
         found.append(("works", f"{lookout['who']} looks for work in {span(lookout['in'])}"))
-    elif lookout:
+    elif not lookout and oldest is not None:
+        found.append(("works", "no process has promised to look for work"))
+    elif lookout and oldest is not None:
         found.append(("works", f"nobody has promised to look since {lookout['who']} did {span(-lookout['in'])} ago"))
     if workers["active"]:
         lately = ", ".join(f"{one['who'] or '?'} ({span(one['seconds_ago'])} ago)" for one in workers["active"][:4])

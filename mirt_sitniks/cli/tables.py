@@ -22,6 +22,7 @@ OUTCOMES: Mapping[str, tuple[str, str]] = {
     "skipped": ("–", "dim"),
     "failed": ("✗", "bold red"),
 }
+TONES: Mapping[str, str] = {"asked": "bold", "good": "green", "bad": "red", "plain": "dim"}
 
 
 def console() -> Console:
@@ -65,6 +66,11 @@ def ago(seconds: float | None) -> str:
     return "" if seconds is None else f"{span(max(0.0, seconds))} ago"
 
 
+def soon(seconds: float) -> str:
+    """In how long."""
+    return "now" if seconds < 1 else f"in {span(seconds)}"
+
+
 def moment(at: float, before: float | None = None) -> str:
     """Unix time in this machine's zone; its day only where it differs from that of the one before."""
     here = datetime.fromtimestamp(at).astimezone()
@@ -76,3 +82,9 @@ def caption(where: Mapping[str, str]) -> Text:
     """Which store this is of."""
     account = "" if where["account"] == "main" else f", account {where['account']}"
     return Text(f"{where['kind']} {shown(where['place'])}{account}", "dim")
+
+
+def end(seen: Console, where: Mapping[str, str]) -> None:
+    """Below all, which store it is of; its place stays whole, so that it can be copied."""
+    seen.print()
+    seen.print(caption(where), soft_wrap=True)

@@ -19,7 +19,7 @@ EVERY, PAGE = 1.0, 1000
 def run(arguments: Namespace, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> int:
     """Print the last lines, then each new one until Ctrl+C, which is how it ends."""
     settings = SitniksSettings()
-    show = _as_json if arguments.json else _Table()
+    show = (_Lines if arguments.json else _Table)(settings.statuses.values())
 
     async def follow(store: Store) -> None:
         names = None
@@ -64,17 +64,24 @@ def _of(lines: Sequence[Entry], names: Collection[str] | None) -> Sequence[Entry
     return lines if names is None else [one for one in lines if one.session in names]
 
 
-def _as_json(lines: Sequence[Entry]) -> None:
-    for one in lines:
-        print_json(entry_json(one), line=True)
+class _Lines:
+    """Prints lines of JSON."""
+
+    def __init__(self, ours: Collection[str]) -> None:
+        self._ours = ours
+
+    def __call__(self, lines: Sequence[Entry]) -> None:
+        for one in lines:
+            print_json(entry_json(one, self._ours), line=True)
 
 
-class _Table:
+class _Table(_Lines):
     """Prints lines below each other, for a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, ours: Collection[str]) -> None:
         from mirt_sitniks.cli import tables
 
+        super().__init__(ours)
         self._console = tables.console()
         self._before: float | None = None
 
@@ -82,11 +89,10 @@ class _Table:
         from rich.text import Text
 
         from mirt_sitniks.cli import tables
-        from mirt_sitniks.cli.show import TONES
 
         for entry in lines:
-            for line in story([entry]):
+            for line in story([entry], self._ours):
                 when = Text(tables.moment(line.at, self._before), "dim")
                 who = Text(shown(entry.session) or "(all)", "bold")
-                self._console.print(when, who, Text(shown(line.text), TONES[line.tone]), soft_wrap=True)
+                self._console.print(when, who, Text(shown(line.text), tables.TONES[line.tone]), soft_wrap=True)
                 self._before = line.at

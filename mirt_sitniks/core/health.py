@@ -1,17 +1,16 @@
 """How a store is, and whether anybody works on it, as plain JSON, for the service and the command. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
 from mirt_sitniks.core.overview import Tally, tallies
-from mirt_sitniks.core.record import pending
 from mirt_sitniks.core.result import LOCKS, Outcome
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import OVERDUE, KeyState, Overview
-from mirt_sitniks.core.text import span
+from mirt_sitniks.core.store import OVERDUE, WAITING, KeyState, Overview
+from mirt_sitniks.core.text import many, span
 
 CALLS: Mapping[str, str] = {
     "list": "list the chats",
@@ -29,6 +28,7 @@ CODES = (
 )
 """The codes that a session can have; `store_unavailable` is of no session in a store that can be read."""
 
+_ORDER = tuple(Outcome)
 # So long after a promised look nobody keeps the promise.
 PATIENCE = 60.0
 
@@ -41,21 +41,22 @@ def health(overview: Overview, statuses: Mapping[Stage, str], limit: Limit, key:
     what is wrong. `troubles` says what a person has to do, the worst first. Times are in seconds from now.
     """
     state = overview.keys.get(key) or max(overview.keys.values(), key=_used_at, default=KeyState())
-    found, lock, now = tallies(overview, statuses), locked(state.budget, overview.now), overview.now
-    waiting = [one for one in overview.groups if pending(one.example)]
+    found = sorted(tallies(overview, statuses), key=lambda one: (_ORDER.index(one.outcome), one.code or ""))
+    lock, now = locked(state.budget, overview.now), overview.now
+    waiting = [one for one in found if one.outcome is Outcome.QUEUED]
     oldest = max((overview.wall - one.oldest for one in waiting), default=None)
     lock = None if lock and lock[0] == SUSPECTED else lock
-    counts: Counter[str] = Counter()
-    errors: Counter[str] = Counter()
-    for one in found:
-        counts[one.outcome.value] += one.count
-        errors.update({one.code: one.count} if one.code else {})
+    counts, errors = (
+        _sums((one.outcome.value, one.count) for one in found),
+        _sums((one.code, one.count) for one in found),
+    )
     answer: dict[str, Any] = {
         "ok": True,
         "schema": overview.schema,
         "ledger_lines": overview.lines,
         "sessions": {one.value: counts[one.value] for one in Outcome if one is not Outcome.DISABLED},
         "errors": dict(errors.most_common()),
+        "waiting": counts[Outcome.QUEUED.value],
         "oldest_waiting_seconds": None if oldest is None else round(oldest, 1),
         "held": counts[Outcome.HELD.value],
         "budget": {
@@ -71,8 +72,16 @@ def health(overview: Overview, statuses: Mapping[Stage, str], limit: Limit, key:
     }
     alone = bool(waiting) and (oldest or 0) > OVERDUE and not _is_watched(overview)
     answer["ok"] = not (alone or (lock and lock[0] in KEY_CODES))
-    answer["troubles"] = list(_troubles(answer, alone, sum(one.count for one in waiting)))
+    answer["troubles"] = list(_troubles(answer, alone))
     return answer
+
+
+def _sums(parts: Iterable[tuple[str | None, int]]) -> Counter[str]:
+    """How many of each name."""
+    sums: Counter[str] = Counter()
+    for name, count in parts:
+        sums.update({name: count} if name else {})
+    return sums
 
 
 def _used_at(state: KeyState) -> float:
@@ -114,29 +123,31 @@ def _tally(one: Tally, wall: float) -> dict[str, Any]:
     return {"outcome": one.outcome.value, "code": one.code, "count": one.count, "oldest_seconds": oldest}
 
 
-def _troubles(answer: Mapping[str, Any], alone: bool, waiting: int) -> Iterator[dict[str, str]]:
+def _troubles(answer: Mapping[str, Any], alone: bool) -> Iterator[dict[str, str]]:
     """What a person has to do: what it is, and the command that shows more or helps."""
-    lock, sessions = answer["lock"], answer["sessions"]
+    lock, sessions, late = answer["lock"], answer["sessions"], answer["oldest_waiting_seconds"] or 0.0
+    late = late if late > WAITING else 0.0
     if lock and lock["code"] in KEY_CODES:
         yield _trouble("key", lock["message"], "mirt-sitniks doctor")
     if alone:
         since = span(answer["oldest_waiting_seconds"])
-        text = f"{_many(waiting, 'session')} waiting, the first for {since}, and no process looks for work"
+        text = f"{many(answer['waiting'], 'session')} waiting, the first for {since}, and no process looks for work"
         yield _trouble("nobody_works", f"{text}: start one, or the host's service", "mirt-sitniks worker")
     for one in answer["refused"]:
         if one["whole"]:
             yield _trouble("refused", f"Sitniks refuses to {CALLS.get(one['kind'], one['kind'])}: {one['message']}")
     for outcome, what in (
-        ("failed", "failed: they wait for a person"),
+        ("failed", "failed, until somebody mends the cause"),
         ("partial", "with the status set and the manager missing"),
     ):
-        if sessions[outcome]:
-            yield _trouble(outcome, f"{_many(sessions[outcome], 'session')} {what}", "mirt-sitniks list --failed")
+        codes = ", ".join(f"{one['code']} {one['count']:,}" for one in answer["tallies"] if one["outcome"] == outcome)
+        if codes:
+            text = f"{many(sessions[outcome], 'session')} {what}: {codes}"
+            yield _trouble(outcome, text, "mirt-sitniks list --failed")
+    if late and not alone:
+        text = f"{many(answer['waiting'], 'session')} waiting, the first for {span(late)}"
+        yield _trouble("late", text, "mirt-sitniks list --waiting --older-than 30m")
 
 
 def _trouble(what: str, text: str, command: str = "mirt-sitniks doctor") -> dict[str, str]:
     return {"what": what, "text": text, "command": command}
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

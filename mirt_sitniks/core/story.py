@@ -1,6 +1,6 @@
 """What happened to a session, in words: where it stands and why, and its ledger as lines that people read. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,6 +32,11 @@ class Sight:
         """That of a store which was looked at."""
         return cls(overview.now, overview.wall, statuses, limit, overview.keys.get(key, KeyState()))
 
+    @property
+    def ours(self) -> Collection[str]:
+        """The names of the statuses that stages have."""
+        return self.statuses.values()
+
     def at(self, due: float) -> float:
         """A time on the store's clock as Unix time."""
         return self.wall + due - self.now
@@ -62,7 +67,7 @@ def standing(record: Record, sight: Sight) -> Standing:
         if wanted and outcome is Outcome.HELD:
             ours, theirs = sight.statuses[Stage(wanted)], seen.status.value
             why = f"a person has the chat: it shows “{theirs}”, which stays, where the graph asked for “{ours}”"
-            return Standing(outcome, code, f"{why}; an escalation goes over it, as does `mirt-sitniks diff --reassert`")
+            return Standing(outcome, code, f"{why}; an escalation would go over it")
         return Standing(outcome, code, "Sitniks confirmed all that was asked for")
     wait = max(0.0, seen.due_at - sight.now)
     if record.lease_until > sight.now and not wait:
@@ -74,7 +79,9 @@ def standing(record: Record, sight: Sight) -> Standing:
         return Standing(outcome, lock[0], LOCKS.get(lock[0], lock[0]), max(wait, lock[1] - sight.now))
     error = seen.error or why_none(record, Outlook(sight.now, free, lock=lock))
     if error:
-        return Standing(outcome, error.code, error.message, max(wait, free))
+        # What is tried again in vain until somebody mends it.
+        more = "" if outcome is Outcome.QUEUED else f"; once that is mended: mirt-sitniks retry {record.session}"
+        return Standing(outcome, error.code, f"{error.message}{more}", max(wait, free))
     if searching(record):
         times = "once" if record.search_attempt == 1 else f"{record.search_attempt} times"
         why = f"no chat has this user name yet: looked for {times}; check how Sitniks spells it"
@@ -100,6 +107,7 @@ def as_json(record: Record, sight: Sight) -> dict[str, Any]:
         "outcome": stands.outcome.value,
         "code": stands.code,
         "why": stands.why,
+        "message": seen.error and seen.error.message,
         "next_try_in": None if stands.next_in is None else round(stands.next_in, 1),
         "attempt": seen.attempt,
         "searches": record.search_attempt,
@@ -127,15 +135,15 @@ class Line:
     who: str
 
 
-def story(entries: Iterable[Entry]) -> Iterator[Line]:
-    """The ledger as people read it."""
+def story(entries: Iterable[Entry], ours: Collection[str]) -> Iterator[Line]:
+    """The ledger as people read it; a status that is none of `ours` is a person's."""
     for entry in entries:
         if entry.kind in _TELLERS:
-            text, tone = _TELLERS[entry.kind](entry)
+            text, tone = _TELLERS[entry.kind](entry, ours)
             yield Line(entry.at, text, tone, entry.who)
 
 
-def _intent(entry: Entry) -> tuple[str, Tone]:
+def _intent(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
     text = f"{entry.stage} was asked for"
     if reason := entry.after.get("reason"):
         text += f": {reason}"
@@ -144,14 +152,14 @@ def _intent(entry: Entry) -> tuple[str, Tone]:
     return (text, "asked") if entry.generation else (f"{text}, late: a later stage stands", "plain")
 
 
-def _outcome(entry: Entry) -> tuple[str, Tone]:
+def _outcome(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
     before, after = entry.before, entry.after
     changed = {name for name in after if after[name] != before.get(name)}
     parts: list[str] = []
     if "chat_id" in changed:
         parts.append(f"its chat is {after['chat_id']}" if after["chat_id"] else f"lost chat {before.get('chat_id')}")
     if "status" in changed:
-        parts.append(f"the status is “{after['status']}”" if after["status"] else "the status is to be written again")
+        parts.append(_status(after["status"], ours))
     if "manager_id" in changed:
         shown = after["manager_id"]
         parts.append(f"responsible is manager {shown}" if shown else "the manager is to be assigned again")
@@ -167,7 +175,13 @@ def _outcome(entry: Entry) -> tuple[str, Tone]:
     return "; ".join(parts) or "nothing new was confirmed", "bad" if error else "good" if parts else "plain"
 
 
-def _try(entry: Entry) -> tuple[str, Tone]:
+def _status(shown: str | None, ours: Collection[str]) -> str:
+    if shown is None:
+        return "the status is to be written again"
+    return f"the status is “{shown}”" if shown in ours else f"a person set “{shown}”, which stays"
+
+
+def _try(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
     call = CALLS.get(entry.key or "", entry.key or "call")
     took, status, code = span(entry.after.get("seconds") or 0.0), entry.after.get("status"), entry.after.get("code")
     if not (code or status):
@@ -179,9 +193,9 @@ def _try(entry: Entry) -> tuple[str, Tone]:
 _TELLERS = {"intent": _intent, "outcome": _outcome, "try": _try}
 
 
-def entry_json(entry: Entry) -> dict[str, Any]:
+def entry_json(entry: Entry, ours: Collection[str]) -> dict[str, Any]:
     """A line of the ledger as plain JSON, with its words."""
-    text = next((line.text for line in story([entry])), None)
+    text = next((line.text for line in story([entry], ours)), None)
     return {
         "id": entry.id,
         "at": iso(entry.at),

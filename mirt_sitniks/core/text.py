@@ -58,4 +58,9 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def many(count: int, what: str) -> str:
+    """So many of something."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 _UNITS = {"d": 86_400.0, "h": 3600.0, "min": 60.0}
