@@ -43,6 +43,8 @@ _NUMBERS = itertools.count(1)
 RECORDING = 0.04
 # Who waits for a drive; None: the service ends.
 Driven: TypeAlias = asyncio.Future[Settled | None]
+# Whoever asks how it is waits no longer for the store.
+ANSWERING = 2.0
 AWAY = "the store has not answered yet: the stage is recorded as soon as it does"
 NOT_YET = {"code": StoreError.code, "message": AWAY}
 
@@ -139,12 +141,15 @@ class Runtime:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""
         settings, options = self.settings, self.driver.options
         asked = OverviewAsked(options.account, {stage.value: name for stage, name in settings.statuses.items()})
-        overview = await self.driver.gate.once(self.store.overview(asked))
-        return {
-            "store": {"kind": settings.store_kind, "account": options.account},
-            **health(overview, settings.statuses, options.limit, options.key),
-            "in_memory": sum(1 for _ in self.recorder.waiting()),
-        }
+        looked = self.driver.gate.once(self.store.overview(asked))
+        try:
+            overview = await asyncio.wait_for(looked, ANSWERING)
+            answer = health(overview, settings.statuses, options.limit, options.key)
+        except (TimeoutError, StoreError) as error:
+            message = error.message if isinstance(error, StoreError) else AWAY
+            answer = {"ok": False, "error": {"code": StoreError.code, "message": message}}
+        store = {"kind": settings.store_kind, "account": options.account}
+        return {**answer, "enabled": True, "store": store, "in_memory": sum(1 for _ in self.recorder.waiting())}
 
     async def _told(self, asked: Asked, end: float) -> SyncResult:
         try:

@@ -288,7 +288,7 @@ def test_a_missing_extra_is_named() -> None:
     assert len(said) == 3
 
 
-@pytest.mark.parametrize("command", [["--help"], ["forget", "someone"]], ids=["help", "command"])
+@pytest.mark.parametrize("command", [["--help"], ["forget", "someone"], ["tail"]], ids=lambda one: one[0])
 def test_a_reader_who_has_enough_is_no_error(tmp_path: Path, command: list[str]) -> None:
     """A pipe that nobody reads any more, as behind `| head`, is not complained of."""
     record(tmp_path / "sitniks.sqlite3", "someone")
@@ -305,6 +305,16 @@ def test_a_reader_who_has_enough_is_no_error(tmp_path: Path, command: list[str])
     )
     os.close(writer)
     assert (done.returncode, ours(done.stderr)) == (1, "")
+
+
+def test_a_tail_that_is_interrupted_has_ended_well(tmp_path: Path) -> None:
+    """Ctrl+C is how it ends: exit code 0, nothing on standard error but the store."""
+    record(tmp_path / "sitniks.sqlite3", "someone")
+    with Command("tail", "--json", folder=tmp_path) as tail:
+        tail.until("first_touch was asked for")
+        tail.signal(signal.SIGINT)
+        assert tail.wait() == 0
+        assert tail.err == f"sqlite {tmp_path / 'sitniks.sqlite3'}\n"
 
 
 @pytest.mark.slow
