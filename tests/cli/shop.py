@@ -45,7 +45,7 @@ def held(record: Record, status: str) -> Record:
 RECORDS = (
     named(record_at(FIRST, INVOICE, confirmed=2), "s-synced", 259_200, "iryna.example", "65f1"),
     held(named(record_at(FIRST, INVOICE, confirmed=2), "s-held", 7200, "olena.example", "65f2"), "ОПЛАЧЕНО"),
-    named(record_at(FIRST, ESCALATION, confirmed=1, due_at=NOW + 480, attempt=2, error=NO_STATUS), "s-status", 900,
+    named(record_at(FIRST, ESCALATION, confirmed=1, due_at=NOW + 480, attempt=2, error=NO_STATUS), "example-2", 900,
           "marko.example", "65f3"),
     named(record_at(FIRST, given_up=1, error=TWO), "s-twins", 3600, "anna.shop"),
     replace(named(record_at(FIRST, due_at=NOW + 4), "s-search", 26, "petro.example"), search_attempt=2,
@@ -54,14 +54,14 @@ RECORDS = (
 )  # fmt: skip
 TOUCHED = {**EMPTY, "chat_id": "65f3", "status": NAMES[FIRST], "manager_id": 101}
 STORY = (
-    Entry(0, "s-status", "intent", "first_touch", FIRST, 1, "host:1/1", WALL - 90_000),
-    Entry(0, "s-status", "try", "status", FIRST, 1, "host:1/1", WALL - 89_999.6, {}, {"seconds": 0.21}),
-    Entry(0, "s-status", "outcome", None, FIRST, 1, "host:1/1", WALL - 89_999.5, EMPTY, TOUCHED),
-    Entry(0, "s-status", "intent", "escalation:m2", ESCALATION, 2, "host:1/1", WALL - 900, {}, {"reason": "angry"}),
-    Entry(0, "s-status", "also", "escalation:m2b", ESCALATION, 2, "host:1/1", WALL - 900),
-    Entry(0, "s-status", "try", "status", ESCALATION, 2, "host:1/1", WALL - 899.7, {},
+    Entry(0, "example-2", "intent", "first_touch", FIRST, 1, "host:1/1", WALL - 90_000),
+    Entry(0, "example-2", "try", "status", FIRST, 1, "host:1/1", WALL - 89_999.6, {}, {"seconds": 0.21}),
+    Entry(0, "example-2", "outcome", None, FIRST, 1, "host:1/1", WALL - 89_999.5, EMPTY, TOUCHED),
+    Entry(0, "example-2", "intent", "escalation:m2", ESCALATION, 2, "host:1/1", WALL - 900, {}, {"reason": "angry"}),
+    Entry(0, "example-2", "also", "escalation:m2b", ESCALATION, 2, "host:1/1", WALL - 900),
+    Entry(0, "example-2", "try", "status", ESCALATION, 2, "host:1/1", WALL - 899.7, {},
           {"seconds": 0.3, "status": 400, "code": "unknown_status"}),
-    Entry(0, "s-status", "outcome", None, ESCALATION, 2, "host:1/1", WALL - 899.7, TOUCHED,
+    Entry(0, "example-2", "outcome", None, ESCALATION, 2, "host:1/1", WALL - 899.7, TOUCHED,
           {**TOUCHED, "error": "unknown_status"}),
     Entry(0, "", "try", "list", None, 0, "host:1/1", WALL - 20, {}, {"seconds": 1.5}),
     Entry(0, "s-search", "intent", "first_touch", FIRST, 1, "host:1/1", WALL - 26),

@@ -17,6 +17,7 @@ from mirt_sitniks.cli import status, tail
 from mirt_sitniks.core.store import KeyState
 from tests.cli import shop
 from tests.cli.conftest import Run
+from tests.docs.pages import ENGLISH, blocks
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,7 @@ def told(run: Run, tmp_path: Path) -> Callable[..., str]:
         ("list", "--failed"),
         ("list", "--waiting", "--older-than", "10s"),
         ("list", "--held"),
-        ("show", "s-status"),
+        ("show", "example-2"),
         ("show", "@Iryna.example"),
         ("tail", "--no-follow", "-n", "4"),
     ],
@@ -72,6 +73,14 @@ def test_tables(
     assert "\x1b" not in text
     if command[0] != "tail":
         assert max(map(len, text.splitlines())) <= int(columns)
+
+
+def test_the_readme_shows_what_is_printed(told: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output that stands there is that of the command, letter by letter."""
+    monkeypatch.setenv("COLUMNS", "80")
+    (shown,) = (block.text for block in blocks(ENGLISH) if block.text.startswith("mirt-sitniks show "))
+    line, _, printed = shown.partition("\n\n")
+    assert told(*line.split()[1:]).startswith(printed.rstrip())
 
 
 @pytest.mark.parametrize(
@@ -114,11 +123,11 @@ def test_who_is_not_known_is_told_where_and_how_to_find(run: Run, tmp_path: Path
         assert part in err
 
 
-@pytest.mark.parametrize("who", ["s-status", "@marko.example", "@Marko.Example", "marko.example", "65f3"])
+@pytest.mark.parametrize("who", ["example-2", "@marko.example", "@Marko.Example", "marko.example", "65f3"])
 def test_who_is_a_session_a_user_or_a_chat(run: Run, who: str) -> None:
     """However people write the name."""
     code, out, _ = run("show", who, "--json")
-    assert (code, [one["session"] for one in json.loads(out)["sessions"]]) == (0, ["s-status"])
+    assert (code, [one["session"] for one in json.loads(out)["sessions"]]) == (0, ["example-2"])
 
 
 def test_filters_narrow_and_the_limit_says_that_there_are_more(run: Run) -> None:
@@ -129,13 +138,13 @@ def test_filters_narrow_and_the_limit_says_that_there_are_more(run: Run) -> None
         found = json.loads(out)
         return code, [one["session"] for one in found["sessions"]], found["more"]
 
-    assert listed("--failed") == (0, ["s-status", "s-twins"], False)
+    assert listed("--failed") == (0, ["example-2", "s-twins"], False)
     assert listed("--failed", "--code", "chat_ambiguous") == (0, ["s-twins"], False)
     assert listed("--failed", "--older-than", "30m") == (0, ["s-twins"], False)
     assert listed("--waiting") == (0, ["s-soon", "s-search"], False)
     assert listed("--held") == (0, ["s-held"], False)
     assert listed("--code", "forbidden") == (1, [], False)
-    assert listed("--limit", "2")[1:] == (["s-search", "s-held"], True)
+    assert listed("--limit", "2")[1:] == (["example-2", "s-held"], True)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +203,7 @@ def test_tail_begins_as_long_ago_as_it_is_told(run: Run) -> None:
     for since, ids in (("1m", [8, 9]), ("1h", [4, 5, 6, 7, 8, 9]), ("2d", [*range(1, 10)])):
         code, out, _ = run("tail", "--no-follow", "--json", "--since", since)
         assert (code, [json.loads(line)["id"] for line in out.splitlines()]) == (0, ids)
-    _, out, _ = run("tail", "s-status", "--no-follow", "--json", "--since", "1h")
+    _, out, _ = run("tail", "example-2", "--no-follow", "--json", "--since", "1h")
     assert [json.loads(line)["id"] for line in out.splitlines()] == [4, 5, 6, 7]
 
 
@@ -202,7 +211,7 @@ def test_export_holds_all_of_a_customer_and_nobody_else_reads_it(run: Run, tmp_p
     """Records, ledger; a file is made anew with the mode 0600, and never written over."""
     code, out, _ = run("export", "@marko.example")
     told = json.loads(out)
-    assert (code, [one["session"] for one in told["sessions"]]) == (0, ["s-status"])
+    assert (code, [one["session"] for one in told["sessions"]]) == (0, ["example-2"])
     assert len(told["sessions"][0]["ledger"]) == 7
     assert told["sessions"][0]["record"]["desired"]["generation"] == 2
     path = tmp_path / "marko.json"
