@@ -254,7 +254,7 @@ class Overview:
     """A store at a glance. `now` is its clock, `wall` Unix time, `schema` its version.
 
     `keys` are the states of the account's keys by their fingerprints, `active` who has written to the ledger lately and
-    when last (Unix time), `lines` how many lines it has.
+    when last (Unix time), `lines` how many lines it has (of more than 100,000 about how many).
     """
 
     now: float

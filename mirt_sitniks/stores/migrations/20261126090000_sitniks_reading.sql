@@ -89,19 +89,31 @@ begin
                 from kinds k join public.sitniks_chat_mappings m on m.ctid = k.place
             ),
             'active', (select coalesce(jsonb_object_agg(who, at), '{}') from lately),
-            'lines', (select count(*) from public.sitniks_ledger)
+            -- Many are not counted one by one.
+            'lines', (
+                select case
+                    when reltuples > 100000 then reltuples::bigint else (select count(*) from public.sitniks_ledger)
+                end
+                from pg_catalog.pg_class where oid = 'public.sitniks_ledger'::regclass
+            )
         )
     );
 end $$;
 
--- A page of the sessions of an account that fit all that is asked for, in order.
+-- A page of the sessions of an account that fit all that is asked for, in order. `stuck` are the codes with which a
+-- session has failed although it is tried again.
 create or replace function public.sitniks_sessions(request jsonb) returns jsonb
 language plpgsql stable security invoker
 set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
+    who text := request ->> 'who';
+    wish text := request ->> 'state';
+    since text := request ->> 'after';
+    latest timestamptz := request ->> 'asked_before';
     codes text[] := array(select jsonb_array_elements_text(request -> 'codes'));
     stuck text[] := array(select jsonb_array_elements_text(request -> 'stuck'));
-    wish text := request ->> 'state';
+    -- Few fit what has no index: reading the table is quicker than looking each row up in order.
+    few boolean := who is null and (wish is not null or latest is not null or cardinality(codes) > 0);
 begin
     return (
         select coalesce(
@@ -112,26 +124,30 @@ begin
         )
         from public.sitniks_chat_mappings m
         where m.is_current and m.user_id = any (array(
-            select s.session from public.sitniks_sessions s
-            where s.account = request ->> 'account' and s.session > request ->> 'after'
+            select s.user_id from public.sitniks_chat_mappings s
+            where s.is_current and s.account = request ->> 'account' and (since = '' or s.user_id > since)
                 and (
-                    request ->> 'who' is null or s.chat_id = request ->> 'who'
-                    or s.session = any (array[request ->> 'who', request ->> 'row'])
-                    or s.instagram = request ->> 'name' or s.telegram = request ->> 'name'
+                    who is null or s.user_id = any (array[who, request ->> 'row']) or s.sitniks_chat_id = who
+                    or s.instagram_username = request ->> 'name' or s.telegram_username = request ->> 'name'
                 )
                 and (
-                    wish is null or wish = 'waiting' and s.state = 'waiting'
-                    or wish = 'failed' and (s.state = 'given up' or s.state = 'waiting' and s.error_code = any (stuck))
-                    or wish = 'held' and s.state = 'done' and s.asked_status is not null
-                        and s.shown_status is distinct from (request -> 'statuses' ->> s.asked_status)
+                    wish is null or wish = 'waiting' and s.pending
+                    or wish = 'failed' and s.closed is null and s.error_code is not null
+                        and case when s.pending then s.error_code = any (stuck) else s.parked >= s.generation end
+                    or wish = 'held' and not s.pending and s.closed is null and s.want_status is not null
+                        and (s.error_code is null or s.parked < s.generation)
+                        and s.current_status is distinct from (request -> 'statuses' ->> s.want_status)
                 )
-                and (cardinality(codes) = 0 or s.error_code = any (codes))
                 and (
-                    request ->> 'asked_before' is null
-                    or coalesce(s.asked_at, 'epoch') < (request ->> 'asked_before')::timestamptz
+                    cardinality(codes) = 0 or s.closed is null and (s.pending or s.parked >= s.generation) and case
+                        when s.error_code is not null then s.error_code = any (codes)
+                        else 'chat_not_found' = any (codes) and s.pending and s.sitniks_chat_id is null
+                            and s.search_attempt > 0
+                    end
                 )
-                and (not (request -> 'charted')::boolean or s.chat_id is not null)
-            order by s.session limit (request ->> 'limit')::integer
+                and (latest is null or s.asked_at < latest)
+                and (not (request -> 'charted')::boolean or s.sitniks_chat_id is not null)
+            order by case when few then s.user_id || '' else s.user_id end limit (request ->> 'limit')::integer
         ))
     );
 end $$;
@@ -155,11 +171,11 @@ begin
                     m.account, case when strpos(l.session, '/') > 0 then split_part(l.session, '/', 1) else 'main' end
                 ))
         )
-        select coalesce(jsonb_agg(to_jsonb(found) order by found.id), '[]')
+        select coalesce(jsonb_agg(to_jsonb(line) order by line.id), '[]')
         from (
             (select * from mine where behind < 0 order by id desc limit most)
             union all (select * from mine where behind >= 0 and id > behind order by id limit most)
-        ) as found
+        ) as line
     );
 end $$;
 
