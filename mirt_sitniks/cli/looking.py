@@ -15,7 +15,8 @@ from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import SitniksError
 from mirt_sitniks.settings import SitniksSettings
 
-PAGE = 500
+# Of those that a store finds by reading all of them.
+PAGE = 5000
 State: TypeAlias = Literal["failed", "queued", "held"] | None
 
 
@@ -38,9 +39,9 @@ class View:
         return health(self.overview, self.settings.statuses, self.settings.rate_limit, self.key)
 
 
-async def view_of(settings: SitniksSettings, store: Store) -> View:
-    """Look at a store."""
-    asked = OverviewAsked(settings.account, names_of(settings))
+async def view_of(settings: SitniksSettings, store: Store, *, counted: bool = False) -> View:
+    """Look at a store; its sessions are `counted` only where that is wanted, for they may be many."""
+    asked = OverviewAsked(settings.account, names_of(settings), counted=counted)
     key = Runtime(settings, store, worker=False).driver.options.key
     return View(settings, await store.overview(asked), key)
 
@@ -59,14 +60,15 @@ async def sessions_that(
 ) -> list[Record]:
     """The sessions of an account that fit, at most `limit` of them (0: all), page by page; `queued` are those that
     wait and have not failed."""
-    asked = SessionsAsked(settings.account, statuses=names_of(settings), limit=PAGE, **narrowed)
+    page = PAGE if state == "queued" else limit or PAGE
+    asked = SessionsAsked(settings.account, statuses=names_of(settings), limit=page, **narrowed)
     asked = replace(asked, state="waiting" if state == "queued" else state)
     found: list[Record] = []
-    while page := await store.sessions(asked):
-        found += (one for one in page if state != "queued" or outcome_of(one, settings.statuses)[0] is Outcome.QUEUED)
-        if len(page) < PAGE or 0 < limit <= len(found):
+    while some := await store.sessions(asked):
+        found += (one for one in some if state != "queued" or outcome_of(one, settings.statuses)[0] is Outcome.QUEUED)
+        if len(some) < page or 0 < limit <= len(found):
             break
-        asked = replace(asked, after=page[-1].session)
+        asked = replace(asked, after=some[-1].session)
     return found[: limit or None]
 
 

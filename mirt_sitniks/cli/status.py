@@ -38,7 +38,7 @@ def run(arguments: Namespace, *, sleep: Callable[[float], None] = time.sleep) ->
 
 def look(settings: SitniksSettings) -> dict[str, Any]:
     """The store as plain JSON."""
-    view = with_store(settings, lambda store: view_of(settings, store), readonly=True)
+    view = with_store(settings, lambda store: view_of(settings, store, counted=True), readonly=True)
     return {"store": where(settings), "enabled": settings.enabled, **view.health}
 
 

@@ -53,7 +53,7 @@ async def _last(
             return newest, found
         of_them = [one for name in names for one in await store.ledger(name, limit=asked)]
         return newest, sorted(of_them, key=lambda one: one.id)[-asked:]
-    since = (await store.overview(OverviewAsked(account))).wall - arguments.since
+    since = (await store.overview(OverviewAsked(account, counted=False))).wall - arguments.since
     while found and found[0].at >= since and len(found) == asked:
         asked *= 4
         found = await store.lines(account, after=-1, limit=asked)

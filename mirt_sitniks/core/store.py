@@ -232,11 +232,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class OverviewAsked:
-    """Whose sessions; `statuses` are the CRM's names by stage, `active` how many seconds back to look for who works."""
+    """Whose sessions; `statuses` are the CRM's names by stage, `active` how many seconds back to look for who works.
+
+    Not `counted`: clocks and keys alone, whatever the number of sessions.
+    """
 
     account: str = MAIN
     statuses: Mapping[str, str] = field(default_factory=dict)
     active: float = 600.0
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

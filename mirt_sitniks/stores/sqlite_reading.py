@@ -85,6 +85,8 @@ class ReadingRows(OrderRows):
 
     def overview(self, asked: OverviewAsked, now: float) -> Overview:
         """All sessions in groups."""
+        if not asked.counted:
+            return Overview(now, self.wall, SCHEMA, keys=self.keys())
         since = {"since": self.wall - asked.active, "account": asked.account}
         active = dict(self.sql.execute(_ACTIVE, since).fetchall())
         shown, names = _shown(asked.statuses)
