@@ -6,18 +6,15 @@ from typing import Any, Literal, TypeAlias
 
 from mirt_sitniks.cli.files import place
 from mirt_sitniks.core.health import health
-from mirt_sitniks.core.overview import outcome_of
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.core.store import Overview, OverviewAsked, SessionsAsked, Store
 from mirt_sitniks.core.story import Sight
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import SitniksError
 from mirt_sitniks.settings import SitniksSettings
 
-# Of those that a store finds by reading all of them.
 PAGE = 5000
-State: TypeAlias = Literal["failed", "queued", "held"] | None
+State: TypeAlias = Literal["failed", "waiting", "held"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +55,16 @@ async def whom(settings: SitniksSettings, store: Store, who: str) -> tuple[Recor
 async def sessions_that(
     settings: SitniksSettings, store: Store, state: State = None, limit: int = 0, **narrowed: Any
 ) -> list[Record]:
-    """The sessions of an account that fit, at most `limit` of them (0: all), page by page; `queued` are those that
-    wait and have not failed."""
-    page = PAGE if state == "queued" else limit or PAGE
-    asked = SessionsAsked(settings.account, statuses=names_of(settings), limit=page, **narrowed)
-    asked = replace(asked, state="waiting" if state == "queued" else state)
+    """The sessions of an account that fit, at most `limit` of them (0: all), page by page."""
+    page = limit or PAGE
+    asked = SessionsAsked(settings.account, state=state, statuses=names_of(settings), limit=page, **narrowed)
     found: list[Record] = []
     while some := await store.sessions(asked):
-        found += (one for one in some if state != "queued" or outcome_of(one, settings.statuses)[0] is Outcome.QUEUED)
-        if len(some) < page or 0 < limit <= len(found):
+        found += some
+        if limit or len(some) < page:
             break
         asked = replace(asked, after=some[-1].session)
-    return found[: limit or None]
+    return found
 
 
 def names_of(settings: SitniksSettings) -> dict[str, str]:

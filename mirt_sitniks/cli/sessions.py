@@ -1,7 +1,6 @@
 """`mirt-sitniks list`: the sessions that fit, and what to do about each of their errors."""
 
 from argparse import Namespace
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mirt_sitniks.cli.files import where, with_store
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 
 # A terminal that has room for the stage.
 WIDE = 100
-STATES: Mapping[str, State] = {"failed": "failed", "waiting": "queued", "held": "held"}
+STATES: tuple[State, ...] = ("failed", "waiting", "held")
 
 
 def run(arguments: Namespace) -> int:
     """List them; 1 when there are none."""
     settings = SitniksSettings()
-    state = next((one for name, one in STATES.items() if getattr(arguments, name)), None)
+    state = next((one for one in STATES if getattr(arguments, str(one))), None)
 
     async def read(store: Store) -> tuple[Sight, list[Record]]:
         view = await view_of(settings, store)

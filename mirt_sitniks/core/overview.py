@@ -65,7 +65,7 @@ def fits(record: Record, asked: SessionsAsked) -> bool:
     outcome, code = outcome_of(record, {Stage(name): status for name, status in asked.statuses.items()})
     states = {
         None: True,
-        "waiting": pending(record),
+        "waiting": outcome is Outcome.QUEUED,
         "failed": outcome in (Outcome.FAILED, Outcome.PARTIAL),
         "held": outcome is Outcome.HELD,
     }

@@ -132,7 +132,8 @@ begin
                     or s.instagram_username = request ->> 'name' or s.telegram_username = request ->> 'name'
                 )
                 and (
-                    wish is null or wish = 'waiting' and s.pending
+                    wish is null
+                    or wish = 'waiting' and s.pending and coalesce(s.error_code <> all (stuck), true)
                     or wish = 'failed' and s.closed is null and s.error_code is not null
                         and case when s.pending then s.error_code = any (stuck) else s.parked >= s.generation end
                     or wish = 'held' and not s.pending and s.closed is null and s.want_status is not null
@@ -157,7 +158,7 @@ end $$;
 -- the one numbered `after`, else the newest.
 create or replace function public.sitniks_lines(request jsonb) returns jsonb
 language plpgsql stable security invoker
-set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan set jit = off as $$
+set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan set max_parallel_workers_per_gather = 0 as $$
 declare
     tenant text := request ->> 'account';
     behind bigint := coalesce((request ->> 'after')::bigint, -1);
