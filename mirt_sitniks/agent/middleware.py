@@ -9,15 +9,21 @@ from typing_extensions import TypedDict
 from mirt_sitniks.agent.escalation import ESCALATE, WHEN, escalation_tool
 from mirt_sitniks.agent.hooks import Hooks, hooks_of
 from mirt_sitniks.agent.results import has_failed, joined
-from mirt_sitniks.core.stages import Stage, parse_stage
+from mirt_sitniks.core.stages import Stage, Stages
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.graph.node import Host, SyncNode, SyncService, chooser, renaming
 from mirt_sitniks.graph.state import SitniksValue
-from mirt_sitniks.graph.wiring import check_event, check_service, checked_function, checked_reads
+from mirt_sitniks.graph.wiring import (
+    check_event,
+    check_service,
+    checked_function,
+    checked_reads,
+    checked_stage,
+    stages_of,
+)
 
-Rule = Callable[[Any], Stage | str | None]
+Rule = Callable[[Any], str | None]
 Event = Callable[[Any], object]
-Update = dict[str, Any]
 
 
 class SitniksAgentState(TypedDict, total=False):
@@ -55,7 +61,7 @@ class SitniksMiddleware(Hooks):
         self,
         service: SyncService,
         *,
-        stages: Mapping[str, Stage | str] | Rule | None = None,
+        stages: Mapping[str, str] | Rule | None = None,
         escalate_when: str | None = WHEN,
         event: Event | None = None,
         reads: Mapping[str, str] | None = None,
@@ -64,13 +70,13 @@ class SitniksMiddleware(Hooks):
         check_service(service)
         check_event(event)
         renamed = checked_reads(None, reads)
-        host = Host(seen=renaming(renamed))
+        host = Host(seen=renaming(renamed), stages=stages_of(service))
 
-        def node(stage: Stage | Rule) -> SyncNode:
+        def node(stage: str | Rule) -> SyncNode:
             return SyncNode(service, chooser(stage, host), host, event)
 
         self.first_touch, self.first_touch_due = node(Stage.FIRST_TOUCH), chooser(Stage.FIRST_TOUCH, host)
-        self._after = {name: node(stage) for name, stage in _stages_of_tools(stages).items()}
+        self._after = {name: node(stage) for name, stage in _stages_of_tools(stages, host.stages).items()}
         self.tools = []
         if escalate_when is not None:
             reason_key = renamed.get("escalation_reason", "escalation_reason")
@@ -97,17 +103,13 @@ class SitniksMiddleware(Hooks):
         return None if has_failed(result) else self._after.get(request.tool_call["name"])
 
 
-def _stages_of_tools(stages: object) -> dict[str, Stage]:
+def _stages_of_tools(stages: object, known: Stages) -> dict[str, str]:
     """The mapping with its stages read; empty for a function or None."""
     if stages is None or callable(stages):
         return {}
-    wanted = 'a dict from a tool\'s name to a stage, like {"send_payment_details": "give_requisites"}'
-    if not isinstance(stages, Mapping) or not all(isinstance(name, str) and name for name in stages):
+    if not isinstance(stages, Mapping) or not all(isinstance(one, str) and one for one in (*stages, *stages.values())):
+        wanted = 'a dict from a tool\'s name to a stage, like {"send_payment_details": "give_requisites"}'
         raise ConfigError(f"stages is {stages!r}: use {wanted}, a function of the state, or None.")
     if ESCALATE in stages:
         raise ConfigError(f"stages names {ESCALATE!r}, which escalates by itself: leave it out.")
-    found = {name: parse_stage(stage) for name, stage in stages.items()}
-    for name, stage in found.items():
-        if stage is None:
-            raise ConfigError(f"stages[{name!r}] is {stages[name]!r}: use one of {', '.join(Stage)}.")
-    return cast("dict[str, Stage]", found)
+    return {name: str(checked_stage(stage, known)) for name, stage in stages.items()}

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -15,10 +16,11 @@ from langgraph.types import Command, interrupt
 from mirt_sitniks.agent import SitniksMiddleware
 from mirt_sitniks.agent.escalation import words
 from mirt_sitniks.agent.results import has_failed, joined
-from mirt_sitniks.core.result import Outcome
+from mirt_sitniks.core.result import Outcome, SyncResult
+from mirt_sitniks.core.stages import BUILT_IN, StageRule
 from mirt_sitniks.errors import ConfigError
 from tests.agent.fakes import DONE, agent, answer_of, calls, escalates
-from tests.graph.fakes import FakeService, Run, by_ainvoke, by_invoke
+from tests.graph.fakes import AT, FakeService, Run, by_ainvoke, by_invoke
 
 THREAD: Any = {"configurable": {"thread_id": "t1"}}
 TOUCHED, SHOWN, CALLED = (("s1", stage) for stage in ("first_touch", "give_requisites", "escalation"))
@@ -169,8 +171,8 @@ class TestRunsAgain:
         ids=["approve", "reject", "respond"],
     )
     def test_a_person_in_the_loop(self, name: str, decision: Any, reached: bool, run: Run) -> None:
-        """Row 1: a stage waits for the person who has to approve its tool; a call that he takes away, or answers himself,
-        reaches none."""
+        """Row 1: a stage waits for the person who has to approve its tool; a call that he takes away, or answers
+        himself, reaches none."""
         service = FakeService()
         allowed: Any = {"allowed_decisions": [decision["type"]]}
         graph = agent(
@@ -188,7 +190,7 @@ class TestRunsAgain:
         assert len(service.calls) == len(service.effects)
 
     def test_a_tool_that_waits_beside_an_escalation(self, run: Run) -> None:
-        """Row 1: a tool that interrupts reaches its stage after its resume; the escalation beside it is asked for once."""
+        """Row 1: a tool that interrupts reaches its stage when resumed; the escalation beside it is asked for once."""
 
         @tool
         def send_payment_details() -> str:
@@ -235,7 +237,8 @@ class TestRunsAgain:
 
     @pytest.mark.parametrize("name", ["send_payment_details", "escalate_to_manager"])
     def test_a_replay_and_a_fork(self, name: str, run: Run) -> None:
-        """Row 2: replayed from before the tool, however the model calls it then, it is one event; other words are another."""
+        """Row 2: replayed from before the tool, however the model calls it then, it is one event; other words are a new
+        one."""
         service = FakeService()
         args = {"reason": "х"} if name == "escalate_to_manager" else {}
         graph = agent(
@@ -339,7 +342,7 @@ class TestWiring:
         ("options", "named"),
         [
             ({"service": FakeService}, "the class FakeService"),
-            ({"stages": {"pay": "paid"}}, r"stages\['pay'\] is 'paid': use one of first_touch"),
+            ({"stages": {"pay": "paid"}}, "stage='paid' is unknown: use one of first_touch"),
             ({"stages": "give_requisites"}, "stages is 'give_requisites': use a dict"),
             ({"stages": {"": "escalation"}}, "use a dict"),
             ({"stages": {"escalate_to_manager": "escalation"}}, "leave it out"),
@@ -353,6 +356,20 @@ class TestWiring:
         """Where it is made, with the value and the cure."""
         with pytest.raises(ConfigError, match=named):
             SitniksMiddleware(**{"service": FakeService(), **options})
+
+    def test_a_shops_own_stage(self, run: Run) -> None:
+        """A tool reaches any stage of the service's settings, spelt as people spell it."""
+
+        class Shop(FakeService):
+            settings: Any = SimpleNamespace(rules={**BUILT_IN, "paid": StageRule("ОПЛАЧЕНО")})
+
+            def answer(self, door: str, stage: Any, session: str, arguments: Any) -> SyncResult:
+                self.effects.append((session, stage))
+                return SyncResult(stage, AT, Outcome.SYNCED)
+
+        service = Shop()
+        run(agent(service, calls("send_payment_details"), DONE, stages={"send_payment_details": "Paid"}), said())
+        assert service.effects == [TOUCHED, ("s1", "paid")]
 
     @pytest.mark.requires("langchain<1.2")
     def test_overlap_says_what_it_needs(self) -> None:

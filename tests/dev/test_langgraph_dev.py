@@ -1,4 +1,4 @@
-"""Row 43: the example runs under `langgraph dev`, which refuses whatever would block an event loop, and the CRM follows."""
+"""Row 43: the example runs under `langgraph dev`, which refuses what would block an event loop, and the CRM follows."""
 
 import json
 import shutil
