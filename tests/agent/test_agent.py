@@ -1,6 +1,8 @@
 """An agent of LangChain with the middleware: each stage when it is reached, once, and what the model is told."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -20,6 +22,7 @@ from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.stages import BUILT_IN, StageRule
 from mirt_sitniks.errors import ConfigError
 from tests.agent.fakes import DONE, agent, answer_of, calls, escalates
+from tests.cli.process import environment
 from tests.graph.fakes import AT, FakeService, Run, by_ainvoke, by_invoke
 
 THREAD: Any = {"configurable": {"thread_id": "t1"}}
@@ -400,3 +403,9 @@ class TestWiring:
         assert joined(away, update) is away
         assert joined(Command(update={"a": 1}), update).update == {"a": 1, **update}
         assert [has_failed(one) for one in (message, [message], away, bad, [message, bad])] == [False] * 3 + [True] * 2
+
+
+def test_who_has_no_agent_does_without_langchain() -> None:
+    """The package, its graph and its orders are used where LangChain is not installed."""
+    code = "import sys; sys.modules['langchain'] = None\nimport mirt_sitniks, mirt_sitniks.orders\nmirt_sitniks.add_subgraph"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment(), check=True)
