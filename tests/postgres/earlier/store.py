@@ -41,7 +41,7 @@ _RULES: Json = {
     "reaches": list(WINDOWS),
     "slack": CLOCK_SLACK,
     "delays": list(takewhile(lambda delay: delay is not None, (search_delay(attempt) for attempt in count(1)))),
-    "head_starts": {stage.value: effect.priority_seconds for stage, effect in BUILT_IN.items()},
+    "head_starts": {stage: effect.priority_seconds for stage, effect in BUILT_IN.items()},
     "first_of_all": 864_000.0,
     "aged": 540.0,
     "not_found": asdict(NOT_FOUND),
