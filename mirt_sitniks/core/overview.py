@@ -63,7 +63,7 @@ def fits(record: Record, asked: SessionsAsked) -> bool:
     outcome, code = outcome_of(record, asked.statuses)
     states = {
         None: True,
-        "waiting": pending(record),
+        "waiting": outcome is Outcome.QUEUED,
         "failed": outcome in (Outcome.FAILED, Outcome.PARTIAL),
         "held": outcome is Outcome.HELD,
     }

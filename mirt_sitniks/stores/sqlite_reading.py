@@ -85,6 +85,8 @@ class ReadingRows(OrderRows):
 
     def overview(self, asked: OverviewAsked, now: float) -> Overview:
         """All sessions in groups."""
+        if not asked.counted:
+            return Overview(now, self.wall, SCHEMA, keys=self.keys())
         since = {"since": self.wall - asked.active, "account": asked.account}
         active = dict(self.sql.execute(_ACTIVE, since).fetchall())
         shown, names = _shown(asked.statuses)
@@ -175,9 +177,10 @@ _NAMED = (
     *("user_id in (:who, :row)", "sitniks_chat_id = :who"),
     *("instagram_username = :name", "telegram_username = :name"),
 )
+_STUCK = "ifnull(error_code in (select value from json_each(:stuck)), 0)"
 _STATES = {
-    "waiting": "pending = 1",
-    "failed": f"({STATE} = 'given up' or pending = 1 and error_code in (select value from json_each(:stuck)))",
+    "waiting": f"pending = 1 and not {_STUCK}",
+    "failed": f"({STATE} = 'given up' or pending = 1 and {_STUCK})",
     "held": f"{STATE} = 'done' and want_status is not null and not {{shown}}",
 }
 

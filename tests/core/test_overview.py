@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import replace
 
 from mirt_sitniks.core.overview import fits, kind_of, outcome_of, tallies
-from mirt_sitniks.core.record import pending
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.core.store import Group, Overview, SessionsAsked
 from tests.stores.reading_contract import STATUSES, some_records
@@ -48,6 +47,6 @@ def test_a_state_that_is_asked_for_is_the_one_that_is_told() -> None:
 
         assert listed(state="failed") is (outcome in (Outcome.FAILED, Outcome.PARTIAL))
         assert listed(state="held") is (outcome is Outcome.HELD)
-        assert listed(state="waiting") is pending(one)
+        assert listed(state="waiting") is (outcome is Outcome.QUEUED)
         assert code is None or listed(codes=(code,))
         assert not listed(codes=("unheard of",))

@@ -195,6 +195,14 @@ class ReadContract:
         assert lines("main", mine[0].id) == mine[1:]
         assert lines("main", mine[-1].id) == ()
 
+    def test_an_overview_that_counts_nothing_has_clocks_and_keys(self, world: World, filled: list[Record]) -> None:
+        """Whatever the number of sessions, it tells what time it is and how the key is."""
+        seen = world.run(world.store.overview(OverviewAsked(statuses=STATUSES, counted=False)))
+        every = world.run(world.store.overview(OverviewAsked(statuses=STATUSES)))
+        assert (seen.groups, seen.active, seen.lines) == ((), {}, 0)
+        assert (seen.keys, seen.schema) == (every.keys, every.schema)
+        assert seen.now == pytest.approx(every.now, abs=60)
+
     def test_an_overview_tells_of_keys_and_of_who_works(self, world: World) -> None:
         """The keys of the account, who wrote to the ledger lately, how many lines there are, and the clock."""
         for options, session, age in ((OPTIONS, "old", 0.0), (OPTIONS, "new", 900.0), (SHOP, "shop/s", 0.0)):
