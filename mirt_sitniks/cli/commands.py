@@ -55,11 +55,11 @@ def _status(command: Command) -> None:
           failed   a person has to mend it       skipped  another session has the chat
 
         what to do next:
-          failed, partial    mirt-sitniks list --failed      which, and the cure of each
+          failed, partial    mirt-sitniks list --failed      which, and the cures
           queued too long    mirt-sitniks list --waiting --older-than 30m
           nobody works       start the host's service, or mirt-sitniks worker
           key, plan, store   mirt-sitniks doctor
-          one customer       mirt-sitniks show WHO           what happened, why, what helps
+          one customer       mirt-sitniks show WHO           cause, cure, story
           all is well here, and Sitniks shows something else: mirt-sitniks diff
 
         Exit code: 0 all is well; 1 something failed, or work waits and nobody does it;
