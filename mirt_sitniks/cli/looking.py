@@ -38,7 +38,7 @@ class View:
 
 async def view_of(settings: SitniksSettings, store: Store, *, counted: bool = False) -> View:
     """Look at a store; its sessions are `counted` only where that is wanted, for they may be many."""
-    asked = OverviewAsked(settings.account, names_of(settings), counted=counted)
+    asked = OverviewAsked(settings.account, settings.statuses, counted=counted)
     key = Runtime(settings, store, worker=False).driver.options.key
     return View(settings, await store.overview(asked), key)
 
@@ -57,7 +57,7 @@ async def sessions_that(
 ) -> list[Record]:
     """The sessions of an account that fit, at most `limit` of them (0: all), page by page."""
     page = limit or PAGE
-    asked = SessionsAsked(settings.account, state=state, statuses=names_of(settings), limit=page, **narrowed)
+    asked = SessionsAsked(settings.account, state=state, statuses=settings.statuses, limit=page, **narrowed)
     found: list[Record] = []
     while some := await store.sessions(asked):
         found += some
@@ -65,11 +65,6 @@ async def sessions_that(
             break
         asked = replace(asked, after=some[-1].session)
     return found
-
-
-def names_of(settings: SitniksSettings) -> dict[str, str]:
-    """The names of the statuses by stage."""
-    return {stage.value: name for stage, name in settings.statuses.items()}
 
 
 def print_json(value: Any, *, line: bool = False) -> None:

@@ -8,7 +8,6 @@ from mirt_sitniks.core.looks import is_another
 from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext, is_persons
 from mirt_sitniks.core.record import Record, pending
-from mirt_sitniks.core.stages import Stage
 
 Whose = Literal["ours", "person"]
 
@@ -58,7 +57,7 @@ def compare(record: Record, chat: Chat | None, context: FoldContext, listed: tup
         return Unknown("not_shown")
     persons = is_persons(record, chat, seen.seen_at, context)
     if desired.status.gen and chat.status != seen.status.value:
-        asked = context.statuses[Stage(desired.status.value or "")]
+        asked = context.status_of(desired.status.value)
         # The graph's own is back: then it is what is known that is not right any more.
         whose: Whose = "person" if persons or chat.status == asked else "ours"
         found.append(OutOfSync("status", whose, seen.status.value, chat.status, asked))

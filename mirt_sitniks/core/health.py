@@ -8,7 +8,6 @@ from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
 from mirt_sitniks.core.overview import Tally, tallies
 from mirt_sitniks.core.result import LOCKS, Outcome
-from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import OVERDUE, WAITING, KeyState, Overview
 from mirt_sitniks.core.text import many, span
 
@@ -33,7 +32,7 @@ _ORDER = tuple(Outcome)
 PATIENCE = 60.0
 
 
-def health(overview: Overview, statuses: Mapping[Stage, str], limit: Limit, key: str = "") -> dict[str, Any]:
+def health(overview: Overview, statuses: Mapping[str, str], limit: Limit, key: str = "") -> dict[str, Any]:
     """The store at a glance; `key` is the fingerprint of the key whose budget and lock are told, by default the one
     that was used last.
 

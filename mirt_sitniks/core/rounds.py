@@ -9,8 +9,8 @@ from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Step, WriteManager, WriteStatus
-from mirt_sitniks.core.record import Claim, Error, Record
-from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Try
+from mirt_sitniks.core.record import Claim, Error, Record, Try
+from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement
 from mirt_sitniks.errors import CrmError, Forbidden, TooLarge
 
 # How many calls the next round may send: status and manager, or a page of the scan and one of the managers.

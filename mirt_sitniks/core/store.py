@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Heard
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unconfirmed
+from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Try, Unconfirmed
+from mirt_sitniks.core.stages import BUILT_IN, Stages
 
 # The account that was there before there were several.
 MAIN = "main"
@@ -23,7 +24,8 @@ class StoreOptions:
     """What every store verb needs to know: whose budget (`key`: a fingerprint), how much, and for how long.
 
     `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
-    that chats must have come to, None for any; `account` whose records these are.
+    that chats must have come to, None for any; `account` whose records these are, `stages` what
+    each stage wants.
     """
 
     key: str
@@ -33,6 +35,7 @@ class StoreOptions:
     who: str = ""
     owner: str | None = None
     account: str = MAIN
+    stages: Stages = field(default_factory=lambda: BUILT_IN)
 
 
 def row_of(account: str, session: str) -> str:
@@ -121,22 +124,6 @@ class KeyVerdict:
 
     code: str | None = None
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One call that went out: its `kind`, how many `seconds` it took, and what was wrong with it.
-
-    `code` is that of its error, `status` the HTTP status of the answer that brought it: both None for a good answer, no
-    `status` for one that never came. `for_all`: it was made for no session's sake, or for nobody's in particular. What
-    was not sent is no try.
-    """
-
-    kind: str
-    seconds: float
-    status: int | None = None
-    code: str | None = None
-    for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

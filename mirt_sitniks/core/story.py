@@ -10,7 +10,6 @@ from mirt_sitniks.core.health import CALLS
 from mirt_sitniks.core.overview import outcome_of
 from mirt_sitniks.core.record import Record, pending, searching, stale
 from mirt_sitniks.core.result import LOCKS, Outcome, iso, why_none
-from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Entry, KeyState, Outlook, Overview
 from mirt_sitniks.core.text import span
 
@@ -23,12 +22,12 @@ class Sight:
 
     now: float
     wall: float
-    statuses: Mapping[Stage, str]
+    statuses: Mapping[str, str]
     limit: Limit = field(default_factory=Limit)
     key: KeyState = field(default_factory=KeyState)
 
     @classmethod
-    def of(cls, overview: Overview, statuses: Mapping[Stage, str], limit: Limit, key: str) -> "Sight":
+    def of(cls, overview: Overview, statuses: Mapping[str, str], limit: Limit, key: str) -> "Sight":
         """That of a store which was looked at."""
         return cls(overview.now, overview.wall, statuses, limit, overview.keys.get(key, KeyState()))
 
@@ -65,7 +64,7 @@ def standing(record: Record, sight: Sight) -> Standing:
             why = f"{seen.error.message}; given up, so mend that, then: mirt-sitniks retry {record.session}"
             return Standing(outcome, code, why)
         if wanted and outcome is Outcome.HELD:
-            ours, theirs = sight.statuses[Stage(wanted)], seen.status.value
+            ours, theirs = sight.statuses.get(wanted, wanted), seen.status.value
             why = f"a person has the chat: it shows “{theirs}”, which stays, where the graph asked for “{ours}”"
             return Standing(outcome, code, f"{why}; an escalation would go over it")
         return Standing(outcome, code, "Sitniks confirmed all that was asked for")
@@ -113,7 +112,7 @@ def as_json(record: Record, sight: Sight) -> dict[str, Any]:
         "searches": record.search_attempt,
         "stages": list(desired.stages),
         "desired": {
-            "status": sight.statuses[Stage(wanted)] if wanted else None,
+            "status": sight.statuses.get(wanted, wanted) if wanted else None,
             "responsible": desired.manager.value,
         },
         "observed": {

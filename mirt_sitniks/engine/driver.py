@@ -18,17 +18,17 @@ from mirt_sitniks.core.folding import Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
-from mirt_sitniks.core.record import Claim, Intent, Record, Scan, stale
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan, Try, stale
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
-from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore, Try
+from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.answers import forbidden
 from mirt_sitniks.crm.calls import ASK, Call, GetChat, ListChats, Page, SetStatus, UpdateChat, kind_of
 from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import MISSED_FOR, ManagerList
-from mirt_sitniks.errors import CrmError, Forbidden, TooLarge
+from mirt_sitniks.errors import CallTimeout, CrmError, Forbidden, TooLarge
 
 # How many tries outside a drive are kept for a store that is away.
 UNTOLD = 1000
@@ -132,7 +132,7 @@ class Driver:
         `refused` are the refusals of the round before that nothing has explained yet.
         """
         steps = plan(claim.record, claim.now, self.context, claim.known) if claim.record else ()
-        if claim.now < claim.known.apart_until:
+        if claim.known.writes_apart(claim.now):
             steps = steps[:1]
         if not claim.ask:
             # Somebody was let in since.
@@ -158,7 +158,7 @@ class Driver:
             role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
             who = self.managers.pick(role) if role else None
             assignee = who if isinstance(who, Assignee) else None
-            if error := _known(step, who, role, claim.known):
+            if error := self._lacks_rule(step) or _known(step, who, role, claim.known):
                 ready.append(CallOutcome(answer=Answer(step, None, error, claim.now, assignee, sent=False)))
                 continue
             listed = who is not None or claim.known.rests("managers")
@@ -172,11 +172,17 @@ class Driver:
                 jobs.append(partial(self._step, step, call, assignee, claim, granted))
         return jobs, ready
 
+    def _lacks_rule(self, step: Step) -> CrmError | None:
+        """Why a status cannot be written: another process knows its stage, this one does not."""
+        if not isinstance(step, WriteStatus) or self.context.status_of(step.stage):
+            return None
+        return CrmError(f"this process has no stage “{step.stage}”: add it to SITNIKS_STAGES", code="unknown_status")
+
     def _call(self, step: Step, assignee: Assignee | None) -> Call | None:
         """The call that takes a step; None for a chat that is looked for, which is the scan's work."""
         match step:
             case WriteStatus(chat_id, stage):
-                return SetStatus(chat_id, self.context.statuses[stage])
+                return SetStatus(chat_id, self.context.status_of(stage))
             case WriteManager(chat_id) if assignee:
                 return UpdateChat(chat_id, assignee.id)
             case Read(chat_id):
@@ -214,7 +220,7 @@ class Driver:
         except CrmError as error:
             return None, done(error)
         except asyncio.CancelledError:
-            self.remember(done(CrmError("nobody waits for it any more", code="cancelled")))
+            self.remember(done(CallTimeout("nobody waited any longer")))
             raise
 
     async def _step(

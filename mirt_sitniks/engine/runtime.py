@@ -20,7 +20,6 @@ from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
-from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Outlook, OverviewAsked, Recorded, Settled, Store, StoreOptions, Verdict, row_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
@@ -78,10 +77,11 @@ class Runtime:
             lookback=60.0 * settings.lookback_minutes,
             owner=settings.owner or None,
             account=settings.account,
+            stages=settings.rules,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(
-            settings.statuses,
+            settings.rules,
             landing_time=2 * settings.timeout,
             look_again=settings.look_again,
             hold=3600.0 * settings.hold_hours,
@@ -140,7 +140,7 @@ class Runtime:
     async def status(self) -> dict[str, Any]:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""
         settings, options = self.settings, self.driver.options
-        asked = OverviewAsked(options.account, {stage.value: name for stage, name in settings.statuses.items()})
+        asked = OverviewAsked(options.account, {stage: name for stage, name in settings.statuses.items()})
         looked = self.driver.gate.once(self.store.overview(asked))
         try:
             overview = await asyncio.wait_for(looked, ANSWERING)
@@ -162,7 +162,7 @@ class Runtime:
             return replace(not_recorded(asked.intent, self.driver.gate.trouble), outcome=Outcome.SYNCED)
         return await self._report(asked.intent.stage, recorded, asked.driven, end)
 
-    async def _report(self, stage: Stage, recorded: Recorded, driven: Driven | None, end: float) -> SyncResult:
+    async def _report(self, stage: str, recorded: Recorded, driven: Driven | None, end: float) -> SyncResult:
         """What is known of a stage when its record was driven, or at `end`."""
         settled = Settled(recorded.record, outlook=recorded.outlook)
         if driven:

@@ -15,12 +15,13 @@ from mirt_sitniks.core.record import (
     Observed,
     ObservedValue,
     Record,
+    Try,
     Unconfirmed,
     pending,
     stale,
 )
-from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
-from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Try, Verdict
+from mirt_sitniks.core.stages import BUILT_IN, Stage, priority_of
+from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import LOOKOUT_LEAST, is_unwatched
 from tests.stores.worlds import OPTIONS, START, World
 
@@ -408,7 +409,7 @@ class Contract:
     def test_nobody_waits_for_ever(self, world: World) -> None:
         """Who has waited longer than an escalation's head start goes first."""
         record(world, "old", FIRST, chat_id="c0", calls=0)
-        world.clock.now += priority_of(ESCALATION) - 1
+        world.clock.now += priority_of(BUILT_IN, ESCALATION) - 1
         record(world, "urgent", ESCALATION, chat_id="c1", calls=0)
         world.clock.now += 2
         record(world, "late", ESCALATION, chat_id="c2", calls=0)
@@ -540,7 +541,7 @@ class Contract:
         mine = settled.record
         assert mine is not None
         assert (settled.claim, settled.outlook.work_in, mine.observed.attempt) == (None, 8.0, 2)
-        assert mine.urgent_at == START + 8 - EFFECTS[INVOICE].priority_seconds
+        assert mine.urgent_at == START + 8 - BUILT_IN[INVOICE].priority_seconds
         assert mine.observed.error == Error("timeout", "late")
         assert nothing_for(claim(world), 8.0)
 
@@ -955,7 +956,7 @@ class Contract:
         wanted = settled.record.desired
         assert (wanted.status.value, wanted.manager.value) == ("escalation", "human")
         assert wanted.status.gen == wanted.manager.gen == wanted.generation == 1
-        assert settled.record.urgent_at <= START - priority_of(ESCALATION)
+        assert settled.record.urgent_at <= START - priority_of(BUILT_IN, ESCALATION)
 
     def test_what_was_shown_is_owed_no_more(self, world: World) -> None:
         """Row 19: a customer who comes back after an escalation was answered begins anew."""
@@ -1193,7 +1194,7 @@ class Contract:
     def test_an_urgent_record_stays_urgent_until_it_is_done(self, world: World) -> None:
         """A live manager who is still to come does not wait like the invoice that was recorded behind him."""
         answer = record(world, "s", ESCALATION, chat_id="c1")
-        assert answer.record.urgent_at == START - priority_of(ESCALATION)
-        assert record(world, "s", INVOICE).record.urgent_at == START - priority_of(ESCALATION)
+        assert answer.record.urgent_at == START - priority_of(BUILT_IN, ESCALATION)
+        assert record(world, "s", INVOICE).record.urgent_at == START - priority_of(BUILT_IN, ESCALATION)
         settle(world, claimed(settle(world, claimed(answer))))
-        assert record(world, "s", INVOICE, "later").record.urgent_at == START - EFFECTS[INVOICE].priority_seconds
+        assert record(world, "s", INVOICE, "later").record.urgent_at == START - BUILT_IN[INVOICE].priority_seconds
