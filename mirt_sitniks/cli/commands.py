@@ -187,7 +187,7 @@ def _diff(command: Command) -> None:
         examples:
           mirt-sitniks diff                          what differs, of the last 30 days
           mirt-sitniks diff --whose ours --reassert  write again what was lost
-          mirt-sitniks diff @iryna.example --adopt   Sitniks is right: note it, write nothing
+          mirt-sitniks diff @iryna.example --adopt   Sitniks is right: only note it
 
         Exit code: 0 nothing differs (any more); 1 something does, or a call failed;
         2 wrong use or settings. Needs SNITKIX_API_URL and SNITKIX_API_KEY.
