@@ -407,5 +407,6 @@ class TestWiring:
 
 def test_who_has_no_agent_does_without_langchain() -> None:
     """The package, its graph and its orders are used where LangChain is not installed."""
-    code = "import sys; sys.modules['langchain'] = None\nimport mirt_sitniks, mirt_sitniks.orders\nmirt_sitniks.add_subgraph"
+    code = "import sys; sys.modules['langchain'] = None; import mirt_sitniks, mirt_sitniks.orders as o"
+    code += "; mirt_sitniks.add_subgraph, o.add_order_subgraph"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment(), check=True)
