@@ -13,7 +13,7 @@ from mirt_sitniks.sandbox import Sandbox
 from tests.dev.server import DevServer
 from tests.service.shop import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("langgraph dev")]
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BLOCKING = """
@@ -50,16 +50,19 @@ def server(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with DevServer(
         folder, SITNIKS_REPLY_BUDGET="60", SITNIKS_DATABASE=str(folder / "sitniks.sqlite3"), **crm
     ) as running:
-        assert "BlockingError" not in running.log
         yield running
 
 
-@pytest.fixture
-def unblocked(server: DevServer) -> Iterator[None]:
-    """Fails where anything that ran there would have blocked, the worker and the service's own thread included."""
-    before = len(server.log)
-    yield
-    assert "BlockingError" not in server.log[before:]
+def test_the_example_is_served(server: DevServer, sandbox: Sandbox) -> None:
+    """All turns run and are synced, one conversation after the other and many at once, and nothing of ours blocks: not
+    the graph, the service's own thread, nor the worker, while what does block is refused there.
+
+    One test, for the server takes longer to start than all of it.
+    """
+    a_conversation(server, sandbox)
+    many_conversations_at_once(server, sandbox)
+    assert "BlockingError" not in server.log
+    what_blocks_is_refused(server)
 
 
 def said(text: str, session: str) -> dict[str, Any]:
@@ -69,8 +72,7 @@ def said(text: str, session: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}], "session_id": session, "metadata": who}
 
 
-@pytest.mark.usefixtures("unblocked")
-def test_a_conversation(server: DevServer, sandbox: Sandbox) -> None:
+def a_conversation(server: DevServer, sandbox: Sandbox) -> None:
     """Thread, run, custom stream, interrupt and resume over the HTTP API: each turn is synced, the chat shows each
     stage, and the order is made once."""
     chat, thread = sandbox.add_chat("olena.example"), server.thread()
@@ -99,8 +101,7 @@ def test_a_conversation(server: DevServer, sandbox: Sandbox) -> None:
     assert server.statuses(thread) == {"success"}
 
 
-@pytest.mark.usefixtures("unblocked")
-def test_many_conversations_at_once(server: DevServer, sandbox: Sandbox) -> None:
+def many_conversations_at_once(server: DevServer, sandbox: Sandbox) -> None:
     """Twelve customers write at once, two turns each: all runs succeed, and all chats show where they are."""
     names = [f"customer{number}" for number in range(12)]
     chats = [sandbox.add_chat(f"{name}.example") for name in names]
@@ -116,7 +117,7 @@ def test_many_conversations_at_once(server: DevServer, sandbox: Sandbox) -> None
     wait_until(lambda: {sandbox.chat(chat)["status"] for chat in chats} == {"AI Увага"})
 
 
-def test_what_blocks_is_refused_there(server: DevServer) -> None:
+def what_blocks_is_refused(server: DevServer) -> None:
     """The server does watch its event loops: a node that sleeps in one fails."""
     ended = server.run(server.thread(), "blocking", input={"messages": []})
     assert ended["__error__"]["error"] == "BlockingError"
