@@ -53,7 +53,8 @@ def _rule(name: str, raw: object) -> StageRule:
     for key in values:
         if key not in _KEYS:
             meant = get_close_matches(str(key), _KEYS, 1) or _KEYS
-            raise ValueError(f"{name}.{str(key)[:64]} is nothing a stage has: use {', '.join(meant)}")
+            odd = str(key)[:64] if str(key).isprintable() else ascii(str(key)[:64])
+            raise ValueError(f"{name}.{odd} is nothing a stage has: use {', '.join(meant)}")
     if "status" not in values:
         raise ValueError(f"{name}.status is missing: {_STATUS}")
     return StageRule(**{str(key): _checked(f"{name}.{key}", str(key), value) for key, value in values.items()})

@@ -61,7 +61,7 @@ class EarlierStore(SupabaseStore):
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         role = BUILT_IN[intent.stage].role
-        more = {"role": role.value if role else None, "once": intent.stage is Stage.FIRST_TOUCH}
+        more = {"role": role.value if role else None, "once": intent.stage == Stage.FIRST_TOUCH}
         request = {"terms": _terms(options), "intent": {**asdict(intent), **more}, "want": calls}
 
         def read(answer: Json) -> Recorded:
