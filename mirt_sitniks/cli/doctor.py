@@ -127,7 +127,7 @@ class Examination:
         if self._json:
             print(shown(text), file=sys.stderr, flush=True)
         else:
-            show(Finding("", None, text))
+            show(Finding("Trial", None, text))
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ WORDS = {
     "refused": "refused: this key may not do it",
     "missing": "refused: this account has no such call",
     "ignored": "answered 200, and nothing changes",
-    "unchanged": "not tried: the chat showed nothing else that could be told and put back",
+    "untried": "not tried: what the chat shows could not be told apart or put back",
     "unknown": "not known: no answer that tells",
     "unknown_status": "refused: the account has no such status",
     "manager_not_found": "refused: the account has no such manager",
@@ -46,11 +46,19 @@ SHOWN = {
     "unknown": "what its answer shows is not known",
 }
 DATES = {
-    "created": "filter on the chat's creation",
-    "last_message": "filter on the last message",
-    "none": "are not heeded",
-    "other": "filter on something else than creation or last message",
-    "unknown": "not told by these chats: name one whose last message is younger than its creation",
+    "created": "startDate and endDate filter on the chat's creation",
+    "last_message": "startDate and endDate filter on the last message",
+    "none": "startDate and endDate are not heeded",
+    "other": "startDate and endDate filter on something else than creation or last message",
+    "unknown": "what startDate and endDate filter on is not told by these chats: name one older than its last message",
+}
+HEEDED = {True: ", as asked", False: ", not as asked", None: ""}
+COUNTS = {
+    "total": "; `count` is the total",
+    "page": "; `count` is that of the page",
+    "wrong": "; `count` is wrong",
+    "none": "; no `count`",
+    "unknown": "",
 }
 
 
@@ -178,19 +186,18 @@ def _said(trial: Trial, facts: dict[str, Any]) -> Iterable[Finding]:
     elif trial.trouble:
         yield Finding("Chat", False, f"the trial broke off: {trial.trouble.message}")
     else:
-        yield Finding("Chat", not trial.left, "all calls tried" if trial.left else "all calls tried, all is as it was")
+        changed = "it is as it was" if trial.is_as_before else "what others have changed meanwhile stays"
+        yield Finding("Chat", not trial.left, f"every call tried; {changed}")
     for kind, name in (("status", "Status"), ("assign", "Assigning")):
         word = facts["kinds"][kind]
         text = WORDS.get(word, f"refused ({word})")
         told = f"; {SHOWN[facts['answers_show'][kind]]}" if word == "ok" else ""
-        ok = {"ok": True, "unchanged": None, "unknown": None}.get(word, False)
+        ok = {"ok": True, "untried": None, "unknown": None}.get(word, False)
         yield Finding(name, ok, text + told, CURES.get(word))
-    for kind, name in (("list", "List"), ("managers", "Managers")):
-        if (word := facts["kinds"].get(kind, "unknown")) not in ("ok", "unknown"):
-            yield Finding(name, False, WORDS.get(word, f"refused ({word})"), CURES.get(word))
-    yield Finding("Dates", None, f"startDate and endDate {DATES[facts['dates']]}")
+    if (word := facts["kinds"].get("list", "unknown")) not in ("ok", "unknown"):
+        yield Finding("List", False, WORDS.get(word, f"refused ({word})"), CURES.get(word))
+    yield Finding("Dates", None, DATES[facts["dates"]])
     for name, page in facts["pages"].items():
-        heeded = {True: "obeyed", False: "not obeyed", None: "nothing tells"}[page["obeyed"]]
-        text = f"{name}: {page['asked']} asked, {page['brought']} came ({heeded}); count: {page['count']}"
-        yield Finding("Pages", None, text)
+        told = HEEDED[page["obeyed"]] + COUNTS[page["count"]]
+        yield Finding("Pages", None, f"{name}: {page['brought']} came where {page['asked']} were asked for{told}")
     yield Finding("Responsible", None, f"chats show who has them by {facts['responsible_shown_by']}")

@@ -1,10 +1,13 @@
 """What the doctor says of the CRM: address, key, plan, and who the managers are."""
 
 import asyncio
-from collections.abc import AsyncIterator, Container, Iterable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import httpx
 
 from mirt_sitniks.cli.doctor_findings import Finding, from_message
 from mirt_sitniks.cli.doctor_store import CLOCK, clock
@@ -28,8 +31,17 @@ class Caller:
     asked all the same, and when it is let in, the rest ends for all.
     """
 
-    def __init__(self, settings: SitniksSettings, store: Store | None) -> None:
-        self._settings, self._store = settings, store
+    def __init__(
+        self,
+        settings: SitniksSettings,
+        store: Store | None,
+        *,
+        client_factory: Callable[[], httpx.AsyncClient] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        self._settings, self._store, self._factory = settings, store, client_factory
+        self._clock, self._sleep = clock, sleep
         self._shared = self._runtime(store) if store else None
         self._own: Runtime | None = None
 
@@ -38,7 +50,7 @@ class Caller:
         if self._shared is None:
             return await self._alone(request)
         try:
-            return await direct.call(self._shared.driver, request, ahead=ahead)
+            return await direct.call(self._shared.driver, request, ahead=ahead, sleep=self._sleep)
         except StoreError:
             return await self._alone(request)
         except CrmError as error:
@@ -55,9 +67,9 @@ class Caller:
                 await self._shared.store.settle(self._shared.driver.options, report)
 
     async def _alone(self, request: Call) -> Any:
-        self._own = own = self._own or self._runtime(_memory())
+        self._own = own = self._own or self._runtime(MemoryStore(self._clock, self._clock))
         try:
-            return await direct.call(own.driver, request)
+            return await direct.call(own.driver, request, sleep=self._sleep)
         except CrmError as error:
             if error.code in KEY_CODES:
                 # The next one asks again.
@@ -66,7 +78,9 @@ class Caller:
             raise
 
     def _runtime(self, store: Store) -> Runtime:
-        return Runtime(self._settings, store, own_store=False, worker=False)
+        runtime = Runtime(self._settings, store, own_store=False, client_factory=self._factory, worker=False)
+        runtime.driver.clock = self._clock
+        return runtime
 
     @property
     def clock_ahead(self) -> float | None:
@@ -79,11 +93,6 @@ class Caller:
         for one in (self._shared, self._own):
             if one:
                 await one.aclose()
-
-
-def _memory() -> Store:
-    clock = asyncio.get_running_loop().time
-    return MemoryStore(clock, clock)
 
 
 class CrmChecks:

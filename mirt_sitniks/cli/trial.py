@@ -54,8 +54,8 @@ class Trial:
     listings: list[Listing] = field(default_factory=list)
     rights: dict[str, str] = field(default_factory=dict)
     pages: dict[str, Any] = field(default_factory=dict)
-    # What was tried and may be there, by kind of write; which of it was seen there; until when the rest can land.
-    _open: dict[str, Any] = field(default_factory=dict)
+    # What was written and may be there, by kind of write; of which kinds it was seen there; until when more can land.
+    _open: dict[str, set[Any]] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
     _lands_at: float = 0.0
 
@@ -65,7 +65,8 @@ class Trial:
 
     async def run(self) -> None:
         """All else. Whatever ends it, a cancellation too, what was there is put back; `left` has what could not be, and
-        `trouble` what came in between."""
+        `trouble` what came in between. A second cancellation ends that as well."""
+        cancelled = False
         try:
             await self._try_managers()
             await self._round(self.was)
@@ -73,17 +74,31 @@ class Trial:
             await self._put_back(self.now)
             if not self._open:
                 # What was not seen there is looked for once more at the end: it may be slow.
-                self._open = {one.kind: one.value for one in self.writes if one.read and one.after != one.value}
+                self._open = {one.kind: {one.value} for one in self.writes if one.read and one.after != one.value}
                 await self._try_lists()
         except (SitniksError, Meddled) as error:
             self.trouble = error
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
         finally:
-            await self._put_back()
+            try:
+                await self._put_back()
+            except asyncio.CancelledError:
+                if not cancelled:
+                    await self._put_back()
+                raise
 
     @property
     def left(self) -> dict[str, tuple[Any, Any]]:
         """By kind of write what was there, and what was seen there last, of all that may not be as it was."""
-        return {kind: (self.was[kind], self._values(self.now)[kind]) for kind in self._open}
+        shown = self._values(self.now)
+        return {kind: (self.was[kind], shown[kind]) for kind, ours in self._open.items() if ours - {self.was[kind]}}
+
+    @property
+    def is_as_before(self) -> bool:
+        """Whether it was as before when it was seen last: a person may have changed it, and that stays."""
+        return self._values(self.now) == self.was
 
     def facts(self) -> dict[str, Any]:
         """How the account answers, in our words alone."""
@@ -158,7 +173,11 @@ class Trial:
         told = {one.id for one in self.managers or ()} if self.now and not self.now.manager_id else {*self.people}
         choices = {"status": self.statuses, "assign": [one for one in self.people if one in told]}
         found = {kind: next((one for one in choices[kind] if one != self.was[kind]), None) for kind in CALLS}
-        return {kind: value for kind, value in found.items() if taken(self.writes, kind) == "unchanged"}
+        return {kind: value for kind, value in found.items() if self._is_safe(kind)}
+
+    def _is_safe(self, kind: str) -> bool:
+        """Whether what is there was written again without a refusal, so that it can be put back."""
+        return self.was[kind] is not None and taken(self.writes, kind) == "untried"
 
     async def _round(self, values: Values) -> None:
         """Write fields one after the other, and read what has become of all."""
@@ -168,8 +187,7 @@ class Trial:
                 continue
             if await self.mine():
                 raise Meddled
-            if value != self.was[kind]:
-                self._open[kind] = value
+            self._open.setdefault(kind, set()).add(value)
             await self._write(kind, value)
         if begun == len(self.writes):
             return
@@ -205,11 +223,10 @@ class Trial:
                 return
             wait = 0.0
             try:
-                chat = chat or await self._read()
-                mine = await self.mine()
-                if await self._undone(self._values(chat), mine):
-                    chat = await self._read()
-                self._close(self._values(chat), mine)
+                shown, mine = self._values(chat or await self._read()), await self.mine()
+                if await self._undone(shown, mine):
+                    shown, mine = self._values(await self._read()), await self.mine()
+                self._close(shown, mine)
                 wait = self._lands_at - self.clock() if self._open else 0.0
             except RateLimited as error:
                 wait = error.retry_after or REST
@@ -218,22 +235,27 @@ class Trial:
             chat = None
             if self._open and pause is not None:
                 wait = max(wait, pause)
-                if wait > 5:
-                    self.say(f"putting back what was there, in {wait:.0f} s: until then something may change it")
+                if wait > 1:
+                    self.say(f"what was there is put back in {wait:.0f} s")
                 await self.sleep(wait)
 
     async def _undone(self, shown: Values, mine: Values) -> bool:
-        """Write over what was tried and is there; whether there was any."""
-        there = [kind for kind, value in self._open.items() if shown[kind] == value]
-        self._seen.update(there)
-        wrong = [kind for kind in there if mine.get(kind) != self._open[kind]]
+        """Write over what is ours there and shall not be; whether there was any."""
+        self._seen.update(kind for kind, ours in self._open.items() if shown[kind] in ours - {self.was[kind]})
+        wrong = [kind for kind in self._open if self._is_wrong(kind, shown, mine)]
         for kind in wrong:
-            await self.call(CALLS[kind](self.chat_id, mine.get(kind, self.was[kind])), ahead=AHEAD)
+            right = mine.get(kind, self.was[kind])
+            self._open[kind].add(right)
+            await self.call(CALLS[kind](self.chat_id, right), ahead=AHEAD)
         return bool(wrong)
 
+    def _is_wrong(self, kind: str, shown: Values, mine: Values) -> bool:
+        """Whether a value of ours stands where what was there before, or what the store wants by now, should."""
+        return shown[kind] in self._open[kind] and bool(shown[kind] != mine.get(kind, self.was[kind]))
+
     def _close(self, shown: Values, mine: Values) -> None:
-        """What is not there, and cannot come any more, is done; so is what the store wants by now."""
-        for kind, value in list(self._open.items()):
+        """What is right, and nothing can come on top of any more, is done."""
+        for kind in list(self._open):
             landed = kind in self._seen or self.clock() >= self._lands_at
-            if landed and (shown[kind] != value or mine.get(kind) == value):
+            if landed and not self._is_wrong(kind, shown, mine):
                 del self._open[kind]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.errors import CrmError
@@ -52,7 +53,7 @@ def right_of(error: CrmError | None) -> str:
     wrong, `unknown` when there was none to judge by."""
     if error is None:
         return "ok"
-    if error.code == "forbidden":
+    if error.code in ("forbidden", *KEY_CODES):
         return "missing" if error.status in NO_ROUTE else "refused"
     if error.code == "not_applied":
         return "ignored"
@@ -60,7 +61,7 @@ def right_of(error: CrmError | None) -> str:
 
 
 def taken(writes: Iterable[Write], kind: str) -> str:
-    """Whether writes of a kind are taken: as `right_of`; `ignored` where a good answer changed nothing; `unchanged`
+    """Whether writes of a kind are taken: as `right_of`; `ignored` where a good answer changed nothing; `untried`
     where nothing but what was there has been written; `unknown` where no read can tell."""
     known = [one for one in writes if one.kind == kind]
     proofs = [one for one in known if one.read and one.value != one.before]
@@ -70,7 +71,7 @@ def taken(writes: Iterable[Write], kind: str) -> str:
         return right_of(wrong)
     if any(one.after == one.before for one in proofs):
         return "ignored"
-    return "unchanged" if known and all(one.value == one.before for one in known) else "unknown"
+    return "untried" if all(one.value == one.before for one in known) else "unknown"
 
 
 def shows(writes: Iterable[Write], kind: str) -> str:
@@ -127,13 +128,22 @@ def paging(asked: int, raw: int, total: int | None, known: int | None = None) ->
     and what its `count` counts. `known` is how many there are, where that is known."""
     there = known if known is not None else total
     heeded = None if there is None or there <= asked else raw == asked
+    return {
+        "asked": asked,
+        "brought": raw,
+        "obeyed": False if raw > asked else heeded,
+        "count": _count(raw, total, known),
+    }
+
+
+def _count(raw: int, total: int | None, known: int | None) -> str:
     if total is None:
-        count = "none"
-    elif total in (known, 0) or total > raw:
-        count = "total" if total == known or total > raw else "wrong"
-    else:
-        count = "page" if total == raw and (known or 0) > raw else "wrong" if total < raw else "unknown"
-    return {"asked": asked, "brought": raw, "obeyed": False if raw > asked else heeded, "count": count}
+        return "none"
+    if total < raw or (known is not None and total not in (known, raw)):
+        return "wrong"
+    if total > raw:
+        return "total"
+    return "page" if known is not None and known > raw else "unknown"
 
 
 def names(chats: Iterable[Chat]) -> str:

@@ -176,8 +176,8 @@ def test_statuses_are_left_to_the_reader(doctor: Doctor, monkeypatch: pytest.Mon
     code, out = doctor.ask()
     assert code == 0
     assert (
-        "· Statuses      not seen yet: “Взято в роботу” (first_touch), “Виставлено рахунок” (give_requisites), “Потрібна "
-        "людина” (escalation); the API cannot list them, so compare with Sitniks, letter by letter" in out
+        "· Statuses      not seen yet: “Взято в роботу” (first_touch), “Виставлено рахунок” (give_requisites), "
+        "“Потрібна людина” (escalation); the API cannot list them, so compare with Sitniks, letter by letter" in out
     )
 
 
