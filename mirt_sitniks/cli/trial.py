@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mirt_sitniks.cli.trial_back import PutBack, Values
 from mirt_sitniks.cli.trial_facts import Listing, Write, dates_of, names, paging, right_of, shows, taken, windows
 from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.chats import CLOCK_SLACK, Chat
@@ -16,12 +17,9 @@ from mirt_sitniks.errors import CrmError, RateLimited, SitniksError
 
 MOST = 15
 WIDE, PAGE = timedelta(days=30), 50
-# After how many seconds it is tried again to put back what was there, how long a key rests at least, and how many
-# seconds earlier such a call counts than others that wait for the budget.
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-REST, AHEAD = 60.0, 3600.0
+
+
 CALLS: Mapping[str, Callable[[str, Any], Call]] = {"status": SetStatus, "assign": UpdateChat}
-Values = Mapping[str, Any]
 
 
 class Meddled(Exception):
@@ -48,20 +46,24 @@ class Trial:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
     now: Chat | None = None
-    was: dict[str, Any] = field(default_factory=dict)
     trouble: SitniksError | Meddled | None = None
     writes: list[Write] = field(default_factory=list)
     listings: list[Listing] = field(default_factory=list)
     rights: dict[str, str] = field(default_factory=dict)
     pages: dict[str, Any] = field(default_factory=dict)
-    # What was written and may be there, by kind of write; of which kinds it was seen there; until when more can land.
-    _open: dict[str, set[Any]] = field(default_factory=dict)
-    _seen: set[str] = field(default_factory=set)
-    _lands_at: float = 0.0
+    back: PutBack = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.back = PutBack(self._send, self._shown, self.mine, self.say, self.clock, self.sleep)
+
+    @property
+    def was(self) -> Values:
+        """What the chat showed before, by kind of write."""
+        return self.back.was
 
     async def look(self) -> None:
         """See how the chat is; raises `CrmError` when it cannot be read."""
-        self.was = self._values(await self._read())
+        self.back.was = await self._shown()
 
     async def run(self) -> None:
         """All else. Whatever ends it, a cancellation too, what was there is put back; `left` has what could not be, and
@@ -71,10 +73,12 @@ class Trial:
             await self._try_managers()
             await self._round(self.was)
             await self._round(self._others())
-            await self._put_back(self.now)
-            if not self._open:
+            await self.back.run(self._values(self.now))
+            if not self.back.left:
                 # What was not seen there is looked for once more at the end: it may be slow.
-                self._open = {one.kind: {one.value} for one in self.writes if one.read and one.after != one.value}
+                for one in self.writes:
+                    if one.read and one.after != one.value:
+                        self.back.expect(one.kind, one.value)
                 await self._try_lists()
         except (SitniksError, Meddled) as error:
             self.trouble = error
@@ -83,17 +87,17 @@ class Trial:
             raise
         finally:
             try:
-                await self._put_back()
+                await self.back.run()
             except asyncio.CancelledError:
                 if not cancelled:
-                    await self._put_back()
+                    await self.back.run()
                 raise
 
     @property
     def left(self) -> dict[str, tuple[Any, Any]]:
         """By kind of write what was there, and what was seen there last, of all that may not be as it was."""
         shown = self._values(self.now)
-        return {kind: (self.was[kind], shown[kind]) for kind, ours in self._open.items() if ours - {self.was[kind]}}
+        return {kind: (self.was[kind], shown[kind]) for kind in self.back.left}
 
     @property
     def is_as_before(self) -> bool:
@@ -117,6 +121,13 @@ class Trial:
         chat: Chat = await self._asked(GetChat(self.chat_id))
         self.now = chat
         return chat
+
+    async def _shown(self) -> Values:
+        return self._values(await self._read())
+
+    async def _send(self, kind: str, value: Any, ahead: float = 0.0) -> Chat | None:
+        answer: Chat | None = await self.call(CALLS[kind](self.chat_id, value), ahead=ahead)
+        return answer
 
     async def _asked(self, call: Call) -> Any:
         kind = kind_of(call)
@@ -187,7 +198,6 @@ class Trial:
                 continue
             if await self.mine():
                 raise Meddled
-            self._open.setdefault(kind, set()).add(value)
             await self._write(kind, value)
         if begun == len(self.writes):
             return
@@ -199,63 +209,14 @@ class Trial:
     async def _write(self, kind: str, value: Any) -> None:
         done = Write(kind, self.was[kind], value)
         # Said before it is known: the call may be cut off while it is under way.
-        self._lands_at, before = self.clock() + self.landing, self._lands_at
+        before = self.back.expect(kind, value, self.clock() + self.landing)
         try:
-            answer: Chat | None = await self.call(CALLS[kind](self.chat_id, value))
+            answer = await self._send(kind, value)
         except CrmError as error:
-            self._lands_at = self._lands_at if error.unconfirmed else before
+            self.back.lands_at = self.back.lands_at if error.unconfirmed else before
             self.writes.append(replace(done, error=error))
             if isinstance(error, RateLimited) or error.code in KEY_CODES:
                 raise
             return
-        self._lands_at = before
+        self.back.lands_at = before
         self.writes.append(replace(done, told=answer is not None, shown=self._values(answer)[kind]))
-
-    # Putting back
-
-    async def _put_back(self, chat: Chat | None = None) -> None:
-        """Until the chat shows what it did before, or what was set by others since, and nothing can land any more.
-
-        `chat` is how it was just read. Gives up after some tries, or at a cancellation.
-        """
-        for pause in (*PAUSES, None):
-            if not self._open:
-                return
-            wait = 0.0
-            try:
-                shown, mine = self._values(chat or await self._read()), await self.mine()
-                if await self._undone(shown, mine):
-                    shown, mine = self._values(await self._read()), await self.mine()
-                self._close(shown, mine)
-                wait = self._lands_at - self.clock() if self._open else 0.0
-            except RateLimited as error:
-                wait = error.retry_after or REST
-            except SitniksError:
-                pass
-            chat = None
-            if self._open and pause is not None:
-                wait = max(wait, pause)
-                if wait > 1:
-                    self.say(f"what was there is put back in {wait:.0f} s")
-                await self.sleep(wait)
-
-    async def _undone(self, shown: Values, mine: Values) -> bool:
-        """Write over what is ours there and shall not be; whether there was any."""
-        self._seen.update(kind for kind, ours in self._open.items() if shown[kind] in ours - {self.was[kind]})
-        wrong = [kind for kind in self._open if self._is_wrong(kind, shown, mine)]
-        for kind in wrong:
-            right = mine.get(kind, self.was[kind])
-            self._open[kind].add(right)
-            await self.call(CALLS[kind](self.chat_id, right), ahead=AHEAD)
-        return bool(wrong)
-
-    def _is_wrong(self, kind: str, shown: Values, mine: Values) -> bool:
-        """Whether a value of ours stands where what was there before, or what the store wants by now, should."""
-        return shown[kind] in self._open[kind] and bool(shown[kind] != mine.get(kind, self.was[kind]))
-
-    def _close(self, shown: Values, mine: Values) -> None:
-        """What is right, and nothing can come on top of any more, is done."""
-        for kind in list(self._open):
-            landed = kind in self._seen or self.clock() >= self._lands_at
-            if landed and not self._is_wrong(kind, shown, mine):
-                del self._open[kind]
