@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mirt_sitniks.cli.doctor_crm import Caller, CrmChecks, unset
 from mirt_sitniks.cli.doctor_findings import Finding, show
 from mirt_sitniks.cli.doctor_report import default_path, report_of, write
 from mirt_sitniks.cli.doctor_store import StoreChecks, judge_statuses
+from mirt_sitniks.core.stages import BUILT_IN
 from mirt_sitniks.log import shown
 
 
@@ -111,23 +112,27 @@ class Examination:
 
     def _facts(self) -> dict[str, Any]:
         """What was found, in our own words and numbers."""
-        statuses = {str(stage): name in self._store.statuses for stage, name in self.settings.statuses.items()}
+        seen = {stage: name in self._store.statuses for stage, name in self.settings.statuses.items()}
+        # Names of a shop's own stages are the shop's.
+        own = [known for stage, known in seen.items() if stage not in BUILT_IN]
+        statuses = {stage: known for stage, known in seen.items() if stage in BUILT_IN}
         return {
             "versions": doctor_settings.versions(),
             "settings": doctor_settings.given(self.settings, self.wrong),
             "store": self._store.facts,
             "crm": self._crm.facts,
-            "statuses_seen": statuses,
+            "statuses_seen": {**statuses, "own": len(own), "own_seen": sum(own)},
             "account": self._trial and self._trial.facts,
             "put_back": None if self._trial is None else self._trial.not_put_back is None,
         }
 
     def _say(self, text: str) -> None:
-        """A word on what goes on, while it does."""
-        if self._json:
-            print(shown(text), file=sys.stderr, flush=True)
-        else:
-            show(Finding("Trial", None, text))
+        """A word on what goes on, while it does; that nobody can read it any more keeps nothing from being done."""
+        with suppress(OSError):
+            if self._json:
+                print(shown(text), file=sys.stderr, flush=True)
+            else:
+                show(Finding("Trial", None, text))
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

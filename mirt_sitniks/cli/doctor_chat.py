@@ -9,7 +9,7 @@ from mirt_sitniks.cli.trial import MOST, Meddled, Trial
 from mirt_sitniks.cli.trial_facts import lessons
 from mirt_sitniks.core.managers import Assignee, Manager, WantedManagers, pick
 from mirt_sitniks.core.record import Record, pending
-from mirt_sitniks.core.stages import Role, Stage
+from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import OverviewAsked, Report, SessionsAsked, Store
 from mirt_sitniks.errors import SitniksError, StoreError
 from mirt_sitniks.settings import SitniksSettings
@@ -89,8 +89,10 @@ class Watch:
         wanted: dict[str, Any] = {}
         for one in records:
             status, manager = self._begun.get(one.session, (0, 0))
-            if one.desired.status.gen > status and one.desired.status.value:
-                wanted["status"] = self._settings.statuses[Stage(one.desired.status.value)]
+            if one.desired.status.gen > status and (
+                name := self._settings.statuses.get(one.desired.status.value or "")
+            ):
+                wanted["status"] = name
             if one.desired.manager.gen > manager and one.role and (person := ids(one.role)):
                 wanted["assign"] = person
         return wanted

@@ -32,10 +32,14 @@ def read() -> tuple[SitniksSettings, dict[str, str]]:
             if field in wrong:
                 raise
             wrong[field] = error.message
-            instead[field] = SitniksSettings.model_fields[field].default if field in VARIABLES else None
+            instead[field] = _default(field) if field in VARIABLES else None
             if field.startswith("supabase"):
                 # Without these a Supabase store cannot even be named.
                 instead["store"] = "sqlite"
+
+
+def _default(field: str) -> Any:
+    return SitniksSettings.model_fields[field].get_default(call_default_factory=True)
 
 
 def judge(wrong: Mapping[str, str]) -> Iterable[Finding]:
@@ -55,8 +59,7 @@ def given(settings: SitniksSettings, wrong: Mapping[str, str]) -> dict[str, str]
     """By variable whether it is `set`, `default`, `not set` or `wrong`: no value."""
     said = {}
     for field, (name, *_) in VARIABLES.items():
-        empty = SitniksSettings.model_fields[field].default in (None, "", SecretStr(""))
-        unset = "not set" if empty else "default"
+        unset = "not set" if _default(field) in (None, "", {}, SecretStr("")) else "default"
         said[name] = "wrong" if field in wrong else "set" if field in settings.model_fields_set else unset
     return said
 
@@ -92,7 +95,7 @@ def judge_versions(known: Mapping[str, str], needs: Iterable[str] | None = None)
 
 
 def _named(known: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {known[name]}" for name in ("mirt-sitniks", "python", "langgraph", "supabase"))
+    return ", ".join(f"{name} {known[name]}" for name in ("mirt-sitniks", "python", "langgraph"))
 
 
 def _fits(found: str, need: str) -> bool:

@@ -64,7 +64,7 @@ class StoreChecks:
 
     async def _counted(self, store: Store) -> AsyncIterator[Finding]:
         settings, asked_at = self.settings, time.time()
-        overview = await store.overview(OverviewAsked(settings.account, _by_name(settings)))
+        overview = await store.overview(OverviewAsked(settings.account, settings.statuses))
         ahead = max(0.0, overview.wall - time.time()) + min(0.0, overview.wall - asked_at)
         counts, troubled = await store.counts(), await store.troubled()
         some = await store.sessions(SessionsAsked(settings.account, limit=LISTED))
@@ -101,10 +101,6 @@ class StoreChecks:
         self.statuses |= {str(one.observed.status.value) for one in records if one.observed.status.value}
 
 
-def _by_name(settings: SitniksSettings) -> dict[str, str]:
-    return {str(stage): name for stage, name in settings.statuses.items()}
-
-
 def clock(whose: str, ahead: float) -> Finding:
     """This machine's clock is wrong, or another's is; both meet in the dates by which chats are looked for."""
     how = "behind" if ahead > 0 else "ahead of"
@@ -115,14 +111,15 @@ def clock(whose: str, ahead: float) -> Finding:
 def judge_statuses(settings: SitniksSettings, seen: Iterable[str]) -> Finding:
     """Which of the stages' statuses the account is known to have: the API cannot list them."""
     known = set(seen)
-    missing = {name: str(stage) for stage, name in settings.statuses.items() if name not in known}
-    names = ", ".join(f"“{name}” ({stage})" for name, stage in missing.items())
+    missing = {stage: name for stage, name in settings.statuses.items() if name not in known}
+    names = ", ".join(f"“{name}” ({stage})" for stage, name in missing.items())
     if not missing:
         return Finding("Statuses", True, f"all {len(settings.statuses)} were seen in this account")
     alike = {fold_name(one): one for one in sorted(known)}
-    for name, stage in missing.items():
+    for stage, name in missing.items():
         if other := alike.get(fold_name(name)):
-            cure = f"write it as Sitniks does, in SITNIKS_STATUS_{stage.upper()}"
+            own = stage in settings.stages
+            cure = f"write it as Sitniks does, in {'SITNIKS_STAGES' if own else f'SITNIKS_STATUS_{stage.upper()}'}"
             return Finding("Statuses", False, f"“{name}” ({stage}) was not seen, but “{other}” was", cure)
     text = f"not seen yet: {names}; the API cannot list them, so compare with Sitniks, letter by letter"
     return Finding("Statuses", None, text)

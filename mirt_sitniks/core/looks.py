@@ -16,7 +16,6 @@ from mirt_sitniks.core.record import (
     may_be_overwritten,
     stale,
 )
-from mirt_sitniks.core.stages import Stage
 
 
 def looked(work: Folding, answer: Answer) -> None:
@@ -47,8 +46,8 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
     """
     record, seen, desired = work.record, work.observed, work.record.desired.status
     shown, why = chat.status, dict(seen.contradicted).get("status")
-    stage = Stage(desired.value or "")
-    name = work.context.statuses[stage]
+    stage = desired.value or ""
+    name = work.context.status_of(stage)
     if shown == name:
         if why == "own":
             work.heard.append(Heard("status", "before"))
@@ -113,7 +112,7 @@ def unread(work: Folding) -> None:
         else:
             work.heard.append(Heard("status", "crossed"))
     lost = None if stale(record) else seen.unconfirmed
-    ours = desired.status.value and seen.status.value == work.context.statuses[Stage(desired.status.value)]
+    ours = desired.status.value and seen.status.value == work.context.status_of(desired.status.value)
     if ("status", "beside") in seen.contradicted or (lost and ours and desired.status.gen > lost.gen):
         seen = replace(seen, status=_behind(seen.status, desired.status))
     if lost and desired.manager.gen > lost.gen:

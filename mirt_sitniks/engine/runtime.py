@@ -19,7 +19,6 @@ from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
-from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
@@ -75,10 +74,11 @@ class Runtime:
             lookback=60.0 * settings.lookback_minutes,
             owner=settings.owner or None,
             account=settings.account,
+            stages=settings.rules,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(
-            settings.statuses,
+            settings.rules,
             landing_time=2 * settings.timeout,
             look_again=settings.look_again,
             hold=3600.0 * settings.hold_hours,
@@ -145,7 +145,7 @@ class Runtime:
             return replace(not_recorded(asked.intent, self.driver.gate.trouble), outcome=Outcome.SYNCED)
         return await self._report(asked.intent.stage, recorded, asked.driven, end)
 
-    async def _report(self, stage: Stage, recorded: Recorded, driven: Driven | None, end: float) -> SyncResult:
+    async def _report(self, stage: str, recorded: Recorded, driven: Driven | None, end: float) -> SyncResult:
         """What is known of a stage when its record was driven, or at `end`."""
         settled = Settled(recorded.record, outlook=recorded.outlook)
         if driven:

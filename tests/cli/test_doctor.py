@@ -341,12 +341,14 @@ def test_wrong_settings_hide_nothing(doctor: Doctor, monkeypatch: pytest.MonkeyP
     """Each wrong setting has its own cross and cure, and the rest is checked with what is right."""
     monkeypatch.setenv("SITNIKS_TIMEOUT", "soon")
     monkeypatch.setenv("SITNIKS_RATE_LIMIT", "many")
+    monkeypatch.setenv("SITNIKS_STAGES", "{")
     code, out = doctor.ask()
     assert code == 1
     assert "✗ Settings      SITNIKS_TIMEOUT cannot be right\n                  → give seconds from 0.1 to 25" in out
     assert "✗ Settings      SITNIKS_RATE_LIMIT cannot be right" in out
+    assert "✗ Settings      SITNIKS_STAGES cannot be right" in out
     assert "✓ Live manager" in out
-    assert "2 of 9 checks failed." in out
+    assert "3 of 10 checks failed." in out
 
 
 def test_a_key_in_the_wrong_place_is_not_shown(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, planted) -> None:

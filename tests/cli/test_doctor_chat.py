@@ -6,6 +6,7 @@ import re
 import signal
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 
 from mirt_sitniks import SitniksChatService, SitniksSettings
 from mirt_sitniks.cli import trial_back
+from mirt_sitniks.cli.doctor_findings import Finding, show
 from mirt_sitniks.cli.doctor_report import default_path
 from mirt_sitniks.cli.doctor_settings import judge_versions, versions
+from mirt_sitniks.core.store import Overview, OverviewAsked
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli.conftest import Run
@@ -24,6 +27,7 @@ CUSTOMER = {"nickname": "planted.nick.q7", "name": "Planted Customer Q8"}
 SESSION = "planted-session-q3"
 AI, LIVE = "Planted Manager Q9", "Planted Live Q5"
 STATUS = "Planted Status Q4"
+OWN = "planted_stage_q2"
 FOUR_MINUTES = 240.0
 
 
@@ -38,6 +42,7 @@ def crm(monkeypatch: pytest.MonkeyPatch, planted: Any, tmp_path: Path) -> Iterat
             "SNITKIX_API_KEY": planted.crm_key,
             "SITNIKS_AI_MANAGER_NAME": AI,
             "SITNIKS_STATUS_FIRST_TOUCH": STATUS,
+            "SITNIKS_STAGES": json.dumps({OWN: {"status": "ОПЛАЧЕНО"}}),
             "SITNIKS_OWNER": running.account.world.chat(_chat(running)).owner_name,
             "SITNIKS_RATE_LIMIT": "10/0.05",
             "SITNIKS_TIMEOUT": "5",
@@ -203,7 +208,7 @@ def test_the_report_holds_no_secret_and_no_name(
             assert name not in out + err
         text = Path(arguments[1]).read_text("utf-8")
         planted.assert_absent(text)
-        names = (*CUSTOMER.values(), chat, SESSION, AI, LIVE, STATUS, crm.url, str(tmp_path), "shop.example")
+        names = (*CUSTOMER.values(), chat, SESSION, AI, LIVE, STATUS, OWN, crm.url, str(tmp_path), "shop.example")
         for name in (*names, crm.url.rpartition(":")[2], *crm.statuses):
             assert name not in text, name
 
@@ -231,7 +236,10 @@ def test_what_the_report_says(crm: Sandbox, run: Run, tmp_path: Path) -> None:
     assert report["settings"]["SNITKIX_API_KEY"] == report["settings"]["SITNIKS_RATE_LIMIT"] == "set"
     assert report["settings"]["SITNIKS_HOLD_HOURS"] == "default"
     assert report["settings"]["SITNIKS_HUMAN_MANAGER_ID"] == "not set"
-    assert report["statuses_seen"] == {"first_touch": True, "give_requisites": False, "escalation": False}
+    assert report["statuses_seen"] == {
+        **{"first_touch": True, "give_requisites": False, "escalation": False},
+        **{"own": 1, "own_seen": 0},
+    }
     assert set(report["versions"]) >= {"mirt-sitniks", "python", "langgraph", "langchain-core", "httpx", "supabase"}
     assert {"name": "Assigning", "ok": True} in report["checks"]
 
@@ -271,14 +279,43 @@ def test_a_clock_that_is_wrong(crm: Sandbox, run: Run, ahead: float, how: str) -
 
 def test_statuses_that_were_seen(crm: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that chats show are known; one that differs in letter case alone is a mistake, with the setting's name."""
-    for status in (STATUS, "Виставлено рахунок", "AI Увага"):
+    for status in (STATUS, "Виставлено рахунок", "AI Увага", "ОПЛАЧЕНО"):
         crm.add_chat("one.example", status=status)
-    assert "✓ Statuses      all 3 were seen in this account" in run("doctor")[1]
+    assert "✓ Statuses      all 4 were seen in this account" in run("doctor")[1]
     monkeypatch.setenv("SITNIKS_STATUS_ESCALATION", "AI увага")
     code, out, _ = run("doctor")
     assert code == 1
     assert "✗ Statuses      “AI увага” (escalation) was not seen, but “AI Увага” was" in out
     assert "→ write it as Sitniks does, in SITNIKS_STATUS_ESCALATION" in said(out)
+    monkeypatch.setenv("SITNIKS_STATUS_ESCALATION", "AI Увага")
+    monkeypatch.setenv("SITNIKS_STAGES", json.dumps({OWN: {"status": "оплачено"}}))
+    assert "→ write it as Sitniks does, in SITNIKS_STAGES" in said(run("doctor")[1])
+
+
+def test_a_store_whose_clock_is_another(crm: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database server's clock is compared with this machine's, too."""
+    make_store()
+    overview = SqliteStore.overview
+
+    async def late(store: SqliteStore, asked: OverviewAsked) -> Overview:
+        found = await overview(store, asked)
+        return replace(found, wall=found.wall - FOUR_MINUTES)
+
+    monkeypatch.setattr(SqliteStore, "overview", late)
+    assert re.search(r"✗ Clock         this machine's clock is 2\d\d s ahead of the store's", said(run("doctor")[1]))
+
+
+def test_nobody_left_to_read_it_changes_nothing(crm: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed while the chat is changed can't be written any more: the chat is as it was all the same."""
+
+    def broken(finding: Finding) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("mirt_sitniks.cli.doctor.show", lambda one: broken(one) if one.name == "Trial" else show(one))
+    chat = chat_of(crm)
+    assert run("doctor", "--chat", chat)[0] == 0
+    assert [one["field"] for one in crm.history(chat)].count("status") == 2
+    assert crm.chat(chat)["status"] == "Нові заявки"
 
 
 def test_what_was_refused_lately_and_who_is_held(crm: Sandbox, run: Run) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Unconfirmed
+from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
 from tests.stores.worlds import OPTIONS, START, World
@@ -50,6 +50,7 @@ HEARD = (
     Heard("list", "vouched"),
     Heard("list", "too_large"),
 )
+TRIES = (Try("status", 0.083), Try("list", 10.0, code="timeout", for_all=True))
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ class Settle:
     heard: tuple[Heard, ...]
     unused: int
     calls: int
+    tries: tuple[Try, ...] = ()
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         if not claims:
-            return store.settle(OPTIONS, Report(calls=self.calls, key_verdict=self.key_verdict))
+            return store.settle(OPTIONS, Report(calls=self.calls, key_verdict=self.key_verdict, tries=self.tries))
         claim = claims[self.which % len(claims)]
         report = Report(
             record=self._settlement(claim, now),
@@ -83,6 +85,7 @@ class Settle:
             heard=self.heard,
             unused=claim.grants[: self.unused],
             calls=self.calls,
+            tries=self.tries,
             basis=claim.basis,
         )
         return store.settle(OPTIONS, report)
@@ -197,6 +200,7 @@ _settles = st.builds(
     heard=st.lists(st.sampled_from(HEARD), max_size=2).map(tuple),
     unused=st.integers(0, 2),
     calls=st.integers(0, 2),
+    tries=st.sampled_from(((), TRIES[:1], TRIES)),
 )
 _commands = st.one_of(
     st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((OPTIONS, OPTIONS, OPTIONS, OTHER))),
@@ -239,7 +243,7 @@ def live(commands: list[Any], model: World, other: World, *, but: tuple[str, ...
                 f"{number}: {command}, {session}",
                 but,
             )
-    for session in SESSIONS:
+    for session in (*SESSIONS, ""):
         alike(*(world.run(world.store.ledger(session)) for world in (model, other)), f"ledger of {session}")
         in_order(other, session)
     alike(*(world.run(world.store.counts()) for world in (model, other)), "counts")
