@@ -27,7 +27,7 @@ def read() -> tuple[SitniksSettings, dict[str, str]]:
         try:
             return SitniksSettings(**instead), wrong
         except ConfigError as error:
-            name = error.message.partition(" ")[0]
+            name = re.split(r"\W", error.message, maxsplit=1)[0]
             field = next((field for field, names in VARIABLES.items() if name in names), "_env_file")
             if field in wrong:
                 raise

@@ -346,7 +346,7 @@ def test_wrong_settings_hide_nothing(doctor: Doctor, monkeypatch: pytest.MonkeyP
     assert code == 1
     assert "✗ Settings      SITNIKS_TIMEOUT cannot be right\n                  → give seconds from 0.1 to 25" in out
     assert "✗ Settings      SITNIKS_RATE_LIMIT cannot be right" in out
-    assert "✗ Settings      SITNIKS_STAGES cannot be right" in out
+    assert "✗ Settings      SITNIKS_STAGES: it is no JSON, line 1\n                  → correct it there" in out
     assert "✓ Live manager" in out
     assert "3 of 10 checks failed." in out
 
