@@ -64,7 +64,7 @@ class StoreChecks:
 
     async def _counted(self, store: Store) -> AsyncIterator[Finding]:
         settings, asked_at = self.settings, time.time()
-        overview = await store.overview(OverviewAsked(settings.account, settings.statuses))
+        overview = await store.overview(OverviewAsked(settings.account, dict(settings.statuses)))
         ahead = max(0.0, overview.wall - time.time()) + min(0.0, overview.wall - asked_at)
         counts, troubled = await store.counts(), await store.troubled()
         some = await store.sessions(SessionsAsked(settings.account, limit=LISTED))
