@@ -43,22 +43,18 @@ class Examination:
         with self._interruptible():
             try:
                 async for finding in self._findings():
-                    self.found.append(finding)
-                    if not self._json:
-                        show(finding)
+                    self._tell(finding)
             except asyncio.CancelledError:
                 if not self._signal:
                     raise
         return self._close(report)
 
     def _close(self, report: str | None) -> int:
-        failed = sum(one.ok is False for one in self.found)
-        checked = sum(one.ok is not None for one in self.found)
         facts, left = self._facts(), self._trial and self._trial.not_put_back
         if report is not None:
-            path = Path(report) if report else default_path()
-            write(path, report_of(facts, self.found))
-            print(f"\nReport: {path.resolve()}", file=sys.stderr if self._json else sys.stdout)
+            self._write(Path(report) if report else default_path(), facts)
+        failed = sum(one.ok is False for one in self.found)
+        checked = sum(one.ok is not None for one in self.found)
         if self._json:
             findings = [{"name": one.name, "ok": one.ok, "text": one.text, "cure": one.cure} for one in self.found]
             print(json.dumps({"findings": findings, "facts": facts}, ensure_ascii=False, indent=2))
@@ -70,6 +66,19 @@ class Examination:
             print(shown(left), file=sys.stderr if self._json else sys.stdout)
             return 1
         return 128 + self._signal if self._signal else int(failed > 0)
+
+    def _write(self, path: Path, facts: dict[str, Any]) -> None:
+        try:
+            write(path, report_of(facts, self.found))
+        except OSError as error:
+            self._tell(Finding("Report", False, f"{path} cannot be written ({error.strerror})", "name another file"))
+        else:
+            print(f"\nReport: {path.resolve()}", file=sys.stderr if self._json else sys.stdout)
+
+    def _tell(self, finding: Finding) -> None:
+        self.found.append(finding)
+        if not self._json:
+            show(finding)
 
     async def _findings(self) -> AsyncIterator[Finding]:
         settings, versions = self.settings, doctor_settings.versions()

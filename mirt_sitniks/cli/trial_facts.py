@@ -98,10 +98,14 @@ def dates_of(listings: Iterable[Listing], chat: Chat) -> str:
 
     Each of the first three says of each chat whether it is listed; what comes, and what is missing, contradicts some.
     """
-    left = {"created", "last_message", "none"}
-    for page in listings:
+    pages, left = list(listings), {"created", "last_message", "none"}
+    moved = any(
+        one.id == chat.id and one.last_message_at != chat.last_message_at for page in pages for one in page.chats
+    )
+    for page in pages:
         found = {one.id: one for one in page.chats}
-        if page.whole or chat.id in found:
+        # Of a chat that was written to meanwhile nobody knows where it should have been.
+        if page.whole and not moved:
             found.setdefault(chat.id, chat)
         present = {one.id for one in page.chats}
         for one in found.values():

@@ -107,6 +107,15 @@ def test_other_chats_tell_as_well() -> None:
     assert dates_of([listing(*wide, new, chat("old")), listing(NOW - 99 * DAY, NOW - 98 * DAY)], new) == "last_message"
 
 
+def test_a_message_that_comes_meanwhile_tells_nothing() -> None:
+    """The chat is not where its last message was, because there is a newer one: no date is ruled out by that."""
+    one = chat()
+    last, created = windows(one)
+    newer = chat(last=NOW)
+    assert dates_of([listing(*last), listing(*created, newer)], one) == "unknown"
+    assert dates_of([listing(NOW - 5 * DAY, NOW + DAY, newer), listing(*last), listing(*created)], one) == "unknown"
+
+
 def test_a_full_page_hides_and_an_unknown_date_tells_nothing() -> None:
     """What may stand on another page is not missing."""
     one = chat()

@@ -144,7 +144,7 @@ EACH += [(habit, fault) for habit in ("assigning is ignored", "names alone") for
 
 @pytest.mark.parametrize(("habit", "fault"), EACH)
 def test_a_fault_at_any_call_leaves_the_chat_as_it_was(habit: str, fault: str) -> None:
-    """Rows 4 to 10: one call, the first to the last, goes wrong or is where the user ends it; all is put back."""
+    """Rows 4, 5, 6, 7, 8, 9, 10: any one call goes wrong, or is where the user ends it; all is put back."""
     for number in range(MOST + 1):
         world = World(**HABITS[habit])
         world.faults[number] = FAULTS[fault](world)
