@@ -103,10 +103,10 @@ class World:
             said = answer(self.crm.account, request)
         return httpx.Response(said.status, content=said.body, headers={"content-type": said.content_type})
 
-    def refuse(self, status: int) -> httpx.Response:
+    def refuse(self, status: int, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """An error as the service words it."""
         said = refusal(status)
-        return httpx.Response(status, content=said.body, headers={"content-type": said.content_type})
+        return httpx.Response(status, content=said.body, headers={"content-type": said.content_type, **(headers or {})})
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
