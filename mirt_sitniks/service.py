@@ -173,6 +173,21 @@ class SitniksChatService:
         """Take up again what was given up or waits for its next try; None when nothing is known of the session."""
         return await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
 
+    async def status(self) -> dict[str, Any]:
+        """How syncing is, as plain JSON for a `/healthz`: `ok` is whether the store answers, the key is let in, and
+        what waits is looked after; `troubles` says what a person has to do.
+
+        Never raises. A store that does not answer is `ok: False`, with `error`.
+        """
+        if not self.enabled:
+            return {"ok": True, "enabled": False}
+        try:
+            return await asyncio.wrap_future(self._thread.run(lambda runtime: runtime.status()))
+        except Exception as error:
+            log(ERROR, "status failed: %s", type(error).__name__)
+            message = f"status failed with {type(error).__name__}: see the log"
+            return {"ok": False, "enabled": True, "error": {"code": SitniksError.code, "message": message}}
+
     def start(self) -> None:
         """Begin to work: finish what dead processes left, and load what a first sync would wait for.
 

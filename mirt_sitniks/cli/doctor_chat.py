@@ -74,7 +74,7 @@ class Watch:
         if self._store is None:
             return False
         records = await self._records(self._store)
-        now = (await self._store.overview(OverviewAsked(self._settings.account))).now
+        now = (await self._store.overview(OverviewAsked(self._settings.account, counted=False))).now
         self._begun = {one.session: _generations(one) for one in records}
         return any(pending(one) or one.lease_until > now for one in records)
 

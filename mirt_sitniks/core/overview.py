@@ -1,6 +1,6 @@
 """All sessions at a glance: what makes two of them alike, and how many came out how."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -54,18 +54,16 @@ def tallies(overview: Overview, statuses: Mapping[str, str]) -> tuple[Tally, ...
 def outcome_of(record: Record, statuses: Mapping[str, str]) -> tuple[Outcome, str | None]:
     """How a session's newest stage stands now, and the code of what is wrong with it."""
     stage = record.desired.stage or Stage.FIRST_TOUCH
-    # No chat shows the status of a stage that has none any more.
-    named = defaultdict(str, statuses)
-    result = result_of(record, stage=stage, at=record.desired.asked_at, statuses=named)
+    result = result_of(record, stage=stage, at=record.desired.asked_at, statuses=statuses)
     return result.outcome, result.error["code"] if result.error else None
 
 
 def fits(record: Record, asked: SessionsAsked) -> bool:
     """Whether a record of the account is one of those that are asked for."""
-    outcome, code = outcome_of(record, {Stage(name): status for name, status in asked.statuses.items()})
+    outcome, code = outcome_of(record, asked.statuses)
     states = {
         None: True,
-        "waiting": pending(record),
+        "waiting": outcome is Outcome.QUEUED,
         "failed": outcome in (Outcome.FAILED, Outcome.PARTIAL),
         "held": outcome is Outcome.HELD,
     }

@@ -166,7 +166,7 @@ def _outcome(
     error, wanted = record.observed.error, record.desired.status.value
     if record.closed:
         return Outcome.SKIPPED, "superseded", None
-    shown = wanted is not None and record.observed.status.value == statuses.get(wanted)
+    shown = wanted is not None and record.observed.status.value == statuses.get(wanted, "")
     short = Outcome.PARTIAL if shown and stale(record) == ("manager",) else Outcome.FAILED
     if not pending(record):
         if error and record.desired.generation <= record.observed.given_up:

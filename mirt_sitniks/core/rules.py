@@ -270,7 +270,9 @@ def observe(tx: Transaction, chat_id: str, status: str | None, manager_id: int |
         seen = replace(seen, status=replace(seen.status, value=status))
     if manager_id is not None:
         seen = replace(seen, manager=replace(seen.manager, value=manager_id))
-    tx.rows.put(replace(record, observed=seen))
+    fresh = replace(record, observed=seen)
+    audit(tx, record, fresh)
+    tx.rows.put(fresh)
 
 
 # ------------------------------------------------------------------------------------------------------ leases, calls

@@ -219,11 +219,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class OverviewAsked:
-    """Whose sessions; `statuses` are the CRM's names by stage, `active` how many seconds back to look for who works."""
+    """Whose sessions; `statuses` are the CRM's names by stage, `active` how many seconds back to look for who works.
+
+    Not `counted`: clocks and keys alone, whatever the number of sessions.
+    """
 
     account: str = MAIN
     statuses: Mapping[str, str] = field(default_factory=dict)
     active: float = 600.0
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +262,7 @@ class SessionsAsked:
     """Which sessions of an account: `who` is a session (also as its host names it), a user name or a chat's id; all
     else narrows.
 
-    `state` is `waiting` (something is left to be done), `failed` (until a person mends something: given up, or tried
+    `state` is `waiting` (it goes on by itself), `failed` (until a person mends something: given up, or tried
     again in vain) or `held` (another status than ours, for which `statuses` has the names by stage). `codes` are those
     of what is wrong. `asked_before` is Unix time. `charted`: only those whose chat is known. `after` is the last
     session of the page before.

@@ -78,13 +78,15 @@ class ReadingRows(OrderRows):
         return self._lines(_OF_ACCOUNT, after, {"account": account, "limit": limit})
 
     def _lines(self, where: str, after: int, values: Mapping[str, object]) -> tuple[Entry, ...]:
-        order = "and id > :after order by id" if after >= 0 else "order by id desc"
-        query = f"select id, {ENTRY} from sitniks_ledger where {where} {order} limit :limit"
+        order = "desc" if after < 0 else "asc"
+        query = f"select id, {ENTRY} from sitniks_ledger where id > :after and {where} order by id {order} limit :limit"
         rows = self.sql.execute(query, {**values, "after": after}).fetchall()
         return tuple(sorted((Entry(*row[:-2], *map(json.loads, row[-2:])) for row in rows), key=lambda one: one.id))
 
     def overview(self, asked: OverviewAsked, now: float) -> Overview:
         """All sessions in groups."""
+        if not asked.counted:
+            return Overview(now, self.wall, SCHEMA, keys=self.keys())
         since = {"since": self.wall - asked.active, "account": asked.account}
         active = dict(self.sql.execute(_ACTIVE, since).fetchall())
         shown, names = _shown(asked.statuses)
@@ -175,9 +177,10 @@ _NAMED = (
     *("user_id in (:who, :row)", "sitniks_chat_id = :who"),
     *("instagram_username = :name", "telegram_username = :name"),
 )
+_STUCK = "ifnull(error_code in (select value from json_each(:stuck)), 0)"
 _STATES = {
-    "waiting": "pending = 1",
-    "failed": f"({STATE} = 'given up' or pending = 1 and error_code in (select value from json_each(:stuck)))",
+    "waiting": f"pending = 1 and not {_STUCK}",
+    "failed": f"({STATE} = 'given up' or pending = 1 and {_STUCK})",
     "held": f"{STATE} = 'done' and want_status is not null and not {{shown}}",
 }
 

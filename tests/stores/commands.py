@@ -1,6 +1,6 @@
 """Random lives of a store: the same commands for the model and for an implementation, whose answers must be alike."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -10,7 +10,16 @@ from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
+from mirt_sitniks.core.store import (
+    KeyVerdict,
+    OverviewAsked,
+    Report,
+    ScanPage,
+    SessionsAsked,
+    Settlement,
+    Store,
+    StoreOptions,
+)
 from tests.stores.worlds import OPTIONS, START, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")
@@ -218,6 +227,22 @@ _commands = st.one_of(
 lives = st.lists(_commands, min_size=4, max_size=40)
 
 
+# What is shown of a store at the end of a life; in which order groups come is nobody's promise, and
+# a key that is as it began need not be kept.
+LOOKS: dict[str, Callable[[Store], Coroutine[Any, Any, Any]]] = {
+    "sessions": lambda store: store.sessions(SessionsAsked()),
+    "failed": lambda store: store.sessions(SessionsAsked(state="failed")),
+    "lines": lambda store: store.lines(OPTIONS.account, after=0),
+    "overview": lambda store: _looked_over(store),
+}
+
+
+async def _looked_over(store: Store) -> tuple[Any, ...]:
+    seen = await store.overview(OverviewAsked(statuses={"first_touch": "S", "escalation": "T"}))
+    counts = sorted((one.count, one.oldest) for one in seen.groups)
+    return tuple(counts), tuple(sorted(seen.active.items())), seen.lines, seen.wall
+
+
 def live(commands: list[Any], model: World, other: World, *, but: tuple[str, ...] = ()) -> None:
     """Runs the commands on both, and compares every answer and everything that is stored, `but` for these fields."""
     for world in (model, other):
@@ -247,6 +272,8 @@ def live(commands: list[Any], model: World, other: World, *, but: tuple[str, ...
         alike(*(world.run(world.store.ledger(session)) for world in (model, other)), f"ledger of {session}")
         in_order(other, session)
     alike(*(world.run(world.store.counts()) for world in (model, other)), "counts")
+    for what, verb in LOOKS.items():
+        alike(*(world.run(verb(world.store)) for world in (model, other)), what, but)
     model.clock.now = other.clock.now = start
 
 

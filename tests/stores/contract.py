@@ -1105,13 +1105,15 @@ class Contract:
     # --------------------------------------------------------------------------------------------------- the others
 
     def test_an_own_write_past_the_plan_is_noted(self, world: World) -> None:
-        """`observe` tells what the chat shows without confirming any generation; unknown chats are left out."""
+        """`observe` tells what the chat shows without confirming any generation, and the ledger tells of it; unknown
+        chats are left out."""
         record(world, "s", FIRST, chat_id="c1")
         world.run(world.store.observe("c1", status="paid", manager_id=9))
         world.run(world.store.observe("c1", status="sent"))
         world.run(world.store.observe("elsewhere", status="paid"))
         seen = get(world, "s").observed
         assert (seen.status, seen.manager) == (ObservedValue("sent", 0), ObservedValue(9, 0))
+        assert [one.kind for one in world.run(world.store.ledger("s"))] == ["intent", "outcome", "outcome"]
 
     def test_counts_tell_how_much_is_there(self, world: World) -> None:
         """Records, pending ones, those ten minutes late, ledger lines and chats."""

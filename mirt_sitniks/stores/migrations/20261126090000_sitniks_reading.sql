@@ -66,7 +66,7 @@ begin
         ), kinds as (
             select count(*) as count, min(asked_at) as oldest, min(ctid) as place
             from public.sitniks_chat_mappings
-            where account = tenant and is_current
+            where account = tenant and is_current and coalesce((request ->> 'counted')::boolean, true)
             group by pending, closed is null, parked >= generation, error_code, status_gen < want_status_gen,
                 manager_gen < want_manager_gen, want_status is null,
                 coalesce(current_status = (request -> 'statuses' ->> want_status), false),
@@ -74,7 +74,7 @@ begin
         ), lately as (
             select who, max(at) as at from public.sitniks_story
             where at > tick - make_interval(secs => (request ->> 'active')::double precision)
-                and coalesce(account, tenant) = tenant
+                and coalesce(account, tenant) = tenant and coalesce((request ->> 'counted')::boolean, true)
             group by who
         )
         select jsonb_build_object(
@@ -92,6 +92,7 @@ begin
             -- Many are not counted one by one.
             'lines', (
                 select case
+                    when not coalesce((request ->> 'counted')::boolean, true) then 0
                     when reltuples > 100000 then reltuples::bigint else (select count(*) from public.sitniks_ledger)
                 end
                 from pg_catalog.pg_class where oid = 'public.sitniks_ledger'::regclass
@@ -131,7 +132,8 @@ begin
                     or s.instagram_username = request ->> 'name' or s.telegram_username = request ->> 'name'
                 )
                 and (
-                    wish is null or wish = 'waiting' and s.pending
+                    wish is null
+                    or wish = 'waiting' and s.pending and coalesce(s.error_code <> all (stuck), true)
                     or wish = 'failed' and s.closed is null and s.error_code is not null
                         and case when s.pending then s.error_code = any (stuck) else s.parked >= s.generation end
                     or wish = 'held' and not s.pending and s.closed is null and s.want_status is not null
@@ -156,7 +158,7 @@ end $$;
 -- the one numbered `after`, else the newest.
 create or replace function public.sitniks_lines(request jsonb) returns jsonb
 language plpgsql stable security invoker
-set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan set jit = off as $$
+set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan set max_parallel_workers_per_gather = 0 as $$
 declare
     tenant text := request ->> 'account';
     behind bigint := coalesce((request ->> 'after')::bigint, -1);
@@ -165,11 +167,12 @@ begin
     return (
         with mine as not materialized (
             select l.* from public.sitniks_ledger l
-            left join public.sitniks_chat_mappings m on tenant is not null and m.user_id = l.session and m.is_current
             where (request ->> 'session' is null or l.session = request ->> 'session')
-                and (tenant is null or l.session = '' or tenant = coalesce(
-                    m.account, case when strpos(l.session, '/') > 0 then split_part(l.session, '/', 1) else 'main' end
-                ))
+                -- So wrapped, because Postgres thinks that nearly no line is of one account, and would sort them all.
+                and coalesce(tenant is null or l.session = '' or tenant = coalesce(
+                    (select m.account from public.sitniks_chat_mappings m where m.user_id = l.session and m.is_current),
+                    case when strpos(l.session, '/') > 0 then split_part(l.session, '/', 1) else 'main' end
+                ), false)
         )
         select coalesce(jsonb_agg(to_jsonb(line) order by line.id), '[]')
         from (
