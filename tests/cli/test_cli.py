@@ -254,7 +254,7 @@ def test_no_command_ends_in_a_traceback(
 ) -> None:
     """Ctrl+C is silent, with exit code 130; what the machine refuses is one line, with exit code 1."""
 
-    def fail() -> int:
+    def fail(*_: object, **__: object) -> int:
         raise raised()
 
     monkeypatch.setattr("mirt_sitniks.cli.doctor.run", fail)
@@ -264,7 +264,7 @@ def test_no_command_ends_in_a_traceback(
 def test_a_bug_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """A module that is missing but belongs to no extra is raised, not explained away."""
 
-    def fail() -> int:
+    def fail(*_: object, **__: object) -> int:
         raise ModuleNotFoundError("No module named 'mirt_sitniks.nothing'", name="mirt_sitniks.nothing")
 
     monkeypatch.setattr("mirt_sitniks.cli.doctor.run", fail)
