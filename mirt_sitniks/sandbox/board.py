@@ -19,6 +19,8 @@ from .world import Chat
 
 LOG_LENGTH = 60
 SNIPPET = 120
+# What the log says of a body.
+_TOLD = ("status", "assignedManagerId", "statusId")
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 # The page is a few files and talks to nobody but its own server.
 _POLICY = (
@@ -34,9 +36,15 @@ def page(request: Request) -> Response:
     kind = _TYPES.get(name.rpartition(".")[2])
     if found is None or kind is None:
         raise HTTPException(404)
-    return Response(found.read_bytes(), media_type=kind, headers={
-        "content-security-policy": _POLICY, "cache-control": "no-store", "x-content-type-options": "nosniff",
-    })
+    return Response(
+        found.read_bytes(),
+        media_type=kind,
+        headers={
+            "content-security-policy": _POLICY,
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+        },
+    )
 
 
 def view(account: Account, webhooks: Webhooks) -> dict[str, Any]:
@@ -144,7 +152,8 @@ def _call(account: Account, call: Call, number: str) -> dict[str, Any]:
         "method": call.method,
         "path": call.path.removeprefix("/open-api"),
         "chat_id": chat_id,
-        "body": body,
+        # A note of 100 KB must not come with each change again.
+        "body": {name: str(body[name])[:SNIPPET] for name in _TOLD if name in body} if body else None,
         "status": call.status,
         "fault": call.fault,
     }

@@ -204,7 +204,7 @@ class LocalCrm(OrderDesk):
             return dict(self.account.world.add_message(chat, text, by="customer", comment_id=comment_id))
 
     def person_writes(self, chat_id: str, text: str, *, manager: int | str | None = None) -> dict[str, Any]:
-        """A manager, the chat's own unless named by id or full name, answers by hand in the CRM; returns the Message."""
+        """A manager, the chat's own unless named by id or full name, answers in the CRM; returns the Message."""
         with self.account.changes:
             chat = self.account.world.chat(chat_id)
             return dict(self.account.world.add_message(chat, text, by="person", manager=manager))

@@ -8,7 +8,9 @@ from .sandbox import Sandbox
 DEFAULT_PORT = 8765
 
 
-def serve(port: int = DEFAULT_PORT, *, speed: float = 1.0, key: str = "sandbox-key", webhook: str | None = None) -> None:
+def serve(
+    port: int = DEFAULT_PORT, *, speed: float = 1.0, key: str = "sandbox-key", webhook: str | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM, saying where; OSError when the port is taken. To be called on the main thread."""
     stop = threading.Event()
     with Sandbox(key=key, speed=speed, port=port, webhook=webhook) as sandbox:

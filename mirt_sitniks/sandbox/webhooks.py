@@ -103,7 +103,9 @@ class Webhooks:
 
     def send(self, body: object, chat: str | None = None) -> None:
         """Send this: None is an empty body, bytes go as they are, all else as JSON."""
-        raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        raw = (
+            b"" if body is None else body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        )
         with self._account.changes:
             if self._address is None:
                 return

@@ -29,7 +29,7 @@ function fill(node, chat) {
   names.append(open, nick);
   top.append(names, where);
   const parts = [top];
-  if (chat.last) parts.push(snippet(chat.last));
+  if (chat.last || chat.notes) parts.push(said(chat));
   parts.push(foot(chat));
   if (chat.orders.length) parts.push(orders(chat));
   // The button stays the same one, or a change would take the focus away.
@@ -38,7 +38,12 @@ function fill(node, chat) {
   if (focused) open.focus({ preventScroll: true });
 }
 
-function snippet(last) { return make("p", last.customer ? "last customer" : "last", last.text); }
+function said(chat) {
+  const line = make("div", "under"), { last } = chat;
+  line.append(make("p", !last ? "last none" : last.customer ? "last customer" : "last", last ? last.text : ""));
+  if (chat.notes) { const notes = make("span", "notes"); notes.append(icon(NOTE), String(chat.notes)); notes.title = t("calls_notes"); line.append(notes); }
+  return line;
+}
 
 function foot(chat) {
   const line = make("div", "foot"), manager = make("span", "manager", chat.manager || t("nobody")), when = make("span", "when"), time = make("time", "", since(chat.changed));
@@ -50,7 +55,6 @@ function foot(chat) {
   if (chat.by) { when.classList.add(chat.by); when.append(icon(HANDS[chat.by]), make("span", "hidden", by)); }
   when.append(time);
   line.append(face(make("span"), chat.manager), manager);
-  if (chat.notes) { const notes = make("span", "notes"); notes.append(icon(NOTE), String(chat.notes)); notes.title = t("calls_notes"); line.append(notes); }
   line.append(when);
   return line;
 }

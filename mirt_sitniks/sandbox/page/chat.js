@@ -24,6 +24,7 @@ export function openChat(id) {
   $("chat").hidden = false;
   cover();
   drawChat();
+  cardOf(id).node.scrollIntoView({ block: "nearest", inline: "nearest" });
   $("chat-name").focus();
 }
 
@@ -102,9 +103,9 @@ function stamp(date) {
 
 function showMessage(message, date) {
   const line = make("li", message.customer ? "said customer" : "said shop"), head = make("div", "by");
-  const writer = message.customer ? "" : message.managerName || (message.managerName === "" ? t("from_api") : t("from_phone"));
+  const writer = message.customer ? $("chat-name").textContent : message.managerName || (message.managerName === "" ? t("from_api") : t("from_phone"));
   if (message.managerName) head.append(face(make("span"), message.managerName));
-  if (writer) head.append(make("b", "", writer));
+  head.append(make("b", "", writer));
   if (message.commentId) head.append(make("span", "chip", t("comment")));
   head.append(stamp(date));
   line.append(head, make("p", "text", message.text));
@@ -122,7 +123,8 @@ function showNote(note, date) {
 function showChange(change, date) {
   const line = make("li", "change"), shown = value => (Array.isArray(value) ? value.join(", ") || t("none") : value ?? t("nobody"));
   const after = make("b", "", shown(change.after));
-  line.append(make("span", "", `${t(change.field)}:`), make("span", "", shown(change.before)), icon(ARROW), after, make("span", "", t(`by_${change.by}`)), stamp(date));
+  if (change.field !== "status") line.append(make("span", "", `${t(change.field)}:`));
+  line.append(make("span", "", shown(change.before)), icon(ARROW), after, make("span", "", t(`by_${change.by}`)), stamp(date));
   return line;
 }
 
@@ -145,7 +147,7 @@ function change(what) { return ask("POST", "/person", { chat: open, ...what }).t
 export function watchChat() {
   $("board").addEventListener("click", event => {
     const card = event.target.closest(".card");
-    if (card && !getSelection().toString()) openChat(card.dataset.chat);
+    if (card) openChat(card.dataset.chat);
   });
   $("chat-close").addEventListener("click", closeChat);
   $("chat-status").addEventListener("change", event => change({ status: event.target.value }));

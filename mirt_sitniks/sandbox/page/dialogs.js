@@ -88,8 +88,10 @@ export function watchDialogs() {
   $("webhook-ping").addEventListener("click", () => sendWebhook({}));
   $("webhook-empty").addEventListener("click", () => sendWebhook({ body: null }));
   for (const dialog of document.querySelectorAll("dialog")) {
-    // A click on what is behind a dialog is one on the dialog itself, outside its form.
-    dialog.addEventListener("pointerdown", event => { if (event.target === dialog) dialog.close(); });
+    // A click on what is behind a dialog is one on the dialog itself; one that ends a selection began elsewhere.
+    let pressed = null;
+    dialog.addEventListener("pointerdown", event => { pressed = event.target; });
+    dialog.addEventListener("click", event => { if (event.target === dialog && pressed === dialog) dialog.close(); });
     dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   }
 }

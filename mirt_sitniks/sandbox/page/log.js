@@ -63,6 +63,7 @@ export function drawLog(again) {
 export function watchLog(lead) {
   $("lines").addEventListener("click", event => {
     const row = event.target.closest("li"), button = row && row.querySelector("[data-leads]");
-    if (button && !getSelection().toString()) lead(button.dataset.leads);
+    // Who marks a line's text to copy it wants to stay here.
+    if (button && (getSelection().isCollapsed || !row.contains(getSelection().anchorNode))) lead(button.dataset.leads);
   });
 }

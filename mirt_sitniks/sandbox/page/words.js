@@ -46,7 +46,7 @@ const WORDS = {
   from_api: ["API", "API"], from_phone: ["з телефону", "from the phone"], comment: ["публічний коментар", "public comment"],
   attached: ["Вкладень: {0}", "Attachments: {0}"], note_by: ["Нотатка · {0}", "Note · {0}"], tags: ["Теги", "Tags"], none: ["немає", "none"],
 
-  add_chat: ["Чат", "Chat"], add_title: ["Пише новий клієнт", "A new customer writes"], nickname: ["Нікнейм", "Nickname"], name: ["Ім’я", "Name"],
+  add_chat: ["Чат", "Chat"], add: ["Додати", "Add"], add_title: ["Пише новий клієнт", "A new customer writes"], nickname: ["Нікнейм", "Nickname"], name: ["Ім’я", "Name"],
   first_message: ["Перше повідомлення", "First message"],
 
   faults: ["Збої", "Faults"], faults_title: ["Збої API", "Faults of the API"], faults_none: ["Зараз усе працює", "All works now"],
@@ -60,7 +60,7 @@ const WORDS = {
   webhook: ["Вебхук", "Webhook"], webhook_title: ["Вебхук: повідомлення в чаті", "Webhook: a message in a chat"],
   webhook_hint: ["Про кожне повідомлення пісочниця скаже за цією адресою. Лише на цьому комп’ютері.", "The sandbox tells this address of each message. On this machine only."],
   address: ["Адреса (порожня: нікому)", "Address (empty: nobody)"], shape: ["Вигляд", "Shape"], webhook_times: ["Скільки разів", "How many times"],
-  webhook_delay: ["Запізнення, с", "Late by, s"], webhook_swapped: ["Парами навпаки", "Pairs swapped"], webhook_empty: ["Порожній", "Empty"], saved: ["Збережено", "Saved"],
+  webhook_delay: ["Запізнення, с", "Late by, s"], webhook_swapped: ["Парами навпаки", "Pairs swapped"], webhook_now: ["Надіслати зараз:", "Send now:"], webhook_empty: ["Порожній", "Empty"], saved: ["Збережено", "Saved"],
 
   log: ["Запити до API", "Calls to the API"], log_newest: ["Останні запити, найновіший угорі", "Last calls, the newest first"], log_total: ["усього {0}", "{0} in all"],
   log_none: ["Ще жодного запиту", "No calls yet"], no_answer: ["без відповіді", "no answer"], fault: ["збій: {0}", "fault: {0}"], to_card: ["До картки", "To the card"],
