@@ -45,7 +45,8 @@ class Browser:
         port = next(match[1] for match in ports if match)
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
         flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-        args = [f"--{flag}" for flag in f"{flags} disable-component-update disable-sync accept-lang=uk".split()]
+        flags += " disable-component-update disable-sync accept-lang=uk"
+        args = [f"--{flag}" for flag in flags.split()]
         options = {"binary": chromium, "args": [*args, f"--user-data-dir={profile}", "--window-size=1440,900"]}
         capabilities = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         self._session = ""
@@ -83,8 +84,8 @@ class Browser:
         return self._post("/execute/sync", script=script, args=[])
 
     def until(self, condition: str) -> None:
-        """Wait for the condition, ten seconds at most."""
-        script = """const done = arguments[0], end = performance.now() + 10000;
+        """Wait for the condition; long, for others may have the machine."""
+        script = """const done = arguments[0], end = performance.now() + 25000;
         (function look() { if (%s) done(true); else if (performance.now() > end) done(false);
         else setTimeout(look, 20); })()"""
         assert self._post("/execute/async", script=script % condition, args=[]), f"never came true: {condition}"

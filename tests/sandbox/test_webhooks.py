@@ -43,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.free.wait(10)
+        self.server.free.wait()
         self.server.came.append((self.path, self.headers["content-type"], body))
         status = self.server.answers.pop(0) if self.server.answers else 204
         if status is not None:
@@ -73,7 +73,7 @@ def crm(clock: HandClock, host: Host) -> Iterator[Sandbox]:
 
 def tried(crm: Sandbox, times: int) -> None:
     """Wait until so many tries were made, and see that there are no more."""
-    crm.wait(lambda: len(crm.deliveries) >= times)
+    crm.wait(lambda: len(crm.deliveries) >= times, seconds=60)
     assert len(crm.deliveries) == times
 
 
@@ -160,9 +160,10 @@ def test_what_failed_is_tried_again(crm: Sandbox, host: Host, clock: HandClock) 
 
 
 def test_nobody_waits_for_a_host_that_hangs(
-    crm: Sandbox, host: Host, api_of: Callable[[Sandbox], httpx.Client]
+    crm: Sandbox, host: Host, api_of: Callable[[Sandbox], httpx.Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The API answers and messages are written while the host holds an event; nothing is lost of what follows."""
+    monkeypatch.setattr("mirt_sitniks.sandbox.webhooks.PATIENCE", 600.0)
     host.free.clear()
     chat = crm.add_chat("iryna.example", text="0")
     for number in range(1, 4):
