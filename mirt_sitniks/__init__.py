@@ -16,7 +16,7 @@
 from typing import TYPE_CHECKING, Any
 
 from mirt_sitniks.core.result import Outcome, SyncResult
-from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.stages import Stage, StageRule
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
 from mirt_sitniks.settings import SitniksSettings
@@ -32,6 +32,7 @@ __all__ = [
     "SitniksSettings",
     "SitniksState",
     "Stage",
+    "StageRule",
     "SyncResult",
     "add_subgraph",
     "build_subgraph",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mirt_sitniks.core.record import Record, pending
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.sandbox import Sandbox
@@ -280,9 +280,9 @@ class CrashRun:
             missing = {key for one, key in told if one == session} - {str(one.key) for one in entries}
             account.lost += [f"{session}: {key}" for key in missing]
             stages = [Stage(one.stage or "") for one in entries]
-            chat, roles = self.sandbox.chat(chat_id), [role for one in stages if (role := EFFECTS[one].role)]
+            chat, roles = self.sandbox.chat(chat_id), [role for one in stages if (role := BUILT_IN[one].role)]
             shows = chat["status"], chat.get("assignedManagerId")
-            if stages and (shows[0] != EFFECTS[stages[-1]].status or (roles and shows[1] not in PEOPLE[roles[-1]])):
+            if stages and (shows[0] != BUILT_IN[stages[-1]].status or (roles and shows[1] not in PEOPLE[roles[-1]])):
                 account.wrong.append(f"{session}: {[str(one) for one in stages]}, but shows {shows}")
         return account
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -9,8 +10,8 @@ from typing import Any, ClassVar
 
 from mirt_sitniks.core.budget import free
 from mirt_sitniks.core.record import Intent, Record, pending
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
-from mirt_sitniks.crm.calls import Call
+from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
+from mirt_sitniks.crm.calls import Call, kind_of
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
@@ -18,7 +19,7 @@ from tests.core.virtual import VirtualLoop
 from tests.crowd.network import FarCrm, FarStore, Network, Process, Trace, track_tasks
 from tests.model.crm import TIMEOUT, WALL, ModelCrm, Trouble
 
-STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
+STATUSES: dict[str, str] = {stage: rule.status for stage, rule in BUILT_IN.items()}
 ROLES = {Role.AI: (101,), Role.HUMAN: (102, 103)}
 
 
@@ -199,10 +200,16 @@ class Simulation:
             if not stages:
                 continue
             chat = self.crm.chats[self.chats[session]]
-            roles = [role for stage in stages if (role := EFFECTS[stage].role)]
+            roles = [role for stage in stages if (role := BUILT_IN[stage].role)]
             if chat.status != STATUSES[stages[-1]] or (roles and chat.manager_id not in ROLES[roles[-1]]):
                 bad.append(f"{session}: {stages} but {chat.status}, {chat.manager_id}")
         return bad
+
+    def untold(self) -> tuple[Counter[str], Counter[str]]:
+        """Calls of which the ledger has no line, and lines without a call, by kind."""
+        made = Counter(kind_of(call) for _, call in self.crm.calls)
+        told = Counter(str(one.key) for one in self.store.rows.entries if one.kind == "try")
+        return made - told, told - made
 
     def used(self, crowd: int = 9) -> tuple[int, float]:
         """Calls sent, and calls that the budget allows, while at least `crowd` records were due."""
