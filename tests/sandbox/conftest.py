@@ -45,7 +45,7 @@ def api_of() -> Iterator[Callable[..., httpx.Client]]:
 
     def make(sandbox: Sandbox, key: str | None = None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {sandbox.key if key is None else key}"}
-        made.append(httpx.Client(base_url=sandbox.url + "/open-api", headers=headers, timeout=5, trust_env=False))
+        made.append(httpx.Client(base_url=sandbox.url + "/open-api", headers=headers, timeout=60, trust_env=False))
         return made[-1]
 
     yield make
