@@ -388,8 +388,8 @@ def _nodes() -> Iterator[ast.AST]:
 
 
 def test_the_pictures_are_light() -> None:
-    """The board is there in light and dark, and neither picture weighs a page down."""
-    for scheme in ("light", "dark"):
+    """The board is there in light, in dark and on a phone, and no picture weighs a page down."""
+    for scheme in ("light", "dark", "phone"):
         picture = ROOT / "examples" / f"board-{scheme}.png"
         assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
         assert picture.stat().st_size < 150_000, picture.name
