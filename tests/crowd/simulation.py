@@ -14,11 +14,11 @@ from mirt_sitniks.crm.calls import Call
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
+from mirt_sitniks.testing.judge import missed
 from tests.core.virtual import VirtualLoop
 from tests.crowd.network import FarCrm, FarStore, Network, Process, Trace, track_tasks
 from tests.model.crm import TIMEOUT, WALL, ModelCrm, Trouble
 
-STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
 ROLES = {Role.AI: (101,), Role.HUMAN: (102, 103)}
 
 
@@ -196,11 +196,8 @@ class Simulation:
         for session in self.chats:
             stages = [Stage(one.stage or "") for one in self.store.rows.entries if _is_intent(one, session)]
             stages.sort(key=lambda stage, session=session: self.asked[session, stage])  # type: ignore[misc]
-            if not stages:
-                continue
             chat = self.crm.chats[self.chats[session]]
-            roles = [role for stage in stages if (role := EFFECTS[stage].role)]
-            if chat.status != STATUSES[stages[-1]] or (roles and chat.manager_id not in ROLES[roles[-1]]):
+            if missed(stages, (chat.status, chat.manager_id), EFFECTS, ROLES):
                 bad.append(f"{session}: {stages} but {chat.status}, {chat.manager_id}")
         return bad
 
