@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import httpx
@@ -96,8 +97,11 @@ class Terminal:
     def _python(self, name: str) -> str:
         return self.run(sys.executable, name)
 
-    def _pytest(self, name: str) -> str:
-        return self.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name)
+    def _pytest(self, *words: str) -> str:
+        # An editable install from before the entry point has the plugin all the same.
+        known = entry_points(group="pytest11", name="mirt_sitniks") or "MIRT_SITNIKS_WHEEL" in os.environ
+        plugin = () if known else ("-p", "mirt_sitniks.testing.plugin")
+        return self.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, *words)
 
     def type(self, line: str) -> str:
         """What one line of a `bash` block prints. A line that nobody knows how to run fails."""
@@ -200,6 +204,7 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         assert shown["orders.py"] == ["created\n"]
         assert [order["client"]["phone"] for order in crm.orders()] == ["380671234567"]
         assert "1 passed" in shown["pytest test_shop.py"][0]
+        assert "lost 0, backwards 0, duplicated 0" in shown["pytest test_shop.py --sitniks-chaos=7"][0]
         assert "checks passed" in shown["mirt-sitniks doctor"][0]
         for erased in shown["mirt-sitniks forget example-1"]:
             assert re.search(r"\b[1-9]", erased), "some rows are erased"
