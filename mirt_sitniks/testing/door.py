@@ -26,8 +26,10 @@ from mirt_sitniks.testing.told import Look, told
 from mirt_sitniks.testing.watch import Watch, Watched, lapses
 
 # For a machine whose cores are all busy: nothing waits so long without need.
-PATIENCE, CONVERGED = 10.0, 30.0
+PATIENCE = 30.0
 SPEED = 10.0
+# In seconds, of a call; and where calls are made to hang.
+TIMEOUT, IN_CHAOS = 1.0, 0.5
 
 
 class SitniksSandbox(Sandbox):
@@ -39,8 +41,9 @@ class SitniksSandbox(Sandbox):
     event loop must go on meanwhile, `await asyncio.to_thread(sitniks_sandbox.assert_synced, ...)`.
     """
 
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, timeout: float) -> None:
         super().__init__(limit=False, speed=SPEED)
+        self._timeout = timeout
         self.database = folder / "sitniks.sqlite3"
         self._watch = Watch(patch)
         self._reader = Reader(self.settings)
@@ -87,7 +90,7 @@ class SitniksSandbox(Sandbox):
         """What has come of all that was asked for, once all is done that can be done."""
         self.clear_faults()
         with self.service(sweep=0.2):
-            self.account.changes.wait(lambda: not self._unfinished(), CONVERGED)
+            self.account.changes.wait(lambda: not self._unfinished(), PATIENCE)
         judgements = [self._judged(session, seen) for session, seen in self._watch.sessions.items() if seen.asked]
         named = {name for seen in self._watch.sessions.values() for name in seen.names}
         strays = [
@@ -114,8 +117,8 @@ class SitniksSandbox(Sandbox):
             "store": "sqlite",
             "database": str(self.database),
             "rate_limit": "10/0.25",
-            "reply_budget": 5.0,
-            "timeout": 0.5,
+            "reply_budget": PATIENCE,
+            "timeout": self._timeout,
         }
 
     def _look(self, session: str, stage: str) -> Look:
@@ -126,11 +129,12 @@ class SitniksSandbox(Sandbox):
             raise ValueError(f"there is no stage {stage!r}; there are: {', '.join(wishes)}")
         wish = wishes[stage]
         names = tuple(self.managers.get(one, str(one)) for one in people[wish.role]) if wish.role else ()
-        look = Look(session, stage, wish.status, names, known=tuple(self._watch.sessions))
+        # Before the store is asked: what is told by now is there. What another process does is not seen here.
+        known, over, under_way = tuple(self._watch.sessions), seen.hopeless, seen.under_way
+        look = Look(session, stage, wish.status, names, known=known, last=seen.told, over=bool(known) and over)
         record = self._reader.get(session)
         if record is None:
-            # What another process does is not seen here.
-            return replace(look, over=bool(self._watch.sessions) and seen.hopeless)
+            return look
         outcome = result_of(record, stage=Stage(stage), at=0.0, statuses=settings.statuses)
         chat = self.chat(record.chat_id) if record.chat_id else None
         done = not pending(record)
@@ -140,7 +144,7 @@ class SitniksSandbox(Sandbox):
             and (record.desired.status.value, chat["status"]) == (stage, wish.status)
             and (record.role is None or chat.get("assignedManagerId") in people[record.role])
         )
-        return replace(look, record=record, outcome=outcome, chat=chat, right=right, over=done and not seen.under_way)
+        return replace(look, record=record, outcome=outcome, chat=chat, right=right, over=done and not under_way)
 
     def _judged(self, session: str, seen: Watched) -> Judgement:
         settings, record = seen.settings or self.settings(), self._reader.get(session)
@@ -193,7 +197,7 @@ def opened(folder: Path, chaos: Schedule | None = None) -> Iterator[SitniksSandb
             patch.setattr(place, name, value)
         # A service that was made before the test leads elsewhere.
         patch.delitem(doors._default, None, raising=False)
-        crm = SitniksSandbox(folder, patch)
+        crm = SitniksSandbox(folder, patch, IN_CHAOS if chaos else TIMEOUT)
         crm.start()
         leading = crm._leading()
         for field, names in VARIABLES.items():

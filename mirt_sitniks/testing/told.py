@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.result import SyncResult
+from mirt_sitniks.core.result import SKIPS, SyncResult
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.text import iso
 
@@ -16,7 +16,8 @@ LINES = 12
 class Look:
     """A session as it is now: its record, the outcome that has, its chat in the sandbox, and whether that is right.
 
-    `over`: nothing will change any more by itself. `known`: the sessions that asked for anything.
+    `over`: nothing will change any more by itself. `known`: the sessions that asked for anything; `last`: what this one
+    was told last.
     """
 
     session: str
@@ -29,6 +30,7 @@ class Look:
     right: bool = False
     over: bool = False
     known: tuple[str, ...] = ()
+    last: SyncResult | None = None
 
 
 def told(look: Look, ledger: Iterable[Entry]) -> str:
@@ -60,9 +62,11 @@ def _line(entry: Entry) -> str:
 
 def _cure(look: Look) -> str:
     record, outcome = look.record, look.outcome
+    if record is None and look.last is not None and (why := SKIPS.get(look.last.reason or "")):
+        return why
     if record is None or outcome is None:
         known = ", ".join(map(repr, look.known)) or "none"
-        return f"no stage of this session was recorded (sessions that were: {known}); is a sync wired behind the node?"
+        return f"no stage of this session was recorded (asked for by: {known}); is a sync wired behind the node?"
     if look.stage not in record.desired.stages:
         return (
             f"this session was never brought to {look.stage!r}; is a sync wired behind that node, and was it reached?"

@@ -12,6 +12,7 @@ from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.store import row_of
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import StoreError
+from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.sqlite import SqliteStore
 from mirt_sitniks.testing.chaos import Lapse
@@ -39,23 +40,38 @@ class Watch:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.sessions: defaultdict[str, Watched] = defaultdict(Watched)
-        sync, watch = Runtime.sync, self
+        # In the caller's own step, and where the store has been heard: what is between is under way.
+        patch.setattr(SitniksChatService, "_intent", self._asking(SitniksChatService._intent))
+        patch.setattr(Runtime, "sync", self._telling(Runtime.sync))
 
-        async def watched(self: Runtime, intent: Intent, budget: float | None = None) -> SyncResult:
-            seen = watch.sessions[row_of(self.settings.account, intent.session)]
-            seen.settings = self.settings
-            seen.names |= {name for name in (intent.instagram, intent.telegram, intent.chat_id) if name}
-            if seen.names:
-                # Without a name there is no chat to bring anywhere.
-                seen.asked.append(Asked(str(intent.stage), keys_of(intent), time.time()))
-            seen.under_way += 1
+    def _of(self, settings: SitniksSettings, intent: Intent) -> Watched:
+        return self.sessions[row_of(settings.account, intent.session)]
+
+    def _asking(self, intent_of: Any) -> Any:
+        def asking(service: SitniksChatService, *args: Any, **about: Any) -> Any:
+            intent = intent_of(service, *args, **about)
+            if isinstance(intent, Intent):
+                seen = self._of(service.settings, intent)
+                seen.settings = service.settings
+                seen.names |= {name for name in (intent.instagram, intent.telegram, intent.chat_id) if name}
+                if seen.names:
+                    # Without a name there is no chat to bring anywhere.
+                    seen.asked.append(Asked(str(intent.stage), keys_of(intent), time.time()))
+                seen.under_way += 1
+            return intent
+
+        return asking
+
+    def _telling(self, sync: Any) -> Any:
+        async def telling(runtime: Runtime, intent: Intent, budget: float | None = None) -> SyncResult:
+            seen = self._of(runtime.settings, intent)
             try:
-                seen.told = await sync(self, intent, budget)
+                seen.told = await sync(runtime, intent, budget)
                 return seen.told
             finally:
                 seen.under_way -= 1
 
-        patch.setattr(Runtime, "sync", watched)
+        return telling
 
 
 def lapses(patch: pytest.MonkeyPatch, store: dict[str, tuple[Lapse, ...]]) -> None:

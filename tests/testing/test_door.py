@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,8 @@ from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.testing.door import SitniksSandbox
 
+# No stall of the machine is a fault of the CRM's.
+PATIENT: dict[str, Any] = {"reply_budget": 60.0, "timeout": 20.0}
 IRYNA = {"session": "s", "instagram_username": "iryna.example"}
 
 
@@ -25,7 +28,7 @@ def test_what_a_stage_asks_for_is_there(crm: SitniksSandbox) -> None:
     """Status and manager of each stage in turn, whichever way the service was made."""
     crm.add_chat("iryna.example")
     other = crm.add_chat("olena.example")
-    crm.service().sync_blocking("first_touch", **IRYNA)
+    crm.service(**PATIENT).sync_blocking("first_touch", **IRYNA)
     crm.assert_synced("s", "first_touch")
     with SitniksChatService(crm.settings()) as service:
         service.sync_blocking("give_requisites", **IRYNA)
@@ -72,7 +75,7 @@ def test_it_holds_in_a_coroutine(crm: SitniksSandbox) -> None:
 
 
 def until_asked(crm: SitniksSandbox) -> None:
-    crm.wait(lambda: crm.count("PATCH") > 1)
+    crm.wait(lambda: crm.count("PATCH") > 1, 60.0)
 
 
 def test_a_store_of_ones_own_is_asked_as_well(crm: SitniksSandbox) -> None:
@@ -90,7 +93,7 @@ def test_a_failure_tells_the_story_and_the_cure(crm: SitniksSandbox) -> None:
     """What the chat shows, what it shall, the last error, the ledger, and what to do."""
     crm.statuses = tuple(one for one in crm.statuses if one != "AI Увага")
     crm.add_chat("iryna.example")
-    service = crm.service()
+    service = crm.service(**PATIENT)
     service.sync_blocking("first_touch", **IRYNA)
     service.sync_blocking("escalation", **IRYNA)
     with pytest.raises(AssertionError) as error:
@@ -113,11 +116,17 @@ def test_a_failure_tells_the_story_and_the_cure(crm: SitniksSandbox) -> None:
 def test_what_was_never_asked_for_fails_at_once(crm: SitniksSandbox) -> None:
     """No stage, or not this one, or a later one: each is said, and nothing is waited for."""
     crm.add_chat("iryna.example")
-    service = crm.service()
+    service = crm.service(**PATIENT)
     service.sync_blocking("first_touch", **IRYNA)
+    service.sync_blocking("first_touch", session="nameless")
     began = time.monotonic()
     for session, stage, cure in (
-        ("other", "first_touch", "no stage of this session was recorded (sessions that were: 's'); is a sync wired"),
+        (
+            "other",
+            "first_touch",
+            "no stage of this session was recorded (asked for by: 's', 'nameless'); is a sync wired behind",
+        ),
+        ("nameless", "first_touch", "no user name of the customer is known: set instagram_username"),
         ("s", "escalation", "this session was never brought to 'escalation'; is a sync wired behind that node"),
     ):
         with pytest.raises(AssertionError, match=re.escape(cure)):
@@ -131,7 +140,7 @@ def test_what_was_never_asked_for_fails_at_once(crm: SitniksSandbox) -> None:
 def test_what_a_person_changed_is_said(crm: SitniksSandbox) -> None:
     """A stage that respects people is held."""
     chat = crm.add_chat("iryna.example")
-    service = crm.service(look_again=0.0)
+    service = crm.service(look_again=0.0, **PATIENT)
     service.sync_blocking("first_touch", **IRYNA)
     crm.person_sets(chat, status="ОПЛАЧЕНО")
     service.sync_blocking("give_requisites", **IRYNA)
@@ -151,7 +160,7 @@ def test_a_chat_that_was_written_to_is_told(crm: SitniksSandbox) -> None:
     """A person's own changes do not count."""
     chat, other = crm.add_chat("iryna.example"), crm.add_chat("olena.example")
     crm.person_sets(other, status="ОПЛАЧЕНО")
-    crm.service().sync_blocking("escalation", **IRYNA)
+    crm.service(**PATIENT).sync_blocking("escalation", **IRYNA)
     crm.assert_untouched(other)
     with pytest.raises(AssertionError, match="status: Нові заявки -> AI Увага"):
         crm.assert_untouched(chat)

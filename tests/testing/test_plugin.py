@@ -77,7 +77,6 @@ def test_chaos_ends_well_and_says_its_seed(run: Run) -> None:
 
 def test_chaos_finds_a_host_that_loses_a_stage(run: Run) -> None:
     """Who swallows a stage when the CRM fails is told so, by test, session and stage, and the run fails."""
-    run(LOSES).assert_outcomes(passed=1)
     result = run(LOSES, "--sitniks-chaos=4")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert told(result).endswith("lost 1, backwards 0, duplicated 0")
@@ -124,7 +123,7 @@ def test_a_test_is_left_in_peace_on_request(run: Run) -> None:
         @pytest.mark.sitniks_calm
         def test_calm(sitniks_sandbox):
             chat = sitniks_sandbox.add_chat("iryna.example")
-            service = sitniks_sandbox.service()
+            service = sitniks_sandbox.service(reply_budget=60.0, timeout=20.0)
             assert service.sync_blocking("escalation", session="s", instagram_username="iryna.example")
             assert sitniks_sandbox.count() == len([call for call in sitniks_sandbox.calls if call.fault is None])
         """,
