@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mirt_sitniks.core.result import Outcome, SyncResult
-    from mirt_sitniks.core.stages import Stage
+    from mirt_sitniks.core.stages import Stage, StageRule
     from mirt_sitniks.errors import ConfigError, SitniksError
     from mirt_sitniks.graph import SitniksState, add_subgraph, build_subgraph
     from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
@@ -32,6 +32,7 @@ __all__ = [
     "SitniksSettings",
     "SitniksState",
     "Stage",
+    "StageRule",
     "SyncResult",
     "add_subgraph",
     "build_subgraph",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 _HOMES = {
     "core.result": ("Outcome", "SyncResult"),
-    "core.stages": ("Stage",),
+    "core.stages": ("Stage", "StageRule"),
     "errors": ("ConfigError", "SitniksError"),
     "graph": ("SitniksState", "add_subgraph", "build_subgraph"),
     "service": ("SitniksChatService", "get_sitniks_chat_service"),

@@ -15,7 +15,7 @@ from mirt_sitniks.core.chats import normalise_username
 from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.core.record import Intent, intent_key
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso
-from mirt_sitniks.core.stages import EFFECTS, Stage, parse_stage
+from mirt_sitniks.core.stages import Stage, parse_stage
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.crm.calls import SetStatus, UpdateChat
@@ -173,6 +173,21 @@ class SitniksChatService:
         """Take up again what was given up or waits for its next try; None when nothing is known of the session."""
         return await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
 
+    async def status(self) -> dict[str, Any]:
+        """How syncing is, as plain JSON for a `/healthz`: `ok` is whether the store answers, the key is let in, and
+        what waits is looked after; `troubles` says what a person has to do.
+
+        Never raises. A store that does not answer is `ok: False`, with `error`.
+        """
+        if not self.enabled:
+            return {"ok": True, "enabled": False}
+        try:
+            return await asyncio.wrap_future(self._thread.run(lambda runtime: runtime.status()))
+        except Exception as error:
+            log(ERROR, "status failed: %s", type(error).__name__)
+            message = f"status failed with {type(error).__name__}: see the log"
+            return {"ok": False, "enabled": True, "error": {"code": SitniksError.code, "message": message}}
+
     def start(self) -> None:
         """Begin to work: finish what dead processes left, and load what a first sync would wait for.
 
@@ -265,7 +280,8 @@ class SitniksChatService:
         intent: str | Sequence[str] | None = None,
     ) -> Intent | SyncResult:
         """The intent to record, or the result that says why there is none."""
-        known = parse_stage(stage)
+        rules = self.settings.rules
+        known = parse_stage(stage, rules)
         name = "" if session is None else clean(str(session))
         if known is None or not name.strip():
             why = "no_session" if known else "unknown_stage"
@@ -280,16 +296,17 @@ class SitniksChatService:
             )
             return SyncResult(known, iso(time.time()), Outcome.SKIPPED, reason=why)
         if not self.enabled:
-            role = EFFECTS[known].role
-            would = f"“{self.settings.statuses[known]}”" + (f" and assign the {role} manager" if role else "")
-            log(INFO, "disabled, would set status %s", would, session=name, chat=chat_id, stage=known.value)
+            role = rules[known].role
+            would = f"“{rules[known].status}”" + (f" and assign the {role} manager" if role else "")
+            log(INFO, "disabled, would set status %s", would, session=name, chat=chat_id, stage=str(known))
             return SyncResult(known, iso(time.time()), Outcome.DISABLED)
+        once = rules[known].once or known == Stage.FIRST_TOUCH
         first, *more = intent if isinstance(intent, list | tuple) and intent else [intent]
         return Intent(
             session=name,
             stage=known,
-            key=intent_key(known, str(first or uuid.uuid4().hex)),
-            also=intent_key(known, str(more[0])) if more and known is not Stage.FIRST_TOUCH else None,
+            key=intent_key(known, str(first or uuid.uuid4().hex), once=once),
+            also=intent_key(known, str(more[0]), once=once) if more and not once else None,
             instagram=normalise_username(instagram_username),
             telegram=normalise_username(telegram_username),
             chat_id=chat_id,

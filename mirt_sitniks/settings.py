@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    PlainValidator,
     SecretStr,
     ValidationError,
     field_validator,
@@ -29,7 +31,8 @@ from pydantic_settings import (
 
 from mirt_sitniks.core.addresses import is_address, is_loopback, is_public, is_sendable
 from mirt_sitniks.core.budget import VENDOR, Limit
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stage_table import parse_stages, stages_of
+from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, Stages
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.process.off_loop import off_loop
 
@@ -68,6 +71,7 @@ _Rate = Annotated[Limit, BeforeValidator(Limit.parse), PlainSerializer(str, retu
 _Name = Annotated[str, Field(min_length=1, max_length=200), _PRINTABLE]
 _Id = Annotated[int, Field(ge=1, lt=2**63)]
 _Names = Annotated[tuple[_Name, ...], BeforeValidator(_listed), Field(min_length=1, max_length=50)]
+_Stages = Annotated[Any, PlainValidator(lambda value: _stages(value)), PlainSerializer(lambda value: _plain(value))]
 _Secret = Annotated[SecretStr, _NOTHING]
 _PREFIXES = {"api": "SNITKIX_", "supabase": ""}
 _ALSO = {"supabase_key": ("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_API_KEY")}
@@ -86,6 +90,7 @@ class _Keywords(TypedDict, total=False):
     status_first_touch: str
     status_give_requisites: str
     status_escalation: str
+    stages: str | Mapping[str, StageRule | Mapping[str, object]] | None
     reply_budget: float
     timeout: float
     rate_limit: str | Limit
@@ -126,9 +131,13 @@ class SitniksSettings(BaseSettings):
     ai_manager_name: _Name = _set("Павло", "give the full name of a manager as Sitniks shows it")
     ai_manager_id: _Id | None = _set(None, _AN_ID)
     human_manager_id: _Id | None = _set(None, _AN_ID)
-    status_first_touch: _Name = _set(EFFECTS[Stage.FIRST_TOUCH].status, _A_STATUS)
-    status_give_requisites: _Name = _set(EFFECTS[Stage.GIVE_REQUISITES].status, _A_STATUS)
-    status_escalation: _Name = _set(EFFECTS[Stage.ESCALATION].status, _A_STATUS)
+    status_first_touch: _Name = _set(BUILT_IN[Stage.FIRST_TOUCH].status, _A_STATUS)
+    status_give_requisites: _Name = _set(BUILT_IN[Stage.GIVE_REQUISITES].status, _A_STATUS)
+    status_escalation: _Name = _set(BUILT_IN[Stage.ESCALATION].status, _A_STATUS)
+    stages: _Stages = Field(
+        default_factory=dict,
+        description='give a table as JSON, like {"paid": {"status": "ОПЛАЧЕНО"}}, or the path of a TOML file',
+    )
     reply_budget: float = _set(1.5, "give seconds from 0 to 60", ge=0, le=60)
     timeout: float = _set(10.0, "give seconds from 0.1 to 25", ge=0.1, le=25)
     rate_limit: _Rate = _set(
@@ -162,8 +171,11 @@ class SitniksSettings(BaseSettings):
             if not problem:
                 off_loop(partial(super().__init__, **values))
         except ValidationError as exc:
-            field = str(exc.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0])
-            problem = _wrong(field)
+            first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+            field = str(first["loc"][0])
+            # Of the stages there is more to say: which key of which one.
+            told = first["msg"].removeprefix("Value error, ") if field == "stages" else ""
+            problem = f"{VARIABLES[field][0]}: {told}." if told else _wrong(field)
         except (OSError, ValueError) as exc:
             problem = f"The file .env cannot be read ({type(exc).__name__}); save it as UTF-8 text, or remove it."
         else:
@@ -185,9 +197,15 @@ class SitniksSettings(BaseSettings):
         return self.store or ("supabase" if self.supabase_url and self.supabase_key else "sqlite")
 
     @property
-    def statuses(self) -> Mapping[Stage, str]:
+    def statuses(self) -> Mapping[str, str]:
         """The name of the status that each stage shows in the CRM."""
-        return MappingProxyType({stage: str(getattr(self, f"status_{stage.value}")) for stage in Stage})
+        return MappingProxyType({name: rule.status for name, rule in self.rules.items()})
+
+    @property
+    def rules(self) -> Stages:
+        """What each stage wants: the built-in ones with the statuses that are set, and `stages`, which replace them."""
+        named = {name: replace(rule, status=str(getattr(self, f"status_{name}"))) for name, rule in BUILT_IN.items()}
+        return MappingProxyType({**named, **self.stages})
 
     def __deepcopy__(self, memo: object = None) -> Self:
         # All values are immutable; copied one by one they would stand in frames.
@@ -222,6 +240,25 @@ class SitniksSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Keywords, then our variables; a host's unrelated `DATABASE` or `TIMEOUT` is not ours to read."""
         return init_settings, InitSettingsSource(settings_cls, _from_variables(dotenv_settings, env_settings))
+
+
+def _stages(value: object) -> Stages:
+    """The stages of a keyword, of JSON, or of a TOML file."""
+    if not isinstance(value, str):
+        return stages_of(value or {})
+    if not value or value.startswith("{"):
+        return parse_stages(value)
+    try:
+        with open(value, encoding="utf-8-sig") as file:
+            text = file.read(1_000_000)
+    except (OSError, ValueError) as exc:
+        why = f"the file that it names cannot be read ({type(exc).__name__})"
+        raise ValueError(f"{why}: give the path of a TOML file, or a table as JSON") from None
+    return parse_stages(text)
+
+
+def _plain(stages: Stages) -> dict[str, dict[str, object]]:
+    return {name: asdict(rule) for name, rule in stages.items()}
 
 
 VARIABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
 
@@ -69,6 +69,7 @@ def test_defaults_are_those_of_the_design() -> None:
         "status_first_touch": "Взято в роботу",
         "status_give_requisites": "Виставлено рахунок",
         "status_escalation": "AI Увага",
+        "stages": {},
         "reply_budget": 1.5,
         "timeout": 10.0,
         "rate_limit": "9/10.5",
@@ -96,6 +97,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "status_first_touch": ("a", "a"),
     "status_give_requisites": ("b", "b"),
     "status_escalation": ("c", "c"),
+    "stages": (" stages.toml ", {"paid": StageRule("ОПЛАЧЕНО")}),
     "reply_budget": ("0", 0.0),
     "timeout": ("25", 25.0),
     "rate_limit": (" 8 / 10.5 ", Limit(8, 10.5)),
@@ -117,6 +119,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
 def test_every_field_is_read_from_every_place(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keyword by field name, variable in the environment, variable in `.env`: the same values, stripped."""
     assert SAMPLES.keys() == VARIABLES.keys() == SitniksSettings.model_fields.keys()
+    Path("stages.toml").write_text('[paid]\nstatus = "ОПЛАЧЕНО"\n', "utf-8")
     texts = {VARIABLES[field][0]: text for field, (text, _) in SAMPLES.items()}
     if source == "environment":
         for name, text in texts.items():
@@ -289,8 +292,8 @@ def test_each_stage_has_its_status() -> None:
     """From the settings, or else from the table of stages."""
     got = SitniksSettings(status_escalation="Увага!")
     assert got.statuses == {
-        Stage.FIRST_TOUCH: EFFECTS[Stage.FIRST_TOUCH].status,
-        Stage.GIVE_REQUISITES: EFFECTS[Stage.GIVE_REQUISITES].status,
+        Stage.FIRST_TOUCH: BUILT_IN[Stage.FIRST_TOUCH].status,
+        Stage.GIVE_REQUISITES: BUILT_IN[Stage.GIVE_REQUISITES].status,
         Stage.ESCALATION: "Увага!",
     }
 

@@ -155,7 +155,7 @@ class View:
         if turn.result is None:
             return Text("– nothing to tell, no call", "dim")
         text, style = BADGES[turn.result.outcome]
-        stage = turn.result.stage.value if turn.result.stage else ""
+        stage = turn.result.stage or ""
         return Text.assemble((text, style), f" · {stage} · reply held {turn.held * 1000:.0f} ms")
 
     def _changed(self, rows: Sequence[Row]) -> bool:

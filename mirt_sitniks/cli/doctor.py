@@ -17,7 +17,7 @@ from mirt_sitniks.core.chats import finished
 from mirt_sitniks.core.managers import Assignee, Manager, NoManager, WantedManagers, pick
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Record, pending
-from mirt_sitniks.core.stages import Role, Stage
+from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import KeyVerdict, Report, Store
 from mirt_sitniks.crm.calls import ListManagers
 from mirt_sitniks.engine import direct
@@ -87,7 +87,7 @@ async def examine() -> AsyncIterator[Finding]:
         if store:
             with suppress(StoreError):
                 await store.aclose()
-    names = ", ".join(f"“{settings.statuses[stage]}” ({stage})" for stage in Stage)
+    names = ", ".join(f"“{settings.statuses[stage]}” ({stage})" for stage in settings.statuses)
     yield Finding("Statuses", None, f"the API cannot list them; compare with Sitniks, letter by letter: {names}")
 
 

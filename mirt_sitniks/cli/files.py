@@ -1,9 +1,16 @@
 """The file of the embedded store, which no command makes: in a wrong folder it would be an empty one."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
+from mirt_sitniks.core.store import Store
+from mirt_sitniks.engine.runtime import open_store
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.settings import SitniksSettings
+
+T = TypeVar("T")
 
 
 def is_missing(settings: SitniksSettings) -> bool:
@@ -31,3 +38,22 @@ def require_key(settings: SitniksSettings) -> None:
         missing = "SNITKIX_API_KEY" if settings.api_url else "SNITKIX_API_URL"
         raise ConfigError(f"{missing} is not set, so there is nothing to do: set SNITKIX_API_URL and SNITKIX_API_KEY")
     require_file(settings)
+
+
+def where(settings: SitniksSettings) -> dict[str, str]:
+    """Which store is looked at, and whose records in it."""
+    return {"kind": settings.store_kind, "place": place(settings), "account": settings.account}
+
+
+def with_store(settings: SitniksSettings, work: Callable[[Store], Awaitable[T]], *, readonly: bool = False) -> T:
+    """What `work` brings of the store that the settings name; one that does not exist is not made."""
+    require_file(settings)
+
+    async def go() -> T:
+        store = open_store(settings, readonly=readonly)
+        try:
+            return await work(store)
+        finally:
+            await store.aclose()
+
+    return asyncio.run(go())

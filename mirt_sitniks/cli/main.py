@@ -5,27 +5,25 @@ Exit codes: 0 done, 1 something is not as it must be (a check failed, the store 
 """
 
 import argparse
-import asyncio
 import errno
 import io
 import os
-import re
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
-from mirt_sitniks.cli.files import place, require_file
-from mirt_sitniks.core.store import Store, row_of
-from mirt_sitniks.engine.runtime import open_store
+from mirt_sitniks.cli import arguments as given
+from mirt_sitniks.cli import commands as reading
+from mirt_sitniks.cli.files import place, with_store
+from mirt_sitniks.core.store import row_of
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.log import shown
 from mirt_sitniks.settings import SitniksSettings
 
 EXTRAS = {"phonenumbers": "orders", "rich": "cli", "starlette": "sandbox", "uvicorn": "sandbox"}
-AGES = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = command("demo", _demo, "Show a shop's conversations against a local Sitniks", "No key, no account.")
     demo.add_argument("--keep", action="store_true", help="leave the board open in the browser until Ctrl+C")
-    demo.add_argument("--port", type=_port, default=0, help="the board's port (default: a free one)")
+    demo.add_argument("--port", type=given.port, default=0, help="the board's port (default: a free one)")
 
     command("doctor", _doctor, "Check address, key, plan, managers and store", "Exit code 0 when all is well, else 1.")
 
@@ -107,25 +105,23 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sandbox = command("sandbox", _sandbox, "Serve a local Sitniks with a board in the browser", "Ctrl+C ends it.")
-    sandbox.add_argument("--port", type=_port, default=8765, help="default: 8765; 0: a free one")
-    sandbox.add_argument("--speed", type=_speed, default=1.0, help="how many times faster its clock runs (default: 1)")
-    sandbox.add_argument("--key", type=_key, default="sandbox-key", help="the key it accepts (default: sandbox-key)")
+    sandbox.add_argument("--port", type=given.port, default=8765, help="default: 8765; 0: a free one")
+    sandbox.add_argument(
+        "--speed", type=given.speed, default=1.0, help="how many times faster its clock runs (default: 1)"
+    )
+    sandbox.add_argument(
+        "--key", type=given.key, default="sandbox-key", help="the key it accepts (default: sandbox-key)"
+    )
 
     migrations = command("migrations", _migrations, "Print or copy the SQL that creates the Supabase tables")
     what = migrations.add_mutually_exclusive_group(required=True)
     what.add_argument("--print", action="store_true", help="all of it, for the SQL editor")
     what.add_argument("--copy", type=Path, metavar="DIR", help="as files for the Supabase CLI (supabase/migrations)")
 
-    retry = command(
-        "retry",
-        _retry,
-        "Take up again what was given up or waits in one session",
-        "Mend first what the log or the doctor says of it. Exit code 0 when it is done or on its way, else 1.",
-    )
-    retry.add_argument("session", type=_session, help="the session id, as the graph has it")
+    reading.add(command)
 
     forget = command("forget", _forget, "Erase one customer from every table of the store")
-    forget.add_argument("session", type=_session, help="the session id, as the graph has it")
+    forget.add_argument("session", type=given.session, help="the session id, as the graph has it")
 
     prune = command(
         "prune",
@@ -134,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "An old stage that is replayed after its ledger entry is gone acts again: keep more than a replay can reach.",
     )
     prune.add_argument(
-        "--older-than", type=_age, metavar="AGE", help="like 30d, 12h or 8w (default: SITNIKS_RETAIN_DAYS)"
+        "--older-than", type=given.age, metavar="AGE", help="like 30d, 12h or 8w (default: SITNIKS_RETAIN_DAYS)"
     )
     parser.set_defaults(run=lambda arguments: parser.error(f"name a command: {', '.join(commands.choices)}"))
     return parser
@@ -145,40 +141,6 @@ def _version() -> str:
         return version("mirt-sitniks")
     except PackageNotFoundError:  # run from a checkout that is not installed
         return "0"
-
-
-# What arguments may be
-
-
-def _port(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535, 0 for a free one")
-    return int(text)
-
-
-def _speed(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or float(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a speed: give a number above 0, like 10")
-    return float(text)
-
-
-def _key(text: str) -> str:
-    if not re.fullmatch("[!-~]+", text):
-        raise argparse.ArgumentTypeError("a key is made of ASCII letters, digits and signs, without spaces")
-    return text
-
-
-def _session(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("the session id is empty: give it as the graph has it")
-    return text
-
-
-def _age(text: str) -> float:
-    found = re.fullmatch("([0-9]{1,5})([hdw])", text)
-    if not found or int(found[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an age: give hours, days or weeks, like 12h, 30d or 8w")
-    return int(found[1]) * AGES[found[2]]
 
 
 # The commands
@@ -239,34 +201,14 @@ def _migrations(arguments: argparse.Namespace) -> int:
 
 def _forget(arguments: argparse.Namespace) -> int:
     settings = SitniksSettings()
-    rows = _with_store(settings, lambda store: store.forget(row_of(settings.account, arguments.session)))
+    rows = with_store(settings, lambda store: store.forget(row_of(settings.account, arguments.session)))
     print(f"Erased rows: {rows}" if rows else f"Nothing is known about this session in {place(settings)}.")
     return 0
 
 
-def _retry(arguments: argparse.Namespace) -> int:
-    from mirt_sitniks.cli import retry
-
-    return retry.run(arguments.session)
-
-
 def _prune(arguments: argparse.Namespace) -> int:
     settings = SitniksSettings()
-    age = arguments.older_than or settings.retain_days * AGES["d"]
-    rows = _with_store(settings, lambda store: store.prune(age))
+    age = arguments.older_than or settings.retain_days * given.AGES["d"]
+    rows = with_store(settings, lambda store: store.prune(age))
     print(f"Deleted rows: {rows}")
     return 0
-
-
-def _with_store(settings: SitniksSettings, work: Callable[[Store], Awaitable[int]]) -> int:
-    """Look after the store that the settings name; one that does not exist is not made."""
-    require_file(settings)
-
-    async def go() -> int:
-        store = open_store(settings)
-        try:
-            return await work(store)
-        finally:
-            await store.aclose()
-
-    return asyncio.run(go())

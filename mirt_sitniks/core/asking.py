@@ -5,7 +5,7 @@ between the moments at which this process asked and heard.
 """
 
 from mirt_sitniks.core.record import DesiredValue, Intent, Record
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import Stage, Stages, rule_of
 
 # Two clocks do not run apart by so many seconds between two answers: one of them was set.
 SET_BACK = 1.0
@@ -31,17 +31,17 @@ def asked_at(bound: float | None, asked: float, earlier: tuple[float, float] | N
     return max((at for at in (least, None if bound is None else bound + asked) if at is not None), default=None)
 
 
-def taken(record: Record, intent: Intent, now: float) -> dict[str, DesiredValue]:
+def taken(record: Record, intent: Intent, now: float, stages: Stages) -> dict[str, DesiredValue]:
     """The fields that an intent takes: those for which no later stage has asked. `now` is the store's clock.
 
     A first touch comes before all else, and of two that were asked for at once the one that is recorded first. Of a
     session that lost its chat nothing stands but the time.
     """
-    desired, rank = record.desired, int(intent.stage is not Stage.FIRST_TOUCH)
+    desired, rank = record.desired, int(intent.stage != Stage.FIRST_TOUCH)
     # Nothing was asked for later than now; what stands and says so knows a clock that was set back since.
     at = now - intent.waited if intent.asked_at is None else min(intent.asked_at, now)
-    role = EFFECTS[intent.stage].role
-    wishes = {"status": intent.stage.value} | ({"manager": role.value} if role else {})
+    role = rule_of(stages, intent.stage).role
+    wishes = {"status": str(intent.stage)} | ({"manager": role.value} if role else {})
     stands: dict[str, DesiredValue] = {name: getattr(desired, name) for name in ("status", "manager")}
     if record.closed:
         last = max(one.asked_at for one in stands.values())

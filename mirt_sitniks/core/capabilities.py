@@ -71,6 +71,14 @@ class Capabilities:
         found = self.refused.get(kind)
         return found if found and found.whole else None
 
+    def shows_before(self, kind: str, now: float) -> bool:
+        """Whether a kind's answers are known to show the state before the write."""
+        return now < self.before.get(kind, -1e9)
+
+    def writes_apart(self, now: float) -> bool:
+        """Whether two writes go one after the other: one was lost beside another, or an answer would not show it."""
+        return now < self.apart_until or any(self.shows_before(kind, now) for kind in self.before)
+
     def page_at(self, now: float) -> int:
         """How many objects a page may have."""
         return self.page if now < self.page_until else 50

@@ -10,7 +10,7 @@ from mirt_sitniks.core.looks import looked, unread
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Read, WriteManager, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record, Unconfirmed, may_be_overwritten, stale
-from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.stages import BUILT_IN
 from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, NotFound, Refused
 
 # A call that the CRM does not have at all.
@@ -61,7 +61,7 @@ def _whose(work: Folding, random: float) -> Folded:
         work.errors.append(_explain(work, answer, answer.error))
         return Folded(_schedule(work, random))
     shown, wanted = answer.value and replace(answer.value, seen_at=answer.sent_at), work.record.desired.status.value
-    agrees = bool(shown and wanted and shown.status == work.context.statuses[Stage(wanted)])
+    agrees = bool(shown and wanted and shown.status == work.context.status_of(wanted))
     return Folded(replace(work.observed, attempt=0, due_at=work.now), shown=shown, agrees=agrees)
 
 
@@ -81,19 +81,27 @@ def _written(work: Folding, answer: Answer) -> None:
         return contradict(work, answer, "beside")
     _confirm(work, answer)
     if not others and isinstance(answer.step, WriteManager) and answer.value:
-        status, shown = work.observed.status, answer.value.status
-        if shown and status.gen and status.gen == work.record.desired.status.gen and shown != status.value:
-            work.observed = replace(work.observed, contradicted=(*work.observed.contradicted, ("status", "beside")))
+        _look_beside(work, answer, answer.value.status)
     return None
+
+
+def _look_beside(work: Folding, answer: Answer, shown: str | None) -> None:
+    """A manager's answer that shows another status than the confirmed one: a look decides what became of that."""
+    seen = work.observed
+    if shown and seen.status.gen and seen.status.gen == work.record.desired.status.gen and shown != seen.status.value:
+        # Long after it was written ours was not lost beside this one: what was there before is there by a hand.
+        lost = answer.sent_at - seen.seen_at <= work.context.landing_time
+        contradicted = (*seen.contradicted, ("status", "beside"))
+        work.observed = replace(seen, contradicted=contradicted, before=seen.before if lost else None)
 
 
 def _shows(work: Folding, shown: Answer, asked: Answer) -> bool | None:
     """Whether the chat in the answer `shown` has the value that `asked` wrote; None when nothing can be said."""
     chat, step = shown.value, asked.step
-    if chat is None or (shown is asked and shown.kind in work.known.before):
+    if chat is None or (shown is asked and work.known.shows_before(shown.kind, work.now)):
         return None
     if isinstance(step, WriteStatus):
-        return None if chat.status is None else chat.status == work.context.statuses[step.stage]
+        return None if chat.status is None else chat.status == work.context.status_of(step.stage)
     return has_chat(work, chat, asked.assignee) if asked.assignee else None
 
 
@@ -103,7 +111,7 @@ def _came_before(work: Folding, one: Answer, answer: Answer) -> bool:
     if seen.attempt or work.record.desired.generation > seen.status.gen + 1:
         return False
     if isinstance(step, WriteStatus):
-        there = seen.status.value == work.context.statuses[step.stage]
+        there = seen.status.value == work.context.status_of(step.stage)
     else:
         there = one.assignee is not None and seen.manager.value == one.assignee.id
     return _shows(work, answer, one) is True and not there
@@ -113,7 +121,7 @@ def _confirm(work: Folding, answer: Answer) -> None:
     step, seen = answer.step, work.observed
     if isinstance(step, WriteStatus):
         work.observed = took(work, seen, step.stage, step.gen, answer.sent_at)
-        work.heard.append(Heard("status", chat=step.chat_id, value=work.context.statuses[step.stage]))
+        work.heard.append(Heard("status", chat=step.chat_id, value=work.context.status_of(step.stage)))
     elif isinstance(step, WriteManager) and answer.assignee:
         work.observed = replace(seen, manager=ObservedValue(answer.assignee.id, step.gen))
         work.heard.append(Heard("assign", chat=step.chat_id))
@@ -151,13 +159,14 @@ def _explain(work: Folding, answer: Answer, error: CrmError) -> Error:
     """
     step, others = answer.step, [one for one in work.answers if one is not answer]
     if isinstance(error, Refused) and error.status in (400, 422):
-        name: str = work.context.statuses[step.stage] if isinstance(step, WriteStatus) else ""
+        name: str = work.context.status_of(step.stage) if isinstance(step, WriteStatus) else ""
         all_refused = others and all(isinstance(one.error, Refused) for one in others)
         is_there = work.known.statuses.get(name, -1e9) > work.now - KEPT
         if error.code == "chat_refused" or all_refused or is_there:
             return Error("chat_refused", "Sitniks refuses to change this chat: open it again there, if it is closed")
         if error.code == "unknown_status" and isinstance(step, WriteStatus):
-            cure = f"create it there or set SITNIKS_STATUS_{step.stage.upper()}"
+            setting = f"SITNIKS_STATUS_{step.stage.upper()}" if step.stage in BUILT_IN else "SITNIKS_STAGES"
+            cure = f"create it there or set {setting}"
             return Error("unknown_status", f"Sitniks has no status “{name}”: {cure}")
     if error.code == "manager_not_found" and isinstance(step, WriteManager) and isinstance(error, Refused):
         who = f"manager {answer.assignee.id}" if answer.assignee else "the manager"

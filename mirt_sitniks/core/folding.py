@@ -8,7 +8,6 @@ from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record
-from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import CrmError
 
 
@@ -67,10 +66,10 @@ def has_chat(work: Folding, chat: Chat, assignee: Assignee) -> bool | None:
     return False if nobody else assignee.shown_by(chat)
 
 
-def took(work: Folding, seen: Observed, stage: Stage, gen: int, at: float) -> Observed:
+def took(work: Folding, seen: Observed, stage: str, gen: int, at: float) -> Observed:
     """The CRM has the status of `stage`."""
-    status = work.context.statuses[stage]
-    confirmed = seen.confirmed if stage in seen.confirmed else (*seen.confirmed, stage.value)
+    status = work.context.status_of(stage)
+    confirmed = seen.confirmed if stage in seen.confirmed else (*seen.confirmed, stage)
     before = seen.before if seen.status.value in (status, None) else str(seen.status.value)
     taken = ObservedValue(status, gen)
     return replace(seen, status=taken, seen_at=max(at, seen.seen_at), confirmed=confirmed, before=before)

@@ -6,7 +6,7 @@ from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.folding import Answer, Folding, has_chat, took
 from mirt_sitniks.core.managers import Assignee, fold_name
-from mirt_sitniks.core.people import is_persons, ours
+from mirt_sitniks.core.people import FoldContext, is_persons, ours
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
@@ -16,7 +16,6 @@ from mirt_sitniks.core.record import (
     may_be_overwritten,
     stale,
 )
-from mirt_sitniks.core.stages import Stage
 
 
 def looked(work: Folding, answer: Answer) -> None:
@@ -47,8 +46,8 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
     """
     record, seen, desired = work.record, work.observed, work.record.desired.status
     shown, why = chat.status, dict(seen.contradicted).get("status")
-    stage = Stage(desired.value or "")
-    name = work.context.statuses[stage]
+    stage = desired.value or ""
+    name = work.context.status_of(stage)
     if shown == name:
         if why == "own":
             work.heard.append(Heard("status", "before"))
@@ -78,7 +77,7 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
         if why == "own":
             work.heard.append(Heard("assign", "before"))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
-    elif shown is False and _is_another(work, chat) and is_persons(record, chat, at, work.context):
+    elif shown is False and is_another(seen, chat, work.context) and is_persons(record, chat, at, work.context):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
     elif why or "manager" in stale(record) or may_be_overwritten(record):
         work.observed = replace(seen, manager=_behind(seen.manager, desired))
@@ -88,11 +87,11 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
             work.heard.append(Heard("assign", "crossed"))
 
 
-def _is_another(work: Folding, chat: Chat) -> bool:
+def is_another(seen: Observed, chat: Chat, context: FoldContext) -> bool:
     """Whether somebody has the chat who was not known to have it, and is not the AI manager."""
     if chat.manager_id:
-        return chat.manager_id != work.observed.manager.value
-    return bool(chat.manager_name) and fold_name(chat.manager_name or "") != fold_name(work.context.ai_manager)
+        return chat.manager_id != seen.manager.value
+    return bool(chat.manager_name) and fold_name(chat.manager_name or "") != fold_name(context.ai_manager)
 
 
 def _refused_by(work: Folding, kind: str, what: str) -> None:
@@ -113,7 +112,7 @@ def unread(work: Folding) -> None:
         else:
             work.heard.append(Heard("status", "crossed"))
     lost = None if stale(record) else seen.unconfirmed
-    ours = desired.status.value and seen.status.value == work.context.statuses[Stage(desired.status.value)]
+    ours = desired.status.value and seen.status.value == work.context.status_of(desired.status.value)
     if ("status", "beside") in seen.contradicted or (lost and ours and desired.status.gen > lost.gen):
         seen = replace(seen, status=_behind(seen.status, desired.status))
     if lost and desired.manager.gen > lost.gen:

@@ -4,10 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES
+from mirt_sitniks.core.chats import normalise_username
 from mirt_sitniks.core.record import Record, pending, stale
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Overview, SessionsAsked
+from mirt_sitniks.core.store import Overview, SessionsAsked, row_of
+
+# With these a session has failed although it is tried again: a person has to mend something first.
+STUCK = (*sorted(KEY_CODES), *sorted(SETTINGS_CODES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +35,12 @@ def kind_of(record: Record, statuses: Mapping[str, str]) -> tuple[object, ...]:
         seen.error and seen.error.code,
         stale(record),
         wanted is not None,
-        wanted is not None and seen.status.value == statuses.get(wanted),
+        wanted is not None and seen.status.value == statuses.get(wanted, ""),
         record.chat_id is None and record.search_attempt > 0,
     )
 
 
-def tallies(overview: Overview, statuses: Mapping[Stage, str]) -> tuple[Tally, ...]:
+def tallies(overview: Overview, statuses: Mapping[str, str]) -> tuple[Tally, ...]:
     """The sessions of an overview by outcome and code, the most first."""
     counts: Counter[tuple[Outcome, str | None]] = Counter()
     oldest: dict[tuple[Outcome, str | None], float] = {}
@@ -46,7 +51,7 @@ def tallies(overview: Overview, statuses: Mapping[Stage, str]) -> tuple[Tally, .
     return tuple(Tally(*one, count, oldest[one]) for one, count in counts.most_common())
 
 
-def outcome_of(record: Record, statuses: Mapping[Stage, str]) -> tuple[Outcome, str | None]:
+def outcome_of(record: Record, statuses: Mapping[str, str]) -> tuple[Outcome, str | None]:
     """How a session's newest stage stands now, and the code of what is wrong with it."""
     stage = record.desired.stage or Stage.FIRST_TOUCH
     result = result_of(record, stage=stage, at=record.desired.asked_at, statuses=statuses)
@@ -55,21 +60,23 @@ def outcome_of(record: Record, statuses: Mapping[Stage, str]) -> tuple[Outcome, 
 
 def fits(record: Record, asked: SessionsAsked) -> bool:
     """Whether a record of the account is one of those that are asked for."""
-    seen, wanted = record.observed, record.desired.status.value
+    outcome, code = outcome_of(record, asked.statuses)
     states = {
         None: True,
-        "waiting": pending(record),
-        "failed": not pending(record) and seen.error is not None and record.closed is None,
-        "held": not pending(record)
-        and not (seen.error or record.closed)
-        and wanted is not None
-        and seen.status.value != asked.statuses.get(wanted),
+        "waiting": outcome is Outcome.QUEUED,
+        "failed": outcome in (Outcome.FAILED, Outcome.PARTIAL),
+        "held": outcome is Outcome.HELD,
     }
-    names = (record.session, record.instagram, record.telegram, record.chat_id)
+    who, name = asked.who, normalise_username(asked.who)
     return (
         states[asked.state]
-        and (asked.who is None or asked.who in names)
-        and (not asked.codes or (seen.error is not None and seen.error.code in asked.codes))
+        and (
+            who is None
+            or record.session in (who, row_of(asked.account, who))
+            or record.chat_id == who
+            or (name is not None and name in (record.instagram, record.telegram))
+        )
+        and (not asked.codes or code in asked.codes)
         and (asked.asked_before is None or record.desired.asked_at < asked.asked_before)
         and (not asked.charted or record.chat_id is not None)
         and record.session > asked.after

@@ -1,10 +1,21 @@
 """Whose a chat is: a session gets it, loses it, or hears that somebody may have written to it; and the ledger lines."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from operator import attrgetter
 
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import DesiredValue, Error, Observed, ObservedValue, Record, Unconfirmed, pending, stale
+from mirt_sitniks.core.record import (
+    DesiredValue,
+    Error,
+    Observed,
+    ObservedValue,
+    Record,
+    Try,
+    Unconfirmed,
+    pending,
+    stale,
+)
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
@@ -31,7 +42,7 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     manager = ObservedValue(chat.manager_id, 0) if chat.manager_id and not before.manager.gen else before.manager
     seen = replace(before, status=status, manager=manager, due_at=tx.now, error=lasting(before.error))
     seen = replace(seen, seen_at=max(seen.seen_at, chat.seen_at)) if chat.status else seen
-    urgent_at = min(record.urgent_at, tx.now - priority_of(record.desired.stage))
+    urgent_at = min(record.urgent_at, tx.now - priority_of(tx.options.stages, record.desired.stage))
     mine = replace(record, chat_id=chat.id, observed=seen, search_since=None, search_attempt=0, urgent_at=urgent_at)
     if holder is None:
         return mine
@@ -118,6 +129,17 @@ def audit(tx: Transaction, before: Record, after: Record) -> None:
         tx.rows.log(line)
     if after.observed.given_up > before.observed.given_up:
         tx.ended.append(after)
+
+
+def log_tries(tx: Transaction, session: str | None, tries: Iterable[Try]) -> None:
+    """Give the ledger a line of each call; nobody's is also that of a session that was forgotten meanwhile."""
+    mine = tx.rows.get(session) if session else None
+    for one in tries:
+        of = Record("") if mine is None or one.for_all else mine
+        told = {"seconds": round(one.seconds, 3), "status": one.status, "code": one.code}
+        after = {name: value for name, value in told.items() if value is not None}
+        stage, generation = of.desired.stage, of.desired.generation
+        tx.rows.log(Entry(0, of.session, "try", one.kind, stage, generation, tx.options.who, tx.wall, {}, after))
 
 
 # What of a record is worth a line in the ledger when it changes, beside that a write is unconfirmed.

@@ -1,27 +1,30 @@
 """What a person did in the CRM comes first: when to look before a write, and whose a status is. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Observed, Record, stale
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import Stage, Stages, rule_of
 from mirt_sitniks.core.text import iso
 
 
 @dataclass(frozen=True, slots=True)
 class FoldContext:
-    """What planning and folding need to know of the world: status names by stage, and how long a lost write can still
+    """What planning and folding need to know of the world: what each stage wants, and how long a lost write can still
     land; after how many seconds a chat is looked at again, for how many a person's change counts as one (0: people are
     not respected), the statuses of chats that nobody has touched, and the AI manager's name: who is no person.
     """
 
-    statuses: Mapping[Stage, str]
+    stages: Stages
     landing_time: float
     look_again: float = 60.0
     hold: float = 86_400.0
     status_new: tuple[str, ...] = ("Нові заявки", "Новый", "Новий")
     ai_manager: str = "Павло"
+
+    def status_of(self, stage: str | None) -> str:
+        """The name of a stage's status; empty for a stage without a rule."""
+        return rule_of(self.stages, stage).status
 
 
 def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bool = True) -> bool:
@@ -38,18 +41,19 @@ def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bo
         return True
     if "status" not in stale(record) or not may_set or context.hold <= 0:
         return False
-    stage, listed = Stage(desired.status.value or ""), str(seen.status.value or "")
-    if stage is Stage.ESCALATION:
+    stage, listed = desired.status.value, str(seen.status.value or "")
+    rule = rule_of(context.stages, stage)
+    if not rule.respects_people and stage != Stage.FIRST_TOUCH:
         return False
     if _at_first_sight(seen) and listed and listed not in ours(record, context) and not _is_new(listed, context):
         # It is for the chat itself to tell whether a person did that.
         return True
-    if not EFFECTS[stage].respects_people:
+    if not rule.respects_people:
         return False
     # What was held for a person is his until a look says otherwise, however new the next stage is.
     held = seen.status.gen > 0 and listed not in ours(record, context)
     late = 0 < desired.status.asked_at < now - context.look_again
-    again = stage.value in seen.confirmed or context.look_again <= 0
+    again = stage in seen.confirmed or context.look_again <= 0
     return held or again or late or not seen.seen_at or now - seen.seen_at > context.look_again
 
 
@@ -61,7 +65,7 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
     session, and not as new chats are.
     """
     seen, shown = record.observed, chat.status
-    if shown is None or context.hold <= 0 or shown in ours(record, context):
+    if shown is None or context.hold <= 0 or shown in ours(record, context) | replaced(record, context):
         return False
     if not _at_first_sight(seen) or (seen.unconfirmed and seen.status.value):
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
@@ -80,7 +84,12 @@ def _at_first_sight(seen: Observed) -> bool:
 def ours(record: Record, context: FoldContext) -> set[str]:
     """The statuses that this session has asked for; any stage's while another's write may have landed."""
     stages, lost = {*record.desired.stages, record.desired.status.value or ""}, record.observed.unconfirmed
-    return {name for stage, name in context.statuses.items() if stage in stages or (lost and lost.gen == 0)}
+    return {rule.status for stage, rule in context.stages.items() if stage in stages or (lost and lost.gen == 0)}
+
+
+def replaced(record: Record, context: FoldContext) -> set[str]:
+    """The statuses that the stage asked for may move on from, whoever has set them."""
+    return set(rule_of(context.stages, record.desired.status.value).replaces)
 
 
 def _is_new(status: str, context: FoldContext) -> bool:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.people import FoldContext, looks_first
 from mirt_sitniks.core.record import Record, pending, stale
-from mirt_sitniks.core.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class WriteStatus:
     """The status shall become that of `stage`, for generation `gen`."""
 
     chat_id: str
-    stage: Stage
+    stage: str
     gen: int
 
 
@@ -60,7 +59,7 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
         return (Read(record.chat_id),)
     steps: list[Step] = []
     if "status" in fields:
-        steps.append(WriteStatus(record.chat_id, Stage(desired.status.value or ""), desired.status.gen))
+        steps.append(WriteStatus(record.chat_id, desired.status.value or "", desired.status.gen))
     if "manager" in fields:
         steps.append(WriteManager(record.chat_id, desired.manager.gen))
     return tuple(steps)

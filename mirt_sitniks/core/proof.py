@@ -151,10 +151,10 @@ def give_up(record: Record, error: Error) -> Record:
 def again(tx: Transaction, record: Record) -> Record:
     """A given-up record as one that is due."""
     seen = replace(record.observed, given_up=0, attempt=0, due_at=tx.now, error=None)
-    return replace(record, observed=seen, urgent_at=tx.now - priority_of(record.desired.stage))
+    return replace(record, observed=seen, urgent_at=tx.now - priority_of(tx.options.stages, record.desired.stage))
 
 
 def _read_first(tx: Transaction, record: Record, chat_id: str, *, said: bool = False) -> Record:
     seen = replace(record.observed, due_at=tx.now, error=lasting(record.observed.error))
-    urgent_at = min(record.urgent_at, tx.now - priority_of(record.desired.stage))
+    urgent_at = min(record.urgent_at, tx.now - priority_of(tx.options.stages, record.desired.stage))
     return replace(record, candidate=chat_id, said=said, search_since=None, observed=seen, urgent_at=urgent_at)

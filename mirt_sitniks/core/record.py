@@ -8,12 +8,12 @@ the wall's, because they become dates in a request.
 from dataclasses import dataclass, field
 
 from mirt_sitniks.core.capabilities import Capabilities
-from mirt_sitniks.core.stages import Role, Stage
+from mirt_sitniks.core.stages import Role
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredValue:
-    """A desired value (a `Stage` for the status, a `Role` for the manager), the generation that asked for it, and when
+    """A desired value (a stage for the status, a `Role` for the manager), the generation that asked for it, and when
     it was asked for, on the store's clock. `rank` is 0 for a first touch, which takes back nothing of a later stage's.
     """
 
@@ -52,6 +52,22 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """One call that went out: its `kind`, how many `seconds` it took, and what was wrong with it.
+
+    `code` is that of its error, `status` the HTTP status of the answer that brought it: both None for a good answer, no
+    `status` for one that never came. `for_all`: it was made for no session's sake, or for nobody's in particular. What
+    was not sent is no try.
+    """
+
+    kind: str
+    seconds: float
+    status: int | None = None
+    code: str | None = None
+    for_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """One stage of one session, as a node asks for it.
 
@@ -59,12 +75,12 @@ class Intent:
     `chat_id` is what the host knows, or remembers of an earlier sync. `reason` is kept in the ledger only. `asked_at`
     is when it was asked for: on the clock of who asks until it is recorded, on the store's from then on; None: `waited`
     seconds before the store hears of it. `written` is the status that the CRM has confirmed on `chat_id` before this is
-    recorded, `sent` how many calls that took, and for `landing` seconds one without an answer may still land there: the
-    store was away.
+    recorded, `sent` how many calls that took, of which `tries` have ended, and for `landing` seconds one without an
+    answer may still land there: the store was away.
     """
 
     session: str
-    stage: Stage
+    stage: str
     key: str
     instagram: str | None = None
     telegram: str | None = None
@@ -76,6 +92,7 @@ class Intent:
     written: str | None = None
     sent: int = 0
     landing: float = 0.0
+    tries: tuple[Try, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +103,7 @@ class Desired:
     """
 
     generation: int = 0
-    stage: Stage | None = None
+    stage: str | None = None
     intent: str | None = None
     order: int = 0
     asked_at: float = 0.0
@@ -221,9 +238,9 @@ def keys_of(intent: Intent) -> tuple[str, ...]:
     return (intent.key, intent.also) if intent.also else (intent.key,)
 
 
-def intent_key(stage: Stage, turn: str) -> str:
+def intent_key(stage: str, turn: str, *, once: bool) -> str:
     """The key of one event within a session; the session itself is no part of it.
 
-    A first touch happens once in a session, whatever the turn. Any other stage happens once a turn.
+    What happens `once` in a session does so whatever the turn. Any other stage happens once a turn.
     """
-    return stage.value if stage is Stage.FIRST_TOUCH else f"{stage.value}:{turn}"
+    return str(stage) if once else f"{stage}:{turn}"

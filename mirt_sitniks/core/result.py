@@ -45,7 +45,7 @@ class SyncResult(Mapping[str, Any]):
     (False, False, <Outcome.QUEUED: 'queued'>, 'queued')
     """
 
-    stage: Stage | None
+    stage: str | None
     at: str
     outcome: Outcome
     reason: str | None = None
@@ -109,7 +109,8 @@ USED_UP = Error(
 )
 
 SKIPS: Mapping[str, str] = {
-    "unknown_stage": f"the state, or a stage function, names a stage that does not exist: use {', '.join(Stage)}",
+    "unknown_stage": "the state, or a stage function, names a stage that the settings do not have: use one of "
+    f"{', '.join(Stage)}, or add it to SITNIKS_STAGES",
     "no_session": "there is neither a session nor a thread: set session_id in the state or its metadata",
     "no_username": "no user name of the customer is known: set instagram_username, telegram_username or user_nickname "
     "in the state or its metadata",
@@ -120,9 +121,9 @@ SKIPS: Mapping[str, str] = {
 def result_of(
     record: Record,
     *,
-    stage: Stage,
+    stage: str,
     at: float,
-    statuses: Mapping[Stage, str],
+    statuses: Mapping[str, str],
     lock: tuple[str, float] | None = None,
 ) -> SyncResult:
     """The outcome of a stage whose record is `record`.
@@ -160,12 +161,12 @@ def why_none(record: Record, outlook: Outlook) -> Error | None:
 
 
 def _outcome(
-    record: Record, statuses: Mapping[Stage, str], lock: tuple[str, float] | None
+    record: Record, statuses: Mapping[str, str], lock: tuple[str, float] | None
 ) -> tuple[Outcome, str | None, Error | None]:
     error, wanted = record.observed.error, record.desired.status.value
     if record.closed:
         return Outcome.SKIPPED, "superseded", None
-    shown = wanted is not None and record.observed.status.value == statuses[Stage(wanted)]
+    shown = wanted is not None and record.observed.status.value == statuses.get(wanted, "")
     short = Outcome.PARTIAL if shown and stale(record) == ("manager",) else Outcome.FAILED
     if not pending(record):
         if error and record.desired.generation <= record.observed.given_up:

@@ -9,7 +9,7 @@ from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Step, WriteManager, WriteStatus
-from mirt_sitniks.core.record import Claim, Error, Record
+from mirt_sitniks.core.record import Claim, Error, Record, Try
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement
 from mirt_sitniks.errors import CrmError, Forbidden, TooLarge
 
@@ -23,7 +23,7 @@ class CallOutcome:
 
     `sent` says whether a call went out, `kind` of which kind it was. Of `answer` (to a step), `page` (of the scan),
     `managers` (the ids of all) and `error` it has what there is. `meant` is what a refusal means if the key is good.
-    `names`: it shows who has a chat.
+    `names`: it shows who has a chat. `tried` is what the ledger is told of it.
     """
 
     sent: bool = False
@@ -34,6 +34,7 @@ class CallOutcome:
     meant: Forbidden | None = None
     names: bool = False
     managers: tuple[int, ...] = ()
+    tried: Try | None = None
 
     def as_error(self, error: CrmError | None) -> "CallOutcome":
         """The same call, with another meaning; whoever only wanted the managers for a look goes on without."""
@@ -75,7 +76,7 @@ class Round:
     def unexplained(self) -> tuple[CallOutcome, ...]:
         """The refusals of which nobody knows yet whose affair they are."""
         told = len(self.meanings) == len(self.outcomes)
-        return () if told else tuple(replace(one, sent=False) for one in self.outcomes if one.meant)
+        return () if told else tuple(replace(one, sent=False, tried=None) for one in self.outcomes if one.meant)
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -144,6 +145,7 @@ def report_of(done: Round, context: FoldContext, random: float) -> Report:
         calls=SIDE_BY_SIDE,
         delayed=grants[: done.sent] if done.late else (),
         managers=next((one.managers for one in done.outcomes if one.managers), ()),
+        tries=tuple(one.tried for one in done.outcomes if one.tried),
         basis=done.claim.basis,
     )
 

@@ -10,7 +10,7 @@ from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
-from mirt_sitniks.core.ownership import audit, raise_unconfirmed
+from mirt_sitniks.core.ownership import audit, log_tries, raise_unconfirmed
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
@@ -28,7 +28,7 @@ from mirt_sitniks.core.record import (
 )
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
-from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
+from mirt_sitniks.core.stages import Stage, priority_of, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import outlook, promise, turns_of, urgency
 
@@ -49,6 +49,7 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
     if current != old:
         # Before the claim: the scan's window and the urgency of others must see it.
         tx.rows.put(current)
+    log_tries(tx, intent.session, intent.tries)
     if intent.sent and intent.chat_id:
         current = _written_before(tx, old, current, intent.chat_id, intent)
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
@@ -59,11 +60,11 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
 def _verdict(tx: Transaction, old: Record, intent: Intent, known: int | None) -> Verdict:
     if known is not None:
         return Verdict.KNOWN if known == old.desired.generation else Verdict.REPLAY
-    if intent.stage is Stage.FIRST_TOUCH and old.first_touch_at is not None:
+    if intent.stage == Stage.FIRST_TOUCH and old.first_touch_at is not None:
         return Verdict.ALREADY_TOUCHED
     if not (intent.instagram or intent.telegram or old.instagram or old.telegram or old.chat_id or intent.chat_id):
         return Verdict.NO_USERNAME
-    return Verdict.NEW if taken(old, intent, tx.now) else Verdict.SUPERSEDED
+    return Verdict.NEW if taken(old, intent, tx.now, tx.options.stages) else Verdict.SUPERSEDED
 
 
 def _remember(tx: Transaction, old: Record, intent: Intent, generation: int) -> tuple[int, Record]:
@@ -79,13 +80,13 @@ def _remember(tx: Transaction, old: Record, intent: Intent, generation: int) -> 
         old,
         instagram=intent.instagram or old.instagram,
         telegram=intent.telegram or old.telegram,
-        first_touch_at=tx.wall if intent.stage is Stage.FIRST_TOUCH else old.first_touch_at,
+        first_touch_at=tx.wall if intent.stage == Stage.FIRST_TOUCH else old.first_touch_at,
     )
 
 
 def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
     """The record after a new intent: a later generation, coalesced desires, due at once, its chat if that is known."""
-    generation, effect = old.desired.generation + 1, EFFECTS[intent.stage]
+    generation, rule = old.desired.generation + 1, rule_of(tx.options.stages, intent.stage)
     order, named = _remember(tx, old, intent, generation)
     # A session that lost its chat and gets it back must not repeat what it wanted before others had it.
     kept = replace(old.desired, status=DesiredValue(), manager=DesiredValue()) if old.closed else old.desired
@@ -96,16 +97,16 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         intent=intent.key,
         order=order,
         asked_at=tx.wall,
-        stages=tuple(dict.fromkeys((*old.desired.stages, intent.stage.value))),
+        stages=tuple(dict.fromkeys((*old.desired.stages, str(intent.stage)))),
         began_at=old.desired.began_at or tx.wall,
-        **taken(old, intent, tx.now),
+        **taken(old, intent, tx.now, tx.options.stages),
     )
     fresh = replace(
         named,
         desired=desired,
         observed=replace(old.observed, attempt=0, due_at=tx.now, error=None),
         # What still waits keeps its place: a live manager who is to come does not wait like the invoice behind him.
-        urgent_at=min(tx.now - effect.priority_seconds, old.urgent_at if pending(old) else tx.now),
+        urgent_at=min(tx.now - rule.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,
     )
     if fresh.chat_id:
@@ -188,6 +189,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
     """Fold a round in, and go on with what may be sent next."""
     key, scan = fold_key(tx, report), None
     names = note(tx, [report.record.shown]) if report.record and report.record.shown else set()
+    log_tries(tx, report.record.session if report.record else None, report.tries)
     record = _fold_record(tx, report.record) if report.record else None
     if report.page:
         key, scan = fold_page(tx, key, report.page)
@@ -228,7 +230,7 @@ def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
     elif settlement.gone:
         fresh = without_chat(tx, fresh)
     if observed.due_at > tx.now:
-        fresh = replace(fresh, urgent_at=observed.due_at - priority_of(fresh.desired.stage))
+        fresh = replace(fresh, urgent_at=observed.due_at - priority_of(tx.options.stages, fresh.desired.stage))
     go_on = _is_due(tx, fresh)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
@@ -268,7 +270,9 @@ def observe(tx: Transaction, chat_id: str, status: str | None, manager_id: int |
         seen = replace(seen, status=replace(seen.status, value=status))
     if manager_id is not None:
         seen = replace(seen, manager=replace(seen.manager, value=manager_id))
-    tx.rows.put(replace(record, observed=seen))
+    fresh = replace(record, observed=seen)
+    audit(tx, record, fresh)
+    tx.rows.put(fresh)
 
 
 # ------------------------------------------------------------------------------------------------------ leases, calls

@@ -120,7 +120,7 @@ def _look_up(tx: Transaction, key: KeyState, record: Record, scan: Scan) -> Reco
     if delay is None and not wide and not (scan.window and attempt == LAST_SEARCH):
         return give_up(replace(record, observed=replace(seen, due_at=tx.now)), _not_found(key))
     due = tx.now + (delay or 0.0)
-    urgent_at = due + LAST_OF_ALL if wide else due - priority_of(record.desired.stage)
+    urgent_at = due + LAST_OF_ALL if wide else due - priority_of(tx.options.stages, record.desired.stage)
     paused = replace(seen, due_at=due, error=lasting(seen.error))
     return replace(record, observed=paused, search_attempt=attempt, urgent_at=urgent_at)
 

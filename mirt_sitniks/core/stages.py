@@ -1,16 +1,17 @@
-"""The three moments of a conversation that the CRM must show, as a table of data."""
+"""The moments of a conversation that the CRM must show, as a table of data: three are built in, a shop has its own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Literal
 
 
 class Stage(StrEnum):
-    """A moment of the conversation that moves the CRM's chat: the customer's first message, payment details, a person.
+    """The built-in stages: the customer's first message, payment details, a person. Others are named by their text.
 
-    A member is its text: `Stage.ESCALATION == "escalation"`. `EFFECTS` says what each wants of the chat.
+    A member is its text: `Stage.ESCALATION == "escalation"`. `BUILT_IN` says what each wants of the chat.
     """
 
     FIRST_TOUCH = "first_touch"
@@ -25,45 +26,82 @@ class Role(StrEnum):
     HUMAN = "human"
 
 
+# How many seconds earlier a stage counts when many wait for few calls: who has waited that much longer goes first all
+# the same, so that nobody waits for ever.
+PRIORITIES = MappingProxyType({"first": 1800.0, "normal": 300.0, "last": 0.0})
+
+
 @dataclass(frozen=True, slots=True)
-class Effect:
+class StageRule:
     """What a stage wants of a chat.
 
-    `status` is the status name unless the settings say otherwise; `role` is who becomes responsible (None: unchanged);
-    `priority_seconds` is how many seconds earlier the stage counts when many wait for few calls: who has waited that
-    much longer goes first all the same, so that nobody waits for ever. A stage that `respects_people` is not written
-    over a person's status.
+    `status` is a status of the account as Sitniks shows it. `assign` is who becomes responsible: `ai`, `human`, or None
+    (unchanged). `urgency` is `first` (an escalation), `normal` or `last` (a first touch). What comes `once` is
+    one event a session, however often it is asked for. A stage that `respects_people` is not written over a person's
+    status, other than those that it `replaces`.
+
+    >>> StageRule("ОПЛАЧЕНО", replaces=("Виставлено рахунок",)).urgency
+    'normal'
     """
 
     status: str
-    role: Role | None
-    priority_seconds: float
+    assign: Literal["ai", "human"] | None = None
+    urgency: Literal["first", "normal", "last"] = "normal"
+    once: bool = False
     respects_people: bool = True
+    replaces: tuple[str, ...] = ()
 
+    @property
+    def role(self) -> Role | None:
+        """Who becomes responsible."""
+        return Role(self.assign) if self.assign else None
+
+    @property
+    def priority_seconds(self) -> float:
+        """How many seconds earlier it counts when many wait."""
+        return PRIORITIES[self.urgency]
+
+
+Stages = Mapping[str, StageRule]
 
 # How much later those count who go behind all other work.
 LAST_OF_ALL = 315_360_000.0
 
-EFFECTS: Mapping[Stage, Effect] = MappingProxyType(
+BUILT_IN: Stages = MappingProxyType(
     {
-        Stage.FIRST_TOUCH: Effect("Взято в роботу", Role.AI, 0.0, False),
-        Stage.GIVE_REQUISITES: Effect("Виставлено рахунок", None, 300.0),
-        Stage.ESCALATION: Effect("AI Увага", Role.HUMAN, 1800.0, False),
+        Stage.FIRST_TOUCH.value: StageRule("Взято в роботу", "ai", "last", once=True, respects_people=False),
+        Stage.GIVE_REQUISITES.value: StageRule("Виставлено рахунок"),
+        Stage.ESCALATION.value: StageRule("AI Увага", "human", "first", respects_people=False),
     }
 )
+# A stage of the store that this process has no rule for: another process may have one.
+UNKNOWN = StageRule("")
 
 
-def priority_of(stage: Stage | None) -> float:
+def rule_of(stages: Stages, name: str | None) -> StageRule:
+    """The rule of a stage; one without a status for a name that these stages do not have."""
+    return stages.get(name or "", UNKNOWN)
+
+
+def priority_of(stages: Stages, name: str | None) -> float:
     """How many seconds earlier a stage counts; 0 for none."""
-    return EFFECTS[stage].priority_seconds if stage else 0.0
+    return rule_of(stages, name).priority_seconds if name else 0.0
 
 
-_SPELLINGS = {"give_requisits": Stage.GIVE_REQUISITES}
+_SPELLINGS = {"give_requisits": Stage.GIVE_REQUISITES.value}
 
 
-def parse_stage(value: object) -> Stage | None:
-    """Read a stage as people write it: letter case, `-` and spaces are forgiven; anything else is None."""
+def parse_stage(value: object, stages: Iterable[str] = tuple(BUILT_IN)) -> str | None:
+    """Read the name of one of `stages` as people write it: letter case, `-` and spaces are forgiven; anything else is
+    None. A built-in stage comes back as a `Stage`.
+
+    >>> parse_stage("Give-Requisites"), parse_stage("paid"), parse_stage("Paid", ["paid"])
+    (<Stage.GIVE_REQUISITES: 'give_requisites'>, None, 'paid')
+    """
     if not isinstance(value, str):
         return None
     name = re.sub(r"[\s_-]+", "_", value.strip().lower())
-    return _SPELLINGS.get(name) or next((stage for stage in Stage if stage == name), None)
+    name = _SPELLINGS.get(name, name)
+    if name not in stages:
+        return None
+    return Stage(name) if name in BUILT_IN else name

@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Heard
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Unconfirmed
+from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Try, Unconfirmed
+from mirt_sitniks.core.stages import BUILT_IN, Stages
 
 # The account that was there before there were several.
 MAIN = "main"
@@ -23,7 +24,8 @@ class StoreOptions:
     """What every store verb needs to know: whose budget (`key`: a fingerprint), how much, and for how long.
 
     `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
-    that chats must have come to, None for any; `account` whose records these are.
+    that chats must have come to, None for any; `account` whose records these are, `stages` what
+    each stage wants.
     """
 
     key: str
@@ -33,6 +35,7 @@ class StoreOptions:
     who: str = ""
     owner: str | None = None
     account: str = MAIN
+    stages: Stages = field(default_factory=lambda: BUILT_IN)
 
 
 def row_of(account: str, session: str) -> str:
@@ -124,23 +127,13 @@ class KeyVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """One call that was made: of which `kind`, how many `seconds` its answer took, the HTTP `status` of a refusal and
-    the `code` of its error; both None for a good answer, `status` alone when none came."""
-
-    kind: str
-    seconds: float
-    status: int | None = None
-    code: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """Everything one round of calls brought, settled in one transaction; `calls` asks for the next ones.
 
     `heard` is what the answers said of kinds of call. `delayed` are grants whose calls may have reached the CRM as late
     as now. `managers` are the ids of all people of the account, when they were listed. `basis` is that of the claim.
-    `priority_seconds`: so much earlier counts a call that is no record's. `tries` go to the ledger.
+    `priority_seconds`: so much earlier counts a call that is no record's. `tries` go to the ledger, also those of a
+    stale holder; settled again after a lost answer they may stand there twice.
     """
 
     record: Settlement | None = None
@@ -208,8 +201,8 @@ class KeyState:
 class Entry:
     """One line of the ledger: an `intent` (or `also`, its second key), an `outcome`, or a `try`. `at` is Unix time.
 
-    A try is of no session ("") when it was made for all, such as a page of the chats; its `key` is the kind of call,
-    and `after` has its `seconds`, and `status` and `code` where something went wrong.
+    A try is of no session ("") when it was made for all, such as a page of the chats, or past the plan; its `key` is
+    the kind of call, and `after` has its `seconds`, and `status` and `code` where something went wrong.
     """
 
     id: int
@@ -226,11 +219,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class OverviewAsked:
-    """Whose sessions; `statuses` are the CRM's names by stage, `active` how many seconds back to look for who works."""
+    """Whose sessions; `statuses` are the CRM's names by stage, `active` how many seconds back to look for who works.
+
+    Not `counted`: clocks and keys alone, whatever the number of sessions.
+    """
 
     account: str = MAIN
     statuses: Mapping[str, str] = field(default_factory=dict)
     active: float = 600.0
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +245,7 @@ class Overview:
     """A store at a glance. `now` is its clock, `wall` Unix time, `schema` its version.
 
     `keys` are the states of the account's keys by their fingerprints, `active` who has written to the ledger lately and
-    when last (Unix time), `lines` how many lines it has.
+    when last (Unix time), `lines` how many lines it has (of more than 100,000 about how many).
     """
 
     now: float
@@ -262,11 +259,13 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class SessionsAsked:
-    """Which sessions of an account: `who` is a session, a user name or a chat's id; all else narrows.
+    """Which sessions of an account: `who` is a session (also as its host names it), a user name or a chat's id; all
+    else narrows.
 
-    `state` is `waiting`, `failed` (given up) or `held` (another status than ours, for which `statuses` has the names by
-    stage). `asked_before` is Unix time. `charted`: only those whose chat is known. `after` is the last session of the
-    page before.
+    `state` is `waiting` (it goes on by itself), `failed` (until a person mends something: given up, or tried
+    again in vain) or `held` (another status than ours, for which `statuses` has the names by stage). `codes` are those
+    of what is wrong. `asked_before` is Unix time. `charted`: only those whose chat is known. `after` is the last
+    session of the page before.
     """
 
     account: str = MAIN

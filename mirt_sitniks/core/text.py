@@ -44,3 +44,23 @@ _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 def fold_ascii(text: str) -> str:
     """`text` with the letter case of ASCII folded, and of nothing else: `ß` is not `ss`, the Kelvin sign no `k`."""
     return text.translate(_LOWER)
+
+
+def span(seconds: float) -> str:
+    """A duration as people say it: `40 ms`, `1.4 s`, `45 s`, `3 min`, `5 h`, `2 d`."""
+    if seconds < 1:
+        return f"{max(0.0, seconds) * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    for unit, size in (("d", 172_800.0), ("h", 7200.0), ("min", 120.0)):
+        if seconds >= size:
+            return f"{seconds / _UNITS[unit]:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def many(count: int, what: str) -> str:
+    """So many of something."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+_UNITS = {"d": 86_400.0, "h": 3600.0, "min": 60.0}

@@ -16,7 +16,7 @@ from mirt_sitniks.core.chats import CLOCK_SLACK, Chat, choose, finished
 from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.core.result import LOCKS
 from mirt_sitniks.core.rounds import CallOutcome, key_verdict_of
-from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.stages import rule_of
 from mirt_sitniks.core.store import Report, Settled
 from mirt_sitniks.crm.calls import ASK, Call, ListChats, ListManagers, Page, SetStatus, UpdateChat
 from mirt_sitniks.engine.driver import Driver
@@ -27,6 +27,8 @@ from mirt_sitniks.log import log
 PATIENCE = 30.0
 # How long the store is away before it is gone past; the reply waits that long.
 MOMENT = 1.0
+# So many tries past the store are kept with their stage.
+MOST_TRIES = 100
 
 
 async def call(
@@ -57,6 +59,7 @@ async def call(
                 return None
             answer, done = await driver.send(request, granted)
             if done.sent:
+                driver.remember(done)
                 delayed = claim.grants if driver.is_late(granted) else ()
                 break
             await _settle(driver, Report(unused=claim.grants))
@@ -92,7 +95,7 @@ async def _explained(driver: Driver, done: CallOutcome, send: Callable[[Call], A
 
 
 async def _settle(driver: Driver, report: Report) -> Settled:
-    return await driver.gate.once(driver.store.settle(driver.options, report))
+    return await driver.gate.once(driver.settle(report))
 
 
 async def all_pages(driver: Driver, request: Callable[[int], Call]) -> list[Any]:
@@ -134,7 +137,8 @@ async def write(driver: Driver, request: SetStatus | UpdateChat) -> bool:
 
 
 class DirectWriter:
-    """Writes the status of escalations past a store that is away, so that a person sees the chat all the same.
+    """Writes the status of escalations, and of what is as urgent, past a store that is away: a person sees the chat
+    all the same.
 
     Nobody counts the calls of all processes meanwhile: one call in a window of the rate limit is what each may make,
     the first when a window has passed since the store answered it last, and no sooner than after a moment, for which
@@ -159,7 +163,12 @@ class DirectWriter:
 
     def _next(self) -> Asked | None:
         """The escalation that has waited longest, of those that can be written."""
-        found = (one for one in self._waiting() if one.intent.stage is Stage.ESCALATION and one.intent.chat_id)
+        stages = self._driver.options.stages
+        found = (
+            one
+            for one in self._waiting()
+            if one.intent.chat_id and rule_of(stages, one.intent.stage).urgency == "first"
+        )
         return min(
             (one for one in found if not one.intent.written and not one.hopeless),
             key=lambda one: one.asked_at,
@@ -182,16 +191,21 @@ class DirectWriter:
         # Said before it is known: the store may take the stage while the call is under way.
         landing = driver.context.landing_time
         intent = asked.intent = replace(before, sent=before.sent + 1, landing=landing)
-        status = driver.context.statuses[intent.stage]
-        try:
-            await driver.client.send(SetStatus(intent.chat_id or "", status))
-        except CrmError as error:
+        status = driver.context.status_of(intent.stage)
+        _, done = await driver.attempt(SetStatus(intent.chat_id or "", status))
+        tries = intent.tries
+        if done.tried and len(tries) < MOST_TRIES and any(one is asked for one in self._waiting()):
+            tries = (*tries, done.tried)
+        else:
+            # The store has taken the stage meanwhile.
+            driver.remember(done)
+        if error := done.error:
             verdict = key_verdict_of([error])
             if verdict and verdict.code:
                 self._free_at = max(self._free_at, driver.clock() + verdict.seconds)
             asked.hopeless = not (error.retryable or verdict)
-            asked.intent = replace(intent, landing=landing if error.unconfirmed else before.landing)
+            asked.intent = replace(intent, landing=landing if error.unconfirmed else before.landing, tries=tries)
             return
-        log(INFO, "written past the store", session=intent.session, stage=intent.stage.value, chat=intent.chat_id)
-        asked.intent = replace(asked.intent, written=status, landing=0.0)
+        log(INFO, "written past the store", session=intent.session, stage=intent.stage, chat=intent.chat_id)
+        asked.intent = replace(intent, written=status, landing=0.0, tries=tries)
         asked.tell(status)

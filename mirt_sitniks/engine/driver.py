@@ -18,7 +18,7 @@ from mirt_sitniks.core.folding import Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
-from mirt_sitniks.core.record import Claim, Intent, Record, Scan, stale
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan, Try, stale
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
@@ -28,7 +28,10 @@ from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import MISSED_FOR, ManagerList
-from mirt_sitniks.errors import CrmError, Forbidden, TooLarge
+from mirt_sitniks.errors import CallTimeout, CrmError, Forbidden, TooLarge
+
+# How many tries outside a drive are kept for a store that is away.
+UNTOLD = 1000
 
 Job = Callable[[], Coroutine[Any, Any, CallOutcome]]
 
@@ -46,6 +49,7 @@ class Driver:
     """Everything a drive needs. `clock` is monotonic, `random` gives numbers in [0, 1).
 
     `vouching` and `vouched_at` are for calls outside a drive: who asks for the key, and when it was last found good.
+    `untold` are tries that the store has not heard of, and that are of no drive.
     """
 
     store: SyncStore
@@ -61,6 +65,7 @@ class Driver:
     vouching: asyncio.Lock = field(default_factory=asyncio.Lock)
     vouched_at: float = -1e9
     unverifiable_until: float = -math.inf
+    untold: tuple[Try, ...] = ()
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
@@ -92,6 +97,20 @@ class Driver:
                 return replace(settled, ended=ended)
             claim = settled.claim
 
+    async def settle(self, report: Report) -> Settled:
+        """The store's verb, which hears of the tries outside a drive as well; the next one does when this one fails."""
+        untold, self.untold = self.untold, ()
+        try:
+            return await self.store.settle(self.options, replace(report, tries=report.tries + untold))
+        except BaseException:
+            self.untold = (untold + self.untold)[-UNTOLD:]
+            raise
+
+    def remember(self, done: CallOutcome) -> None:
+        """Have the next settle tell of a call outside a drive; of very many of the newest."""
+        tried = (replace(done.tried, for_all=True),) if done.tried else ()
+        self.untold = (self.untold + tried)[-UNTOLD:]
+
     async def _settle(self, report: Report) -> tuple[float, Settled]:
         """Settle, however long the store is away: what the CRM has answered is not to be asked for again.
 
@@ -103,7 +122,7 @@ class Driver:
             # Without calls the record is let go, and taken up when they may be sent again.
             told = next(reports)
             told = replace(told, calls=0) if self.gate.held > 0 else told
-            return self.clock(), await self.store.settle(self.options, told)
+            return self.clock(), await self.settle(told)
 
         return await self.gate.run(attempt, SETTLE)
 
@@ -113,7 +132,7 @@ class Driver:
         `refused` are the refusals of the round before that nothing has explained yet.
         """
         steps = plan(claim.record, claim.now, self.context, claim.known) if claim.record else ()
-        if claim.now < claim.known.apart_until:
+        if claim.known.writes_apart(claim.now):
             steps = steps[:1]
         if not claim.ask:
             # Somebody was let in since.
@@ -139,7 +158,7 @@ class Driver:
             role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
             who = self.managers.pick(role) if role else None
             assignee = who if isinstance(who, Assignee) else None
-            if error := _known(step, who, role, claim.known):
+            if error := self._lacks_rule(step) or _known(step, who, role, claim.known):
                 ready.append(CallOutcome(answer=Answer(step, None, error, claim.now, assignee, sent=False)))
                 continue
             listed = who is not None or claim.known.rests("managers")
@@ -153,11 +172,17 @@ class Driver:
                 jobs.append(partial(self._step, step, call, assignee, claim, granted))
         return jobs, ready
 
+    def _lacks_rule(self, step: Step) -> CrmError | None:
+        """Why a status cannot be written: another process knows its stage, this one does not."""
+        if not isinstance(step, WriteStatus) or self.context.status_of(step.stage):
+            return None
+        return CrmError(f"this process has no stage “{step.stage}”: add it to SITNIKS_STAGES", code="unknown_status")
+
     def _call(self, step: Step, assignee: Assignee | None) -> Call | None:
         """The call that takes a step; None for a chat that is looked for, which is the scan's work."""
         match step:
             case WriteStatus(chat_id, stage):
-                return SetStatus(chat_id, self.context.statuses[stage])
+                return SetStatus(chat_id, self.context.status_of(stage))
             case WriteManager(chat_id) if assignee:
                 return UpdateChat(chat_id, assignee.id)
             case Read(chat_id):
@@ -177,15 +202,26 @@ class Driver:
 
         The same check guards the lease: it is many times longer than a grant's grace and a call's timeout together.
         """
-        if self.is_late(granted):
-            return None, CallOutcome()
-        kind = kind_of(call)
-        try:
-            return await self.client.send(call), CallOutcome(True, kind=kind)
-        except CrmError as error:
+        return (None, CallOutcome()) if self.is_late(granted) else await self.attempt(call)
+
+    async def attempt(self, call: Call) -> tuple[Any, CallOutcome]:
+        """The same without a look at the grant."""
+        kind, began = kind_of(call), self.clock()
+
+        def done(error: CrmError | None = None) -> CallOutcome:
+            code, status = (error.code, error.status) if error else (None, None)
             # What a refusal means if it is not the key's.
-            meant = forbidden(call, error.status) if error.code in KEY_CODES and kind != "list" else None
-            return None, CallOutcome(True, error=error, kind=kind, meant=meant)
+            meant = forbidden(call, status) if code in KEY_CODES and kind != "list" else None
+            tried = Try(kind, self.clock() - began, status, code, for_all=kind in ("list", "managers"))
+            return CallOutcome(True, error=error, kind=kind, meant=meant, tried=tried)
+
+        try:
+            return await self.client.send(call), done()
+        except CrmError as error:
+            return None, done(error)
+        except asyncio.CancelledError:
+            self.remember(done(CallTimeout("nobody waited any longer")))
+            raise
 
     async def _step(
         self, step: Step, call: Call, assignee: Assignee | None, claim: Claim, granted: float

@@ -9,7 +9,7 @@ from mirt_sitniks.core import order_steps as steps
 from mirt_sitniks.core.backoff import PROBE
 from mirt_sitniks.core.order_match import WIDER, fitting, since
 from mirt_sitniks.core.orders import WHOSE, CrmOrder, OrderRecord, OrderState
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import PRIORITIES
 from mirt_sitniks.crm.orders import CreateOrder
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.catalogue import Catalogue
@@ -150,7 +150,7 @@ class OrderDriver:
 
     def _ahead(self, row: OrderRecord) -> float:
         """For how long a call counts as having waited: as an invoice that could be written since the order was due."""
-        return max(0.0, self._rows.now() - (row.due_at or 0.0)) + EFFECTS[Stage.GIVE_REQUISITES].priority_seconds
+        return max(0.0, self._rows.now() - (row.due_at or 0.0)) + PRIORITIES["normal"]
 
     def _failed(self, before: OrderRecord, error: CrmError) -> Fold:
         random = self._driver.random()

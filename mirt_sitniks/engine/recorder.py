@@ -8,7 +8,7 @@ from itertools import chain
 from logging import ERROR
 
 from mirt_sitniks.core.record import Intent
-from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.stages import rule_of
 from mirt_sitniks.core.store import Recorded, Settled
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.errors import StoreError
@@ -79,7 +79,7 @@ class Recorder:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if gate.trouble:
-            if intent.stage is Stage.ESCALATION:
+            if rule_of(self._driver.options.stages, intent.stage).urgency == "first":
                 self._on_wait()
             if not gate.knock() and gate.trouble.kind == "setup":
                 asked.tell(gate.trouble)
@@ -120,11 +120,12 @@ class Recorder:
     async def _record(self, lane: deque[Asked]) -> Recorded:
         asked, calls = lane[0], self._calls if self._driver.gate.held <= 0 else 0
         asked.tried_at = self._driver.clock()
-        claim, counted = None, 0
+        claim, counted, told = None, 0, 0
         while True:
             intent = asked.intent
-            recorded = await self._driver.record(replace(intent, sent=intent.sent - counted), calls)
-            claim, counted = recorded.claim or claim, intent.sent
+            fresh = replace(intent, sent=intent.sent - counted, tries=intent.tries[told:])
+            recorded = await self._driver.record(fresh, calls)
+            claim, counted, told = recorded.claim or claim, intent.sent, len(intent.tries)
             if asked.intent is intent:
                 return replace(recorded, claim=claim)
             # It was written past the store while that took it, which is to be told as well.
@@ -138,7 +139,7 @@ class Recorder:
                 asked.tell(error)
 
     def _lost(self, asked: Asked, why: str) -> Asked:
-        session, stage = asked.intent.session, asked.intent.stage.value
+        session, stage = asked.intent.session, asked.intent.stage
         log(ERROR, "stage %s of session %s is lost: %s", stage, session, why, session=session, stage=stage)
         asked.tell(StoreError(why, kind="refused"))
         return asked

@@ -14,13 +14,13 @@ from weakref import WeakValueDictionary
 
 import httpx
 
+from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
-from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
+from mirt_sitniks.core.store import Outlook, OverviewAsked, Recorded, Settled, Store, StoreOptions, Verdict, row_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
@@ -42,6 +42,8 @@ _NUMBERS = itertools.count(1)
 RECORDING = 0.04
 # Who waits for a drive; None: the service ends.
 Driven: TypeAlias = asyncio.Future[Settled | None]
+# Whoever asks how it is waits no longer for the store.
+ANSWERING = 2.0
 AWAY = "the store has not answered yet: the stage is recorded as soon as it does"
 NOT_YET = {"code": StoreError.code, "message": AWAY}
 
@@ -75,10 +77,11 @@ class Runtime:
             lookback=60.0 * settings.lookback_minutes,
             owner=settings.owner or None,
             account=settings.account,
+            stages=settings.rules,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(
-            settings.statuses,
+            settings.rules,
             landing_time=2 * settings.timeout,
             look_again=settings.look_again,
             hold=3600.0 * settings.hold_hours,
@@ -134,6 +137,20 @@ class Runtime:
         driven = self._go_on(reopened, tried_at)
         return await self._report(stage, reopened, driven, tried_at + self.settings.reply_budget)
 
+    async def status(self) -> dict[str, Any]:
+        """How the store is as plain JSON, with how many stages wait here until it takes them."""
+        settings, options = self.settings, self.driver.options
+        asked = OverviewAsked(options.account, {stage: name for stage, name in settings.statuses.items()})
+        looked = self.driver.gate.once(self.store.overview(asked))
+        try:
+            overview = await asyncio.wait_for(looked, ANSWERING)
+            answer = health(overview, settings.statuses, options.limit, options.key)
+        except (TimeoutError, StoreError) as error:
+            message = error.message if isinstance(error, StoreError) else AWAY
+            answer = {"ok": False, "error": {"code": StoreError.code, "message": message}}
+        store = {"kind": settings.store_kind, "account": options.account}
+        return {**answer, "enabled": True, "store": store, "in_memory": sum(1 for _ in self.recorder.waiting())}
+
     async def _told(self, asked: Asked, end: float) -> SyncResult:
         try:
             recorded = await asyncio.wait_for(asked.told, max(RECORDING, end - self.driver.clock()))
@@ -145,7 +162,7 @@ class Runtime:
             return replace(not_recorded(asked.intent, self.driver.gate.trouble), outcome=Outcome.SYNCED)
         return await self._report(asked.intent.stage, recorded, asked.driven, end)
 
-    async def _report(self, stage: Stage, recorded: Recorded, driven: Driven | None, end: float) -> SyncResult:
+    async def _report(self, stage: str, recorded: Recorded, driven: Driven | None, end: float) -> SyncResult:
         """What is known of a stage when its record was driven, or at `end`."""
         settled = Settled(recorded.record, outlook=recorded.outlook)
         if driven:
@@ -257,8 +274,8 @@ def begin_loading(settings: SitniksSettings) -> None:
     load_early("httpcore", "anyio._backends._asyncio", *stores[settings.store_kind])
 
 
-def open_store(settings: SitniksSettings) -> Store:
-    """The store that the settings name; nothing is opened before its first use."""
+def open_store(settings: SitniksSettings, *, readonly: bool = False) -> Store:
+    """The store that the settings name; nothing is opened before its first use. `readonly`: a file is never written."""
 
     def make() -> Store:
         # A child that is forked while a module is loaded waits for that module for ever.
@@ -269,6 +286,6 @@ def open_store(settings: SitniksSettings) -> Store:
                 return SupabaseStore(settings.supabase_url, settings.supabase_key)
             from mirt_sitniks.stores.sqlite import SqliteStore
 
-            return SqliteStore(settings.database)
+            return SqliteStore(settings.database, readonly=readonly)
 
     return off_loop(make)

@@ -5,7 +5,7 @@ import contextlib
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import ERROR
 from typing import Any, Protocol
 
@@ -13,8 +13,8 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
 
 from mirt_sitniks.core.result import Outcome, SyncResult, iso
-from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.graph.reading import Decision, Reading, decide, read, stage_in
+from mirt_sitniks.core.stages import BUILT_IN, Stages, rule_of
+from mirt_sitniks.graph.reading import UNKNOWN_STAGE, Decision, Reading, decide, read, stage_in
 from mirt_sitniks.log import log
 from mirt_sitniks.process.off_loop import has_loop, without_loop
 
@@ -36,7 +36,8 @@ class SyncService(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a sync knows of the graph that it is part of: the names of its `nodes`, which may be added later.
+    """What a sync knows of the graph that it is part of: the names of its `nodes`, which may be added later, and what
+    `stages` its service has.
 
     `view` gives the state in the form that the host declared, for its own functions; `seen` under the keys that a sync
     reads. By default nothing is known of it but those keys.
@@ -45,6 +46,7 @@ class Host:
     nodes: Collection[str] = ()
     view: Callable[[Values], Any] = dict
     seen: Callable[[Values], Values] = dict
+    stages: Stages = field(default_factory=lambda: BUILT_IN)
 
     def ask(self, function: Callable[[Any], object], values: Values, trouble: str) -> object:
         """What a function of the host says of its state; None, and `trouble` in the log, when it raises."""
@@ -55,7 +57,7 @@ class Host:
             return None
 
 
-def chooser(stage: Stage | Callable[[Any], object] | None, host: Host) -> Choose:
+def chooser(stage: str | Callable[[Any], object] | None, host: Host) -> Choose:
     """The one function of state that the edges and the node ask: which stage is to be synced, if any.
 
     `stage` is fixed, or a function of the host's state, or None: the state names it. A function that raises is logged,
@@ -68,7 +70,7 @@ def chooser(stage: Stage | Callable[[Any], object] | None, host: Host) -> Choose
             asked = host.ask(stage, values, "the stage function raised %s at %s, nothing is synced")
         else:
             asked = stage or stage_in(seen)
-        return decide(seen, asked, host.nodes)
+        return decide(seen, asked, host.nodes, host.stages)
 
     return choose
 
@@ -103,7 +105,8 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
         decision = self._choose(values)
         if decision is None:
             return {"sitniks": {}}
-        stage = decision if isinstance(decision, Stage) else None
+        stage = None if decision == UNKNOWN_STAGE else decision
+        calls_a_person = rule_of(self._host.stages, stage).assign == "human"
         reading = self._read(values, (config or {}).get("configurable") or {})
         try:
             result = await sync(
@@ -112,10 +115,10 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
                 session=reading.session or "",
                 instagram_username=reading.instagram_username,
                 telegram_username=reading.telegram_username,
-                # A reason stays in state after its escalation; later stages have nothing to do with it.
-                reason=reading.reason if stage is Stage.ESCALATION else None,
+                # A reason stays in state after its escalation; other stages have nothing to do with it.
+                reason=reading.reason if calls_a_person else None,
                 chat_id=reading.chat_id,
-                intent=reading.intent(stage),
+                intent=reading.intent(chained=not calls_a_person),
             )
             return _update(result, reading)
         except (Exception, asyncio.CancelledError) as exc:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from mirt_sitniks.core.stages import Stage, parse_stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage, Stages, parse_stage
 from mirt_sitniks.graph.turn import chain_of, keys_of_message, name_of
 
 READ_KEYS = (
@@ -25,8 +25,9 @@ READ_KEYS = (
 )
 """The keys of graph state that a sync looks at."""
 
-Decision = Stage | Literal["unknown_stage"] | None
-"""What to do at a sync: report this stage, report that the stage is unknown, or go past."""
+UNKNOWN_STAGE = "unknown_stage"
+Decision = str | None
+"""What to do at a sync: report this stage, report that it is an `UNKNOWN_STAGE`, or go past."""
 
 _HUMAN = frozenset({"human", "user", "humanmessage", "humanmessagechunk"})
 _ASSISTANT = frozenset({"ai", "assistant", "aimessage", "aimessagechunk"})
@@ -52,12 +53,12 @@ class Reading:
     chain: str = ""
     task: str | None = None
 
-    def intent(self, stage: Stage | None) -> tuple[str, ...] | None:
+    def intent(self, *, chained: bool = True) -> tuple[str, ...] | None:
         """The keys of the event, surest first; the task when the state has none, None when there is no task either.
 
-        The chain does not count for an escalation: one that is lost is worse than one that comes twice.
+        The chain does not count where a person is called (not `chained`): what is lost is worse than what comes twice.
         """
-        keys = tuple(key for key in self.keys if stage is not Stage.ESCALATION or key != self.chain)
+        keys = tuple(key for key in self.keys if chained or key != self.chain)
         return keys or ((self.task,) if self.task else None)
 
 
@@ -111,17 +112,17 @@ def stage_in(state: object) -> object:
     return None
 
 
-def decide(state: object, asked: object, nodes: Collection[str] = ()) -> Decision:
+def decide(state: object, asked: object, nodes: Collection[str] = (), stages: Stages = BUILT_IN) -> Decision:
     """Whether `asked` (a stage, its name, None or nonsense) is to be synced now.
 
     None and blank text go past, and so does a first touch of a conversation that is already under way.
     """
     if _is_blank(asked):
         return None
-    stage = parse_stage(asked)
+    stage = parse_stage(asked, stages)
     if stage is None:
-        return "unknown_stage"
-    return None if stage is Stage.FIRST_TOUCH and is_under_way(state, nodes) else stage
+        return UNKNOWN_STAGE
+    return None if stage == Stage.FIRST_TOUCH and is_under_way(state, nodes) else stage
 
 
 def is_under_way(state: object, nodes: Collection[str] = ()) -> bool:
@@ -136,10 +137,10 @@ def is_under_way(state: object, nodes: Collection[str] = ()) -> bool:
     last = _value(state, "sitniks")
     if _value(last, "first_touch") is True:
         return True
-    stage, reason = parse_stage(_value(last, "stage")), _value(last, "reason")
-    if stage and stage is not Stage.FIRST_TOUCH and _value(last, "outcome") in _RECORDED:
+    stage, reason = _text(_value(last, "stage")), _value(last, "reason")
+    if stage and stage != Stage.FIRST_TOUCH and _value(last, "outcome") in _RECORDED:
         return True
-    if stage is Stage.FIRST_TOUCH and reason == "no_username":
+    if stage == Stage.FIRST_TOUCH and reason == "no_username":
         known = read(state)
         return not (known.instagram_username or known.telegram_username or known.chat_id)
     step = _value(state, "step_number")

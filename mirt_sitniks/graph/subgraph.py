@@ -11,6 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import CachePolicy
 from typing_extensions import TypedDict
 
+from mirt_sitniks.core.stages import BUILT_IN, Stages
 from mirt_sitniks.graph.node import Choose, Host, SyncNode, SyncService, Values, chooser
 from mirt_sitniks.graph.reading import READ_KEYS
 from mirt_sitniks.graph.state import SitniksState, SitniksValue
@@ -27,6 +28,7 @@ from mirt_sitniks.graph.wiring import (
     checked_sources,
     checked_stage,
     returned,
+    stages_of,
 )
 
 Route = Callable[[Any], Any]
@@ -62,8 +64,8 @@ def build_subgraph(
     """
     check_service(service)
     check_event(event)
-    host = Host()
-    choose = chooser(checked_stage(stage), host)
+    host = Host(stages=stages_of(service))
+    choose = chooser(checked_stage(stage, host.stages), host)
 
     def due(values: Values) -> str:
         return END if choose(values) is None else "sync"
@@ -148,14 +150,14 @@ def add_subgraph(
     of a host that never declared the key; the graph's output shows it when it did (`SitniksState`). What goes wrong
     inside is told there and logged, never raised. Wiring that cannot work raises `ConfigError`, here.
     """
-    host, schema = host_of(builder, checked_reads(builder, reads))
     check_service(service)
+    host, schema = host_of(builder, checked_reads(builder, reads), stages_of(service))
     check_event(event)
     sources = checked_sources(builder, after)
     name = checked_name(builder, name, after)
     check_then(then, name)
     check_overlap(overlap, sources, then)
-    choose = chooser(checked_stage(stage), host)
+    choose = chooser(checked_stage(stage, host.stages), host)
 
     # The node itself: a graph in its place would cost three times as much, and hide its events from most listeners.
     builder.add_node(name, SyncNode(service, choose, host, event), input_schema=schema, cache_policy=NoCache())
@@ -175,11 +177,13 @@ def add_subgraph(
     return builder
 
 
-def host_of(builder: StateGraph[Any, Any, Any, Any], renamed: Mapping[str, str]) -> tuple[Host, Any]:
+def host_of(
+    builder: StateGraph[Any, Any, Any, Any], renamed: Mapping[str, str], stages: Stages = BUILT_IN
+) -> tuple[Host, Any]:
     """What a sync needs to know of a host's state; and the schema of what it reads there: every key that the builder
     knows, typed Any so that no reducer differs, and `sitniks`.
 
-    `renamed` says under which keys the host keeps what a sync reads.
+    `renamed` says under which keys the host keeps what a sync reads, `stages` what the service has.
     """
     check_builder(builder, StateGraph(SitniksState).channels["sitniks"])
     schema: Any = builder.state_schema
@@ -193,7 +197,7 @@ def host_of(builder: StateGraph[Any, Any, Any, Any], renamed: Mapping[str, str])
     def seen(values: Values) -> Values:
         return {**values, **{ours: values.get(theirs) for ours, theirs in renamed.items()}}
 
-    host = Host(builder.nodes.keys(), dict if issubclass(schema, dict) else view, seen)
+    host = Host(builder.nodes.keys(), dict if issubclass(schema, dict) else view, seen, stages)
     return host, typed_dict("SitniksReads", plain | managed, total=False)
 
 

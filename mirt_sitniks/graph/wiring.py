@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
 
-from mirt_sitniks.core.stages import Stage, parse_stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage, Stages, parse_stage
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.graph.reading import READ_KEYS
 
@@ -44,16 +44,23 @@ def check_service(service: object) -> None:
         raise ConfigError(f"service is {what}: pass get_sitniks_chat_service() or a SitniksChatService().")
 
 
-def checked_stage(stage: StageChoice) -> Stage | Callable[[Any], object] | None:
+def stages_of(service: object) -> Stages:
+    """What stages a service has by its settings; the built-in ones when it has none."""
+    stages: Stages = getattr(getattr(service, "settings", None), "rules", BUILT_IN)
+    return stages
+
+
+def checked_stage(stage: StageChoice, stages: Stages) -> str | Callable[[Any], object] | None:
     """A fixed stage as such, a function of the state or None as they are."""
-    if stage is None or isinstance(stage, Stage):
+    if stage is None:
         return stage
+    names = ", ".join(stages)
     if isinstance(stage, str):
-        known = parse_stage(stage)
+        known = parse_stage(stage, stages)
         if known is None:
-            raise ConfigError(f"stage={stage!r} is unknown: use one of {', '.join(Stage)}.")
+            raise ConfigError(f"stage={str(stage)!r} is unknown: use one of {names}, or add it to SITNIKS_STAGES.")
         return known
-    return checked_function("stage", stage, f"one of {', '.join(Stage)}, a function of the state, or None")
+    return checked_function("stage", stage, f"one of {names}, a function of the state, or None")
 
 
 def check_event(event: object) -> None:

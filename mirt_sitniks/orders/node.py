@@ -87,7 +87,7 @@ class OrderNode(Runnable[Any, Update]):
         if not session or not external_id:
             missing = "event: give event=, or metadata.message_id" if session else "session: set session_id"
             return _failed(f"there is no {missing} in the state")
-        event = (reading.intent(None) or ("",))[0]
+        event = (reading.intent() or ("",))[0]
         try:
             result = await self._service.create_order(
                 order, external_id=external_id, session=session, chat_id=reading.chat_id, event=event
@@ -115,7 +115,7 @@ def external_id_of(account: str, session: str, reading: Reading, last: Values) -
     `last` is what the state holds of the order before. A message with no id, or with one that may be made anew at every
     run, is known by what was said until it and by the order before; a second visit of the same one by its id.
     """
-    keys = reading.intent(None)
+    keys = reading.intent()
     if keys is None:
         return None
     before = last.get("external_id")

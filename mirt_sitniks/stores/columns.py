@@ -83,7 +83,6 @@ def from_row(row: Mapping[str, Any]) -> Record:
         return values | {name: row[column] for column, name in columns.items()}
 
     mine, desired = kept(_RECORD, _RECORD_DETAILS), kept(_DESIRED, _DESIRED_DETAILS)
-    desired |= {"stage": Stage(row["stage"]) if row["stage"] else None}
     if mine["chat_id"] or mine["search_since"]:
         # An earlier version knows of no candidate, and may have found or looked for a chat since.
         mine["candidate"] = None

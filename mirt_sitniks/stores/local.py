@@ -49,9 +49,9 @@ class LocalStore(ABC):
     async def _write(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
         """Run `work` on the rows of an account, or of that of a session's name, else of the main one."""
 
-    async def _read(self, work: Callable[[LocalRows, float], T], account: str) -> T:
+    async def _read(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
         """The same for `work` that writes nothing."""
-        return await self._write(work, StoreOptions("", account=account))
+        return await self._write(work, home)
 
     async def _run(self, options: StoreOptions, verb: Callable[[Transaction], T]) -> T:
         return await self._write(lambda rows, now: verb(Transaction(rows, options, now, rows.wall)), options)
@@ -83,12 +83,12 @@ class LocalStore(ABC):
     async def get(self, session: str) -> Record | None:
         """The record of a session."""
         name = clean(session)
-        return await self._write(lambda rows, now: rows.get(name), name)
+        return await self._read(lambda rows, now: rows.get(name), name)
 
     async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
         """The newest entries of a session."""
         name = clean(session)
-        return await self._write(lambda rows, now: rows.ledger(name, limit), name)
+        return await self._read(lambda rows, now: rows.ledger(name, limit), name)
 
     async def forget(self, session: str) -> int:
         """Erase one customer."""
@@ -101,29 +101,30 @@ class LocalStore(ABC):
 
     async def counts(self) -> dict[str, int]:
         """How much is there."""
-        return await self._write(lambda rows, now: rows.counts(now - OVERDUE))
+        return await self._read(lambda rows, now: rows.counts(now - OVERDUE))
 
     async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
         """Those a person should look at."""
-        return await self._write(lambda rows, now: rows.troubled(limit))
+        return await self._read(lambda rows, now: rows.troubled(limit))
 
     async def overview(self, asked: OverviewAsked) -> Overview:
         """All sessions in groups."""
-        return await self._read(lambda rows, now: rows.overview(asked, now), asked.account)
+        wish = clean(asked)
+        return await self._read(lambda rows, now: rows.overview(wish, now), StoreOptions("", account=wish.account))
 
     async def sessions(self, asked: SessionsAsked) -> tuple[Record, ...]:
         """Records that fit."""
         wish = clean(asked)
-        return await self._read(lambda rows, now: rows.sessions_that(wish), asked.account)
+        return await self._read(lambda rows, now: rows.sessions_that(wish), StoreOptions("", account=wish.account))
 
     async def lines(self, account: str, *, after: int, limit: int = 1000) -> tuple[Entry, ...]:
         """The ledger of an account."""
-        return await self._read(lambda rows, now: rows.lines(account, after, limit), account)
+        return await self._read(lambda rows, now: rows.lines(account, after, limit), StoreOptions("", account=account))
 
     async def orders(self, asked: OrdersAsked) -> OrdersSeen:
         """Show orders."""
         names = clean(asked)
-        return await self._write(lambda rows, now: rows.show_orders(names, now))
+        return await self._read(lambda rows, now: rows.show_orders(names, now))
 
     async def commit_order(self, record: OrderRecord) -> bool:
         """Write a row if it is what was seen."""

@@ -216,6 +216,8 @@ class MemoryRows:
         return tuple(sorted(found, key=lambda one: one.desired.asked_at, reverse=True)[:limit])
 
     def overview(self, asked: OverviewAsked, now: float) -> Overview:
+        if not asked.counted:
+            return Overview(now, self.wall, SCHEMA, keys=dict(self.keys))
         groups: dict[object, Group] = {}
         for one in self.records.values():
             kind, at = kind_of(one, asked.statuses), one.desired.asked_at

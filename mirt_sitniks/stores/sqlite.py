@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from logging import ERROR
 from typing import Literal, TypeVar
@@ -21,7 +21,7 @@ from mirt_sitniks.log import log
 from mirt_sitniks.process.forks import at_fork, held_off
 from mirt_sitniks.process.off_loop import off_loop
 from mirt_sitniks.stores.local import LocalRows, LocalStore
-from mirt_sitniks.stores.sqlite_file import immediate, open_file, unfinished
+from mirt_sitniks.stores.sqlite_file import immediate, open_file, opened_to_read, reading, unfinished
 from mirt_sitniks.stores.sqlite_rows import SqliteRows
 
 T = TypeVar("T")
@@ -52,12 +52,15 @@ _OPEN: "weakref.WeakSet[_ConnectionThread]" = weakref.WeakSet()
 
 
 class SqliteStore(LocalStore):
-    """Sync and care stores in one file; `:memory:` lives as long as the store and works from every thread.
+    """All stores in one file; `:memory:` lives as long as the store and works from every thread.
 
     `path` is the database file; its folder must exist. `clock` is a monotonic clock that all processes of the machine
     share, `wall` gives Unix time. The store's own clock never goes back: neither a changed wall clock nor a reboot
-    harms leases and budget. All SQL runs on one thread. No connection is open in a fork: it waits for a transaction
-    under way, which takes milliseconds, but not for a locked file; then parent and child open connections of their own.
+    harms leases and budget. `readonly`: only what reads can be asked of a file that is there and of this version; it is
+    neither written nor upgraded, and nothing is made beside it.
+
+    All SQL runs on one thread. No connection is open in a fork: it waits for a transaction under way, which takes
+    milliseconds, but not for a locked file; then parent and child open connections of their own.
     """
 
     def __init__(
@@ -66,11 +69,12 @@ class SqliteStore(LocalStore):
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        readonly: bool = False,
     ) -> None:
         given = os.fspath(path)
         # A process may change its folder, and must not begin another file there.
         self._path = given if given == ":memory:" else off_loop(lambda: os.path.abspath(given))
-        self._clock, self._wall = clock, wall
+        self._clock, self._wall, self._readonly = clock, wall, readonly
         self._reset()
         _ALL.add(self)
 
@@ -93,12 +97,25 @@ class SqliteStore(LocalStore):
             await asyncio.shield(asyncio.wrap_future(closed))
 
     async def _write(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
+        if self._readonly:
+            raise StoreError(f"{self._path}: it was opened to be read only", kind="setup")
+        return await self._run_homed(work, home, self._attempt)
+
+    async def _read(self, work: Callable[[LocalRows, float], T], home: StoreOptions | str = "") -> T:
+        return await self._run_homed(work, home, self._snapshot if self._readonly else self._look)
+
+    async def _run_homed(
+        self,
+        work: Callable[[LocalRows, float], T],
+        home: StoreOptions | str,
+        attempt: Callable[[_ConnectionThread, Callable[[SqliteRows, float], T]], T],
+    ) -> T:
         def homed(rows: SqliteRows, now: float) -> T:
             rows.account = home.account if isinstance(home, StoreOptions) else MAIN
             return work(rows, now)
 
         try:
-            return await asyncio.wrap_future(self._begin(homed))
+            return await asyncio.wrap_future(self._begin(lambda owner: attempt(owner, homed)))
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {_cure(error)}", kind=_kind(error)) from None
         except OverflowError:
@@ -108,12 +125,12 @@ class SqliteStore(LocalStore):
             # The interpreter is shutting down and takes no new work.
             raise StoreError(f"{self._path}: {error}") from None
 
-    def _begin(self, work: Callable[[SqliteRows, float], T]) -> "Future[T]":
+    def _begin(self, attempt: Callable[[_ConnectionThread], T]) -> "Future[T]":
         with self._lock:
             owner = self._owner = self._owner or _ConnectionThread()
-            return owner.thread.submit(self._transaction, owner, work, time.monotonic())
+            return owner.thread.submit(self._transaction, owner, attempt, time.monotonic())
 
-    def _transaction(self, owner: _ConnectionThread, work: Callable[[SqliteRows, float], T], since: float) -> T:
+    def _transaction(self, owner: _ConnectionThread, attempt: Callable[[_ConnectionThread], T], since: float) -> T:
         began, pause = time.monotonic(), SHORTEST
         if began - since > BUSY:
             # The one before has waited for a locked file as long as a call may; with all of them a process never ends.
@@ -121,7 +138,7 @@ class SqliteStore(LocalStore):
         while True:
             try:
                 with held_off():
-                    return self._attempt(owner, work)
+                    return attempt(owner)
             except sqlite3.DatabaseError as error:
                 if not _held(error) or time.monotonic() - began > BUSY:
                     raise
@@ -130,12 +147,25 @@ class SqliteStore(LocalStore):
             pause = min(2 * pause, LONGEST)
 
     def _attempt(self, owner: _ConnectionThread, work: Callable[[SqliteRows, float], T]) -> T:
+        with self._connected(owner) as connection, immediate(connection):
+            rows = SqliteRows(connection, self._wall())
+            return work(rows, rows.tick(self._clock()))
+
+    def _look(self, owner: _ConnectionThread, work: Callable[[SqliteRows, float], T]) -> T:
+        with self._connected(owner) as connection, reading(connection):
+            rows = SqliteRows(connection, self._wall())
+            return work(rows, rows.clock(self._clock())[0])
+
+    def _snapshot(self, owner: _ConnectionThread, work: Callable[[SqliteRows, float], T]) -> T:
+        with opened_to_read(self._path) as connection, reading(connection):
+            rows = SqliteRows(connection, self._wall())
+            return work(rows, rows.clock(self._clock())[0])
+
+    @contextlib.contextmanager
+    def _connected(self, owner: _ConnectionThread) -> Iterator[sqlite3.Connection]:
         connection = self._connect(owner)
         try:
-            with immediate(connection):
-                rows = SqliteRows(connection, self._wall())
-                now = rows.tick(self._clock())
-                return work(rows, now)
+            yield connection
         except sqlite3.DatabaseError as error:
             if self._path != ":memory:" and not _held(error):
                 # Once the file was mended or moved away, it is opened anew.

@@ -1,11 +1,15 @@
 """A file of the embedded store: how it is opened, upgraded, and what is unfinished in it."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 
+from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.columns import SCHEMA
+from mirt_sitniks.stores.sqlite_views import VIEWS
 
 
 def open_file(path: str) -> sqlite3.Connection:
@@ -24,9 +28,60 @@ def open_file(path: str) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
+def opened_to_read(path: str) -> Iterator[sqlite3.Connection]:
+    """A connection that writes nothing, neither to the file nor beside it; the file must be of this version.
+
+    Without a log of writes beside it nobody has the file open, and it is read as it stands. Raises `SQLITE_BUSY` when
+    somebody has written to it meanwhile: then what was read may be of two times.
+    """
+    before = _stamp(path)
+    if before is None:
+        raise StoreError(f"{path}: there is no such file; set SITNIKS_DATABASE to the file of the host", kind="setup")
+    shared = os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > 0
+    mode = "mode=ro" if shared else "mode=ro&immutable=1"
+    uri = f"{Path(path).as_uri()}?{mode}"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as connection:
+        _require_version(connection, path)
+        yield connection
+    if not shared and _stamp(path) != before:
+        error = sqlite3.OperationalError("the file was written to while it was read")
+        error.sqlite_errorname = "SQLITE_BUSY"
+        raise error
+
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    """By what a file is known to be as it was."""
+    with contextlib.suppress(OSError):
+        found = os.stat(path)
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return None
+
+
+def _require_version(connection: sqlite3.Connection, path: str) -> None:
+    if not connection.execute("select 1 from sqlite_master where name = 'sitniks_chat_mappings'").fetchone():
+        raise StoreError(f"{path}: this is no file of ours; set SITNIKS_DATABASE to the file of the host", kind="setup")
+    if connection.execute("pragma user_version").fetchone()[0] < SCHEMA:
+        cure = "start the host or `mirt-sitniks worker` of this version once, which upgrades it"
+        raise StoreError(f"{path}: the file is of an earlier version; {cure}", kind="setup")
+
+
+@contextlib.contextmanager
 def immediate(connection: sqlite3.Connection) -> Iterator[None]:
     """One write transaction: all of it or nothing."""
-    connection.execute("begin immediate")
+    with _transaction(connection, "begin immediate"):
+        yield
+
+
+@contextlib.contextmanager
+def reading(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction that reads: all of it sees the same, and waits for no writer."""
+    with _transaction(connection, "begin"):
+        yield
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
     try:
         yield
         connection.execute("commit")
@@ -43,7 +98,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     for table, column, kind in _ADDED:
         if not any(row[1] == column for row in connection.execute(f"pragma table_info({table})")):
             connection.execute(f"alter table {table} add column {column} {kind}")
-    for statement in _INDEXES:
+    for statement in (*_INDEXES, *VIEWS):
         connection.execute(statement)
     connection.execute(f"pragma user_version = {SCHEMA}")
 

@@ -16,7 +16,7 @@ from mirt_sitniks.core import rules
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.scanning import fold_part
-from mirt_sitniks.core.store import OF_INTEREST, OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.store import OF_INTEREST, Claimed, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.store import WAITING as WAITS
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
@@ -24,18 +24,22 @@ from mirt_sitniks.log import log
 from mirt_sitniks.stores.columns import SCHEMA
 from mirt_sitniks.stores.supabase_orders import SupabaseOrders
 from mirt_sitniks.stores.supabase_project import MIGRATE, Factory, Json, Project, Turn, is_lost, opener
+from mirt_sitniks.stores.supabase_reading import SupabaseReading
 from mirt_sitniks.stores.supabase_request import founded, request_after, request_of, shows
-from mirt_sitniks.stores.supabase_rows import View, ViewedRows, entry_of, iso, record_of, view_of
+from mirt_sitniks.stores.supabase_rows import View, ViewedRows, iso, record_of, view_of
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Transaction], T | None]
 
 TABLES = ("sitniks_chat_mappings", "sitniks_ledger", "sitniks_directory", "sitniks_keys", "sitniks_orders")
-VERBS = ("locks", "view", "commit", "orders", "commit_order", "lines", "forget", "prune", "counts", "check")
+VERBS = (
+    *("locks", "view", "commit", "orders", "commit_order", "overview", "sessions", "lines", "forget", "prune"),
+    *("counts", "check"),
+)
 
 
-class SupabaseStore(SupabaseOrders):
-    """Sync and care stores in a Supabase project that has the migrations; its clock is the database's.
+class SupabaseStore(SupabaseOrders, SupabaseReading):
+    """All stores in a Supabase project that has the migrations; its clock is the database's.
 
     `key` is the service_role key or one that begins with `sb_secret_`; it stays out of every attribute, message and
     traceback. `timeout` seconds bound a whole verb. The client is made on first use, on the loop that uses it, and
@@ -123,11 +127,6 @@ class SupabaseStore(SupabaseOrders):
 
         return await self._project.exchange("get", work)
 
-    async def ledger(self, session: str, *, limit: int = 100) -> tuple[Entry, ...]:
-        """The newest entries of a session."""
-        found = await self._care("lines", {"session": clean(session), "limit": limit}, list, safe=True)
-        return tuple(map(entry_of, found))
-
     async def forget(self, session: str) -> int:
         """Erase one customer."""
         return await self._care("forget", {"session": session}, int)
@@ -135,10 +134,6 @@ class SupabaseStore(SupabaseOrders):
     async def prune(self, older_than: float, *, records: bool = True) -> int:
         """Delete what is converged and old."""
         return await self._care("prune", {"older_than": older_than, "records": records}, int)
-
-    async def counts(self) -> dict[str, int]:
-        """How much is there."""
-        return await self._care("counts", {"overdue": OVERDUE}, dict[str, int], safe=True)
 
     async def troubled(self, *, limit: int = 100) -> tuple[Record, ...]:
         """Those a person should look at."""

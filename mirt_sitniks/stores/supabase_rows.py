@@ -60,17 +60,17 @@ def view_of(answer: Json, key_name: str, received: float) -> View:
     """An answer of `sitniks_view`."""
     key, waiting = answer["key"], answer["waiting"]
     return View(
-        now=_seconds(answer["now"]),
+        now=seconds(answer["now"]),
         received=received,
         key_name=key_name,
-        key=key_from(_with(_seconds, key, _KEY_TIMES)) if key else KeyState(),
+        key=key_of(key) if key else KeyState(),
         key_version=key["version"] if key else None,
         records=tuple(map(record_of, answer["records"])),
         versions={row["user_id"]: row["version"] for row in answer["records"]},
-        contacts=tuple(contact_from({**row, "seen_at": _seconds(row["seen_at"])}) for row in answer["contacts"]),
+        contacts=tuple(contact_from({**row, "seen_at": seconds(row["seen_at"])}) for row in answer["contacts"]),
         waiting=Waiting(
-            tuple((attempt, _seconds(since)) for attempt, since in waiting["due"]),
-            *(_seconds(waiting[name] or "infinity") for name in ("urgent_at", "first_at", "ready_at")),
+            tuple((attempt, seconds(since)) for attempt, since in waiting["due"]),
+            *(seconds(waiting[name] or "infinity") for name in ("urgent_at", "first_at", "ready_at")),
         ),
         unfolded=waiting["left"] > 0,
         last=waiting["last"],
@@ -167,13 +167,14 @@ class ViewedRows(MemoryRows):
         }
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """ISO 8601 as seconds since 1970."""
     return inf if text == "infinity" else datetime.fromisoformat(text).timestamp()
 
 
-def iso(seconds: float) -> str:
+def iso(at: float) -> str:
     """Seconds since 1970 as the database reads them."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+    return datetime.fromtimestamp(at, UTC).isoformat()
 
 
 def _with(convert: Callable[[Any], Any], row: Json, names: Iterable[str]) -> Json:
@@ -189,9 +190,14 @@ def _with(convert: Callable[[Any], Any], row: Json, names: Iterable[str]) -> Jso
 
 def record_of(row: Json) -> Record:
     """A row of `sitniks_chat_mappings`."""
-    return from_row(_with(_seconds, row, _TIMES))
+    return from_row(_with(seconds, row, _TIMES))
+
+
+def key_of(row: Json) -> KeyState:
+    """A row of `sitniks_keys`."""
+    return key_from(_with(seconds, row, _KEY_TIMES))
 
 
 def entry_of(row: Json) -> Entry:
     """A line of the ledger."""
-    return Entry(**{**row, "at": _seconds(row["at"])})
+    return Entry(**{**row, "at": seconds(row["at"])})

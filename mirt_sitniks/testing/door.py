@@ -13,13 +13,13 @@ from mirt_sitniks.core.chats import normalise_username
 from mirt_sitniks.core.managers import Assignee, Manager, WantedManagers, pick
 from mirt_sitniks.core.record import pending
 from mirt_sitniks.core.result import result_of
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import VARIABLES, SitniksSettings
 from mirt_sitniks.testing.chaos import Schedule
-from mirt_sitniks.testing.judge import Case, Judgement, People, Wishes, judge, summed
+from mirt_sitniks.testing.judge import Case, Judgement, People, judge, summed
 from mirt_sitniks.testing.pace import PACE
 from mirt_sitniks.testing.reader import Reader
 from mirt_sitniks.testing.told import Look, told
@@ -75,7 +75,7 @@ class SitniksSandbox(Sandbox):
         self.account.changes.wait(ended, seconds)
         if not looks[-1].right:
             self._failed.append(f"{session}: {stage}, asserted")
-            raise AssertionError(told(looks[-1], self._reader.ledger(session)))
+            raise AssertionError(told(looks[-1], self._reader.ledger(session), self.settings().statuses.values()))
 
     def assert_untouched(self, chat_id: str, *, seconds: float = PATIENCE) -> None:
         """Nobody but people has changed the chat, and nothing is left to do that could."""
@@ -124,24 +124,24 @@ class SitniksSandbox(Sandbox):
     def _look(self, session: str, stage: str) -> Look:
         seen = self._watch.sessions.get(session) or Watched()
         settings = seen.settings or self.settings()
-        wishes, people = _wishes(settings), self._people(settings)
-        if stage not in wishes:
-            raise ValueError(f"there is no stage {stage!r}; there are: {', '.join(wishes)}")
-        wish = wishes[stage]
-        names = tuple(self.managers.get(one, str(one)) for one in people[wish.role]) if wish.role else ()
+        people = self._people(settings)
+        if stage not in settings.rules:
+            raise ValueError(f"there is no stage {stage!r}; there are: {', '.join(settings.rules)}")
+        rule = settings.rules[stage]
+        names = tuple(self.managers.get(one, str(one)) for one in people[rule.role]) if rule.role else ()
         # Before the store is asked: what is told by now is there. What another process does is not seen here.
         known, over, under_way = tuple(self._watch.sessions), seen.hopeless, seen.under_way
-        look = Look(session, stage, wish.status, names, known=known, last=seen.told, over=bool(known) and over)
+        look = Look(session, stage, rule.status, names, known=known, last=seen.told, over=bool(known) and over)
         record = self._reader.get(session)
         if record is None:
             return look
-        outcome = result_of(record, stage=Stage(stage), at=0.0, statuses=settings.statuses)
+        outcome = result_of(record, stage=stage, at=0.0, statuses=settings.statuses)
         chat = self.chat(record.chat_id) if record.chat_id else None
         done = not pending(record)
         right = bool(
             chat
             and done
-            and (record.desired.status.value, chat["status"]) == (stage, wish.status)
+            and (record.desired.status.value, chat["status"]) == (stage, rule.status)
             and (record.role is None or chat.get("assignedManagerId") in people[record.role])
         )
         return replace(look, record=record, outcome=outcome, chat=chat, right=right, over=done and not under_way)
@@ -155,7 +155,7 @@ class SitniksSandbox(Sandbox):
             clock = self.account.clock
             history = [{**one, "at": clock.date(one["at"]).timestamp()} for one in self.history(record.chat_id)]
             case = replace(case, shows=(chat["status"], chat.get("assignedManagerId")), history=tuple(history))
-        return judge(case, _wishes(settings), self._people(settings))
+        return judge(case, settings.rules, self._people(settings))
 
     def _unfinished(self) -> bool:
         """Whether there is work left that can end: for a chat that is not there it cannot."""
@@ -183,10 +183,6 @@ API = "Open API"
 
 def _name(chat: dict[str, Any]) -> str | None:
     return normalise_username(chat["userNickName"])
-
-
-def _wishes(settings: SitniksSettings) -> Wishes:
-    return {stage: replace(effect, status=settings.statuses[stage]) for stage, effect in EFFECTS.items()}
 
 
 @contextmanager

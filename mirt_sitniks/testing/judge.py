@@ -3,23 +3,10 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from mirt_sitniks.core.stages import Role, Stage
+from mirt_sitniks.core.stages import Role, Stage, Stages
 
-
-class Wish(Protocol):
-    """What a stage wants of a chat: a status, and who becomes responsible (None: unchanged)."""
-
-    @property
-    def status(self) -> str: ...
-    @property
-    def role(self) -> Role | None: ...
-    @property
-    def respects_people(self) -> bool: ...
-
-
-Wishes = Mapping[Any, Wish]
 People = Mapping[Role, Collection[int]]
 """Who may be responsible, by role."""
 Shown = tuple[str | None, int | None]
@@ -70,18 +57,18 @@ def in_order(asked: Iterable[Asked]) -> list[Asked]:
     return found
 
 
-def missed(stages: Sequence[str], shows: Shown, wishes: Wishes, people: People) -> dict[str, str]:
+def missed(stages: Sequence[str], shows: Shown, rules: Stages, people: People) -> dict[str, str]:
     """The fields of a chat that are not as `stages`, in their order, want them; with the stage that does."""
     found = {}
-    if stages and shows[0] != wishes[stages[-1]].status:
+    if stages and shows[0] != rules[stages[-1]].status:
         found["status"] = stages[-1]
-    assigning = [(stage, role) for stage in stages if (role := wishes[stage].role)]
+    assigning = [(stage, role) for stage in stages if (role := rules[stage].role)]
     if assigning and shows[1] not in people[assigning[-1][1]]:
         found["manager"] = assigning[-1][0]
     return found
 
 
-def judge(case: Case, wishes: Wishes, people: People) -> Judgement:
+def judge(case: Case, rules: Stages, people: People) -> Judgement:
     """What came of one session.
 
     Lost is what the ledger does not have, and what the chat does not show in the end; backwards, what it has shown
@@ -93,12 +80,12 @@ def judge(case: Case, wishes: Wishes, people: People) -> Judgement:
     backwards: list[str] = []
     recorded = [one for one in asked if set(one.keys) & set(case.recorded)]
     stages = [one.stage for one in recorded]
-    for field, stage in (missed(stages, case.shows, wishes, people) if case.shows else {}).items():
+    for field, stage in (missed(stages, case.shows, rules, people) if case.shows else {}).items():
         changes = [change for change in case.history if change["field"] == field]
         at = max(one.at for one in recorded if one.stage == stage)
-        if changes and changes[-1]["by"] == "person" and (changes[-1]["at"] >= at or wishes[stage].respects_people):
+        if changes and changes[-1]["by"] == "person" and (changes[-1]["at"] >= at or rules[stage].respects_people):
             continue
-        wanted = [wishes[stage].status] if field == "status" else people[wishes[stage].role or Role.AI]
+        wanted = [rules[stage].status] if field == "status" else people[rules[stage].role or Role.AI]
         there = any(change["after"] in wanted and change["at"] >= at for change in changes)
         (backwards if there else lost).append(f"{case.session}: {stage}, {field}")
     twice = [f"{case.session}: {key}" for key, times in Counter(case.recorded).items() if times > 1]

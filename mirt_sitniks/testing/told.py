@@ -1,15 +1,16 @@
 """What a failed assertion says: what the chat shows, what it shall show, why it does not, and what helps."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.result import SKIPS, SyncResult
 from mirt_sitniks.core.store import Entry
+from mirt_sitniks.core.story import story
 from mirt_sitniks.core.text import iso
 
-LINES = 12
+LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Look:
     last: SyncResult | None = None
 
 
-def told(look: Look, ledger: Iterable[Entry]) -> str:
-    """The message of an assertion that did not hold."""
+def told(look: Look, ledger: Iterable[Entry], ours: Collection[str]) -> str:
+    """The message of an assertion that did not hold; `ours` are the statuses that stages have."""
     lines = [f"the chat of session {look.session!r} does not show {look.stage!r}"]
     lines.append(f"  it shows:  {_chat(look)}")
     lines.append(f"  it shall:  {look.status}" + (f", {' or '.join(look.managers)}" if look.managers else ""))
@@ -43,7 +44,7 @@ def told(look: Look, ledger: Iterable[Entry]) -> str:
         lines.append(
             f"  outcome:   {look.outcome.outcome}" + (f", {error['code']}: {error['message']}" if error else "")
         )
-    lines += [f"  ledger:    {_line(entry)}" for entry in list(ledger)[-LINES:]]
+    lines += [f"  ledger:    {iso(line.at)[11:19]} {line.text}" for line in list(story(ledger, ours))[-LINES:]]
     return "\n".join([*lines, f"  cure:      {_cure(look)}"])
 
 
@@ -52,12 +53,6 @@ def _chat(look: Look) -> str:
         return "nothing, no chat is known"
     named = f"{look.chat['userNickName']}, {look.chat['id']}"
     return f"{look.chat['status']}, {look.chat.get('assignedManagerName') or 'no manager'} ({named})"
-
-
-def _line(entry: Entry) -> str:
-    after = ", ".join(f"{name} {value}" for name, value in entry.after.items() if value is not None)
-    words = (iso(entry.at)[11:23], entry.kind, entry.stage or entry.key or "", f"({after})" if after else "")
-    return " ".join(word for word in words if word)
 
 
 def _cure(look: Look) -> str:

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.crm.calls import GetChat, ListManagers, SetStatus, UpdateChat
 from tests.bench.bench_rush_hour import World
 from tests.bench.report import Book
@@ -46,7 +46,7 @@ async def _conversations() -> tuple[Counter[str], int]:
         for number in range(CUSTOMERS):
             await _touch(world, number, stage)
         await _settled(world)
-    wanted = EFFECTS[Stage.ESCALATION].status, 102
+    wanted = BUILT_IN[Stage.ESCALATION].status, 102
     right = sum(1 for chat in world.crm.chats.values() if (chat.status, chat.manager_id) == wanted)
     return world.crm.by_kind(), right
 
@@ -81,7 +81,7 @@ async def _obsolete() -> tuple[str, str]:
             await _touch(world, number, stage)
         await asyncio.sleep(5.0)
     await _settled(world)
-    old = {EFFECTS[stage].status for stage in (Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES)}
+    old = {BUILT_IN[stage].status for stage in (Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES)}
     sent = sum(1 for _, _, value in world.crm.writes if value in old)
     kinds = world.crm.by_kind() - Counter(ListManagers=10)
     return f"{sent} obsolete writes, {sum(kinds.values()) / CUSTOMERS:.2f} calls each", str(dict(kinds))
@@ -121,7 +121,7 @@ async def _refused(habit: dict[str, Any]) -> tuple[str, str]:
                 await _touch(world, number, stage)
             await asyncio.sleep(300.0)
         kinds.append(world.crm.by_kind())
-        right = sum(chat.status == EFFECTS[Stage.ESCALATION].status for chat in world.crm.chats.values())
+        right = sum(chat.status == BUILT_IN[Stage.ESCALATION].status for chat in world.crm.chats.values())
     plain, found = kinds
     more = {kind: found[kind] - plain[kind] for kind in sorted(found | plain) if found[kind] != plain[kind]}
     wasted = sum(count for count in more.values() if count > 0)

@@ -12,7 +12,7 @@ from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, pending
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
@@ -67,7 +67,7 @@ class World:
         self.crm = ModelCrm(clock, lambda call: Trouble(after=LATENCY * math.exp(random.gauss(0.0, 0.4))))
         self.store = NearStore(clock, lambda: WALL + clock())
         self.options = StoreOptions("key", limit=LIMIT)
-        context = FoldContext({stage: effect.status for stage, effect in EFFECTS.items()}, landing_time=20.0)
+        context = FoldContext(BUILT_IN, landing_time=20.0)
         managers = ManagerList(WantedManagers("Павло"), clock)
         driver = Driver(self.store, self.options, self.crm, managers, context, clock=clock, random=random.random)
         self.worker = Worker(driver)
@@ -135,7 +135,7 @@ def _work_in(
     crm: ModelCrm, came: dict[tuple[str, str | int], list[float]], chat_id: str, at: float, stage: Stage
 ) -> Wait:
     """When the CRM first showed all that the stage asks for, after it was recorded."""
-    effect = EFFECTS[stage]
+    effect = BUILT_IN[stage]
     wanted: list[str | int] = [effect.status, *([PEOPLE[effect.role]] if effect.role else [])]
     first = [next((one for one in came.get((chat_id, value), ()) if one >= at), None) for value in wanted]
     done = None if None in first else max(one for one in first if one is not None) - at

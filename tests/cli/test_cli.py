@@ -22,7 +22,10 @@ from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli.conftest import Run
 from tests.cli.process import Command, environment, ours
 
-COMMANDS = ["demo", "doctor", "worker", "sandbox", "migrations", "retry", "forget", "prune"]
+LOOKING = ["status", "list", "show", "tail", "diff", "export"]
+COMMANDS = ["demo", "doctor", "worker", "sandbox", "migrations", "retry", "forget", "prune", *LOOKING]
+# With WHO where it is needed.
+LOOKS = [[name, *["someone"] * (name in ("show", "export"))] for name in LOOKING]
 
 
 def record(path: Path, session: str, *, days_ago: float = 0.0) -> None:
@@ -62,7 +65,15 @@ def amounts(path: Path) -> dict[str, int]:
         (["sandbox", "--speed", "0"], "'0' is not a speed: give a number above 0"),
         (["sandbox", "--speed", "nan"], "'nan' is not a speed"),
         (["sandbox", "--key", "with space"], "a key is made of ASCII letters"),
-        (["retry"], "session"),
+        (["retry"], "name either WHO or --failed"),
+        (["retry", "s", "--failed"], "name either WHO or --failed"),
+        (["show"], "WHO"),
+        (["show", " "], "WHO is empty"),
+        (["list", "--failed", "--held"], "not allowed with argument"),
+        (["list", "--code", "unknown"], "'unknown' is no error code: give one of unauthorized, plan_required"),
+        (["list", "--older-than", "2y"], "'2y' is not a duration: give it like 30s, 10m, 2h"),
+        (["list", "--limit", "0"], "'0' is not a number of them"),
+        (["diff", "--adopt", "--reassert"], "not allowed with argument"),
         (["forget"], "session"),
         (["forget", " "], "the session id is empty"),
         (["prune", "--older-than", "30m"], "'30m' is not an age: give hours, days or weeks, like 12h"),
@@ -82,7 +93,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(run: Run, arguments: list[str], n
 
 
 @pytest.mark.parametrize(
-    "command", [["worker"], ["prune", "--older-than", "30d"], ["forget", "someone"], ["retry", "someone"]]
+    "command", [["worker"], ["prune", "--older-than", "30d"], ["forget", "someone"], ["retry", "someone"], *LOOKS]
 )
 def test_a_wrong_setting_is_one_line_and_exit_code_2(
     run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
@@ -95,7 +106,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
     assert "soon" not in err
 
 
-@pytest.mark.parametrize("command", [["prune"], ["forget", "someone"]])
+@pytest.mark.parametrize("command", [["prune"], ["forget", "someone"], ["status"]])
 def test_a_store_that_only_its_process_sees_is_refused(
     run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
@@ -107,7 +118,7 @@ def test_a_store_that_only_its_process_sees_is_refused(
 
 
 @pytest.mark.parametrize(
-    "command", [["prune", "--older-than", "30d"], ["forget", "someone"], ["retry", "someone"], ["worker"]]
+    "command", [["prune", "--older-than", "30d"], ["forget", "someone"], ["retry", "someone"], ["worker"], *LOOKS]
 )
 def test_looking_after_a_store_makes_none(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]
@@ -145,7 +156,7 @@ def test_prune_deletes_what_is_old(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["worker"], ["prune", "--older-than", "30d"], ["forget", "someone"]], ids=lambda one: one[0]
+    "command", [["worker"], ["prune", "--older-than", "30d"], ["forget", "someone"], *LOOKS], ids=lambda one: one[0]
 )
 def test_a_broken_store_is_one_line_and_exit_code_1(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]
@@ -277,7 +288,7 @@ def test_a_missing_extra_is_named() -> None:
     assert len(said) == 3
 
 
-@pytest.mark.parametrize("command", [["--help"], ["forget", "someone"]], ids=["help", "command"])
+@pytest.mark.parametrize("command", [["--help"], ["forget", "someone"], ["tail"]], ids=lambda one: one[0])
 def test_a_reader_who_has_enough_is_no_error(tmp_path: Path, command: list[str]) -> None:
     """A pipe that nobody reads any more, as behind `| head`, is not complained of."""
     record(tmp_path / "sitniks.sqlite3", "someone")
@@ -293,7 +304,18 @@ def test_a_reader_who_has_enough_is_no_error(tmp_path: Path, command: list[str])
         check=False,
     )
     os.close(writer)
-    assert (done.returncode, ours(done.stderr)) == (1, "")
+    said = [line for line in ours(done.stderr).splitlines() if not line.startswith("sqlite ")]
+    assert (done.returncode, said) == (1, [])
+
+
+def test_a_tail_that_is_interrupted_has_ended_well(tmp_path: Path) -> None:
+    """Ctrl+C is how it ends: exit code 0, nothing on standard error but the store."""
+    record(tmp_path / "sitniks.sqlite3", "someone")
+    with Command("tail", "--json", folder=tmp_path) as tail:
+        tail.until("first_touch was asked for")
+        tail.signal(signal.SIGINT)
+        assert tail.wait() == 0
+        assert tail.err == f"sqlite {tmp_path / 'sitniks.sqlite3'}\n"
 
 
 @pytest.mark.slow

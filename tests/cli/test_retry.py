@@ -1,24 +1,15 @@
 """`mirt-sitniks retry` takes up one session, says what came of it, and shows no secret."""
 
-from collections.abc import Iterator
+import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from mirt_sitniks import SitniksChatService
+from mirt_sitniks.core.budget import Budget
+from mirt_sitniks.core.store import KeyState
 from mirt_sitniks.sandbox import Sandbox
+from tests.cli import shop
 from tests.cli.conftest import Run
-
-
-@pytest.fixture
-def crm(monkeypatch: pytest.MonkeyPatch, planted: Any) -> Iterator[Sandbox]:
-    """A sandbox to which the settings of the environment lead."""
-    with Sandbox(key=planted.crm_key) as sandbox:
-        monkeypatch.setenv("SNITKIX_API_URL", sandbox.url)
-        monkeypatch.setenv("SNITKIX_API_KEY", planted.crm_key)
-        monkeypatch.setenv("SITNIKS_RATE_LIMIT", "10/2")
-        yield sandbox
 
 
 def test_a_session_that_was_given_up_is_finished(crm: Sandbox, run: Run, tmp_path: Path) -> None:
@@ -27,15 +18,17 @@ def test_a_session_that_was_given_up_is_finished(crm: Sandbox, run: Run, tmp_pat
     with SitniksChatService() as service:
         failed = service.sync_blocking("escalation", session="s", instagram_username="anna.shop")
     assert failed.error
+    path = tmp_path / "sitniks.sqlite3"
     code, out, err = run("retry", "s")
-    assert (code, err) == (1, "")
+    assert (code, err) == (1, f"in {path}\n")
     assert out.startswith("failed: several people in Sitniks have this user name")
     crm.account.world.chat(other).nickname = "other"
-    for _ in range(2):
-        assert run("retry", "s") == (0, "synced: AI Увага\n", "")
+    for who in ("s", "@Anna.shop"):
+        assert run("retry", who) == (0, "synced: AI Увага\n", f"in {path}\n")
     assert crm.chat(mine)["status"] == "AI Увага"
-    path = tmp_path / "sitniks.sqlite3"
-    assert run("retry", "x") == (1, f"Nothing is known about this session in {path}.\n", "")
+    code, out, err = run("retry", "x")
+    assert (code, out) == (1, "")
+    assert f"nothing is known of “x” in {path}" in err
 
 
 def test_what_cannot_be_done_now_is_on_its_way(crm: Sandbox, run: Run, planted: Any) -> None:
@@ -55,3 +48,37 @@ def test_a_key_is_needed(run: Run) -> None:
     code, out, err = run("retry", "s")
     assert (code, out) == (2, "")
     assert "SNITKIX_API_KEY" in err
+
+
+def test_all_that_failed_become_due_for_those_who_work(crm: Sandbox, run: Run, tmp_path: Path) -> None:
+    """`--failed` makes no call by itself: it says how many, what it costs, and who is going to do it."""
+    path = tmp_path / "sitniks.sqlite3"
+    shop.fill(path, key=KeyState(Budget()))
+    before = path.read_bytes()
+    code, out, err = run("retry", "--failed", "--dry-run")
+    assert (code, err) == (0, f"in {path}\n")
+    assert (
+        out == "2 sessions, 5 calls at least (2 assign, 1 list, 2 status), the last in 0 ms\n  example-2\n  s-twins\n"
+    )
+    assert path.read_bytes() == before
+    code, out, _ = run("retry", "--failed", "--code", "chat_ambiguous", "--json")
+    told = json.loads(out)
+    assert (code, told["sessions"], told["reopened"], told["calls"]) == (
+        0,
+        ["s-twins"],
+        1,
+        {"assign": 1, "list": 1, "status": 1},
+    )
+    assert crm.calls == ()
+    _, out, _ = run("list", "--failed", "--json")
+    assert [one["session"] for one in json.loads(out)["sessions"]] == ["example-2"]
+    code, out, _ = run("retry", "--failed")
+    assert (code, out.splitlines()[1]) == (0, "all are due now: start mirt-sitniks worker, or the host, to finish them")
+
+
+def test_nobody_to_retry_is_told(crm: Sandbox, run: Run, tmp_path: Path) -> None:
+    """Exit code 1, and where it was looked."""
+    shop.fill(tmp_path / "sitniks.sqlite3")
+    code, out, _ = run("retry", "--failed", "--code", "forbidden")
+    assert (code, out) == (1, f"no session is like that in {tmp_path / 'sitniks.sqlite3'}\n")
+    assert json.loads(run("retry", "--failed", "--code", "forbidden", "--json")[1])["sessions"] == []

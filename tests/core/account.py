@@ -10,7 +10,7 @@ from typing import Any
 
 from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.record import Intent, pending
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.crm.calls import Call, is_write
 from tests.core.world import World
 
@@ -156,7 +156,7 @@ class Account:
         else:
             stage = self.random.choice((Stage.GIVE_REQUISITES, Stage.ESCALATION))
         person.last = stage
-        if role := EFFECTS[stage].role:
+        if role := BUILT_IN[stage].role:
             person.roles.append(role.value)
         made = Intent(person.session, stage, f"{stage}{next(self.numbers)}", instagram=person.name)
         self.random.choice(self.world.team).begin(made)
@@ -200,7 +200,7 @@ class Account:
             holders = [one for chat in person.chats if (one := self.world.store.rows.by_chat(chat))]
             # A first touch gives way to what an earlier session still owed, and so does whom it assigned.
             owed = {one.desired.status.value for one in holders} if person.last is Stage.FIRST_TOUCH else set()
-            statuses = {EFFECTS[Stage(stage)].status for stage in {person.last, *owed} if stage}
+            statuses = {BUILT_IN[Stage(stage)].status for stage in {person.last, *owed} if stage}
             roles = {*person.roles[-1:], *(one.role for one in holders if one.role)}
             managers = {number for role in roles for number in ROLES[role]}
             right = [one for one in chats if one.status in statuses and (not roles or one.manager_id in managers)]

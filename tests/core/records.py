@@ -10,11 +10,11 @@ from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
 from mirt_sitniks.core.record import Desired, DesiredValue, Observed, ObservedValue, Record, Unconfirmed
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
 from mirt_sitniks.errors import CallTimeout, CrmError
 
-NAMES = {stage: EFFECTS[stage].status for stage in Stage}
-CONTEXT = FoldContext(NAMES, landing_time=20.0)
+NAMES: dict[str, str] = {stage: rule.status for stage, rule in BUILT_IN.items()}
+CONTEXT = FoldContext(BUILT_IN, landing_time=20.0)
 LISTED = ("павло", "олена", "марко")
 AI, HUMAN = Assignee(101, "Павло", LISTED), Assignee(102, "Олена", LISTED)
 LOST = CallTimeout("no answer", unconfirmed=True)
@@ -31,7 +31,7 @@ def record_at(
     status = manager = DesiredValue()
     seen_status, seen_manager = ObservedValue("Нові заявки"), ObservedValue()
     for gen, stage in enumerate(stages, start=1):
-        status, role = DesiredValue(stage.value, gen), EFFECTS[stage].role
+        status, role = DesiredValue(stage.value, gen), BUILT_IN[stage].role
         manager = DesiredValue(role.value, gen) if role else manager
         if gen <= confirmed:
             seen_status = ObservedValue(NAMES[stage], gen)

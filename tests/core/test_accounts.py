@@ -12,6 +12,7 @@ def played(seed: int) -> Account:
     account = Account(seed)
     account.live()
     account.world.check()
+    account.world.check_tries()
     return account
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mirt_sitniks.core.capabilities import Capabilities
-from mirt_sitniks.core.record import Claim, Error
+from mirt_sitniks.core.record import Claim, Error, Try
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Stage
@@ -39,3 +39,24 @@ def test_row39_a_status_that_was_not_sent_in_time_is_on_its_way_whatever_is_know
     there = replace(waits, observed=done.record.observed)
     assert there.observed.due_at > 600.0
     assert result_of(there, stage=FIRST, at=0.0, statuses=NAMES).outcome is Outcome.PARTIAL
+
+
+def test_every_call_of_a_round_is_told_of_once() -> None:
+    """What needed no call has no try; a refusal that waits for its meaning is told of in the round that it came in."""
+    record = record_at(FIRST)
+    steps = (status_step(record), manager_step(record))
+    refused = Forbidden("no", status=403, code="plan_required")
+    status, managers = (
+        Try("status", 0.1, 403, "plan_required"),
+        Try("managers", 0.2, for_all=True),
+    )
+    no = CallOutcome(True, bad(record, steps[0], refused), error=refused, kind="status", meant=refused, tried=status)
+    listed = CallOutcome(kind="managers", managers=(101,))
+    claim = Claim(record, None, (0.0, 0.0), 0.0, False, Capabilities())
+    done = Round(claim, steps, (no, listed), now=1.0)
+    assert report_of(done, CONTEXT, 0.5).tries == (status,)
+    assert [one.tried for one in done.unexplained] == [None]
+
+    people = replace(listed, sent=True, tried=managers)
+    again = Round(claim, steps, (*done.unexplained, people), now=2.0)
+    assert report_of(again, CONTEXT, 0.5).tries == (managers,)

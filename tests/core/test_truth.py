@@ -11,14 +11,15 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
-from mirt_sitniks.core.record import DesiredValue, Record, pending
+from mirt_sitniks.core.record import DesiredValue, ObservedValue, Record, pending
 from mirt_sitniks.core.result import Outcome, result_of
-from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.errors import Forbidden, NotApplied, Refused
+from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule
+from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, Refused
 from tests.core.records import CONTEXT, NAMES, bad, manager_step, ok, plan, read_step, record_at, status_step
 
 FIRST, INVOICE, ALARM = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
 OLD = Chat("chat", status="Нові заявки", manager_id=103)
+UNSENT = CrmError("not sent", code="rate_limited", retryable=True)
 NEW = Chat("chat", status="AI Увага", manager_id=102)
 
 
@@ -298,6 +299,35 @@ class TestRow42:
         assert plan(lost, 100.0) == (read_step(),)
         held, _ = fold_in(lost, ok(lost, read_step(), Chat("chat", status="ОПЛАЧЕНО", manager_id=103), at=100.0))
         assert not any(isinstance(step, WriteStatus) for step in plan(held, 200.0))
+
+    @pytest.mark.parametrize(("at", "stays"), [(12.0, False), (700.0, True)], ids=["beside it", "long after"])
+    def test_row42_what_a_later_write_shows_in_place_of_ours_was_not_lost_beside_it(
+        self, at: float, stays: bool
+    ) -> None:
+        """The status was confirmed; the manager's answer shows what was there before it. Moments later our write may
+        have been lost beside that one; long after a person has set it back."""
+        record = record_at(ALARM, seen_at=9.0, status=ObservedValue("ОПЛАЧЕНО"))
+        wrote, waits = ok(record, status_step(record), at=10.0), bad(record, manager_step(record), UNSENT)
+        written, _ = fold_in(record, wrote, waits)
+        before = Chat("chat", status=written.observed.before or "", manager_id=102)
+        seen, _ = fold_in(written, ok(written, manager_step(written), before, at=at), now=at)
+        assert plan(seen, at + 1.0) == (read_step(),)
+        looked, _ = fold_in(seen, ok(seen, read_step(), before, at=at + 1.0), now=at + 1.0)
+        assert (not any(isinstance(step, WriteStatus) for step in plan(looked, at + 2.0))) is stays
+
+    def test_row42_a_stage_may_move_on_from_what_it_replaces(self) -> None:
+        """A person's status that the stage names is written over, any other stays."""
+        stages = {**BUILT_IN, "paid": StageRule("Оплату отримано", replaces=("ОПЛАЧЕНО",))}
+        context = replace(CONTEXT, stages=stages)
+        record = record_at(FIRST, INVOICE, confirmed=1, seen_at=10.0)
+        desired = replace(record.desired, stage="paid", status=DesiredValue("paid", 2), stages=("first_touch", "paid"))
+        record = replace(record, desired=desired)
+        for status, writes in (("ОПЛАЧЕНО", True), ("Чекає на товар", False)):
+            seen = fold(
+                record, [ok(record, read_step(), Chat("chat", status=status), at=100.0)], context, now=100.0, random=0.5
+            )
+            steps = plans.plan(replace(record, observed=seen.observed), 101.0, context)
+            assert any(isinstance(step, WriteStatus) for step in steps) is writes
 
     def test_row42_who_does_not_respect_people_never_looks(self) -> None:
         """With hours of 0 nothing is read before a write, and nothing is held."""

@@ -1,16 +1,17 @@
 """Processes that share one store and one CRM on a virtual loop, and can die or freeze at any await."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar, cast
 
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Claim, Intent, pending
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.record import Claim, Intent, Try, pending
+from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict
-from mirt_sitniks.crm.calls import Call, SetStatus
+from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
@@ -23,12 +24,20 @@ from tests.model.crm import TIMEOUT, WALL, ModelCrm
 
 T = TypeVar("T")
 
-STATUSES = {stage: EFFECTS[stage].status for stage in Stage}
-CONTEXT = FoldContext(STATUSES, landing_time=2 * TIMEOUT)
+# A shop's own stages beside the built-in ones: one like an invoice, one like an escalation.
+STAGES = {
+    **BUILT_IN,
+    "paid": StageRule("Оплату отримано", replaces=("Виставлено рахунок",)),
+    "complaint": StageRule("Скарга", assign="human", urgency="first", respects_people=False),
+}
+STATUSES: dict[str, str] = {stage: rule.status for stage, rule in STAGES.items()}
+CONTEXT = FoldContext(STAGES, landing_time=2 * TIMEOUT)
+# Statuses that are not written over a person's.
+RESPECTFUL = {rule.status for rule in STAGES.values() if rule.respects_people}
 # Seconds within which nobody promises an order between processes: ten milliseconds, and the way to the store of a
 # process that has not heard of its clock yet.
 AT_ONCE = 0.025
-OPTIONS = StoreOptions("key", lease=3 * TIMEOUT, who="test")
+OPTIONS = StoreOptions("key", lease=3 * TIMEOUT, who="test", stages=STAGES)
 
 
 class Process:
@@ -55,12 +64,17 @@ class Process:
         self.driver.asking.clock = lambda: world.loop.time() + self.skew
         self.stalls: list[float] = []
         self.began: dict[tuple[str, str], float] = {}
+        # Calls by kind, and the tries that the store has heard of, some of them perhaps: their answer was lost.
+        self.sent: Counter[str] = Counter()
+        self.told: dict[int, Try] = {}
+        self.doubtful: set[int] = set()
         self.recorder = Recorder(self.driver, 2, self._recorded, lambda: self.direct.begin())
         self.direct = DirectWriter(self.driver, self.recorder.waiting)
 
     async def send(self, call: Call) -> Any:
         """A call to the CRM."""
         self.world.overlook(call)
+        self.sent[kind_of(call)] += 1
         try:
             value = await self.world.crm.send(call)
         except CrmError:
@@ -73,6 +87,7 @@ class Process:
         """The store's verb, with the way there and back."""
 
         async def verb() -> Recorded:
+            self.tell(intent.tries)
             old = await self.world.store.get(intent.session)
             answer = await self.world.store.record(options, intent, calls=calls)
             asked = self.began[intent.session, intent.key]
@@ -84,8 +99,18 @@ class Process:
             self.world.hear(intent, asked, answer, again=old is not None and bool(old.closed))
             return answer
 
-        recorded: Recorded = await self._trip(verb, stall=self.stalls.pop(0) if self.stalls else 0.0)
+        try:
+            recorded: Recorded = await self._trip(verb, stall=self.stalls.pop(0) if self.stalls else 0.0)
+        except StoreError:
+            self.doubtful |= {id(one) for one in intent.tries}
+            raise
         return recorded
+
+    def tell(self, tries: tuple[Try, ...]) -> None:
+        """The store hears of calls: of each once, unless its answer was lost."""
+        if any(id(one) in self.told and id(one) not in self.doubtful for one in tries):
+            self.world.broken.append(f"{self.name}: a call is told of twice")
+        self.told |= {id(one): one for one in tries}
 
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """The store's verb, with the way there and back."""
@@ -94,7 +119,16 @@ class Process:
 
     async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """The store's verb, with the way there and back."""
-        settled: Settled = await self._trip(self.world.store.settle, options, report)
+
+        async def verb() -> Settled:
+            self.tell(report.tries)
+            return await self.world.store.settle(options, report)
+
+        try:
+            settled: Settled = await self._trip(verb)
+        except StoreError:
+            self.doubtful |= {id(one) for one in report.tries}
+            raise
         return settled
 
     async def _trip(self, verb: Any, *args: Any, stall: float = 0.0, **options: Any) -> Any:
@@ -154,7 +188,9 @@ class Process:
         await self.worker.drain(max(0.0, end - self.world.loop.time()))
         for one in (asked.intent for asked in waiting):
             # Its call may be under way.
-            if one.stage is Stage.ESCALATION and not self.world.store.rows.known(one.session, (one.key,)):
+            if rule_of(STAGES, one.stage).urgency == "first" and not self.world.store.rows.known(
+                one.session, (one.key,)
+            ):
                 self.world.unrecorded.add(one.chat_id)
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
@@ -181,8 +217,8 @@ class World:
     seed: int = 0
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
-    asked: dict[str, list[tuple[Stage, float]]] = field(default_factory=dict)
-    ever: dict[str, list[tuple[Stage, float]]] = field(default_factory=dict)
+    asked: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
+    ever: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
     owners: dict[tuple[str, int], str] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
@@ -197,6 +233,7 @@ class World:
         self.crm = ModelCrm(self.loop.time)
         self.store = MemoryStore(self.loop.time, lambda: WALL + self.loop.time())
         self.team: list[Process] = []
+        self.ever_there: list[Process] = []
         for _ in range(self.processes):
             self.loop.run(self.start())
 
@@ -207,6 +244,7 @@ class World:
         process.worker.start()
         await asyncio.sleep(3 * self.way)
         self.team.append(process)
+        self.ever_there.append(process)
 
     async def replace(self, place: int, seconds: float = 0.0) -> None:
         """The process dies, or closes, and another one takes its place."""
@@ -223,13 +261,13 @@ class World:
             for asks in (self.asked, self.ever):
                 asks.setdefault(intent.session, []).append((intent.stage, asked))
 
-    def newest(self, session: str) -> set[Stage]:
+    def newest(self, session: str) -> set[str]:
         """What a session may be shown as in the end: of its latest stage, and what was asked for at the same moment."""
-        later = [one for one in self.asked[session] if one[0] is not Stage.FIRST_TOUCH] or self.asked[session]
+        later = [one for one in self.asked[session] if one[0] != Stage.FIRST_TOUCH] or self.asked[session]
         last = max(at for _, at in later)
         return {stage for stage, at in later if at > last - AT_ONCE}
 
-    def owed(self, session: str, sessions: list[str]) -> set[Stage]:
+    def owed(self, session: str, sessions: list[str]) -> set[str]:
         """What `sessions` have asked of one chat no earlier, whoever had it; a first touch gives way to any stage."""
         mine = max(_order(one) for one in self.asked[session])
         theirs = [one for other in sessions for one in self.ever.get(other, ())]
@@ -250,9 +288,9 @@ class World:
         return chat_id in self.persons and self.crm.chats[chat_id].status not in STATUSES.values()
 
     def overlook(self, call: Call) -> None:
-        """No invoice goes over what a person did, unless that was moments ago or before the session knew the chat; who
-        may not read it can't know."""
-        if not isinstance(call, SetStatus) or call.status != STATUSES[Stage.GIVE_REQUISITES]:
+        """Nothing like an invoice goes over what a person did, unless that was moments ago or before the session knew
+        the chat; who may not read it can't know."""
+        if not isinstance(call, SetStatus) or call.status not in RESPECTFUL:
             return
         holder = next((one for one in self.store.rows.records.values() if one.chat_id == call.chat_id), None)
         if holder is None or not self.shows_persons(call.chat_id):
@@ -281,6 +319,25 @@ class World:
         assert len(held) == len(set(held)), "a chat has two sessions"
         for record in self.store.rows.records.values():
             assert not (record.closed and record.chat_id)
+
+    def check_tries(self) -> None:
+        """Every call has its line in the ledger, but those of which a process died before it could tell."""
+        assert sum((one.sent for one in self.ever_there), Counter()) == Counter(
+            kind_of(call) for _, call in self.crm.calls
+        )
+        for process in self.ever_there:
+            told = Counter(one.kind for one in process.told.values())
+            if process in self.team:
+                told += Counter(one.kind for one in process.driver.untold)
+                assert told == process.sent, f"{process.name}: of some calls nobody was told"
+            assert told <= process.sent
+        lines = Counter((one.who, one.key) for one in self.store.rows.entries if one.kind == "try")
+        least = Counter((one.name, tried.kind) for one in self.ever_there for tried in one.told.values())
+        doubtful = Counter(
+            (one.name, one.told[of].kind) for one in self.ever_there for of in one.doubtful & one.told.keys()
+        )
+        assert least <= lines
+        assert doubtful or lines == least
 
     def pending(self) -> list[str]:
         """The sessions that are not there yet."""
@@ -312,12 +369,12 @@ class World:
 
 
 def intent(
-    session: str, stage: Stage, key: str, *, name: str, channel: str = "instagram", chat_id: str | None = None
+    session: str, stage: str, key: str, *, name: str, channel: str = "instagram", chat_id: str | None = None
 ) -> Intent:
     """An intent of a session whose customer has `name` in `channel`."""
     names = {one: name if channel == one else None for one in ("instagram", "telegram")}
     return Intent(session, stage, key, names["instagram"], names["telegram"], chat_id)
 
 
-def _order(asked: tuple[Stage, float]) -> tuple[bool, float]:
-    return asked[0] is not Stage.FIRST_TOUCH, asked[1]
+def _order(asked: tuple[str, float]) -> tuple[bool, float]:
+    return asked[0] != Stage.FIRST_TOUCH, asked[1]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mirt_sitniks.core.record import Record, pending
-from mirt_sitniks.core.stages import EFFECTS, Role
+from mirt_sitniks.core.stages import BUILT_IN, Role
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.sandbox import Sandbox
@@ -282,7 +282,7 @@ class CrashRun:
             account.lost += [f"{session}: {key}" for key in missing]
             chat, stages = self.sandbox.chat(chat_id), [str(one.stage) for one in entries]
             shows = chat["status"], chat.get("assignedManagerId")
-            if missed(stages, shows, EFFECTS, PEOPLE):
+            if missed(stages, shows, BUILT_IN, PEOPLE):
                 account.wrong.append(f"{session}: {stages}, but shows {shows}")
         return account
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from mirt_sitniks.core.record import pending
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from tests.crash.crash_run import LEASE, PEOPLE, CrashRun
 from tests.crash.waiting import wait_until
 
@@ -17,7 +17,7 @@ POINTS = ("recorded", "sent", "applied", "answered")
 
 def frozen_past_its_lease(crash_run: CrashRun, point: str) -> None:
     """Freeze a process at `point` of a first touch, have another one do the escalation, and let the first go on."""
-    session, newest = f"frozen.{point}", EFFECTS[Stage.ESCALATION]
+    session, newest = f"frozen.{point}", BUILT_IN[Stage.ESCALATION]
     chat_id = crash_run.customer(session)
     crash_run.customer("other")
     helper = crash_run.start(("other", ("first_touch",)), work=True, sweep=0.1)
@@ -47,7 +47,7 @@ def frozen_past_its_lease(crash_run: CrashRun, point: str) -> None:
     assert taken is not None
     assert taken.token > token
     if point == "sent":
-        crash_run.sandbox.wait(lambda: shows()[0] == EFFECTS[Stage.FIRST_TOUCH].status, 10.0)
+        crash_run.sandbox.wait(lambda: shows()[0] == BUILT_IN[Stage.FIRST_TOUCH].status, 10.0)
     os.kill(frozen, signal.SIGCONT)
     # It has spoken with the store again when it reports; a doubt that it raised is settled when nothing is pending.
     crash_run.fork_server.hear(frozen, "results")
@@ -55,7 +55,7 @@ def frozen_past_its_lease(crash_run: CrashRun, point: str) -> None:
     outcomes = [one for one in crash_run.run(crash_run.store.ledger(session)) if one.kind == "outcome"]
     said = {one.after["status"] for one in outcomes if one.generation == 2}
     # What was on its way when it froze did come, and was seen and put right.
-    assert point == "sent" or EFFECTS[Stage.FIRST_TOUCH].status not in said, "a stale answer was taken for the newest"
+    assert point == "sent" or BUILT_IN[Stage.FIRST_TOUCH].status not in said, "a stale answer was taken for the newest"
     for pid in (helper, frozen, second):
         crash_run.fork_server.kill(pid)
     crash_run.judge()

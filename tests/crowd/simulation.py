@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -9,8 +10,8 @@ from typing import Any, ClassVar
 
 from mirt_sitniks.core.budget import free
 from mirt_sitniks.core.record import Intent, Record, pending
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
-from mirt_sitniks.crm.calls import Call
+from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
+from mirt_sitniks.crm.calls import Call, kind_of
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
@@ -197,9 +198,15 @@ class Simulation:
             stages = [Stage(one.stage or "") for one in self.store.rows.entries if _is_intent(one, session)]
             stages.sort(key=lambda stage, session=session: self.asked[session, stage])  # type: ignore[misc]
             chat = self.crm.chats[self.chats[session]]
-            if missed(stages, (chat.status, chat.manager_id), EFFECTS, ROLES):
+            if missed(stages, (chat.status, chat.manager_id), BUILT_IN, ROLES):
                 bad.append(f"{session}: {stages} but {chat.status}, {chat.manager_id}")
         return bad
+
+    def untold(self) -> tuple[Counter[str], Counter[str]]:
+        """Calls of which the ledger has no line, and lines without a call, by kind."""
+        made = Counter(kind_of(call) for _, call in self.crm.calls)
+        told = Counter(str(one.key) for one in self.store.rows.entries if one.kind == "try")
+        return made - told, told - made
 
     def used(self, crowd: int = 9) -> tuple[int, float]:
         """Calls sent, and calls that the budget allows, while at least `crowd` records were due."""

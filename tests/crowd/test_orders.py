@@ -20,12 +20,14 @@ def test_row03_on_bad_days_no_order_is_made_twice_or_lost(seed: int) -> None:
 
 
 def test_on_a_good_day_an_order_costs_one_call() -> None:
-    """Nothing goes wrong: as many calls as orders, and one for each sku a process has not seen."""
+    """Nothing goes wrong: as many calls as orders, and one for each sku a process has not seen; each has its line."""
     day = OrderDay(1, processes=1, kills=0.0, troubles={}, network=Network())
     try:
         day.play()
         made = len(day.crm.orders)
         assert (made, day.calls()["CreateOrder"], day.calls()["ListOrders"]) == (12, 12, 0)
         assert day.calls()["ListVariations"] <= 2
+        told = [one.key for one in day.store.rows.entries if one.kind == "try"]
+        assert (told.count("orders"), len(told)) == (12, len(day.crm.calls))
     finally:
         day.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.sandbox import Sandbox
 from tests.crash.crash_run import CrashRun, ForkServer, crash_run
 from tests.crash.waiting import wait_until
@@ -103,7 +103,7 @@ def order(crowd: CrashRun) -> tuple[dict[str, list[float]], int]:
             continue
         recorded = {one.stage: one.at for one in crowd.run(crowd.store.ledger(session)) if one.kind == "intent"}
         for change in crowd.sandbox.history(chat_id):
-            stage = next((one.value for one in Stage if EFFECTS[one].status == change["after"]), None)
+            stage = next((one.value for one in Stage if BUILT_IN[one].status == change["after"]), None)
             if stage:
                 real = crowd.sandbox.account.clock.date(change["at"]).timestamp()
                 shown.append((stage, recorded[stage] * SPEED, real * SPEED))

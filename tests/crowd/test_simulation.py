@@ -147,10 +147,14 @@ def test_a_thousand_customers_on_a_bad_day(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10, 14))
 def test_a_few_customers_on_a_bad_day(seed: int) -> None:
-    """As above, in a small shop."""
+    """As above, in a small shop; of a call there is no line only where a process died before it could tell, and a
+    second one only where the store's answer was lost."""
     simulation = bad_day(seed, 40, 400.0)
     assert not simulation.wrong()
     assert simulation.crm.limited == 0
+    untold, twice = simulation.untold()
+    assert untold.total() <= 2 * simulation.trace.counts["kill"]
+    assert twice.total() <= 2 * simulation.trace.counts["store_out"]
 
 
 @pytest.mark.parametrize("seed", range(30, 33))
@@ -162,6 +166,7 @@ def test_row30_a_store_that_comes_and_goes_loses_nothing(seed: int) -> None:
     simulation.day(events, chaos=lambda simulation: store_trouble(simulation, until=900.0))
     assert min(simulation.trace.counts[what] for what in ("outage", "close", "store_in")) > 3
     assert len(simulation.store.rows.intents) == len(events)
+    assert simulation.untold() == ({}, {}), "a call without a line, or two lines of one"
     assert not simulation.wrong()
     assert simulation.crm.limited == 0
     assert not simulation.loop.failures
@@ -211,6 +216,7 @@ def test_what_is_found_is_driven_at_once() -> None:
 def test_processes_at_rest_sweep_once_a_minute() -> None:
     """Nothing unfinished: each process asks the store once in half a minute to a minute, and nothing else."""
     simulation = busy_day(2, 20, 60.0)
+    assert simulation.untold() == ({}, {})
     assert all(60 <= calls <= 121 for calls in simulation.rest(3600.0).values())
 
 

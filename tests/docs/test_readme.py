@@ -24,7 +24,8 @@ from packaging.requirements import Requirement
 import mirt_sitniks
 from mirt_sitniks.core.order_result import OrderOutcome
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult
-from mirt_sitniks.core.stages import EFFECTS, Role, Stage
+from mirt_sitniks.core.stage_table import parse_stages
+from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
 from mirt_sitniks.core.store import Verdict
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.settings import VARIABLES, SitniksSettings
@@ -224,7 +225,15 @@ def test_both_readmes_have_the_same_code() -> None:
         return [(block.language, block.text) for block in blocks(page) if block.language != "mermaid"]
 
     assert code(UKRAINIAN) == code(ENGLISH)
-    assert {language for language, _ in code(ENGLISH)} == {"bash", "python", "text"}
+    assert {language for language, _ in code(ENGLISH)} == {"bash", "python", "text", "toml"}
+
+
+def test_the_stages_of_the_readme_are_stages() -> None:
+    """What it shows of a file of stages is taken, and says what each wants."""
+    (table,) = (block.text for block in blocks(ENGLISH) if block.language == "toml")
+    stages = parse_stages(table)
+    assert stages["paid"].replaces == ("Виставлено рахунок",)
+    assert stages["complaint"].role is Role.HUMAN
 
 
 def test_docstring_examples_run() -> None:
@@ -274,10 +283,10 @@ def test_the_settings_table_is_complete(page: Path) -> None:
     for cells in table:
         for name in quoted(cells[0]):
             field = next(field for field, names in VARIABLES.items() if name in names)
-            default = SitniksSettings.model_fields[field].default
+            default = SitniksSettings.model_fields[field].get_default(call_default_factory=True)
             default = default.get_secret_value() if hasattr(default, "get_secret_value") else default
             if cells[1] in nothing:
-                assert default == nothing[cells[1]], name
+                assert default in (nothing[cells[1]], {}), name
             else:
                 text = (
                     ",".join(default)
@@ -301,7 +310,7 @@ def test_the_stages_are_those_of_the_code(page: Path) -> None:
     people = {Role.AI: "`Павло`", Role.HUMAN: ("a live manager", "живий менеджер"), None: ("unchanged", "без змін")}
     table = rows(page, "stage" if page == ENGLISH else "етап")
     assert [quoted(cells[0])[0] for cells in table] == [stage.value for stage in Stage]
-    for cells, effect in zip(table, EFFECTS.values(), strict=True):
+    for cells, effect in zip(table, BUILT_IN.values(), strict=True):
         assert quoted(cells[2]) == [effect.status]
         expected = people[effect.role]
         assert expected in cells[3] if isinstance(expected, str) else cells[3] in expected

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.core.managers import WantedManagers
-from mirt_sitniks.core.record import Intent
+from mirt_sitniks.core.record import Intent, Try
+from mirt_sitniks.core.rounds import CallOutcome
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Claimed, Report, Settled, StoreOptions
 from mirt_sitniks.crm.calls import GetChat, ListChats, SetStatus
@@ -19,7 +20,7 @@ from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.worker import Worker
-from mirt_sitniks.errors import CrmError, Forbidden, RateLimited
+from mirt_sitniks.errors import CrmError, Forbidden, RateLimited, StoreError
 from mirt_sitniks.stores.memory import MemoryStore
 from tests.core.virtual import VirtualLoop
 from tests.core.world import CONTEXT, OPTIONS
@@ -72,6 +73,11 @@ class Desk:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run to the end in virtual time."""
         return self.loop.run(work)
+
+    def lines(self) -> list[tuple[str | None, dict[str, Any]]]:
+        """What the ledger has of calls, which are nobody's."""
+        assert {one.session for one in self.memory.rows.entries} <= {""}
+        return [(one.key, one.after) for one in self.memory.rows.entries if one.kind == "try"]
 
     def kinds(self) -> list[type]:
         """What the CRM was asked."""
@@ -198,3 +204,60 @@ def test_a_network_that_stalls_breaks_no_limit(desk: Desk, seconds: float, way: 
     assert stalled.limited == 0
     assert stalled.most_in_window() <= 10
     assert {chat.status for chat in stalled.chats.values()} == {"Виставлено рахунок"}
+
+
+def test_every_call_leaves_a_line_that_is_nobodys(desk: Desk) -> None:
+    """Its kind, how long it took, and what was wrong with it; also of nine at once, and of the one that asks whose
+    affair a refusal is. What was not sent leaves none."""
+
+    async def nine() -> None:
+        await asyncio.gather(*(direct.call(desk.driver, READ) for _ in range(9)))
+
+    desk.run(nine())
+    assert desk.lines() == [("read", {"seconds": 0.05})] * 9
+    desk.memory.rows.entries.clear()
+    desk.loop.run_for(11.0)
+    desk.crm.refuses, desk.ways = {GetChat}, [0.0] * 9 + [5.0]
+    with pytest.raises(Forbidden):
+        desk.run(direct.call(desk.driver, READ))
+    desk.crm.trouble = [Trouble("500", 0.2), Trouble("hang"), Trouble("refused")]
+    for _ in range(3):
+        with pytest.raises(CrmError):
+            desk.run(direct.call(desk.driver, SetStatus("chat", "AI Увага")))
+    assert desk.lines() == [
+        ("read", {"seconds": 0.05, "status": 403, "code": "plan_required"}),
+        ("list", {"seconds": 0.05}),
+        ("status", {"seconds": 0.2, "status": 500, "code": "unavailable"}),
+        ("status", {"seconds": 10.0, "code": "timeout"}),
+        ("status", {"seconds": 0.05, "code": "unavailable"}),
+    ]
+    assert len(desk.lines()) == len(desk.crm.calls) - 9
+
+
+def test_a_call_that_the_store_could_not_be_told_of_is_told_of_later(desk: Desk) -> None:
+    """Its answer is given all the same; and so is it where nobody waits for the answer any more."""
+    settle, away = desk.memory.settle, StoreError("away", status=503)
+
+    async def goes(options: StoreOptions, report: Report) -> Settled:
+        if report.tries:
+            raise away
+        return await settle(options, report)
+
+    desk.memory.settle = goes  # type: ignore[method-assign]
+    assert desk.run(direct.call(desk.driver, READ)).id == "chat"
+    desk.memory.settle = settle  # type: ignore[method-assign]
+    desk.run(direct.call(desk.driver, READ))
+    desk.crm.trouble = [Trouble(after=1.5)]
+    with pytest.raises(TimeoutError):
+        desk.run(asyncio.wait_for(direct.call(desk.driver, SetStatus("chat", "AI Увага")), 1.0))
+    desk.run(direct.call(desk.driver, READ))
+    read = ("read", {"seconds": 0.05})
+    assert desk.lines() == [read, read, ("status", {"seconds": 1.0, "code": "timeout"}), read]
+    assert desk.driver.untold == ()
+
+
+def test_tries_that_nobody_can_be_told_of_are_kept_within_bounds(desk: Desk) -> None:
+    """The newest of them."""
+    for number in range(1100):
+        desk.driver.remember(CallOutcome(True, tried=Try("read", float(number))))
+    assert (len(desk.driver.untold), desk.driver.untold[-1].seconds) == (1000, 1099.0)

@@ -195,3 +195,43 @@ def test_row20_calls_past_the_store_count_when_it_is_back(shop: Counter, seed: i
     (key,) = shop.store.rows.keys.values()
     assert shop.crm.by_kind()["SetStatus"] == 1
     assert len(key.budget.grants) == len(shop.crm.calls)
+
+
+def tries(shop: Counter, session: str = "s") -> list[tuple[str | None, dict[str, object]]]:
+    """Kind and answer of each call that the ledger has of a session."""
+    return [(one.key, one.after) for one in shop.store.rows.entries if (one.session, one.kind) == (session, "try")]
+
+
+def test_row20_what_was_tried_past_the_store_is_recorded_with_the_stage(shop: Counter) -> None:
+    """Each call once, in the session's own story, behind the intent; then what was driven."""
+    shop.process(down=AWAY)
+    shop.crm.trouble = [Trouble("500", 0.2), Trouble("hang")]
+    shop.sync(shop.team[0], ALARM, chat_id="chat")
+    shop.loop.run_for(40.0)
+    assert not shop.store.rows.entries
+    shop.fall(None)
+    shop.loop.run_for(BACK)
+    failed: list[tuple[str, dict[str, object]]] = [
+        ("status", {"seconds": 0.2, "status": 500, "code": "unavailable"}),
+        ("status", {"seconds": 10.0, "code": "timeout"}),
+    ]
+    told = tries(shop)
+    assert told[:3] == [*failed, ("status", {"seconds": 0.05})]
+    kinds = [one.kind for one in shop.store.rows.entries if one.session == "s"]
+    assert kinds[:4] == ["intent", "try", "try", "try"]
+    assert len(told) + len(tries(shop, "")) == len(shop.crm.calls)
+
+
+@pytest.mark.parametrize("seed", [174, 189])
+def test_row20_a_call_past_the_store_that_ends_after_its_stage_was_recorded_is_told_of(
+    shop: Counter, seed: int
+) -> None:
+    """It was under way when the store took the stage: its line is nobody's, and there once."""
+    shop.seed = seed
+    runtime = shop.process(down=AWAY)
+    shop.crm.trouble = [Trouble(after=3.0)]
+    shop.sync(runtime, ALARM, chat_id="chat")
+    shop.fall(None)
+    shop.loop.run_for(gate.CAP + BACK)
+    assert ("status", {"seconds": 3.0}) in tries(shop, "")
+    assert len(tries(shop)) + len(tries(shop, "")) == len(shop.crm.calls)

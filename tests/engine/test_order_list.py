@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.core.orders import CrmOrder, OrderState
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.crm.calls import Page
 from mirt_sitniks.crm.orders import ListOrders
 from mirt_sitniks.engine.order_list import listed
@@ -125,4 +125,4 @@ def test_looks_never_go_before_an_escalation_that_has_just_come(counter: OrderCo
     counter.create(runtime)
     counter.loop.run_for(1_900.0)
     assert counter.row().state is OrderState.UNKNOWN
-    assert max(told) < EFFECTS[Stage.ESCALATION].priority_seconds / 2
+    assert max(told) < BUILT_IN[Stage.ESCALATION].priority_seconds / 2

@@ -5,7 +5,6 @@ from uuid import UUID
 import pytest
 from langchain_core.messages import HumanMessage
 
-from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.engine.replies import MOST, OVER, ReplyBudget, turn_of
 from mirt_sitniks.graph.reading import read
 
@@ -59,8 +58,8 @@ def test_row32_the_stages_of_one_message_are_one_turn() -> None:
     """An escalation is known by fewer names than a first touch: the first is what they share."""
     names = {"messages": [HumanMessage("Добрий день!", id=str(UUID(int=7, version=4)))], "session_id": "s"}
     reading = read(names)
-    turns = {turn_of("s", reading.intent(stage)) for stage in Stage}
-    assert len({reading.intent(stage) for stage in Stage}) == 2
+    turns = {turn_of("s", reading.intent(chained=chained)) for chained in (True, False)}
+    assert len({reading.intent(chained=chained) for chained in (True, False)}) == 2
     assert len(turns) == 1
     assert turns != {None}
     assert turn_of("s", "order 17") != turn_of("t", "order 17")

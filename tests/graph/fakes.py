@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 
 from mirt_sitniks.core.record import intent_key
 from mirt_sitniks.core.result import Outcome, SyncResult
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.settings import SitniksSettings
 
 AT = "2026-11-22T10:00:00.000Z"
@@ -57,7 +57,7 @@ class FakeService:
 
     def answer(self, door: str, stage: Stage, session: str, arguments: dict[str, Any]) -> SyncResult:
         names = arguments["intent"] or (f"fresh {len(self.calls) + 1}",)
-        keys = tuple(intent_key(stage, name) for name in names)
+        keys = tuple(intent_key(stage, name, once=BUILT_IN[stage].once) for name in names)
         self.calls.append({"door": door, "stage": stage, "session": session, **arguments, "intent": keys})
         if self.raises is not None:
             raise self.raises
@@ -68,7 +68,7 @@ class FakeService:
         if not (known and known[-1] & set(keys)):
             known.append(set(keys))
             self.effects.append((session, stage.value))
-            self.crm[session] = EFFECTS[stage].status
+            self.crm[session] = BUILT_IN[stage].status
         return SyncResult(
             stage, AT, Outcome.SYNCED, chat_id=f"chat of {session}", status=self.crm[session], first_touch=touched
         )

@@ -9,6 +9,7 @@ from tests.postgres.stack import Stack
 from tests.stores.commands import live, lives
 from tests.stores.contract import Contract
 from tests.stores.order_contract import OrderContract, live_orders, order_lives
+from tests.stores.reading_contract import ReadContract
 from tests.stores.worlds import World, memory_world, migrate, supabase_world
 
 
@@ -35,8 +36,8 @@ class TestSupabase(Contract):
     """`world` is the module's."""
 
 
-class TestOrders(OrderContract):
-    """Nothing of them is kept between two verbs."""
+class TestOthers(OrderContract, ReadContract):
+    """Nothing of these is kept between two verbs."""
 
     @pytest.fixture
     def world(self, migrated: Stack) -> Iterator[World]:

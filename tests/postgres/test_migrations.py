@@ -88,7 +88,7 @@ def test_a_project_of_the_version_before_gets_what_is_behind_its_own(tmp_path: P
         (tmp_path / name).write_text("-- applied")
     fresh = [name for name in names if name not in {*released, *release.FOR_NEW_PROJECTS}]
     assert [path.name for path in copy(tmp_path)] == fresh
-    assert len(fresh) == 2
+    assert len(fresh) == 3
 
 
 def test_they_may_run_again(supabase_stack: Stack) -> None:

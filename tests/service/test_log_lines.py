@@ -58,8 +58,13 @@ def test_a_stage_that_does_not_exist(shop: Shop, warnings: Any) -> None:
     """Row 24: from plain code as from a graph; the stages that there are stand in the line."""
     assert touch(shop.service(), "refund", chat_id="c1").reason == "unknown_stage"
     (line,) = warnings()
-    assert line.startswith("sitniks: nothing is synced, the state, or a stage function, names a stage that does not")
-    assert "first_touch, give_requisites, escalation session=s chat=c1 reason=unknown_stage" in line
+    assert line.startswith(
+        "sitniks: nothing is synced, the state, or a stage function, names a stage that the settings"
+    )
+    assert (
+        "first_touch, give_requisites, escalation, or add it to SITNIKS_STAGES session=s chat=c1 reason=unknown_stage"
+        in line
+    )
 
 
 def test_a_stage_that_was_given_up(shop: Shop, warnings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

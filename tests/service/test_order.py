@@ -34,7 +34,7 @@ class Gated(MemoryStore):
         self.before, self.tried = before, list[str]()
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
-        self.tried.append(intent.stage.value)
+        self.tried.append(str(intent.stage))
         await self.before(intent)
         return await super().record(options, intent, calls=calls)
 
@@ -128,7 +128,7 @@ def test_a_locked_file_changes_no_order(shop: Shop, tmp_path: Path, monkeypatch:
 
     class Watched(SqliteStore):
         async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
-            tried.append(intent.stage.value)
+            tried.append(str(intent.stage))
             return await super().record(options, intent, calls=calls)
 
     store = Watched(tmp_path / "store.sqlite3")

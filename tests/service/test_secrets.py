@@ -83,7 +83,7 @@ def test_the_key_is_in_no_log_no_result_and_no_file(
     results += [touch(service, "escalation", reason=planted.crm_key[:3]), touch(service, "give_requisites")]
     guarded.sandbox.clear_faults()
     asyncio.run(service.aclose())
-    entries = asyncio.run(store.ledger("s"))
+    entries = [one for session in ("s", "") for one in asyncio.run(store.ledger(session))]
     asyncio.run(store.aclose())
     files = [path.read_bytes() for path in tmp_path.iterdir() if path.is_file()]
     assert files
@@ -96,7 +96,7 @@ def test_the_key_is_in_no_log_no_result_and_no_file(
 def test_a_customers_words_are_in_no_log_and_no_result(
     guarded: Shop, planted: Any, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    """Why a customer needs a person stands in the ledger alone: in no result, and no line of any level or library."""
+    """Why a customer needs a person stands in the ledger alone: in no result, no call's line, and no line of a log."""
     caplog.set_level(logging.DEBUG)
     service = guarded.service(worker=False, timeout=0.2, reply_budget=0.5)
     guarded.sandbox.fault(kind, times=3)
@@ -104,6 +104,7 @@ def test_a_customers_words_are_in_no_log_and_no_result(
     entries = asyncio.run(guarded.store.ledger("s"))
     asyncio.run(service.aclose())
     assert planted.customer_text in str(entries)
+    planted.assert_absent(*[one for one in entries if one.kind == "try"], asyncio.run(guarded.store.ledger("")))
     planted.assert_absent(caplog.text, *[vars(one) for one in caplog.records], result, result.to_state())
 
 

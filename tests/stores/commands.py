@@ -1,6 +1,6 @@
 """Random lives of a store: the same commands for the model and for an implementation, whose answers must be alike."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -8,9 +8,18 @@ from hypothesis import strategies as st
 
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Unconfirmed
+from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
+from mirt_sitniks.core.store import (
+    KeyVerdict,
+    OverviewAsked,
+    Report,
+    ScanPage,
+    SessionsAsked,
+    Settlement,
+    Store,
+    StoreOptions,
+)
 from tests.stores.worlds import OPTIONS, START, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")
@@ -50,6 +59,7 @@ HEARD = (
     Heard("list", "vouched"),
     Heard("list", "too_large"),
 )
+TRIES = (Try("status", 0.083), Try("list", 10.0, code="timeout", for_all=True))
 
 
 @dataclass(frozen=True)
@@ -71,10 +81,11 @@ class Settle:
     heard: tuple[Heard, ...]
     unused: int
     calls: int
+    tries: tuple[Try, ...] = ()
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         if not claims:
-            return store.settle(OPTIONS, Report(calls=self.calls, key_verdict=self.key_verdict))
+            return store.settle(OPTIONS, Report(calls=self.calls, key_verdict=self.key_verdict, tries=self.tries))
         claim = claims[self.which % len(claims)]
         report = Report(
             record=self._settlement(claim, now),
@@ -83,6 +94,7 @@ class Settle:
             heard=self.heard,
             unused=claim.grants[: self.unused],
             calls=self.calls,
+            tries=self.tries,
             basis=claim.basis,
         )
         return store.settle(OPTIONS, report)
@@ -197,6 +209,7 @@ _settles = st.builds(
     heard=st.lists(st.sampled_from(HEARD), max_size=2).map(tuple),
     unused=st.integers(0, 2),
     calls=st.integers(0, 2),
+    tries=st.sampled_from(((), TRIES[:1], TRIES)),
 )
 _commands = st.one_of(
     st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((OPTIONS, OPTIONS, OPTIONS, OTHER))),
@@ -212,6 +225,22 @@ _commands = st.one_of(
     st.builds(Prune, st.sampled_from((5.0, 800.0))),
 )
 lives = st.lists(_commands, min_size=4, max_size=40)
+
+
+# What is shown of a store at the end of a life; in which order groups come is nobody's promise, and
+# a key that is as it began need not be kept.
+LOOKS: dict[str, Callable[[Store], Coroutine[Any, Any, Any]]] = {
+    "sessions": lambda store: store.sessions(SessionsAsked()),
+    "failed": lambda store: store.sessions(SessionsAsked(state="failed")),
+    "lines": lambda store: store.lines(OPTIONS.account, after=0),
+    "overview": lambda store: _looked_over(store),
+}
+
+
+async def _looked_over(store: Store) -> tuple[Any, ...]:
+    seen = await store.overview(OverviewAsked(statuses={"first_touch": "S", "escalation": "T"}))
+    counts = sorted((one.count, one.oldest) for one in seen.groups)
+    return tuple(counts), tuple(sorted(seen.active.items())), seen.lines, seen.wall
 
 
 def live(commands: list[Any], model: World, other: World, *, but: tuple[str, ...] = ()) -> None:
@@ -239,10 +268,12 @@ def live(commands: list[Any], model: World, other: World, *, but: tuple[str, ...
                 f"{number}: {command}, {session}",
                 but,
             )
-    for session in SESSIONS:
+    for session in (*SESSIONS, ""):
         alike(*(world.run(world.store.ledger(session)) for world in (model, other)), f"ledger of {session}")
         in_order(other, session)
     alike(*(world.run(world.store.counts()) for world in (model, other)), "counts")
+    for what, verb in LOOKS.items():
+        alike(*(world.run(verb(world.store)) for world in (model, other)), what, but)
     model.clock.now = other.clock.now = start
 
 

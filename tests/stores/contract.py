@@ -15,11 +15,12 @@ from mirt_sitniks.core.record import (
     Observed,
     ObservedValue,
     Record,
+    Try,
     Unconfirmed,
     pending,
     stale,
 )
-from mirt_sitniks.core.stages import EFFECTS, Stage, priority_of
+from mirt_sitniks.core.stages import BUILT_IN, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import LOOKOUT_LEAST, is_unwatched
 from tests.stores.worlds import OPTIONS, START, World
@@ -263,6 +264,50 @@ class Contract:
         assert intent.id < outcome.id
         assert world.run(world.store.ledger("s", limit=1)) == (outcome,)
 
+    def test_every_call_is_a_line_of_its_session_or_of_none(self, world: World) -> None:
+        """Before the outcome that it brought, of the stage that stands by then; what is nothing is left out. What was
+        made for all, or outside a drive, is nobody's."""
+        held = claimed(own(world, "s", INVOICE, "olena"))
+        record(world, "s", ESCALATION)
+        assert held.record
+        tries = (
+            Try("status", 0.08349, 429, "rate_limited"),
+            Try("assign", 0.1),
+            Try("managers", 10.0, code="timeout", for_all=True),
+        )
+        world.run(world.store.settle(OPTIONS, Report(settlement(held.record), tries=tries, basis=held.basis)))
+        world.run(world.store.settle(OPTIONS, Report(tries=(Try("orders", 0.25, 500, "unavailable"),))))
+        mine = world.run(world.store.ledger("s"))
+        assert [line.kind for line in mine[-3:]] == ["try", "try", "outcome"]
+        status, assign = mine[-3:-1]
+        assert (status.key, status.stage, status.generation, status.who) == ("status", "escalation", 2, "test")
+        assert (status.at, status.before) == (START, {})
+        assert status.after == {"seconds": 0.083, "status": 429, "code": "rate_limited"}
+        assert (assign.key, assign.after) == ("assign", {"seconds": 0.1})
+        managers, orders = world.run(world.store.ledger(""))
+        assert (managers.kind, managers.key, managers.stage, managers.generation) == ("try", "managers", None, 0)
+        assert managers.after == {"seconds": 10.0, "code": "timeout"}
+        assert (orders.key, orders.after) == ("orders", {"seconds": 0.25, "status": 500, "code": "unavailable"})
+
+    def test_tries_are_told_of_by_whoever_lost_the_lease_and_bring_back_nobody(self, world: World) -> None:
+        """A stale holder's answers are thrown away, its calls were made; of a forgotten customer nothing is written.
+        A try is known to no intent."""
+        held = claimed(own(world, "s", INVOICE, "olena"))
+        assert held.record
+        world.clock.now += OPTIONS.lease
+        assert claim(world).claims
+        told = Report(settlement(held.record), tries=(Try("status", 0.1),), basis=held.basis)
+        world.run(world.store.settle(OPTIONS, told))
+        assert [one.key for one in world.run(world.store.ledger("s")) if one.kind == "try"] == ["status"]
+        assert record(world, "s", ESCALATION, "status").verdict is Verdict.NEW
+        world.run(world.store.forget("s"))
+        world.run(world.store.settle(OPTIONS, replace(told, basis=None)))
+        assert world.run(world.store.ledger("s")) == ()
+        assert [one.key for one in world.run(world.store.ledger(""))] == ["status"]
+        world.clock.now += 60.0
+        world.run(world.store.prune(59.0))
+        assert world.run(world.store.ledger("")) == ()
+
     # ------------------------------------------------------------------------------------------------------ budget
 
     def test_a_window_has_as_many_calls_as_the_limit_says(self, world: World) -> None:
@@ -364,7 +409,7 @@ class Contract:
     def test_nobody_waits_for_ever(self, world: World) -> None:
         """Who has waited longer than an escalation's head start goes first."""
         record(world, "old", FIRST, chat_id="c0", calls=0)
-        world.clock.now += priority_of(ESCALATION) - 1
+        world.clock.now += priority_of(BUILT_IN, ESCALATION) - 1
         record(world, "urgent", ESCALATION, chat_id="c1", calls=0)
         world.clock.now += 2
         record(world, "late", ESCALATION, chat_id="c2", calls=0)
@@ -496,7 +541,7 @@ class Contract:
         mine = settled.record
         assert mine is not None
         assert (settled.claim, settled.outlook.work_in, mine.observed.attempt) == (None, 8.0, 2)
-        assert mine.urgent_at == START + 8 - EFFECTS[INVOICE].priority_seconds
+        assert mine.urgent_at == START + 8 - BUILT_IN[INVOICE].priority_seconds
         assert mine.observed.error == Error("timeout", "late")
         assert nothing_for(claim(world), 8.0)
 
@@ -911,7 +956,7 @@ class Contract:
         wanted = settled.record.desired
         assert (wanted.status.value, wanted.manager.value) == ("escalation", "human")
         assert wanted.status.gen == wanted.manager.gen == wanted.generation == 1
-        assert settled.record.urgent_at <= START - priority_of(ESCALATION)
+        assert settled.record.urgent_at <= START - priority_of(BUILT_IN, ESCALATION)
 
     def test_what_was_shown_is_owed_no_more(self, world: World) -> None:
         """Row 19: a customer who comes back after an escalation was answered begins anew."""
@@ -1060,13 +1105,15 @@ class Contract:
     # --------------------------------------------------------------------------------------------------- the others
 
     def test_an_own_write_past_the_plan_is_noted(self, world: World) -> None:
-        """`observe` tells what the chat shows without confirming any generation; unknown chats are left out."""
+        """`observe` tells what the chat shows without confirming any generation, and the ledger tells of it; unknown
+        chats are left out."""
         record(world, "s", FIRST, chat_id="c1")
         world.run(world.store.observe("c1", status="paid", manager_id=9))
         world.run(world.store.observe("c1", status="sent"))
         world.run(world.store.observe("elsewhere", status="paid"))
         seen = get(world, "s").observed
         assert (seen.status, seen.manager) == (ObservedValue("sent", 0), ObservedValue(9, 0))
+        assert [one.kind for one in world.run(world.store.ledger("s"))] == ["intent", "outcome", "outcome"]
 
     def test_counts_tell_how_much_is_there(self, world: World) -> None:
         """Records, pending ones, those ten minutes late, ledger lines and chats."""
@@ -1147,7 +1194,7 @@ class Contract:
     def test_an_urgent_record_stays_urgent_until_it_is_done(self, world: World) -> None:
         """A live manager who is still to come does not wait like the invoice that was recorded behind him."""
         answer = record(world, "s", ESCALATION, chat_id="c1")
-        assert answer.record.urgent_at == START - priority_of(ESCALATION)
-        assert record(world, "s", INVOICE).record.urgent_at == START - priority_of(ESCALATION)
+        assert answer.record.urgent_at == START - priority_of(BUILT_IN, ESCALATION)
+        assert record(world, "s", INVOICE).record.urgent_at == START - priority_of(BUILT_IN, ESCALATION)
         settle(world, claimed(settle(world, claimed(answer))))
-        assert record(world, "s", INVOICE, "later").record.urgent_at == START - EFFECTS[INVOICE].priority_seconds
+        assert record(world, "s", INVOICE, "later").record.urgent_at == START - BUILT_IN[INVOICE].priority_seconds

@@ -13,6 +13,7 @@ from mirt_sitniks.stores.columns import known_from
 from tests.stores.commands import live, lives
 from tests.stores.contract import Contract
 from tests.stores.order_contract import OrderContract, live_orders, order_lives
+from tests.stores.reading_contract import ReadContract
 from tests.stores.worlds import World, memory_world, sqlite_world
 
 
@@ -28,13 +29,13 @@ def sqlite(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-class TestMemory(Contract, OrderContract):
+class TestMemory(Contract, OrderContract, ReadContract):
     @pytest.fixture
     def world(self, model: World) -> World:
         return model
 
 
-class TestSqlite(Contract, OrderContract):
+class TestSqlite(Contract, OrderContract, ReadContract):
     @pytest.fixture
     def world(self, sqlite: World) -> World:
         return sqlite

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.stages import EFFECTS, Role
+from mirt_sitniks.core.stages import BUILT_IN, Role
 from mirt_sitniks.testing.judge import Asked, Case, Judgement, in_order, judge, summed
 
 PEOPLE = {Role.AI: {101}, Role.HUMAN: {102, 103}}
@@ -36,7 +36,7 @@ def then(case: Case, at: float, field: str, after: Any, by: str) -> Case:
 
 
 def found(case: Case) -> Judgement:
-    return judge(case, EFFECTS, PEOPLE)
+    return judge(case, BUILT_IN, PEOPLE)
 
 
 def test_what_a_later_stage_has_overtaken_is_not_lost() -> None:

@@ -316,16 +316,6 @@ begin
     return to_jsonb(erased);
 end $$;
 
--- The newest lines of a session, oldest first, in one value: PostgREST cuts long lists, not this.
-create or replace function public.sitniks_lines(request jsonb) returns jsonb
-language sql stable security invoker set search_path = '' set lock_timeout = '2s' as $$
-    select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]')
-    from (
-        select * from public.sitniks_ledger where session = request ->> 'session'
-        order by id desc limit (request ->> 'limit')::integer
-    ) as l;
-$$;
-
 -- How much is there; `overdue` is how many seconds late work is.
 create or replace function public.sitniks_counts(request jsonb) returns jsonb
 language sql stable security invoker set search_path = '' set lock_timeout = '2s' as $$
@@ -375,10 +365,10 @@ $$;
 
 -- Functions are everybody's until that is taken back.
 revoke all on function public.sitniks_now(), public.sitniks_locks(), public.sitniks_view(jsonb),
-    public.sitniks_commit(jsonb), public.sitniks_lines(jsonb), public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
+    public.sitniks_commit(jsonb), public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
     from public, anon, authenticated;
 grant execute on function public.sitniks_now(), public.sitniks_locks(), public.sitniks_view(jsonb),
-    public.sitniks_commit(jsonb), public.sitniks_lines(jsonb), public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
+    public.sitniks_commit(jsonb), public.sitniks_forget(jsonb), public.sitniks_prune(jsonb), public.sitniks_counts(jsonb), public.sitniks_check(jsonb)
     to service_role;
 
 notify pgrst, 'reload schema';

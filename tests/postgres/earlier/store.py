@@ -12,7 +12,7 @@ from mirt_sitniks.core.ownership import NOT_FOUND
 from mirt_sitniks.core.proof import SEVERAL
 from mirt_sitniks.core.record import Claim, Intent, Observed, Record
 from mirt_sitniks.core.scanning import is_last
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.core.store import (
     Claimed,
     Outlook,
@@ -41,7 +41,7 @@ _RULES: Json = {
     "reaches": list(WINDOWS),
     "slack": CLOCK_SLACK,
     "delays": list(takewhile(lambda delay: delay is not None, (search_delay(attempt) for attempt in count(1)))),
-    "head_starts": {stage.value: effect.priority_seconds for stage, effect in EFFECTS.items()},
+    "head_starts": {stage.value: effect.priority_seconds for stage, effect in BUILT_IN.items()},
     "first_of_all": 864_000.0,
     "aged": 540.0,
     "not_found": asdict(NOT_FOUND),
@@ -60,7 +60,7 @@ class EarlierStore(SupabaseStore):
     """Its own record, claim and settle; what Postgres undid it tries again as well."""
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
-        role = EFFECTS[intent.stage].role
+        role = BUILT_IN[intent.stage].role
         more = {"role": role.value if role else None, "once": intent.stage is Stage.FIRST_TOUCH}
         request = {"terms": _terms(options), "intent": {**asdict(intent), **more}, "want": calls}
 

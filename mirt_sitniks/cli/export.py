@@ -1,0 +1,46 @@
+"""`mirt-sitniks export`: all that is known of one customer."""
+
+import json
+import os
+import sys
+from argparse import Namespace
+from dataclasses import asdict
+from typing import Any
+
+from mirt_sitniks.cli.files import where, with_store
+from mirt_sitniks.cli.looking import view_of, whom
+from mirt_sitniks.core.store import Store
+from mirt_sitniks.core.story import as_json, entry_json
+from mirt_sitniks.settings import SitniksSettings
+
+MOST = 100_000
+
+
+def run(arguments: Namespace) -> int:
+    """Write it to standard output, or to a new file that nobody else can read."""
+    settings = SitniksSettings()
+
+    async def read(store: Store) -> dict[str, Any]:
+        found = await whom(settings, store, arguments.who)
+        sight = (await view_of(settings, store)).sight
+        sessions = []
+        for one in found:
+            lines = await store.ledger(one.session, limit=MOST)
+            sessions.append(
+                {
+                    **as_json(one, sight),
+                    "record": asdict(one),
+                    "ledger": [entry_json(line, sight.ours) for line in lines],
+                }
+            )
+        return {"store": where(settings), "sessions": sessions}
+
+    text = json.dumps(with_store(settings, read, readonly=True), ensure_ascii=False, indent=2, default=str)
+    if arguments.to is None:
+        print(text)
+        return 0
+    # Made anew: what is there may be readable by others, or a link to elsewhere.
+    with os.fdopen(os.open(arguments.to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+    print(f"{arguments.to} holds personal data", file=sys.stderr)
+    return 0

@@ -1,0 +1,88 @@
+"""A shop's own stages, as a table in JSON or TOML: pure; what cannot be right is told by its key, with the cure."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from mirt_sitniks.core.stages import PRIORITIES, Role, StageRule, Stages
+
+MOST, LONGEST = 100, 200
+_KEYS = tuple(one.name for one in fields(StageRule))
+_NAME = "a stage's name is made of a-z, 0-9 and `_`, begins with a letter, and has at most 64 of them"
+_STATUS = "give the name of a status as Sitniks shows it"
+
+
+def parse_stages(text: str) -> Stages:
+    """Stages from text: JSON when it begins with `{`, else TOML. Raises `ValueError`, one line with the cure."""
+    try:
+        raw = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        kind, line = ("JSON", getattr(error, "lineno", 0)) if text.lstrip().startswith("{") else ("TOML", 0)
+        where = re.search(r"at line (\d+)", str(error))
+        at = f", line {line or (where and where[1])}" if line or where else ""
+        raise ValueError(f"it is no {kind}{at}: correct it there") from None
+    return stages_of(raw)
+
+
+def stages_of(raw: object) -> Stages:
+    """Stages from a mapping of names to a `StageRule`, or to a mapping of its fields. Raises `ValueError`."""
+    if not isinstance(raw, Mapping):
+        raise ValueError('give a table of stages, like {"paid": {"status": "ОПЛАЧЕНО"}}')
+    if len(raw) > MOST:
+        raise ValueError(f"give at most {MOST} stages")
+    return {_name(name): _rule(str(name), one) for name, one in raw.items()}
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]{0,63}", name) or name == "unknown_stage":
+        raise ValueError(f"{str(name)[:64]!r} is no name: {_NAME}")
+    return str(name)
+
+
+def _rule(name: str, raw: object) -> StageRule:
+    if isinstance(raw, StageRule):
+        values: Mapping[Any, object] = {key: getattr(raw, key) for key in _KEYS}
+    elif isinstance(raw, Mapping):
+        values = raw
+    else:
+        raise ValueError(f'{name} is no table: give at least its status, like {name} = {{status = "ОПЛАЧЕНО"}}')
+    for key in values:
+        if key not in _KEYS:
+            meant = get_close_matches(str(key), _KEYS, 1) or _KEYS
+            raise ValueError(f"{name}.{str(key)[:64]} is nothing a stage has: use {', '.join(meant)}")
+    if "status" not in values:
+        raise ValueError(f"{name}.status is missing: {_STATUS}")
+    return StageRule(**{str(key): _checked(f"{name}.{key}", str(key), value) for key, value in values.items()})
+
+
+def _checked(where: str, key: str, value: object) -> Any:
+    """A field's value in its own type."""
+    if key == "status" and _is_status(value):
+        return str(value).strip()
+    if key == "replaces" and isinstance(value, list | tuple) and all(map(_is_status, value)):
+        return tuple(str(one).strip() for one in value)
+    if key == "assign" and (value is None or value in tuple(Role)):
+        return value and str(value)
+    if key == "urgency" and value in tuple(PRIORITIES):
+        return value
+    if key in ("once", "respects_people") and isinstance(value, bool):
+        return value
+    raise ValueError(f"{where} cannot be right: {_CURES[key]}")
+
+
+def _is_status(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) <= LONGEST
+
+
+_CURES = {
+    "status": _STATUS,
+    "replaces": "give a list of names of statuses as Sitniks shows them",
+    "assign": f"give {' or '.join(Role)}, or leave it out",
+    "urgency": f"give {', '.join(PRIORITIES)}",
+    "once": "give true or false",
+    "respects_people": "give true or false",
+}

@@ -1,0 +1,210 @@
+"""What happened to a session, in words: where it stands and why, and its ledger as lines that people read. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mirt_sitniks.core.backoff import SUSPECTED
+from mirt_sitniks.core.budget import Limit, locked, slot_in
+from mirt_sitniks.core.health import CALLS
+from mirt_sitniks.core.overview import outcome_of
+from mirt_sitniks.core.record import Record, pending, searching, stale
+from mirt_sitniks.core.result import LOCKS, Outcome, iso, why_none
+from mirt_sitniks.core.store import Entry, KeyState, Outlook, Overview
+from mirt_sitniks.core.text import span
+
+Tone = Literal["asked", "good", "bad", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Against what a record is looked at: the clocks of its store, its key's state, and the settings' names."""
+
+    now: float
+    wall: float
+    statuses: Mapping[str, str]
+    limit: Limit = field(default_factory=Limit)
+    key: KeyState = field(default_factory=KeyState)
+
+    @classmethod
+    def of(cls, overview: Overview, statuses: Mapping[str, str], limit: Limit, key: str) -> "Sight":
+        """That of a store which was looked at."""
+        return cls(overview.now, overview.wall, statuses, limit, overview.keys.get(key, KeyState()))
+
+    @property
+    def ours(self) -> Collection[str]:
+        """The names of the statuses that stages have."""
+        return self.statuses.values()
+
+    def at(self, due: float) -> float:
+        """A time on the store's clock as Unix time."""
+        return self.wall + due - self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a session stands: `why` in words, ending with the cure where there is one; `next_in` seconds comes the next
+    try (None: none does by itself)."""
+
+    outcome: Outcome
+    code: str | None
+    why: str
+    next_in: float | None = None
+
+
+def standing(record: Record, sight: Sight) -> Standing:
+    """Where a session stands, why, and when it goes on."""
+    outcome, code = outcome_of(record, sight.statuses)
+    seen, wanted = record.observed, record.desired.status.value
+    if record.closed:
+        why = "another session of this customer has the chat, and what was still to be written"
+        return Standing(outcome, code, f"{why}: `mirt-sitniks show @USER` shows both")
+    if not pending(record):
+        if seen.error and record.desired.generation <= seen.given_up:
+            why = f"{seen.error.message}; given up, so mend that, then: mirt-sitniks retry {record.session}"
+            return Standing(outcome, code, why)
+        if wanted and outcome is Outcome.HELD:
+            ours, theirs = sight.statuses.get(wanted, wanted), seen.status.value
+            why = f"a person has the chat: it shows “{theirs}”, which stays, where the graph asked for “{ours}”"
+            return Standing(outcome, code, f"{why}; an escalation would go over it")
+        return Standing(outcome, code, "Sitniks confirmed all that was asked for")
+    wait = max(0.0, seen.due_at - sight.now)
+    if record.lease_until > sight.now and not wait:
+        return Standing(outcome, code, "a process works on it right now", 0.0)
+    lock = locked(sight.key.budget, sight.now)
+    lock = None if lock and lock[0] == SUSPECTED else lock
+    free = slot_in(sight.key.budget, sight.limit, sight.now)
+    if lock:
+        return Standing(outcome, lock[0], LOCKS.get(lock[0], lock[0]), max(wait, lock[1] - sight.now))
+    error = seen.error or why_none(record, Outlook(sight.now, free, lock=lock))
+    if error:
+        # What is tried again in vain until somebody mends it.
+        more = "" if outcome is Outcome.QUEUED else f"; once that is mended: mirt-sitniks retry {record.session}"
+        return Standing(outcome, error.code, f"{error.message}{more}", max(wait, free))
+    if searching(record):
+        times = "once" if record.search_attempt == 1 else f"{record.search_attempt} times"
+        why = f"no chat has this user name yet: looked for {times}; check how Sitniks spells it"
+        return Standing(outcome, "chat_not_found" if record.search_attempt else None, why, wait)
+    late = sight.now - seen.due_at
+    if late > 60:
+        why = f"due for {span(late)} and nobody works on it: start `mirt-sitniks worker`, or the host's service"
+        return Standing(outcome, code, why, 0.0)
+    return Standing(outcome, code, "it is on its way", wait)
+
+
+def as_json(record: Record, sight: Sight) -> dict[str, Any]:
+    """A session as plain JSON; times are ISO 8601 UTC."""
+    desired, seen, stands = record.desired, record.observed, standing(record, sight)
+    wanted, left = desired.status.value, stale(record)
+    return {
+        "session": record.session,
+        "instagram_username": record.instagram,
+        "telegram_username": record.telegram,
+        "chat_id": record.chat_id,
+        "stage": desired.stage,
+        "asked_at": iso(desired.asked_at),
+        "outcome": stands.outcome.value,
+        "code": stands.code,
+        "why": stands.why,
+        "message": seen.error and seen.error.message,
+        "next_try_in": None if stands.next_in is None else round(stands.next_in, 1),
+        "attempt": seen.attempt,
+        "searches": record.search_attempt,
+        "stages": list(desired.stages),
+        "desired": {
+            "status": sight.statuses.get(wanted, wanted) if wanted else None,
+            "responsible": desired.manager.value,
+        },
+        "observed": {
+            "status": seen.status.value,
+            "manager_id": seen.manager.value,
+            "confirmed": [name for name in ("status", "manager") if getattr(desired, name).gen and name not in left],
+            "seen_at": iso(sight.at(seen.seen_at)) if seen.seen_at else None,
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a story: when (Unix time), what in words, who did it."""
+
+    at: float
+    text: str
+    tone: Tone
+    who: str
+
+
+def story(entries: Iterable[Entry], ours: Collection[str]) -> Iterator[Line]:
+    """The ledger as people read it; a status that is none of `ours` is a person's."""
+    for entry in entries:
+        if entry.kind in _TELLERS:
+            text, tone = _TELLERS[entry.kind](entry, ours)
+            yield Line(entry.at, text, tone, entry.who)
+
+
+def _intent(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
+    text = f"{entry.stage} was asked for"
+    if reason := entry.after.get("reason"):
+        text += f": {reason}"
+    if written := entry.after.get("written"):
+        text += f" (“{written}” was written while the store was away)"
+    return (text, "asked") if entry.generation else (f"{text}, late: a later stage stands", "plain")
+
+
+def _outcome(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
+    before, after = entry.before, entry.after
+    changed = {name for name in after if after[name] != before.get(name)}
+    parts: list[str] = []
+    if "chat_id" in changed:
+        parts.append(f"its chat is {after['chat_id']}" if after["chat_id"] else f"lost chat {before.get('chat_id')}")
+    if "status" in changed:
+        parts.append(_status(after["status"], ours))
+    if "manager_id" in changed:
+        shown = after["manager_id"]
+        parts.append(f"responsible is manager {shown}" if shown else "the manager is to be assigned again")
+    error = after.get("error")
+    if error == "superseded":
+        return "another session of the customer took the chat", "plain"
+    if error and "error" in changed:
+        parts.append(f"error {error}")
+    elif error:
+        parts.append(f"still {error}")
+    elif before.get("error"):
+        parts.append(f"{before['error']} is over")
+    return "; ".join(parts) or "nothing new was confirmed", "bad" if error else "good" if parts else "plain"
+
+
+def _status(shown: str | None, ours: Collection[str]) -> str:
+    if shown is None:
+        return "the status is to be written again"
+    return f"the status is “{shown}”" if shown in ours else f"a person set “{shown}”, which stays"
+
+
+def _try(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
+    call = CALLS.get(entry.key or "", entry.key or "call")
+    took, status, code = span(entry.after.get("seconds") or 0.0), entry.after.get("status"), entry.after.get("code")
+    if not (code or status):
+        return f"call: {call}, {took}", "plain"
+    answer = " ".join(str(one) for one in (status, code) if one)
+    return f"call: {call}, {answer} after {took}", "bad"
+
+
+_TELLERS = {"intent": _intent, "outcome": _outcome, "try": _try}
+
+
+def entry_json(entry: Entry, ours: Collection[str]) -> dict[str, Any]:
+    """A line of the ledger as plain JSON, with its words."""
+    text = next((line.text for line in story([entry], ours)), None)
+    return {
+        "id": entry.id,
+        "at": iso(entry.at),
+        "session": entry.session or None,
+        "kind": entry.kind,
+        "key": entry.key,
+        "stage": entry.stage,
+        "generation": entry.generation,
+        "who": entry.who,
+        "before": dict(entry.before),
+        "after": dict(entry.after),
+        "text": text,
+    }
