@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.sandbox import Sandbox
 from tests.cli import shop
 from tests.cli.conftest import Run
@@ -29,7 +29,7 @@ def chats(crm: Sandbox, tmp_path: Path) -> dict[str, str]:
         mine = stages.get(name, (Stage.FIRST_TOUCH,))
         record = shop.named(shop.record_at(*mine, confirmed=len(mine)), name, 60, name, chat)
         records.append(replace(record, desired=replace(record.desired, asked_at=time.time())))
-        crm.person_sets(chat, EFFECTS[mine[-1]].status, 101)
+        crm.person_sets(chat, BUILT_IN[mine[-1]].status, 101)
     shop.fill(tmp_path / "sitniks.sqlite3", records, (), None)
     return made
 
