@@ -13,6 +13,9 @@ import pytest
 if TYPE_CHECKING:
     from mirt_sitniks.testing.door import SitniksSandbox
 
+# Before anybody imports it: what a test of a store found is to be told.
+pytest.register_assert_rewrite("mirt_sitniks.testing.store_contract")
+
 OPTION = "--sitniks-chaos"
 NAME = "sitniks_chaos"
 CALM = "sitniks_calm: this test is left in peace by --sitniks-chaos"

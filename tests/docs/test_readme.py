@@ -86,13 +86,14 @@ class Terminal:
         """Save a block, and run it: a server is started and asked once, tests are left to `pytest`."""
         kinds = {
             "def test_": "test_shop.py",
+            "(StoreContract)": "test_store.py",
             "def lifespan": "server.py",
             "def build_graph": "shop.py",
             "def paid_order": "orders.py",
         }
         name = next((name for mark, name in kinds.items() if mark in code), "plain.py")
         (self.folder / name).write_text(code + SERVER if name == "server.py" else code, "utf-8")
-        if name != "test_shop.py":
+        if not name.startswith("test_"):
             self.printed.setdefault(name, []).append(self._python(name))
 
     def _python(self, name: str) -> str:
@@ -205,6 +206,7 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         assert shown["orders.py"] == ["created\n"]
         assert [order["client"]["phone"] for order in crm.orders()] == ["380671234567"]
         assert "1 passed" in shown["pytest test_shop.py"][0]
+        assert " passed" in shown["pytest test_store.py"][0]
         assert "lost 0, backwards 0, duplicated 0" in shown["pytest test_shop.py --sitniks-chaos=7"][0]
         assert "checks passed" in shown["mirt-sitniks doctor"][0]
         for erased in shown["mirt-sitniks forget example-1"]:
@@ -372,7 +374,8 @@ def _names(assign: ast.Assign) -> list[str]:
 
 
 def _nodes() -> Iterator[ast.AST]:
-    for path in {*PACKAGE.rglob("*.py")} - {*PACKAGE.glob("sandbox/*.py"), *PACKAGE.glob("examples/*.py")}:
+    others = {path for folder in ("sandbox", "examples", "testing") for path in PACKAGE.glob(f"{folder}/*.py")}
+    for path in {*PACKAGE.rglob("*.py")} - others:
         yield from ast.walk(ast.parse(path.read_text("utf-8")))
 
 
