@@ -12,7 +12,7 @@ from mirt_sitniks import get_sitniks_chat_service
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.testing.door import SitniksSandbox
+from mirt_sitniks.testing import SitniksSandbox
 
 # No stall of the machine is a fault of the CRM's.
 PATIENT: dict[str, Any] = {"reply_budget": 60.0, "timeout": 20.0}
