@@ -98,10 +98,12 @@ class Work:
         """Write ours again."""
         for part in self.parts(one):
             chat = one.record.chat_id or ""
+            if part.asked is None:
+                raise CrmError(f"stage {one.record.desired.status.value} has no status in the settings any more")
             if part.field == "status":
                 await direct.write(self.driver, SetStatus(chat, str(part.asked)))
             else:
-                await direct.write(self.driver, UpdateChat(chat, int(part.asked or 0)))
+                await direct.write(self.driver, UpdateChat(chat, int(part.asked)))
 
     def parts(self, one: Compared) -> Sequence[OutOfSync]:
         """The differences of a record that are asked for."""

@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="mirt-sitniks",
         description="Keeps Sitniks CRM in step with the conversations of a LangGraph graph.",
-        epilog="Settings (SNITKIX_API_URL and others) come from the environment and .env in the working folder.",
+        epilog="A chat did not move? First `mirt-sitniks status`, then `mirt-sitniks show WHO`. Settings "
+        "(SNITKIX_API_URL and others) come from the environment and .env in the working folder.",
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"mirt-sitniks {_version()}")

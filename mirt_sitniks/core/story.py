@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from mirt_sitniks.core.backoff import SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
-from mirt_sitniks.core.health import CALLS
+from mirt_sitniks.core.health import CALLS, key_of
 from mirt_sitniks.core.overview import outcome_of
 from mirt_sitniks.core.record import Record, pending, searching, stale
 from mirt_sitniks.core.result import LOCKS, Outcome, iso, why_none
@@ -29,7 +29,7 @@ class Sight:
     @classmethod
     def of(cls, overview: Overview, statuses: Mapping[str, str], limit: Limit, key: str) -> "Sight":
         """That of a store which was looked at."""
-        return cls(overview.now, overview.wall, statuses, limit, overview.keys.get(key, KeyState()))
+        return cls(overview.now, overview.wall, statuses, limit, key_of(overview, key))
 
     @property
     def ours(self) -> Collection[str]:

@@ -199,8 +199,9 @@ def test_migrations_need_a_folder_that_can_be_written(run: Run, tmp_path: Path) 
     assert "name another folder" in err
 
 
-def test_version_and_help(run: Run) -> None:
+def test_version_and_help(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--version` is one line, `--help` names every command and says what it does, as does each command's own."""
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = run("--version")
     assert code == 0
     assert re.fullmatch(r"mirt-sitniks [0-9][0-9a-z.+]*\n", out)
@@ -208,7 +209,9 @@ def test_version_and_help(run: Run) -> None:
     assert code == 0
     for command in COMMANDS:
         assert re.search(rf"^ +{command} +[A-Z]", out, re.MULTILINE)
-        assert run(command, "--help")[0] == 0
+        code, told, _ = run(command, "--help")
+        assert code == 0
+        assert max(map(len, told.splitlines())) < 80
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])

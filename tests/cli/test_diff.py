@@ -60,7 +60,12 @@ def test_all_is_in_sync(crm: Sandbox, chats: dict[str, str], told: Json, run: Ru
 
 
 def test_a_difference_names_field_and_whose_change_it_is(
-    crm: Sandbox, chats: dict[str, str], told: Json, run: Run, snapshot: SnapshotAssertion
+    crm: Sandbox,
+    chats: dict[str, str],
+    told: Json,
+    run: Run,
+    snapshot: SnapshotAssertion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What a person set is a person's; our own earlier status in place of the later one is a write that was lost."""
     crm.person_sets(chats[NAMES[0]], "ОПЛАЧЕНО", 102)
@@ -75,6 +80,7 @@ def test_a_difference_names_field_and_whose_change_it_is(
     }
     code, found = told("--whose", "ours")
     assert [one["session"] for one in found["differences"]] == [NAMES[2]]
+    monkeypatch.setenv("COLUMNS", "120")
     code, out, _ = run("diff")
     assert (code, "\n".join(line.rstrip() for line in out.splitlines()[:-1])) == (1, snapshot)
 

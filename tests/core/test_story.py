@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.budget import Budget
+from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.record import Error, Record
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Entry, KeyState
+from mirt_sitniks.core.store import Entry, KeyState, Overview
 from mirt_sitniks.core.story import Sight, as_json, standing, story
 from mirt_sitniks.core.text import many, span
 from tests.core.records import NAMES, record_at
@@ -43,6 +43,13 @@ def test_a_session_says_why_it_is_not_there_and_when_it_goes_on(
     stands = standing(record, sight)
     assert (stands.outcome, stands.next_in) == (outcome, next_in)
     assert words in stands.why
+
+
+def test_who_looks_without_a_key_sees_the_lock_of_the_one_that_is_used() -> None:
+    """Settings of the one who looks need not be those of the host."""
+    overview = Overview(100.0, 1_800_000_000.0, 2, keys={"theirs": LOCKED.key})
+    stands = standing(record_at(FIRST, due_at=100.0), Sight.of(overview, NAMES, Limit(), ""))
+    assert stands.code == "unauthorized"
 
 
 def test_what_a_person_holds_names_both_statuses() -> None:

@@ -167,11 +167,12 @@ begin
     return (
         with mine as not materialized (
             select l.* from public.sitniks_ledger l
-            left join public.sitniks_chat_mappings m on tenant is not null and m.user_id = l.session and m.is_current
             where (request ->> 'session' is null or l.session = request ->> 'session')
-                and (tenant is null or l.session = '' or tenant = coalesce(
-                    m.account, case when strpos(l.session, '/') > 0 then split_part(l.session, '/', 1) else 'main' end
-                ))
+                -- So wrapped, because Postgres thinks that nearly no line is of one account, and would sort them all.
+                and coalesce(tenant is null or l.session = '' or tenant = coalesce(
+                    (select m.account from public.sitniks_chat_mappings m where m.user_id = l.session and m.is_current),
+                    case when strpos(l.session, '/') > 0 then split_part(l.session, '/', 1) else 'main' end
+                ), false)
         )
         select coalesce(jsonb_agg(to_jsonb(line) order by line.id), '[]')
         from (
