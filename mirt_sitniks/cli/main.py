@@ -96,7 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--keep", action="store_true", help="leave the board open in the browser until Ctrl+C")
     demo.add_argument("--port", type=given.port, default=0, help="the board's port (default: a free one)")
 
-    command("doctor", _doctor, "Check address, key, plan, managers and store", "Exit code 0 when all is well, else 1.")
+    doctor = command("doctor", _doctor, "Check settings, store, CRM", "Exit code 0 when all is well, else 1.")
+    doctor.add_argument("--chat", metavar="ID", help="try every call on this chat, which then is as it was before")
+    doctor.add_argument(
+        "--report", nargs="?", const="", metavar="FILE", help="write how the account answers, without secrets and names"
+    )
+    doctor.add_argument("--json", action="store_true", help="all findings and facts as JSON")
 
     command(
         "worker",
@@ -113,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--key", type=given.key, default="sandbox-key", help="the key it accepts (default: sandbox-key)"
     )
+    sandbox.add_argument("--webhook", metavar="URL", help="an address on this machine that is told of each message")
 
     migrations = command("migrations", _migrations, "Print or copy the SQL that creates the Supabase tables")
     what = migrations.add_mutually_exclusive_group(required=True)
@@ -158,7 +164,10 @@ def _sandbox(arguments: argparse.Namespace) -> int:
     from mirt_sitniks.sandbox import serve
 
     with _bound(arguments.port):
-        serve(arguments.port, speed=arguments.speed, key=arguments.key)
+        try:
+            serve(arguments.port, speed=arguments.speed, key=arguments.key, webhook=arguments.webhook)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
     return 0
 
 
@@ -177,7 +186,7 @@ def _bound(port: int) -> Iterator[None]:
 def _doctor(arguments: argparse.Namespace) -> int:
     from mirt_sitniks.cli import doctor
 
-    return doctor.run()
+    return doctor.run(arguments.chat, arguments.report, as_json=arguments.json)
 
 
 def _worker(arguments: argparse.Namespace) -> int:
