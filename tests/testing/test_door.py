@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks import get_sitniks_chat_service
+from mirt_sitniks import StageRule, get_sitniks_chat_service
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.testing import SitniksSandbox
+from mirt_sitniks.testing.judge import Judgement
 
 # No stall of the machine is a fault of the CRM's.
 PATIENT: dict[str, Any] = {"reply_budget": 60.0, "timeout": 20.0}
@@ -37,6 +38,15 @@ def test_what_a_stage_asks_for_is_there(crm: SitniksSandbox) -> None:
     service.sync_blocking("escalation", **IRYNA)
     crm.assert_synced("s", "escalation")
     crm.assert_untouched(other)
+
+
+def test_a_stage_of_a_shops_own_is_known_by_its_settings(crm: SitniksSandbox) -> None:
+    """Its status and its manager are those of the service that was asked."""
+    crm.add_chat("iryna.example")
+    service = crm.service(stages={"paid": StageRule("ОПЛАЧЕНО", "human")}, **PATIENT)
+    service.sync_blocking("paid", **IRYNA)
+    crm.assert_synced("s", "paid")
+    assert crm.judge() == Judgement(1)
 
 
 def test_the_environment_leads_there_and_back(
