@@ -23,6 +23,8 @@ from packaging.requirements import Requirement
 
 from tests.postgres import stack as supabase
 
+pytest.register_assert_rewrite("mirt_sitniks.testing.store_contract")
+
 # A developer's own keys and databases are none of the tests' business.
 for _name in [name for name in os.environ if name.startswith(("SNITKIX_", "SITNIKS_", "SUPABASE_"))]:
     del os.environ[_name]
@@ -156,7 +158,7 @@ def _no_strangers() -> Iterator[list[str]]:
     assert not _strangers, f"tried to reach {_strangers}; tests use loopback only"
 
 
-ARMED = ("crm", "engine", "graph", "orders", "postgres", "process", "service", "stores")
+ARMED = ("agent", "crm", "engine", "graph", "orders", "postgres", "process", "service", "stores")
 """The folders whose tests run with a guard on every event loop, as everything does under LangGraph's dev server."""
 
 _refused: list[str] = []

@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--key", type=given.key, default="sandbox-key", help="the key it accepts (default: sandbox-key)"
     )
+    sandbox.add_argument("--webhook", metavar="URL", help="an address on this machine that is told of each message")
 
     migrations = command("migrations", _migrations, "Print or copy the SQL that creates the Supabase tables")
     what = migrations.add_mutually_exclusive_group(required=True)
@@ -163,7 +164,10 @@ def _sandbox(arguments: argparse.Namespace) -> int:
     from mirt_sitniks.sandbox import serve
 
     with _bound(arguments.port):
-        serve(arguments.port, speed=arguments.speed, key=arguments.key)
+        try:
+            serve(arguments.port, speed=arguments.speed, key=arguments.key, webhook=arguments.webhook)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
     return 0
 
 

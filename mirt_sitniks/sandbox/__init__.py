@@ -3,5 +3,6 @@
 from .calls import Call
 from .sandbox import Sandbox
 from .server import serve
+from .webhooks import Delivery
 
-__all__ = ["Call", "Sandbox", "serve"]
+__all__ = ["Call", "Delivery", "Sandbox", "serve"]

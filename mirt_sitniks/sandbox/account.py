@@ -1,6 +1,6 @@
 """One Sitniks account: its key and habits, its chats, its limit, its faults and the calls it was asked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -10,7 +10,7 @@ from .faults import Faults
 from .limits import KeyLimit
 from .notifier import ChangeNotifier
 from .request import Shows
-from .world import DEFAULT_MANAGERS, Managers, World
+from .world import DEFAULT_MANAGERS, Chat, Managers, World
 
 # The kinds of call that an account may be refused. Writes, which come first, may also be ignored.
 IGNORABLE = ("status", "assign", "tags", "order_create", "order_status")
@@ -36,7 +36,9 @@ class Habits:
     which the `Date` of each answer is ahead of the real one (below 0: behind). `order_shows`: where an order's external
     id is shown: everywhere (`all`), in the answer to its `creation`, `never`. `same_external_id`: a second order with
     one external id is `made` as well, the first is `returned`, or it is refused. `order_status_key`: what the name of
-    an order's status is called.
+    an order's status is called. `webhook_shape`: an event has the whole chat, or the `chat_id` alone, as older accounts
+    send it; each is sent `webhook_times`, after `webhook_delay` seconds, and `webhook_swapped` lets every second one go
+    before the first.
     """
 
     date_filter: Literal["created", "last_message"] = "last_message"
@@ -54,6 +56,10 @@ class Habits:
     order_shows: Literal["all", "creation", "never"] = "creation"
     same_external_id: Literal["made", "returned", 400, 409] = "made"
     order_status_key: Literal["title", "name"] = "title"
+    webhook_shape: Literal["chat", "chat_id"] = "chat"
+    webhook_times: int = 1
+    webhook_delay: float = 0.0
+    webhook_swapped: bool = False
     trial: bool = False
     limit: bool = True
     latency: float = 0.0
@@ -71,7 +77,7 @@ class Habits:
         if name == "refuses":
             value = _refusals(value)
         elif isinstance(allowed, type):
-            least = {"page_size": 1, "clock_ahead": -86_400}.get(name, 0)
+            least = {"page_size": 1, "webhook_times": 1, "clock_ahead": -86_400}.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, allowed | int) or value < least:
                 raise ValueError(f"{name} must be a number not less than {least}, not {value!r}")
         elif not any(value == one and type(value) is type(one) for one in allowed):
@@ -93,6 +99,9 @@ _ALLOWED: dict[str, tuple[Any, ...] | type[float]] = {
     "order_status_key": ("title", "name"),
     "latency": float,
     "clock_ahead": float,
+    "webhook_shape": ("chat", "chat_id"),
+    "webhook_times": int,
+    "webhook_delay": float,
 }
 
 
@@ -122,6 +131,7 @@ class Account:
         self._managers = dict(DEFAULT_MANAGERS if managers is None else managers)
         self._habits = habits or {}
         self.releases = 0
+        self.on_message: Callable[[Chat, Mapping[str, Any]], None] = lambda chat, message: None
         self.reset()
 
     def reset(self) -> None:
@@ -130,7 +140,7 @@ class Account:
             self.habits = Habits()
             for name, value in self._habits.items():
                 self.habits.change(name, value)
-            self.world = World(self.clock, self.changes)
+            self.world = World(self.clock, self.changes, lambda chat, message: self.on_message(chat, message))
             self.world.set_managers(self._managers)
             self.limit = KeyLimit()
             self.faults = Faults()

@@ -175,8 +175,10 @@ def _list_messages(account: Account, request: Request) -> Answer:
 
 def _add_message(account: Account, request: Request) -> Answer:
     body = json_body(request, text=str, attachments=list)
-    chat = _open_chat(account, request)
-    return as_json(201, account.world.add_message(chat, _text(body), by="api", attachments=body.get("attachments", ())))
+    chat, text = _open_chat(account, request), _text(body)
+    if "attachments" not in body or chat.source == "tiktok":
+        raise Refused(refusal(500))
+    return as_json(201, account.world.add_message(chat, text, by="api", attachments=body["attachments"]))
 
 
 def _add_note(account: Account, request: Request) -> Answer:

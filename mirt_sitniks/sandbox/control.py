@@ -9,8 +9,12 @@ chat or order 404, both with `{"message": ...}`. Parameters are those of the `Sa
 | `GET /_sandbox/chats` | `{"data": [Chat]}`, the chats that the API shows |
 | `GET /_sandbox/history?chat=ID` | `{"data": [{"at", "field", "before", "after", "by"}]}` |
 | `POST /_sandbox/person` `{"chat", "status", "manager", "nickname", "closed"}` | a person changes it: 200 Chat |
-| `POST /_sandbox/messages` `{"chat", "text", "comment_id"}`; with `"by": "person"` a manager writes | 201 Message |
+| `POST /_sandbox/messages` `{"chat", "text", "comment_id"}` | the customer writes: 201 Message |
+| ... with `"by": "person"` (and `"manager"`), `"by": "phone"` | a manager does, or somebody in the phone's app |
 | `GET /_sandbox/messages?chat=ID`, `GET /_sandbox/notes?chat=ID` | `{"data": [...]}`, the oldest first |
+| `GET /_sandbox/chat?chat=ID` | `{"messages", "notes", "history"}`, with managers' names and dates |
+| `POST /_sandbox/webhook` `{"body"}` | sends that, a ping if there is none, null as an empty body: 202 |
+| `GET /_sandbox/webhook` | `{"data": [Delivery]}`, all tries with what they were answered |
 | `POST /_sandbox/variations` `{"sku", "price", "title", ...}`, `GET /_sandbox/variations` | adds one: 201 `{"id"}` |
 | `GET /_sandbox/orders` | `{"data": [Order]}`, the oldest first, with their external ids |
 | `POST /_sandbox/orders` `{"body": order, "created_ago"}` | a person makes one by hand: 201 `{"id"}` |
@@ -19,7 +23,7 @@ chat or order 404, both with `{"message": ...}`. Parameters are those of the `Sa
 | `GET /_sandbox/faults` | `{"data": [...]}`, the armed ones |
 | `DELETE /_sandbox/faults` | disarms all and drops what they held: 200 |
 | `GET /_sandbox/calls` | `{"data": [Call], "most_in_window": calls in the busiest 10 seconds}` |
-| `GET /_sandbox/settings` | the habits, `key`, `statuses`, `managers` (full name by id), `order_statuses` (by id) |
+| `GET /_sandbox/settings` | habits, `key`, `webhook`, `statuses`, `managers` (full name by id), `order_statuses` |
 | `PUT /_sandbox/settings` with any of them | changes these: 200, all of them |
 | `POST /_sandbox/reset` | back to the beginning: 200 |
 | `GET /_sandbox/events` | Server-Sent Events: the whole board, at once and after every change |
@@ -37,13 +41,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from .account import Account, Habits
-from .board import view
+from .account import Habits
+from .board import panel, view
 from .crm import LocalCrm
 from .faults import Fault
+from .webhooks import PING
 
 _HABITS = [field.name for field in fields(Habits)]
-_OTHERS = ["key", "statuses", "managers", "order_statuses"]
+_OTHERS = ["key", "webhook", "statuses", "managers", "order_statuses"]
 _BY_ID = ("managers", "order_statuses")
 # How long the stream stays silent at most, so that a dead client is noticed.
 _HEARTBEAT = 15.0
@@ -69,8 +74,23 @@ class _Controls:
         return JSONResponse(self._crm.chat(chat_id))
 
     async def add_message(self, body: dict[str, Any]) -> Response:
-        write = self._crm.person_writes if body.pop("by", "customer") == "person" else self._crm.customer_writes
-        return JSONResponse(write(body.pop("chat"), body.pop("text"), **body), 201)
+        crm, by = self._crm, body.pop("by", "customer")
+        writers = {"customer": crm.customer_writes, "person": crm.person_writes, "phone": crm.phone_writes}
+        if by not in writers:
+            raise ValueError(f"nobody is {by!r}; there are: {', '.join(writers)}")
+        return JSONResponse(writers[by](body.pop("chat"), body.pop("text"), **body), 201)
+
+    async def chat(self, request: Request) -> Response:
+        with self._crm.account.changes:
+            return JSONResponse(panel(self._crm.account, request.query_params["chat"]))
+
+    async def send_webhook(self, body: dict[str, Any]) -> Response:
+        self._crm.webhook_sends(body.get("body", PING))
+        return JSONResponse({}, 202)
+
+    async def deliveries(self, request: Request) -> Response:
+        shown = [asdict(one) | {"body": one.body.decode("utf-8", "replace")} for one in self._crm.deliveries]
+        return JSONResponse({"data": shown})
 
     async def add_variation(self, body: dict[str, Any]) -> Response:
         return JSONResponse({"id": self._crm.add_variation(body.pop("sku", None), **body)}, 201)
@@ -124,7 +144,7 @@ class _Controls:
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(
-            _events(self._crm.account), media_type="text/event-stream", headers={"cache-control": "no-store"}
+            _events(self._crm), media_type="text/event-stream", headers={"cache-control": "no-store"}
         )
 
 
@@ -134,6 +154,9 @@ def control(crm: LocalCrm) -> list[Route]:
     return [
         Route("/chats", _guarded(controls.chats), methods=["GET"]),
         Route("/chats", _with_body(controls.add_chat), methods=["POST"]),
+        Route("/chat", _guarded(controls.chat), methods=["GET"]),
+        Route("/webhook", _guarded(controls.deliveries), methods=["GET"]),
+        Route("/webhook", _with_body(controls.send_webhook), methods=["POST"]),
         Route("/history", _guarded(_of_chat(crm.history)), methods=["GET"]),
         Route("/messages", _guarded(_of_chat(crm.messages)), methods=["GET"]),
         Route("/messages", _with_body(controls.add_message), methods=["POST"]),
@@ -202,13 +225,14 @@ def _shown(fault: Fault) -> dict[str, Any]:
     }
 
 
-async def _events(account: Account) -> AsyncIterator[str]:
+async def _events(crm: LocalCrm) -> AsyncIterator[str]:
+    account = crm.account
     yield "retry: 1000\n\n"
     with account.changes.listen() as changed:
         while True:
             changed.clear()
             with account.changes:
-                board = json.dumps(view(account), ensure_ascii=False)
+                board = json.dumps(view(account, crm.webhooks), ensure_ascii=False)
                 timeout = account.clock.timeout(account.world.next_event())
             yield f"data: {board}\n\n"
             try:

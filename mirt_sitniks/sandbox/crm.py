@@ -10,6 +10,7 @@ from .calls import Call, most_in_window
 from .faults import Fault, make_fault
 from .order_desk import OrderDesk
 from .request import Shows
+from .webhooks import PING, Delivery, Webhooks
 from .world import OWNER_ID, OWNER_NAME, Managers
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ class _Habit(Generic[T]):
 class LocalCrm(OrderDesk):
     """All that can be done to an account and read of it, apart from the Open API. Threads may share it.
 
-    The attributes up to `order_status_key` are the account's habits: `account.Habits` says what each does.
+    The attributes up to `webhook_swapped` are the account's habits: `account.Habits` says what each does.
     """
 
     date_filter = _Habit[Literal["created", "last_message"]]()
@@ -58,8 +59,14 @@ class LocalCrm(OrderDesk):
     same_external_id = _Habit[Literal["made", "returned", 400, 409]]()
     order_status_key = _Habit[Literal["title", "name"]]()
 
-    def __init__(self, account: Account) -> None:
+    webhook_shape = _Habit[Literal["chat", "chat_id"]]()
+    webhook_times = _Habit[int]()
+    webhook_delay = _Habit[float]()
+    webhook_swapped = _Habit[bool]()
+
+    def __init__(self, account: Account, webhook: str | None = None) -> None:
         self.account = account
+        self.webhooks = Webhooks(account, webhook)
 
     # The account
 
@@ -112,27 +119,32 @@ class LocalCrm(OrderDesk):
         last_message_ago: float = 0.0,
         owner_id: str = OWNER_ID,
         owner_name: str = OWNER_NAME,
+        text: str | None = None,
     ) -> str:
-        """A customer writes for the first time; returns the chat's id.
+        """A customer writes for the first time, this `text` if one is given; returns the chat's id.
 
         The API shows the chat after `appears_in` sandbox seconds (404 before). `status` is the account's first unless
         given, `manager` an id or a full name. The owner is the shop's page that was written to; a customer has another
         `user_id` on each.
         """
-        return self.account.world.add_chat(
-            nickname,
-            source=source,
-            name=name,
-            user_id=user_id,
-            status=status,
-            appears_in=appears_in,
-            created_ago=created_ago,
-            manager=manager,
-            chat_id=chat_id,
-            last_message_ago=last_message_ago,
-            owner_id=owner_id,
-            owner_name=owner_name,
-        )
+        with self.account.changes:
+            made = self.account.world.add_chat(
+                nickname,
+                source=source,
+                name=name,
+                user_id=user_id,
+                status=status,
+                appears_in=appears_in,
+                created_ago=created_ago,
+                manager=manager,
+                chat_id=chat_id,
+                last_message_ago=last_message_ago,
+                owner_id=owner_id,
+                owner_name=owner_name,
+            )
+            if text is not None:
+                self.customer_writes(made, text)
+            return made
 
     def chat(self, chat_id: str) -> dict[str, Any]:
         """The chat as the API shows it, also one that does not show yet; KeyError when there is none."""
@@ -192,10 +204,39 @@ class LocalCrm(OrderDesk):
             chat = self.account.world.chat(chat_id)
             return dict(self.account.world.add_message(chat, text, by="customer", comment_id=comment_id))
 
-    def person_writes(self, chat_id: str, text: str) -> dict[str, Any]:
-        """The chat's manager answers the customer by hand; returns the Message."""
+    def person_writes(self, chat_id: str, text: str, *, manager: int | str | None = None) -> dict[str, Any]:
+        """A manager, the chat's own unless named by id or full name, answers in the CRM; returns the Message."""
         with self.account.changes:
-            return dict(self.account.world.add_message(self.account.world.chat(chat_id), text, by="person"))
+            chat = self.account.world.chat(chat_id)
+            return dict(self.account.world.add_message(chat, text, by="person", manager=manager))
+
+    def phone_writes(self, chat_id: str, text: str) -> dict[str, Any]:
+        """Somebody answers in the channel's own app on a phone, so no manager is named; returns the Message."""
+        with self.account.changes:
+            return dict(self.account.world.add_message(self.account.world.chat(chat_id), text, by="phone"))
+
+    # Webhooks
+
+    @property
+    def webhook(self) -> str | None:
+        """Where each message is told of, on this machine (None: nowhere); settable."""
+        return self.webhooks.address
+
+    @webhook.setter
+    def webhook(self, address: str | None) -> None:
+        self.webhooks.address = address
+
+    def webhook_sends(self, body: object = PING) -> None:
+        """The account sends this by itself: JSON (a ping unless given), None for an empty body, or raw bytes."""
+        if self.webhook is None:
+            raise ValueError("there is no webhook: set its address first")
+        self.webhooks.send(body)
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """All tries to send a webhook, in their order, with what each was answered."""
+        with self.account.changes:
+            return tuple(self.webhooks.deliveries)
 
     # Calls
 
@@ -250,3 +291,4 @@ class LocalCrm(OrderDesk):
     def reset(self) -> None:
         """Back to the beginning: no chats, calls or faults, and the habits that the sandbox was made with."""
         self.account.reset()
+        self.webhooks.reset()

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from .account import Account
 from .app import OpenApi, TransportOf
-from .board import board
+from .board import page
 from .clock import Clock
 from .control import control
 from .crm import LocalCrm
@@ -29,7 +29,8 @@ class Sandbox(LocalCrm):
 
     `speed` makes sandbox seconds pass faster than real ones (limits, lock, lateness, latency; never the dates that the
     API shows). `clock`, a callable giving Unix seconds, replaces both. `managers` are (id, full name) pairs or a dict.
-    `trial` answers 403 to everything, `limit=False` switches the ten calls in ten seconds off. Threads may share it.
+    `trial` answers 403 to everything, `limit=False` switches the ten calls in ten seconds off. `webhook` is an
+    address on this machine that is told of each message. Threads may share it.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Sandbox(LocalCrm):
         managers: Managers | None = None,
         clock: Callable[[], float] | None = None,
         limit: bool = True,
+        webhook: str | None = None,
     ) -> None:
         habits = {"trial": trial, "latency": latency, "limit": limit}
-        super().__init__(Account(key=key, clock=Clock(speed, clock), managers=managers, habits=habits))
+        super().__init__(Account(key=key, clock=Clock(speed, clock), managers=managers, habits=habits), webhook)
         self._wanted_port = port
         self._server: ServerThread | None = None
 
@@ -63,10 +65,12 @@ class Sandbox(LocalCrm):
             server.start()
             self._server = server
             self._wanted_port = server.port
+            self.webhooks.start()
 
     def stop(self) -> None:
         """Drop all connections and refuse new ones; what was recorded can still be read."""
         if self._server is not None:
+            self.webhooks.stop()
             self.account.release()
             self._server.stop()
             self._server = None
@@ -78,7 +82,8 @@ class Sandbox(LocalCrm):
             routes=[
                 Mount("/open-api", OpenApi(self.account, transport_of)),
                 Mount("/_sandbox", routes=control(self), middleware=here),
-                Route("/", board, middleware=here),
+                Route("/", page, middleware=here),
+                Route("/page/{name}", page, middleware=here),
             ],
             exception_handlers={404: _no_route},
         )

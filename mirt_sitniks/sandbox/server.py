@@ -8,10 +8,12 @@ from .sandbox import Sandbox
 DEFAULT_PORT = 8765
 
 
-def serve(port: int = DEFAULT_PORT, *, speed: float = 1.0, key: str = "sandbox-key") -> None:
+def serve(
+    port: int = DEFAULT_PORT, *, speed: float = 1.0, key: str = "sandbox-key", webhook: str | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM, saying where; OSError when the port is taken. To be called on the main thread."""
     stop = threading.Event()
-    with Sandbox(key=key, speed=speed, port=port) as sandbox:
+    with Sandbox(key=key, speed=speed, port=port, webhook=webhook) as sandbox:
         before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             print(f"Sitniks sandbox: {sandbox.url} (board in the browser, Ctrl+C ends)", flush=True)

@@ -23,6 +23,8 @@ DEFAULT_STATUSES = (
     "ОПЛАЧЕНО",
     "Оформлено замовлення",
 )
+# Of a message: the API's own show an empty name of a manager, and one from the phone's app shows none.
+Writer = Literal["customer", "api", "person", "phone"]
 OWNER_ID = "5873099069479273"
 OWNER_NAME = "shop.example"
 
@@ -58,9 +60,12 @@ class Chat:
 class World:
     """The CRM's state, guarded by the notifier's lock; every change is told. Time comes from the clock handed in."""
 
-    def __init__(self, clock: Clock, changes: ChangeNotifier) -> None:
+    def __init__(
+        self, clock: Clock, changes: ChangeNotifier, on_message: Callable[[Chat, Mapping[str, Any]], None]
+    ) -> None:
         self.clock = clock
         self.changes = changes
+        self._on_message = on_message
         self.statuses: tuple[str, ...] = DEFAULT_STATUSES
         self.managers: dict[int, str] = {}
         self._chats: dict[str, Chat] = {}
@@ -212,11 +217,12 @@ class World:
         chat: Chat,
         text: str,
         *,
-        by: Literal["customer", "api", "person"],
+        by: Writer,
+        manager: int | str | None = None,
         attachments: Iterable[str] = (),
         comment_id: str | None = None,
     ) -> dict[str, Any]:
-        """Add a message to the chat and return it as the API shows it; a person's names the chat's manager."""
+        """Add a message to the chat and return it as the API shows it; `manager` is the person (None: the chat's)."""
         with self.changes:
             date = self.date()
             message: dict[str, Any] = {
@@ -231,12 +237,13 @@ class World:
                 "createdAt": iso(date),
                 "updatedAt": iso(date),
             }
-            if by != "customer":
-                # Empty is how the API's own messages show; only people have a name.
-                person = self.managers.get(chat.manager_id or 0, "Менеджер")
-                message["managerName"] = person if by == "person" else ""
+            if by == "person":
+                message["managerName"] = self.managers.get(self.manager_id(manager) or chat.manager_id or 0, "Менеджер")
+            elif by == "api":
+                message["managerName"] = ""
             chat.messages.append(message)
             chat.last_message = chat.updated = date
+            self._on_message(chat, message)
             self.changes.notify()
             return message
 

@@ -228,13 +228,24 @@ def test_a_taken_port_is_named(run: Run, command: str) -> None:
     )
 
 
+def test_a_webhook_to_another_machine_is_one_line(run: Run) -> None:
+    """The sandbox is not served, and the line says what may be told."""
+    code, out, err = run("sandbox", "--port", "0", "--webhook", "http://crm.example/")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "this machine only" in err
+
+
 def test_the_sandbox_is_served_with_its_options(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Port, speed and key reach the sandbox."""
+    """Port, speed, key and webhook reach the sandbox."""
     served: list[object] = []
     monkeypatch.setattr("mirt_sitniks.sandbox.serve", lambda port, **options: served.append((port, options)))
     assert run("sandbox", "--port", "0", "--speed", "2.5", "--key", "mine") == (0, "", "")
-    assert run("sandbox")[0] == 0
-    assert served == [(0, {"speed": 2.5, "key": "mine"}), (8765, {"speed": 1.0, "key": "sandbox-key"})]
+    assert run("sandbox", "--webhook", "http://localhost:8000/")[0] == 0
+    hook = "http://localhost:8000/"
+    assert served == [
+        (0, {"speed": 2.5, "key": "mine", "webhook": None}),
+        (8765, {"speed": 1.0, "key": "sandbox-key", "webhook": hook}),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tests.core.records import NAMES, record_at
 SIGHT = Sight(100.0, 1_800_000_000.0, NAMES)
 FIRST = Stage.FIRST_TOUCH
 LOCKED = replace(SIGHT, key=KeyState(Budget((), "unauthorized", 400.0)))
+WATCHED = replace(SIGHT, key=KeyState(lookout_at=105.0))
 FULL = replace(SIGHT, key=KeyState(Budget((100.0,) * 9)))
 
 
@@ -23,8 +24,9 @@ FULL = replace(SIGHT, key=KeyState(Budget((100.0,) * 9)))
     ("record", "sight", "outcome", "words", "next_in"),
     [
         (record_at(FIRST, confirmed=1), SIGHT, "synced", "confirmed all", None),
-        (record_at(FIRST, due_at=100.0), SIGHT, "queued", "on its way", 0.0),
-        (record_at(FIRST, due_at=30.0), SIGHT, "queued", "due for 70 s and nobody works on it: start", 0.0),
+        (record_at(FIRST, due_at=30.0), WATCHED, "queued", "on its way", 0.0),
+        (record_at(FIRST, due_at=30.0), SIGHT, "queued", "due for 70 s, and no process has promised", 0.0),
+        (record_at(FIRST, chat_id=None, due_at=30.0), WATCHED, "queued", "on its way", 0.0),
         (replace(record_at(FIRST), lease_until=120.0), SIGHT, "queued", "right now", 0.0),
         (record_at(FIRST, due_at=130.0, error=Error("timeout", "no answer")), SIGHT, "queued", "no answer", 30.0),
         (record_at(FIRST, due_at=700.0, error=Error("forbidden", "right")), SIGHT, "failed", "right", 600.0),

@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import httpx
@@ -55,6 +56,20 @@ async def main():
 asyncio.run(main())
 """
 
+# Whoever has a model hands it in; this one needs no key.
+AGENT = """
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from shop import HELLO
+
+class Model(GenericFakeChatModel):
+    def bind_tools(self, tools, **kwargs):
+        return self
+
+state = build_agent(Model(messages=iter([AIMessage("Вітаю!")])), []).invoke(HELLO)
+print(state["sitniks"]["outcome"])
+"""
+
 
 class Terminal:
     """A reader who types the blocks of a page, one after the other, in an empty folder."""
@@ -85,20 +100,25 @@ class Terminal:
         """Save a block, and run it: a server is started and asked once, tests are left to `pytest`."""
         kinds = {
             "def test_": "test_shop.py",
+            "(StoreContract)": "test_store.py",
             "def lifespan": "server.py",
             "def build_graph": "shop.py",
             "def paid_order": "orders.py",
+            "def build_agent": "agent.py",
         }
         name = next((name for mark, name in kinds.items() if mark in code), "plain.py")
-        (self.folder / name).write_text(code + SERVER if name == "server.py" else code, "utf-8")
-        if name != "test_shop.py":
+        (self.folder / name).write_text(code + {"server.py": SERVER, "agent.py": AGENT}.get(name, ""), "utf-8")
+        if not name.startswith("test_"):
             self.printed.setdefault(name, []).append(self._python(name))
 
     def _python(self, name: str) -> str:
         return self.run(sys.executable, name)
 
-    def _pytest(self, name: str) -> str:
-        return self.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name)
+    def _pytest(self, *words: str) -> str:
+        # An editable install from before the entry point has the plugin all the same.
+        known = entry_points(group="pytest11", name="mirt_sitniks") or "MIRT_SITNIKS_WHEEL" in os.environ
+        plugin = () if known else ("-p", "mirt_sitniks.testing.plugin")
+        return self.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, *words)
 
     def type(self, line: str) -> str:
         """What one line of a `bash` block prints. A line that nobody knows how to run fails."""
@@ -199,8 +219,11 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         assert shown["shop.py"] == ["disabled\n"]
         assert shown["server.py"] == ["synced\n"]
         assert shown["orders.py"] == ["created\n"]
+        assert shown["agent.py"] == ["synced\n"]
         assert [order["client"]["phone"] for order in crm.orders()] == ["380671234567"]
         assert "1 passed" in shown["pytest test_shop.py"][0]
+        assert " passed" in shown["pytest test_store.py"][0]
+        assert "lost 0, backwards 0, duplicated 0" in shown["pytest test_shop.py --sitniks-chaos=7"][0]
         assert "checks passed" in shown["mirt-sitniks doctor"][0]
         for erased in shown["mirt-sitniks forget example-1"]:
             assert re.search(r"\b[1-9]", erased), "some rows are erased"
@@ -367,13 +390,14 @@ def _names(assign: ast.Assign) -> list[str]:
 
 
 def _nodes() -> Iterator[ast.AST]:
-    for path in {*PACKAGE.rglob("*.py")} - {*PACKAGE.glob("sandbox/*.py"), *PACKAGE.glob("examples/*.py")}:
+    others = {path for folder in ("sandbox", "examples", "testing") for path in PACKAGE.glob(f"{folder}/*.py")}
+    for path in {*PACKAGE.rglob("*.py")} - others:
         yield from ast.walk(ast.parse(path.read_text("utf-8")))
 
 
 def test_the_pictures_are_light() -> None:
-    """The board is there in light and dark, and neither picture weighs a page down."""
-    for scheme in ("light", "dark"):
+    """The board is there in light, in dark and on a phone, and no picture weighs a page down."""
+    for scheme in ("light", "dark", "phone"):
         picture = ROOT / "examples" / f"board-{scheme}.png"
         assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
         assert picture.stat().st_size < 150_000, picture.name

@@ -8,6 +8,8 @@ import pytest
 
 from mirt_sitniks.sandbox import Sandbox
 
+from .browser import Browser, chromium
+
 
 @dataclass
 class HandClock:
@@ -43,7 +45,7 @@ def api_of() -> Iterator[Callable[..., httpx.Client]]:
 
     def make(sandbox: Sandbox, key: str | None = None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {sandbox.key if key is None else key}"}
-        made.append(httpx.Client(base_url=sandbox.url + "/open-api", headers=headers, timeout=5, trust_env=False))
+        made.append(httpx.Client(base_url=sandbox.url + "/open-api", headers=headers, timeout=60, trust_env=False))
         return made[-1]
 
     yield make
@@ -55,3 +57,19 @@ def api_of() -> Iterator[Callable[..., httpx.Client]]:
 def api(sandbox: Sandbox, api_of: Callable[..., httpx.Client]) -> httpx.Client:
     """A client of the running sandbox with the right key."""
     return api_of(sandbox)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests here."""
+    with chromium(tmp_path_factory.mktemp("profile")) as running:
+        if running is None:
+            pytest.skip("no Chromium")
+        yield running
+
+
+@pytest.fixture
+def screen(browser: Browser) -> Iterator[Callable[[int, int], None]]:
+    """Changes the screen's size until the end of the test."""
+    yield browser.resize
+    browser.resize(0, 0)

@@ -1,116 +1,18 @@
-"""The board in a real browser (headless Chromium, driven over the WebDriver protocol)."""
+"""How the board looks and follows what happens, in a real browser."""
 
 import json
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Callable
 
 import httpx
 import pytest
 
 from mirt_sitniks.sandbox import Sandbox
 
+from .browser import CONTRASTS, ESCAPE, Browser
+
 # One browser serves them all.
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Every text's contrast with what is painted behind it; colours are resolved by painting one pixel.
-CONTRASTS = """
-const pixel = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d');
-const paint = colours => { pixel.clearRect(0, 0, 1, 1); for (const colour of colours) { pixel.fillStyle = colour;
-  pixel.fillRect(0, 0, 1, 1); } return [...pixel.getImageData(0, 0, 1, 1).data].slice(0, 3); };
-const light = rgb => rgb.map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-  .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-const found = {};
-for (const node of document.querySelectorAll('body *')) {
-  const text = [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim());
-  if (!text || !node.getClientRects().length || node.closest('.hidden, script, style')) continue;
-  const behind = [];
-  for (let up = node; up; up = up.parentElement) behind.unshift(getComputedStyle(up).backgroundColor);
-  const one = light(paint(behind)), two = light(paint([...behind, getComputedStyle(node).color]));
-  const name = node.tagName + '.' + node.className;
-  found[name] = Math.min(found[name] ?? 99, (Math.max(one, two) + .05) / (Math.min(one, two) + .05));
-}
-return found;
-"""
-
-
-class Browser:
-    """A browser with one page; `js` runs a script, `until` waits for a JavaScript expression to come true."""
-
-    def __init__(self, chromium: str, chromedriver: str, profile: Path) -> None:
-        self._driver = subprocess.Popen([chromedriver, "--port=0"], stdout=subprocess.PIPE, text=True)
-        assert self._driver.stdout is not None
-        ports = (re.search(r"successfully on port (\d+)", line) for line in self._driver.stdout)
-        port = next(match[1] for match in ports if match)
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
-        flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-        args = [f"--{flag}" for flag in f"{flags} disable-component-update disable-sync".split()]
-        options = {"binary": chromium, "args": [*args, f"--user-data-dir={profile}", "--window-size=1440,900"]}
-        capabilities = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
-        self._session = ""
-        self._session = "/session/" + self._post("/session", capabilities={"alwaysMatch": capabilities})["sessionId"]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._http.delete(self._session)
-        self._http.close()
-        self._driver.terminate()
-        self._driver.communicate()
-
-    def _post(self, path: str, **body: Any) -> Any:
-        answer = self._http.post(self._session + path, json=body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["value"]
-
-    def open(self, url: str, **media: str) -> None:
-        """Load a page in which the media features have these values; returns when the board has its first state."""
-        features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
-        self._post("/goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params={"features": features})
-        self._post("/url", url=url)
-        self.until("document.querySelectorAll('.column').length > 0")
-
-    def resize(self, width: int, height: int) -> None:
-        """Give the page a screen of this size; 0 times 0 is the window's own again."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self._post("/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=size)
-
-    def js(self, script: str) -> Any:
-        """What the script returns."""
-        return self._post("/execute/sync", script=script, args=[])
-
-    def until(self, condition: str) -> None:
-        """Wait for the condition, ten seconds at most."""
-        script = """const done = arguments[0], end = performance.now() + 10000;
-        (function look() { if (%s) done(true); else if (performance.now() > end) done(false);
-        else setTimeout(look, 20); })()"""
-        assert self._post("/execute/async", script=script % condition, args=[]), f"never came true: {condition}"
-
-    def complaints(self) -> list[str]:
-        """What the console has said since the last time."""
-        return [entry["message"] for entry in self._post("/se/log", type="browser")]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests here."""
-    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
-    chromedriver = shutil.which("chromedriver")
-    if not chromium or not chromedriver:
-        pytest.skip("no Chromium")
-    with Browser(chromium, chromedriver, tmp_path_factory.mktemp("profile")) as running:
-        yield running
-
-
-@pytest.fixture
-def screen(browser: Browser) -> Iterator[Callable[[int, int], None]]:
-    """Changes the screen's size until the end of the test."""
-    yield browser.resize
-    browser.resize(0, 0)
 
 
 def in_column(status: str, chat: str) -> str:
@@ -216,7 +118,8 @@ def test_the_header_tells_how_the_api_is(browser: Browser, api_of: Callable[...,
     with Sandbox() as sandbox:
         api = api_of(sandbox)
         browser.open(sandbox.url)
-        assert browser.js("return [lock.hidden, faults.hidden, trial.hidden]") == [True, True, True]
+        waiting = "document.getElementById('faults-count')"
+        assert browser.js(f"return [lock.hidden, {waiting}.hidden, trial.hidden]") == [True, True, True]
         for _ in range(3):
             api.get("/managers")
         browser.until("document.querySelectorAll('#bars .on').length === 3")
@@ -224,12 +127,12 @@ def test_the_header_tells_how_the_api_is(browser: Browser, api_of: Callable[...,
             api.get("/managers")
         sandbox.fault("hang", path="status$", times=None)
         sandbox.trial = True
-        browser.until("!lock.hidden && !faults.hidden && !trial.hidden")
+        browser.until(f"!lock.hidden && !{waiting}.hidden && !trial.hidden")
         assert re.fullmatch(r"Ключ заблоковано ще (60|5\d) с", browser.js("return lock.textContent"))
-        assert "зависання" in browser.js("return document.querySelector('#faults-list').textContent")
+        assert "Зависання" in browser.js("return document.querySelector('#faults-list').textContent")
         sandbox.key = sandbox.key
         sandbox.clear_faults()
-        browser.until("lock.hidden && faults.hidden")
+        browser.until(f"lock.hidden && {waiting}.hidden")
 
 
 def test_the_page_finds_its_server_again(browser: Browser, sandbox: Sandbox) -> None:
@@ -246,43 +149,46 @@ def test_the_page_finds_its_server_again(browser: Browser, sandbox: Sandbox) -> 
     browser.complaints()
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(320, 568), (390, 844), (760, 900), (844, 390), (1000, 700), (1001, 700), (1440, 900)]
-)
-@pytest.mark.parametrize("crowded", [False, True], ids=["alone", "with other news"])
-def test_the_list_of_faults_is_on_screen(
-    browser: Browser, screen: Callable[[int, int], None], sandbox: Sandbox, width: int, height: int, crowded: bool
+@pytest.mark.parametrize(("width", "height"), [(320, 568), (390, 844), (844, 390), (1440, 900)])
+def test_all_that_opens_is_on_screen(
+    browser: Browser, screen: Callable[[int, int], None], sandbox: Sandbox, width: int, height: int
 ) -> None:
-    """On phones and desktops every line of the open list lies inside the screen, with nothing above it."""
+    """On phones and desktops, in both languages: each dialog and an open chat are inside, and nothing scrolls aside."""
     sandbox.fault("applied_late", method="PATCH", path="status$", times=None)
-    sandbox.fault("reset_body", times=2)
-    sandbox.trial = crowded
+    chat = sandbox.add_chat("iryna.example", name="Ірина " * 9, text="довгеслово" * 30)
+    sandbox.person_writes(chat, "https://shop.example/" + "a" * 200)
     screen(width, height)
     browser.open(sandbox.url, prefers_reduced_motion="reduce")
-    browser.js("faults.open = true")
-    lines = browser.js("""return [...document.querySelectorAll('.sheet li')].map(line => {
-      const {left, right, top, bottom} = line.getBoundingClientRect();
-      const shown = [[left + 1, top + 1], [right - 1, bottom - 1]].map(([x, y]) => document.elementFromPoint(x, y));
-      return [left, innerWidth - right, top, innerHeight - bottom].every(room => room >= 0)
-        && shown.every(node => node && line.contains(node));
-    })""")
-    assert lines == [True, True]
+    inside = """const outside = node => { const {left, right} = node.getBoundingClientRect();
+      return left < 0 || right > innerWidth + .5; };
+      const found = [...arguments[0].querySelectorAll('*'), arguments[0]].filter(node => !node.closest('.hidden'));
+      return [document.documentElement.scrollWidth > innerWidth].concat(found.filter(outside).map(one => one.id))"""
+    for _ in range(2):
+        for dialog in ("add", "faults", "webhook"):
+            found = browser.js(f"{dialog}.showModal(); return (function () {{ {inside} }})({dialog})")
+            high = browser.js(
+                f"const {{top, bottom}} = {dialog}.getBoundingClientRect(); {dialog}.close(); "
+                "return top >= 0 && bottom <= innerHeight"
+            )
+            assert (dialog, found, high) == (dialog, [False], True)
+        browser.js(f"document.querySelector('[data-chat=\"{chat}\"] .name').click()")
+        browser.until("document.querySelectorAll('.said').length === 2")
+        assert browser.js(f"return (function () {{ {inside} }})(chat)") == [False]
+        browser.js("document.getElementById('chat-close').click(); language.click()")
+    browser.js("document.getElementById('filters-open').click()")
     assert browser.js("return document.documentElement.scrollWidth") <= width
 
 
-def test_the_list_of_faults_closes(browser: Browser, sandbox: Sandbox) -> None:
-    """Escape closes it and leaves the focus on its button; a click elsewhere closes it, one inside does not."""
-    sandbox.fault("hang", times=None)
+def test_dialogs_close(browser: Browser, sandbox: Sandbox) -> None:
+    """Escape closes one and gives the focus back to its button; so does a click beside it, but none inside."""
     browser.open(sandbox.url)
-    browser.js("faults.open = true; document.querySelector('.sheet li').click()")
-    assert browser.js("return faults.open")
-    browser.js("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
-    assert browser.js("return [faults.open, document.activeElement.id]") == [False, "faults-title"]
-    browser.js("faults.open = true; board.click()")
-    assert not browser.js("return faults.open")
-    # With the list closed Escape takes the focus from nobody.
-    browser.js("board.focus(); document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
-    assert browser.js("return document.activeElement.id") == "board"
+    for close in (lambda: browser.keys(ESCAPE), lambda: browser.click("document.querySelector('.brand h1')")):
+        browser.click("document.getElementById('faults-open')")
+        browser.click("document.getElementById('faults-title')")
+        assert browser.js("return faults.open")
+        close()
+        browser.until("!faults.open")
+        assert browser.js("return document.activeElement.id") == "faults-open"
 
 
 @pytest.mark.parametrize(
@@ -314,6 +220,13 @@ def test_every_text_can_be_read(browser: Browser, sandbox: Sandbox, api: httpx.C
     paid = sandbox.add_chat("bohdan", source="telegram_bot", status="ОПЛАЧЕНО")
     for _ in range(3):
         sandbox.add_order({"client": {"fullname": "Богдан"}, "chatId": paid})
+    sandbox.customer_writes(paid, "Добрий день", comment_id="1")
+    sandbox.person_writes(paid, "Вітаю!")
+    sandbox.phone_writes(paid, "Вже їде")
+    sandbox.webhook = "http://127.0.0.1:1"
+    api.post(f"/chats/{paid}/messages", json={"text": "Дякуємо", "attachments": ["https://shop.example/1"]})
+    api.post(f"/chats/{paid}/notes", json={"text": "Постійний клієнт"})
+    sandbox.person_sets(paid, status="AI Увага")
     sandbox.fault("status", status=500)
     sandbox.fault("hang", path="status$", times=None)
     sandbox.trial = True
@@ -322,9 +235,11 @@ def test_every_text_can_be_read(browser: Browser, sandbox: Sandbox, api: httpx.C
     sandbox.trial = False
     api.get("/managers")
     browser.open(sandbox.url, prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
-    browser.js("faults.open = true")
+    browser.js(f"document.querySelector('[data-chat=\"{paid}\"] .name').click()")
+    browser.until("document.querySelectorAll('.said').length === 4")
+    browser.js("for (const one of document.querySelectorAll('dialog')) one.show(); toast.textContent = 'Ні'")
     contrasts = browser.js(CONTRASTS)
-    assert len(contrasts) > 15
+    assert len(contrasts) > 35
     assert {name: value for name, value in contrasts.items() if value < 4.5} == {}
     dark = browser.js("return getComputedStyle(document.body).color") == "rgb(233, 238, 244)"
     assert dark is (scheme == "dark")

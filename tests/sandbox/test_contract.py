@@ -427,6 +427,28 @@ def test_a_message_writes_to_the_customer(api: httpx.Client, sandbox: Sandbox) -
     assert api.post(f"/chats/{chat}/messages", json={"text": "a", "attachments": [1]}).status_code == 400
 
 
+def test_a_message_without_attachments_breaks_the_service(api: httpx.Client, sandbox: Sandbox) -> None:
+    """500 without the list, be it empty, and in TikTok's chats always; nothing is written."""
+    chat, tiktok = sandbox.add_chat("iryna.example"), sandbox.add_chat("olena.example", source="tiktok")
+    assert api.post(f"/chats/{chat}/messages", json={"text": "a"}).status_code == 500
+    assert api.post(f"/chats/{tiktok}/messages", json={"text": "a", "attachments": []}).status_code == 500
+    assert sandbox.messages(chat) + sandbox.messages(tiktok) == []
+
+
+def test_the_writer_shows_in_a_message(api: httpx.Client, sandbox: Sandbox) -> None:
+    """The customer by `sentBy`, a manager by a name, the API by an empty one, a phone's app by none."""
+    chat = sandbox.add_chat("iryna.example", manager="Павло", text="Є?")
+    sandbox.person_writes(chat, "Так")
+    sandbox.person_writes(chat, "Є", manager=102)
+    sandbox.phone_writes(chat, "Беріть")
+    api.post(f"/chats/{chat}/messages", json={"text": "Оформити?", "attachments": []})
+    shown = api.get(f"/chats/{chat}").json()
+    told = [(one["sentBy"] == shown["userId"], one.get("managerName")) for one in sandbox.messages(chat)]
+    assert told == [(True, None), (False, "Павло"), (False, "Олена"), (False, None), (False, "")]
+    with pytest.raises(ValueError, match="no manager"):
+        sandbox.person_writes(chat, "?", manager="Ніхто")
+
+
 def test_a_note_is_for_staff(api: httpx.Client, sandbox: Sandbox) -> None:
     """POST answers with the Note; it is no message."""
     chat = sandbox.add_chat("iryna.example")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,9 @@ def test_settings_can_be_read_and_changed(control: httpx.Client, sandbox: Sandbo
     [
         ("GET", "/history?chat=none", None, 404),
         ("GET", "/history", None, 404),
+        ("GET", "/chat?chat=none", None, 404),
+        ("POST", "/messages", {"chat": "none", "text": "a"}, 404),
+        ("POST", "/messages", {"chat": "none", "text": "a", "by": "nobody"}, 400),
         ("POST", "/person", {"chat": "none", "status": "ОПЛАЧЕНО"}, 404),
         ("POST", "/chats", {"nickname": "a", "status": "none"}, 400),
         ("POST", "/chats", {"nickname": "a", "colour": "red"}, 400),
@@ -133,13 +137,46 @@ def test_the_board_is_told_of_every_change(control: httpx.Client, sandbox: Sandb
         assert any(late in [card["id"] for card in view["chats"]] for view, _ in zip(stream, range(5), strict=False))
 
 
+def test_what_the_board_is_told_stays_small(control: httpx.Client, api: httpx.Client, sandbox: Sandbox) -> None:
+    """Sixty lines at most, a message's first words, and of a body what the log says of it."""
+    chat = sandbox.add_chat("iryna.example", text="x" * 100_000)
+    for _ in range(70):
+        api.post(f"/chats/{chat}/notes", json={"text": "x" * 10_000})
+    api.patch(f"/chats/{chat}/status", json={"status": "AI Увага", "more": "x" * 10_000})
+    with control.stream("GET", "/events") as answer:
+        view = next(events(answer))
+    assert len(json.dumps(view)) < 30_000
+    assert (len(view["log"]), view["log_total"], view["chats"][0]["notes"]) == (60, 71, 70)
+    assert view["log"][-1]["body"] == {"status": "AI Увага"}
+
+
 def test_the_board_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
-    """One file without an address of another place, held to that by its policy."""
-    page = httpx.get(sandbox.url, trust_env=False)
-    assert page.status_code == 200
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert "https:" not in page.text
-    assert "innerHTML" not in page.text
+    """Its files name no other place, run nothing that stands in a text, and are held to both by their policy."""
+    with httpx.Client(base_url=sandbox.url, trust_env=False) as client:
+        names = [file.name for file in Path(mirt_sitniks.__file__).parent.joinpath("sandbox", "page").iterdir()]
+        assert {"main.js", "look.css", "words.js"} < set(names)
+        for name in names:
+            page = client.get(f"/page/{name}")
+            policy = page.headers["content-security-policy"]
+            assert (page.status_code, "default-src 'none'" in policy, "unsafe" in policy) == (200, True, False)
+            assert not re.search("https:|innerHTML|outerHTML|insertAdjacentHTML|style=| on[a-z]+=[\"']", page.text)
+            linked = re.findall(r"""(?:from|href=|src=) ?"(?:page/|\./)([^"]+)""", page.text)
+            assert set(linked) <= set(names)
+        assert client.get("/").text == client.get("/page/index.html").text
+        for name in ("board.py", "%2e%2e%2fboard.py", "__init__.py", ""):
+            assert client.get(f"/page/{name}").status_code == 404
+
+
+def test_an_open_chat_shows_names_and_dates(control: httpx.Client, api: httpx.Client, sandbox: Sandbox) -> None:
+    """Its messages say whether the customer wrote, its changes when they were and whom they name."""
+    chat = sandbox.add_chat("iryna.example", text="Є?")
+    api.put(f"/chats/{chat}", json={"assignedManagerId": 101})
+    sandbox.person_writes(chat, "Так")
+    shown = control.get("/chat", params={"chat": chat}).json()
+    assert [(one["text"], one["customer"]) for one in shown["messages"]] == [("Є?", True), ("Так", False)]
+    (change,) = shown["history"]
+    assert [change[name] for name in ("field", "before", "after", "by")] == ["manager", None, "Павло", "api"]
+    assert change["date"] >= shown["messages"][0]["createdAt"]
 
 
 def test_it_can_be_served_in_the_foreground() -> None:

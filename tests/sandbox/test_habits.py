@@ -11,6 +11,8 @@ import pytest
 
 from mirt_sitniks.sandbox import Sandbox
 
+from .conftest import HandClock
+
 ApiOf = Callable[..., httpx.Client]
 
 
@@ -175,19 +177,21 @@ def test_refusals_by_kind_by_chat_and_by_chance(api: httpx.Client, sandbox: Sand
 
 
 @pytest.mark.parametrize("slow", ["PUT", "PATCH"])
-def test_of_writes_that_cross_one_is_lost(api_of: ApiOf, sandbox: Sandbox, chat: str, slow: str) -> None:
+def test_of_writes_that_cross_one_is_lost(api_of: ApiOf, clock: HandClock, slow: str) -> None:
     """The CRM saves the whole chat that it read before: what came meanwhile is undone, and both are answered 200."""
-    sandbox.fault("whole", method=slow, seconds=0.2)
     writes = {"PUT": assign, "PATCH": set_status}
     quick = writes["PATCH" if slow == "PUT" else "PUT"]
-    with ThreadPoolExecutor(1) as pool:
+    with Sandbox(clock=clock, limit=False) as sandbox, ThreadPoolExecutor(1) as pool:
+        chat = sandbox.add_chat("iryna.example")
+        sandbox.fault("whole", method=slow, seconds=1)
         crossing = pool.submit(writes[slow], api_of(sandbox), chat)
-        sandbox.wait(lambda: sandbox.count(slow))
+        sandbox.wait(lambda: sandbox.count(slow), seconds=60)
         assert quick(api_of(sandbox), chat).status_code == 200
+        clock.pass_by(1)
         assert crossing.result().status_code == 200
-    assert shown(sandbox, chat)[:2] == (("Нові заявки", 102) if slow == "PUT" else ("AI Увага", None))
-    assert quick(api_of(sandbox), chat).status_code == 200
-    assert shown(sandbox, chat)[:2] == ("AI Увага", 102)
+        assert shown(sandbox, chat)[:2] == (("Нові заявки", 102) if slow == "PUT" else ("AI Увага", None))
+        assert quick(api_of(sandbox), chat).status_code == 200
+        assert shown(sandbox, chat)[:2] == ("AI Увага", 102)
 
 
 @pytest.mark.parametrize(("habit", "count"), [("total", 25), ("page", 10), (0, 0), (1, 1)])

@@ -152,7 +152,7 @@ MUTANTS = (
     Mutant(
         "a first touch takes back what a later stage has set",
         "core/asking.py",
-        "int(intent.stage is not Stage.FIRST_TOUCH)",
+        "int(intent.stage != Stage.FIRST_TOUCH)",
         "1",
         "tests/stores/test_embedded.py -k takes_back_nothing",
     ),

@@ -158,7 +158,7 @@ end $$;
 -- the one numbered `after`, else the newest.
 create or replace function public.sitniks_lines(request jsonb) returns jsonb
 language plpgsql stable security invoker
-set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan set max_parallel_workers_per_gather = 0 as $$
+set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     tenant text := request ->> 'account';
     behind bigint := coalesce((request ->> 'after')::bigint, -1);
