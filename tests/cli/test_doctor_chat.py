@@ -45,7 +45,7 @@ def crm(monkeypatch: pytest.MonkeyPatch, planted: Any, tmp_path: Path) -> Iterat
             "SITNIKS_STAGES": json.dumps({OWN: {"status": "ОПЛАЧЕНО"}}),
             "SITNIKS_OWNER": running.account.world.chat(_chat(running)).owner_name,
             "SITNIKS_RATE_LIMIT": "10/0.05",
-            "SITNIKS_TIMEOUT": "5",
+            "SITNIKS_TIMEOUT": "25",
             "SUPABASE_KEY": planted.supabase_key,
             "SITNIKS_STORE": "sqlite",
         }.items():
@@ -133,7 +133,7 @@ def test_what_differs_is_said(crm: Sandbox, run: Run, habits: dict[str, Any], li
 def test_a_chat_that_the_store_works_on_is_let_alone(crm: Sandbox, run: Run) -> None:
     """A stage that waits, or a lease: nothing but the usual checks is sent, and it is said when to come back."""
     crm.fault("status", path="/status$", times=None)
-    with SitniksChatService(SitniksSettings(reply_budget=1), worker=False) as service:
+    with SitniksChatService(SitniksSettings(reply_budget=20), worker=False) as service:
         service.sync_blocking("escalation", session=SESSION, instagram_username=CUSTOMER["nickname"])
     crm.clear_faults()
     writes = crm.count("PATCH") + crm.count("PUT")
@@ -182,10 +182,10 @@ def test_a_signal_puts_back_first(crm: Sandbox, tmp_path: Path, number: signal.S
     crm.fault("slow", method="GET", path=f"{chat}$", seconds=0.0, times=2)
     crm.fault("hang", method="GET", path=f"{chat}$", times=1)
     with Command("doctor", "--chat", chat, folder=tmp_path) as process:
-        crm.wait(lambda: crm.count("GET", f"{chat}$") == 3, 30)
+        crm.wait(lambda: crm.count("GET", f"{chat}$") == 3, 120)
         assert crm.chat(chat)["status"] == STATUS
         process.signal(number)
-        assert process.wait() == code
+        assert process.wait(120) == code
         assert "Putting the chat back" in process.out
         assert "The chat is as it was." in process.out
     assert (crm.chat(chat)["status"], crm.chat(chat)["assignedManagerId"]) == ("Нові заявки", 102)
@@ -197,7 +197,7 @@ def test_the_report_holds_no_secret_and_no_name(
     """Keys, addresses, paths, ids and names stand in every input, errors and a session included: none is in the file,
     and no key and no customer is in what is printed. Names of managers and statuses are printed for who runs it."""
     monkeypatch.setenv("SITNIKS_API_KEY", planted.crm_key)
-    with SitniksChatService(SitniksSettings(reply_budget=1)) as service:
+    with SitniksChatService(SitniksSettings(reply_budget=20)) as service:
         service.sync_blocking("escalation", session=SESSION, instagram_username=CUSTOMER["nickname"])
     chat = chat_of(crm)
     crm.person_sets(chat, manager=101)
@@ -329,7 +329,7 @@ def test_nobody_left_to_read_it_changes_nothing(crm: Sandbox, run: Run, monkeypa
 def test_what_was_refused_lately_and_who_is_held(crm: Sandbox, run: Run) -> None:
     """What the store knows is said: sessions where a person's status stays, and a kind of call that rests."""
     asked: dict[str, Any] = {"instagram_username": CUSTOMER["nickname"], "chat_id": chat_of(crm)}
-    with SitniksChatService(SitniksSettings(reply_budget=2, look_again=0)) as service:
+    with SitniksChatService(SitniksSettings(reply_budget=20, look_again=0)) as service:
         assert service.sync_blocking("escalation", session=SESSION, **asked)
         crm.person_sets(asked["chat_id"], "ОПЛАЧЕНО")
         assert service.sync_blocking("give_requisites", session=SESSION, **asked).outcome == "held"

@@ -348,3 +348,15 @@ def test_what_the_package_learns_by_itself_is_what_the_trial_says() -> None:
         assert ("status" in known.before) == (facts["answers_show"]["status"] == "before")
         assert bool(known.rests("assign")) == (facts["kinds"]["assign"] == "missing")
         assert ("assign" in known.refused) == (facts["kinds"]["assign"] in ("refused", "missing"))
+
+
+@pytest.mark.parametrize("refused", [2, 6])
+def test_a_key_that_is_refused_for_a_while_does_not_keep_it_from_putting_back(refused: int) -> None:
+    """Row 8: the key, the list of chats with it, is answered 401 for some calls: it rests for all, and what was there
+    is put back all the same, as soon as it is let in again."""
+    for number in range(2, 11):
+        world = World()
+        world.faults |= {number + more: FAULTS["401"](world) for more in range(refused)}
+        before = world.shows()
+        trial = run(world)
+        assert (world.shows(), trial.left) == (before, {}), number

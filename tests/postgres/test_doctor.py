@@ -44,7 +44,7 @@ def test_what_it_says_of_a_project(
         store = said["facts"]["store"]
         assert (store["kind"], store["schema"], store["clock_ahead_s"]) == ("supabase", SCHEMA, 0.0)
         crm.fault("status", path="/status$", times=None)
-        with SitniksChatService(SitniksSettings(reply_budget=1), worker=False) as service:
+        with SitniksChatService(SitniksSettings(reply_budget=20), worker=False) as service:
             service.sync_blocking("escalation", session="s", instagram_username="anna.example")
         writes = crm.count("PATCH") + crm.count("PUT")
         code, said = ask()
