@@ -19,7 +19,7 @@ from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
 
-from mirt_sitniks import SitniksChatService, SitniksState, add_subgraph
+from mirt_sitniks import SitniksChatService, SitniksState, add_subgraph, get_sitniks_chat_service
 from mirt_sitniks.orders import (
     Client,
     Item,
@@ -224,6 +224,11 @@ def build_main_graph(
     add_order_subgraph(builder, service=orders, after=None, name="sitniks_order", order=paid_order, then="tell_order")
 
     return builder.compile(checkpointer=checkpointer)
+
+
+def served() -> CompiledStateGraph[Any, Any, Any, Any]:
+    """The graph for `langgraph dev`, which calls this for each run and has a checkpointer of its own."""
+    return build_main_graph(get_sitniks_chat_service())
 
 
 def _move(service: SitniksChatService, chat_id: str, status: str) -> None:

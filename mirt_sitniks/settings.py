@@ -2,10 +2,9 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NoReturn, Self, TypedDict, Unpack, cast
@@ -31,6 +30,7 @@ from pydantic_settings import (
 
 from mirt_sitniks.core.addresses import is_address, is_loopback, is_public, is_sendable
 from mirt_sitniks.core.budget import VENDOR, Limit
+from mirt_sitniks.core.spelling import closest, meant_by
 from mirt_sitniks.core.stage_table import parse_stages, stages_of
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, Stages
 from mirt_sitniks.errors import ConfigError
@@ -304,14 +304,7 @@ def look_alikes() -> dict[str, str]:
     """Variables of the environment and `.env` that nothing reads but look like ours, each with the one that is read."""
     read = off_loop(lambda: (EnvSettingsSource(SitniksSettings), DotEnvSettingsSource(SitniksSettings)))
     names = {name.upper() for source in read for name in source.env_vars}
-    ours = {name for known in VARIABLES.values() for name in known if not name.startswith("SUPABASE")}
-    words, meant = {name.partition("_")[2]: name for name in ours}, {}
-    for name in sorted(names - ours):
-        prefix, _, word = name.partition("_")
-        close = get_close_matches(prefix, ["SITNIKS", "SNITKIX"], cutoff=0.75)
-        if close and (found := _closest(word, words, 0.85)):
-            meant[name] = words[found]
-    return meant
+    return meant_by(names, {name for known in VARIABLES.values() for name in known if not name.startswith("SUPABASE")})
 
 
 def _strange(values: Mapping[str, object]) -> str | None:
@@ -320,17 +313,11 @@ def _strange(values: Mapping[str, object]) -> str | None:
     named = {variable: field for field, known in VARIABLES.items() for variable in known}
     for name in values:
         if name not in fields:
-            meant = named.get(name.upper()) or _closest(name, fields, 0.85)
-            meant = meant or _closest(name.rpartition("_")[2], fields, 0.6)
+            meant = named.get(name.upper()) or closest(name, fields, 0.85)
+            meant = meant or closest(name.rpartition("_")[2], fields, 0.6)
             cure = f"use {meant}=" if meant else f"use one of {', '.join(SitniksSettings.model_fields)}"
             return f"SitniksSettings has no {name}: {cure}."
     return None
-
-
-def _closest(word: str, words: Iterable[str], cutoff: float) -> str | None:
-    """The one of `words` that was meant by `word`: its end (`url` for `api_url`), or nearly the same."""
-    ends = [one for one in words if one.endswith(f"_{word}")]
-    return next(iter(ends or get_close_matches(word, words, 1, cutoff)), None)
 
 
 def _wrong(field: str, how: str = "cannot be right") -> str:

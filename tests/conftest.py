@@ -156,7 +156,7 @@ def _no_strangers() -> Iterator[list[str]]:
     assert not _strangers, f"tried to reach {_strangers}; tests use loopback only"
 
 
-ARMED = ("crm", "engine", "graph", "orders", "postgres", "process", "service", "stores")
+ARMED = ("agent", "crm", "engine", "graph", "orders", "postgres", "process", "service", "stores")
 """The folders whose tests run with a guard on every event loop, as everything does under LangGraph's dev server."""
 
 _refused: list[str] = []

@@ -55,10 +55,12 @@ def _status(command: Command) -> None:
           failed   a person has to mend it       skipped  another session has the chat
 
         what to do next:
-          failed, partial    mirt-sitniks list --failed      which, and the cure of each
+          failed, partial    mirt-sitniks list --failed      which, and the cures
           queued too long    mirt-sitniks list --waiting --older-than 30m
           nobody works       start the host's service, or mirt-sitniks worker
           key, plan, store   mirt-sitniks doctor
+          one customer       mirt-sitniks show WHO           cause, cure, story
+          all is well here, and Sitniks shows something else: mirt-sitniks diff
 
         Exit code: 0 all is well; 1 something failed, or work waits and nobody does it;
         2 wrong use or settings. Calls nobody, writes nothing.
@@ -72,20 +74,20 @@ def _show(command: Command) -> None:
     made = _made(
         command,
         "show",
-        "Say what happened to one customer: cause, cure, next try, and the whole story",
+        "Say what happened to one customer: cause, cure, and the story",
         "What the graph asked for, what Sitniks showed and when, why they differ and what to do about it, when it is "
         "tried next, and the ledger as a story in your time zone. All sessions of a name, the newest first.",
         """
         examples:
           mirt-sitniks show session-17
           mirt-sitniks show @iryna.example
-          mirt-sitniks show 65f1c0ffee            (the id in the chat's address in Sitniks)
+          mirt-sitniks show 65f1c0ffee          the id of a chat in Sitniks
 
-        Then: mirt-sitniks retry WHO once the cause is mended; mirt-sitniks diff WHO asks
-        Sitniks what the chat shows now.
+        Then: mirt-sitniks retry WHO once the cause is mended;
+        mirt-sitniks diff WHO asks Sitniks what the chat shows now.
 
-        Exit code: 0 it was shown; 1 nobody is known by this name; 2 wrong use or settings.
-        Calls nobody, writes nothing.
+        Exit code: 0 it was shown; 1 nobody is known by this name; 2 wrong use or
+        settings. Calls nobody, writes nothing.
         """,
     )
     made.add_argument("who", metavar="WHO", type=given.who, help=WHO)
@@ -97,8 +99,8 @@ def _list(command: Command) -> None:
     made = _made(
         command,
         "list",
-        "List sessions: those that failed, wait, or are held, with the cure of each error",
-        "Without a filter it lists all, those that were asked for last first.",
+        "List sessions that failed, wait or are held, and the cures",
+        "Without a filter it lists all of them.",
         """
         examples:
           mirt-sitniks list --failed
@@ -118,7 +120,9 @@ def _list(command: Command) -> None:
     state.add_argument("--held", action="store_true", help="a person changed the chat in Sitniks, and it stays so")
     made.add_argument("--code", action="append", type=given.code, default=[], help="with this error code; repeatable")
     made.add_argument("--older-than", type=given.duration, metavar="2h", help="asked for longer ago than this")
-    made.add_argument("--limit", type=given.count, default=50, metavar="N", help="so many at most (default: 50)")
+    made.add_argument(
+        "--limit", type=given.count, default=50, metavar="N", help="so many at most, by their names (default: 50)"
+    )
     made.add_argument("--json", action="store_true", help=JSON)
 
 
@@ -126,7 +130,7 @@ def _retry(command: Command) -> None:
     made = _made(
         command,
         "retry",
-        "Take up again what failed or waits: one customer, or all that failed",
+        "Take up again one customer, or all that failed",
         "Mend the cause first: mirt-sitniks show WHO names it. With WHO it is driven at once, and what came of it is "
         "printed. With --failed all of them become due, and whoever works (the host's service, or mirt-sitniks worker) "
         "finishes them within the call budget.",
@@ -136,8 +140,8 @@ def _retry(command: Command) -> None:
           mirt-sitniks retry --failed --code unknown_status --dry-run
           mirt-sitniks retry --failed --code unknown_status
 
-        Exit code: 0 it is done or on its way; 1 it failed again, or there is none; 2 wrong
-        use or settings. Needs SNITKIX_API_URL and SNITKIX_API_KEY.
+        Exit code: 0 it is done or on its way; 1 it failed again, or there is none;
+        2 wrong use or settings. Needs SNITKIX_API_URL and SNITKIX_API_KEY.
         """,
     )
     made.add_argument("who", metavar="WHO", nargs="?", type=given.who, help=WHO)
@@ -152,8 +156,8 @@ def _tail(command: Command) -> None:
     made = _made(
         command,
         "tail",
-        "Follow the ledger live: what is asked for, what Sitniks answers, what fails",
-        "Prints the last lines and then each new one, once a second, until Ctrl+C.",
+        "Follow the ledger live",
+        "What is asked for, what Sitniks answers, what fails: the last lines and then each new one, until Ctrl+C.",
         """
         examples:
           mirt-sitniks tail
@@ -175,7 +179,7 @@ def _diff(command: Command) -> None:
     made = _made(
         command,
         "diff",
-        "Compare with what Sitniks shows now, and say whose change a difference is",
+        "Compare with what Sitniks shows, and whose change it is",
         "Reads Sitniks' lists of chats, 50 in a call and 1,000 at most, within the shared call budget; with WHO that "
         "chat alone. A difference is `ours` (what we wrote is gone) or `person` (somebody changed it). It writes "
         "nothing without --adopt or --reassert.",
@@ -183,7 +187,7 @@ def _diff(command: Command) -> None:
         examples:
           mirt-sitniks diff                          what differs, of the last 30 days
           mirt-sitniks diff --whose ours --reassert  write again what was lost
-          mirt-sitniks diff @iryna.example --adopt   Sitniks is right: note it, write nothing
+          mirt-sitniks diff @iryna.example --adopt   Sitniks is right: only note it
 
         Exit code: 0 nothing differs (any more); 1 something does, or a call failed;
         2 wrong use or settings. Needs SNITKIX_API_URL and SNITKIX_API_KEY.

@@ -53,11 +53,11 @@ class Work:
     async def compared(self) -> list[Compared]:
         """All records of which Sitniks was asked, compared."""
         if self.arguments.who:
-            records = await whom(self.settings, self.store, self.arguments.who)
-            mine = [one for one in records if one.chat_id]
-            chats = {one.chat_id: await self._read(one.chat_id or "") for one in mine}
+            mine = list(await whom(self.settings, self.store, self.arguments.who))
+            chats = {one.chat_id: await self._read(one.chat_id) for one in mine if one.chat_id}
         else:
             since = self.view.overview.wall - self.arguments.since
+            print(f"reading chats from {self.settings.api_url}, 50 a call", file=sys.stderr, flush=True)
             chats = {one.id: one for one in await self._listed()}
             mine = [
                 one
@@ -98,10 +98,12 @@ class Work:
         """Write ours again."""
         for part in self.parts(one):
             chat = one.record.chat_id or ""
+            if part.asked is None:
+                raise CrmError(f"stage {one.record.desired.status.value} has no status in the settings any more")
             if part.field == "status":
                 await direct.write(self.driver, SetStatus(chat, str(part.asked)))
             else:
-                await direct.write(self.driver, UpdateChat(chat, int(part.asked or 0)))
+                await direct.write(self.driver, UpdateChat(chat, int(part.asked)))
 
     def parts(self, one: Compared) -> Sequence[OutOfSync]:
         """The differences of a record that are asked for."""

@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="mirt-sitniks",
         description="Keeps Sitniks CRM in step with the conversations of a LangGraph graph.",
-        epilog="Settings (SNITKIX_API_URL and others) come from the environment and .env in the working folder.",
+        epilog="A chat did not move? First `mirt-sitniks status`, then `mirt-sitniks show WHO`. Settings "
+        "(SNITKIX_API_URL and others) come from the environment and .env in the working folder.",
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"mirt-sitniks {_version()}")
@@ -95,7 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--keep", action="store_true", help="leave the board open in the browser until Ctrl+C")
     demo.add_argument("--port", type=given.port, default=0, help="the board's port (default: a free one)")
 
-    command("doctor", _doctor, "Check address, key, plan, managers and store", "Exit code 0 when all is well, else 1.")
+    doctor = command("doctor", _doctor, "Check settings, store, CRM", "Exit code 0 when all is well, else 1.")
+    doctor.add_argument("--chat", metavar="ID", help="try every call on this chat, which then is as it was before")
+    doctor.add_argument(
+        "--report", nargs="?", const="", metavar="FILE", help="write how the account answers, without secrets and names"
+    )
+    doctor.add_argument("--json", action="store_true", help="all findings and facts as JSON")
 
     command(
         "worker",
@@ -180,7 +186,7 @@ def _bound(port: int) -> Iterator[None]:
 def _doctor(arguments: argparse.Namespace) -> int:
     from mirt_sitniks.cli import doctor
 
-    return doctor.run()
+    return doctor.run(arguments.chat, arguments.report, as_json=arguments.json)
 
 
 def _worker(arguments: argparse.Namespace) -> int:

@@ -113,10 +113,12 @@ def _facts(seen: dict[str, Any]) -> list[tuple[str, str]]:
     if lookout and lookout["in"] >= 0:
         found.append(("works", f"{lookout['who']} looks for work in {span(lookout['in'])}"))
     elif not lookout and oldest is not None:
-        found.append(("works", "no process has promised to look for work"))
+        found.append(
+            ("works", "no process has promised to look for work: is the host, or `mirt-sitniks worker`, running?")
+        )
     elif lookout and oldest is not None:
         found.append(("works", f"nobody has promised to look since {lookout['who']} did {span(-lookout['in'])} ago"))
     if workers["active"]:
         lately = ", ".join(f"{one['who'] or '?'} ({span(one['seconds_ago'])} ago)" for one in workers["active"][:4])
         found.append(("active", lately))
-    return [*found, ("ledger", f"{seen['ledger_lines']:,} lines, schema {seen['schema']}")]
+    return [*found, ("ledger", f"{many(seen['ledger_lines'], 'line')}, schema {seen['schema']}")]

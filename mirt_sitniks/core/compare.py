@@ -31,7 +31,8 @@ class OutOfSync:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nothing can be said: `on_its_way` (it is still to be written), `given_up`, `not_listed`, `not_shown`."""
+    """Nothing can be said: `on_its_way` (it is still to be written), `given_up`,
+    `no_chat` (none is known), `not_listed` (or gone), `not_shown`."""
 
     reason: str
 
@@ -45,6 +46,8 @@ def compare(record: Record, chat: Chat | None, context: FoldContext, listed: tup
     Whose a change is says the same rule that decides before a write, however long ago the chat was last seen. `listed`
     are the names of all managers, folded, where they are known.
     """
+    if record.chat_id is None:
+        return Unknown("no_chat")
     if chat is None:
         return Unknown("not_listed")
     if pending(record):

@@ -39,7 +39,7 @@ def health(overview: Overview, statuses: Mapping[str, str], limit: Limit, key: s
     `ok`: the key is let in, and what waits is looked after. `sessions` counts them by outcome, `errors` by the code of
     what is wrong. `troubles` says what a person has to do, the worst first. Times are in seconds from now.
     """
-    state = overview.keys.get(key) or max(overview.keys.values(), key=_used_at, default=KeyState())
+    state = key_of(overview, key)
     found = sorted(tallies(overview, statuses), key=lambda one: (_ORDER.index(one.outcome), one.code or ""))
     lock, now = locked(state.budget, overview.now), overview.now
     waiting = [one for one in found if one.outcome is Outcome.QUEUED]
@@ -81,6 +81,11 @@ def _sums(parts: Iterable[tuple[str | None, int]]) -> Counter[str]:
     for name, count in parts:
         sums.update({name: count} if name else {})
     return sums
+
+
+def key_of(overview: Overview, key: str) -> KeyState:
+    """The state of a key, or of the one that was used last: who only looks may have none."""
+    return overview.keys.get(key) or max(overview.keys.values(), key=_used_at, default=KeyState())
 
 
 def _used_at(state: KeyState) -> float:

@@ -123,9 +123,10 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True)
 class OrdersAsked:
-    """What to show: the orders of these external ids, those tied to these ids of the CRM, those that are `SENT` or
-    `UNKNOWN` and have a digest that begins with `alike`, `due` that can be worked on now, of no living lease, and
-    `troubled` that a person should look at: unknown, or asked for half an hour ago and not ended, the newest first."""
+    """What to show: the orders of these external ids, those tied to these ids of the CRM, those of these `sessions`,
+    those that are `SENT` or `UNKNOWN` and have a digest that begins with `alike`, `due` that can be worked on now, of
+    no living lease, and `troubled` that a person should look at: unknown, or asked for half an hour ago and not ended,
+    the newest first."""
 
     account: str = MAIN
     external_ids: tuple[str, ...] = ()
@@ -133,6 +134,7 @@ class OrdersAsked:
     alike: str | None = None
     due: int = 0
     troubled: int = 0
+    sessions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
+from mirt_sitniks.core.spelling import closest
 from mirt_sitniks.core.stages import PRIORITIES, Role, StageRule, Stages
 
 MOST, LONGEST = 100, 200
@@ -52,8 +52,9 @@ def _rule(name: str, raw: object) -> StageRule:
         raise ValueError(f'{name} is no table: give at least its status, like {name} = {{status = "ОПЛАЧЕНО"}}')
     for key in values:
         if key not in _KEYS:
-            meant = get_close_matches(str(key), _KEYS, 1) or _KEYS
-            raise ValueError(f"{name}.{str(key)[:64]} is nothing a stage has: use {', '.join(meant)}")
+            meant = closest(str(key), _KEYS)
+            odd = str(key)[:64] if str(key).isprintable() else ascii(str(key)[:64])
+            raise ValueError(f"{name}.{odd} is nothing a stage has: use {meant or ', '.join(_KEYS)}")
     if "status" not in values:
         raise ValueError(f"{name}.status is missing: {_STATUS}")
     return StageRule(**{str(key): _checked(f"{name}.{key}", str(key), value) for key, value in values.items()})

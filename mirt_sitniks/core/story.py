@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from mirt_sitniks.core.backoff import SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
-from mirt_sitniks.core.health import CALLS
+from mirt_sitniks.core.health import CALLS, PATIENCE, key_of
 from mirt_sitniks.core.overview import outcome_of
 from mirt_sitniks.core.record import Record, pending, searching, stale
 from mirt_sitniks.core.result import LOCKS, Outcome, iso, why_none
@@ -29,7 +29,7 @@ class Sight:
     @classmethod
     def of(cls, overview: Overview, statuses: Mapping[str, str], limit: Limit, key: str) -> "Sight":
         """That of a store which was looked at."""
-        return cls(overview.now, overview.wall, statuses, limit, overview.keys.get(key, KeyState()))
+        return cls(overview.now, overview.wall, statuses, limit, key_of(overview, key))
 
     @property
     def ours(self) -> Collection[str]:
@@ -81,14 +81,13 @@ def standing(record: Record, sight: Sight) -> Standing:
         # What is tried again in vain until somebody mends it.
         more = "" if outcome is Outcome.QUEUED else f"; once that is mended: mirt-sitniks retry {record.session}"
         return Standing(outcome, error.code, f"{error.message}{more}", max(wait, free))
-    if searching(record):
+    if searching(record) and record.search_attempt:
         times = "once" if record.search_attempt == 1 else f"{record.search_attempt} times"
         why = f"no chat has this user name yet: looked for {times}; check how Sitniks spells it"
-        return Standing(outcome, "chat_not_found" if record.search_attempt else None, why, wait)
-    late = sight.now - seen.due_at
-    if late > 60:
-        why = f"due for {span(late)} and nobody works on it: start `mirt-sitniks worker`, or the host's service"
-        return Standing(outcome, code, why, 0.0)
+        return Standing(outcome, "chat_not_found", why, wait)
+    if not wait and sight.key.lookout_at < sight.now - PATIENCE:
+        why = f"due for {span(sight.now - seen.due_at)}, and no process has promised to look for it"
+        return Standing(outcome, code, f"{why}: start the host's service, or `mirt-sitniks worker`", 0.0)
     return Standing(outcome, code, "it is on its way", wait)
 
 

@@ -196,9 +196,23 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return min(max(seconds, MIN_REST), MAX_REST)
 
 
+def clock_ahead(date: str | None, sent: float, received: float) -> float | None:
+    """How many seconds ahead of ours the clock is that set a `Date`, at least; None for no date. It has whole seconds,
+    and was set between two moments of ours (Unix time); what these explain is no difference."""
+    try:
+        told = _moment(date or "").timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return max(0.0, told - received) + min(0.0, told + 1 - sent)
+
+
 def _until(date: str, now: datetime) -> float:
-    moment = parsedate_to_datetime(date)
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    return (_moment(date) - now).total_seconds()
+
+
+def _moment(date: str) -> datetime:
+    moment = parsedate_to_datetime(date.strip())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:

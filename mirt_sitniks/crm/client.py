@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 import ssl
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,7 +16,7 @@ import httpx
 from pydantic import SecretStr
 
 from mirt_sitniks.core.addresses import is_loopback
-from mirt_sitniks.crm.answers import decode
+from mirt_sitniks.crm.answers import clock_ahead, decode
 from mirt_sitniks.crm.calls import Expects, Request, is_write, request
 from mirt_sitniks.errors import CallTimeout, CrmError, TooLarge, Unauthorized, Unavailable, cure_of
 from mirt_sitniks.process.off_loop import load, off_loop
@@ -45,7 +46,8 @@ class SitniksClient:
     way we opened it, so `aclose()` closes it; a closed client opens again when it is used.
 
     Nothing is ever sent twice: each request was granted by the rate limit, and a hidden second one was not. Redirects
-    are not followed. Loopback addresses never go through a proxy.
+    are not followed. Loopback addresses never go through a proxy. `ahead` is how many seconds the CRM's clock is ahead
+    of ours, as its last answer showed.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class SitniksClient:
         timeout: float = 10.0,
         client_factory: Callable[[], httpx.AsyncClient] | None = None,
     ) -> None:
+        self.ahead: float | None = None
         self._root = base_url.strip().rstrip("/").removesuffix("/open-api").rstrip("/") + "/open-api"
         self._timeout = timeout
         self._factory = client_factory or self._default_client
@@ -110,6 +113,7 @@ class SitniksClient:
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         http = await self._client()
+        sent = time.time()
         async with http.stream(
             request.method,
             self._root + request.path,
@@ -121,6 +125,7 @@ class SitniksClient:
             timeout=httpx.Timeout(self._timeout, connect=self._timeout / 2, pool=self._timeout / 2),
         ) as response:
             answer.status, answer.headers = response.status_code, dict(response.headers)
+            self.ahead = clock_ahead(response.headers.get("date"), sent, time.time())
             # httpx unpacks without a bound, so a few kilobytes could fill the memory. We ask for plain bytes, take
             # packed ones as they are, and unpack them ourselves. (A mock transport's answer has been read already.)
             answer.packed = not response.is_stream_consumed

@@ -140,7 +140,7 @@ class Runtime:
     async def status(self) -> dict[str, Any]:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""
         settings, options = self.settings, self.driver.options
-        asked = OverviewAsked(options.account, {stage: name for stage, name in settings.statuses.items()})
+        asked = OverviewAsked(options.account, settings.statuses)
         looked = self.driver.gate.once(self.store.overview(asked))
         try:
             overview = await asyncio.wait_for(looked, ANSWERING)

@@ -57,6 +57,11 @@ class Host:
             return None
 
 
+def renaming(renamed: Mapping[str, str]) -> Callable[[Values], Values]:
+    """A host's `seen`: what a sync reads is under the keys that `renamed` gives for it."""
+    return lambda values: {**values, **{ours: values.get(theirs) for ours, theirs in renamed.items()}}
+
+
 def chooser(stage: str | Callable[[Any], object] | None, host: Host) -> Choose:
     """The one function of state that the edges and the node ask: which stage is to be synced, if any.
 

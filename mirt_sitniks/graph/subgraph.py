@@ -12,7 +12,7 @@ from langgraph.types import CachePolicy
 from typing_extensions import TypedDict
 
 from mirt_sitniks.core.stages import BUILT_IN, Stages
-from mirt_sitniks.graph.node import Choose, Host, SyncNode, SyncService, Values, chooser
+from mirt_sitniks.graph.node import Choose, Host, SyncNode, SyncService, Values, chooser, renaming
 from mirt_sitniks.graph.reading import READ_KEYS
 from mirt_sitniks.graph.state import SitniksState, SitniksValue
 from mirt_sitniks.graph.wiring import (
@@ -194,10 +194,7 @@ def host_of(
     def view(values: Values) -> Any:
         return schema(**{key: value for key, value in values.items() if key in declared})
 
-    def seen(values: Values) -> Values:
-        return {**values, **{ours: values.get(theirs) for ours, theirs in renamed.items()}}
-
-    host = Host(builder.nodes.keys(), dict if issubclass(schema, dict) else view, seen, stages)
+    host = Host(builder.nodes.keys(), dict if issubclass(schema, dict) else view, renaming(renamed), stages)
     return host, typed_dict("SitniksReads", plain | managed, total=False)
 
 

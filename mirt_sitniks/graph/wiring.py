@@ -69,15 +69,15 @@ def check_event(event: object) -> None:
         checked_function("event", event, "a function of the state that returns an id, or None")
 
 
-def checked_reads(builder: Builder, reads: object) -> dict[str, str]:
-    """Keys that a sync reads, each with a key of the host's state."""
+def checked_reads(builder: Builder | None, reads: object) -> dict[str, str]:
+    """Keys that a sync reads, each with a key of the host's state; None: that state is not known here."""
     if not isinstance(reads, Mapping | None):
         raise ConfigError(f'reads is {reads!r}: use a dict like {{"instagram_username": "username"}}, or None.')
     for ours, theirs in (reads or {}).items():
         if ours not in READ_KEYS or ours == "sitniks":
             known = ", ".join(key for key in READ_KEYS if key != "sitniks")
             raise ConfigError(f"reads names {ours!r}, which no sync reads: use one of {known}.")
-        if theirs not in builder.channels:
+        if builder and theirs not in builder.channels:
             known = ", ".join(builder.channels)
             raise ConfigError(f"reads[{ours!r}] is {theirs!r}, which is no key of the state: use one of {known}.")
     return dict(reads or {})

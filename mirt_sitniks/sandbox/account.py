@@ -32,12 +32,13 @@ class Habits:
     right, 404 a missing route, 200 ignores the write in silence; `assign` and `tags` are a PUT with that property.
     `managers_refuse`: short for {"assign": 200}. `shown_count`: what lists say their total is. `page_size`: no page is
     longer, whatever was asked for. `list_comments`: messages without `isComment` are all, else the direct ones.
-    `padding`: so many characters more in each chat. `latency`: seconds before each answer. `order_shows`: where an
-    order's external id is shown: everywhere (`all`), in the answer to its `creation`, `never`. `same_external_id`: a
-    second order with one external id is `made` as well, the first is `returned`, or it is refused. `order_status_key`:
-    what the name of an order's status is called. `webhook_shape`: an event has the whole chat, or the `chat_id` alone,
-    as older accounts send it; each is sent `webhook_times`, after `webhook_delay` seconds, and `webhook_swapped` lets
-    every second one go before the first.
+    `padding`: so many characters more in each chat. `latency`: seconds before each answer. `clock_ahead`: seconds by
+    which the `Date` of each answer is ahead of the real one (below 0: behind). `order_shows`: where an order's external
+    id is shown: everywhere (`all`), in the answer to its `creation`, `never`. `same_external_id`: a second order with
+    one external id is `made` as well, the first is `returned`, or it is refused. `order_status_key`: what the name of
+    an order's status is called. `webhook_shape`: an event has the whole chat, or the `chat_id` alone, as older accounts
+    send it; each is sent `webhook_times`, after `webhook_delay` seconds, and `webhook_swapped` lets every second one go
+    before the first.
     """
 
     date_filter: Literal["created", "last_message"] = "last_message"
@@ -62,6 +63,7 @@ class Habits:
     trial: bool = False
     limit: bool = True
     latency: float = 0.0
+    clock_ahead: float = 0.0
 
     def ignores(self, kind: str) -> bool:
         """Whether a write of this kind is answered 200 and changes nothing."""
@@ -75,7 +77,7 @@ class Habits:
         if name == "refuses":
             value = _refusals(value)
         elif isinstance(allowed, type):
-            least = 1 if name in ("page_size", "webhook_times") else 0
+            least = {"page_size": 1, "webhook_times": 1, "clock_ahead": -86_400}.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, allowed | int) or value < least:
                 raise ValueError(f"{name} must be a number not less than {least}, not {value!r}")
         elif not any(value == one and type(value) is type(one) for one in allowed):
@@ -96,6 +98,7 @@ _ALLOWED: dict[str, tuple[Any, ...] | type[float]] = {
     "same_external_id": ("made", "returned", 400, 409),
     "order_status_key": ("title", "name"),
     "latency": float,
+    "clock_ahead": float,
     "webhook_shape": ("chat", "chat_id"),
     "webhook_times": int,
     "webhook_delay": float,

@@ -4,6 +4,8 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 from starlette.requests import Request as HttpRequest
 from starlette.types import Message, Receive, Scope, Send
@@ -49,6 +51,8 @@ class Connection:
     async def begin(self, answer: Answer, length: int | None) -> None:
         """Send status and headers; without a length the body comes in chunks."""
         headers = {"content-type": answer.content_type, **answer.headers} if answer.body else dict(answer.headers)
+        date = datetime.now(UTC) + timedelta(seconds=self._account.habits.clock_ahead)
+        headers = {"date": format_datetime(date, usegmt=True), **headers}
         if length is not None:
             headers["content-length"] = str(length)
         raw = [(name.encode("latin-1"), str(value).encode("latin-1")) for name, value in headers.items()]

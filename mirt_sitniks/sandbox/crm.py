@@ -53,6 +53,7 @@ class LocalCrm(OrderDesk):
     trial = _Habit[bool]()
     limit = _Habit[bool]()
     latency = _Habit[float]()
+    clock_ahead = _Habit[float]()
 
     order_shows = _Habit[Literal["all", "creation", "never"]]()
     same_external_id = _Habit[Literal["made", "returned", 400, 409]]()

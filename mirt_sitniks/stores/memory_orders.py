@@ -23,6 +23,7 @@ class MemoryOrders:
         late = [one for one in mine if _is_troubled(one, now)]
         found = [
             *(one for one in mine if one.external_id in asked.external_ids or one.order_id in asked.order_ids),
+            *(one for one in mine if one.session in asked.sessions),
             *(one for one in mine if _is_alike(one, asked.alike)),
             *[one for one in open_ if _ready_at(one) <= now][: asked.due],
             *sorted(late, key=lambda one: (-one.asked_at, one.external_id))[: asked.troubled],

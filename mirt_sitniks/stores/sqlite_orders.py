@@ -43,6 +43,7 @@ class OrderRows:
             "account": asked.account,
             "external_ids": json.dumps(asked.external_ids),
             "order_ids": json.dumps(asked.order_ids),
+            "sessions": json.dumps(asked.sessions),
             "alike": asked.alike,
             "now": now,
             "due": asked.due,
@@ -51,6 +52,7 @@ class OrderRows:
         }
         wanted = [_LISTED.format("external_id")] * bool(asked.external_ids)
         wanted += [_LISTED.format("order_id")] * bool(asked.order_ids)
+        wanted += [_LISTED.format("session")] * bool(asked.sessions)
         wanted += [_ALIKE] * (asked.alike is not None)
         wanted += [_DUE] * bool(asked.due) + [_TROUBLED] * bool(asked.troubled)
         found = [one for where in wanted for one in self.sql.execute(_GET + where, values).fetchall()]

@@ -78,8 +78,8 @@ class ReadingRows(OrderRows):
         return self._lines(_OF_ACCOUNT, after, {"account": account, "limit": limit})
 
     def _lines(self, where: str, after: int, values: Mapping[str, object]) -> tuple[Entry, ...]:
-        order = "and id > :after order by id" if after >= 0 else "order by id desc"
-        query = f"select id, {ENTRY} from sitniks_ledger where {where} {order} limit :limit"
+        order = "desc" if after < 0 else "asc"
+        query = f"select id, {ENTRY} from sitniks_ledger where id > :after and {where} order by id {order} limit :limit"
         rows = self.sql.execute(query, {**values, "after": after}).fetchall()
         return tuple(sorted((Entry(*row[:-2], *map(json.loads, row[-2:])) for row in rows), key=lambda one: one.id))
 

@@ -29,6 +29,7 @@ class SupabaseOrders:
             "account": names.account,
             "external_ids": list(names.external_ids),
             "order_ids": list(names.order_ids),
+            "sessions": list(names.sessions),
             "alike": names.alike,
             "due": names.due,
             "troubled": names.troubled,

@@ -199,8 +199,9 @@ def test_migrations_need_a_folder_that_can_be_written(run: Run, tmp_path: Path) 
     assert "name another folder" in err
 
 
-def test_version_and_help(run: Run) -> None:
+def test_version_and_help(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--version` is one line, `--help` names every command and says what it does, as does each command's own."""
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = run("--version")
     assert code == 0
     assert re.fullmatch(r"mirt-sitniks [0-9][0-9a-z.+]*\n", out)
@@ -208,7 +209,9 @@ def test_version_and_help(run: Run) -> None:
     assert code == 0
     for command in COMMANDS:
         assert re.search(rf"^ +{command} +[A-Z]", out, re.MULTILINE)
-        assert run(command, "--help")[0] == 0
+        code, told, _ = run(command, "--help")
+        assert code == 0
+        assert max(map(len, told.splitlines())) < 80
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])
@@ -262,7 +265,7 @@ def test_no_command_ends_in_a_traceback(
 ) -> None:
     """Ctrl+C is silent, with exit code 130; what the machine refuses is one line, with exit code 1."""
 
-    def fail() -> int:
+    def fail(*_: object, **__: object) -> int:
         raise raised()
 
     monkeypatch.setattr("mirt_sitniks.cli.doctor.run", fail)
@@ -272,7 +275,7 @@ def test_no_command_ends_in_a_traceback(
 def test_a_bug_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """A module that is missing but belongs to no extra is raised, not explained away."""
 
-    def fail() -> int:
+    def fail(*_: object, **__: object) -> int:
         raise ModuleNotFoundError("No module named 'mirt_sitniks.nothing'", name="mirt_sitniks.nothing")
 
     monkeypatch.setattr("mirt_sitniks.cli.doctor.run", fail)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from mirt_sitniks.core.stages import EFFECTS, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.sandbox import Sandbox
 from tests.cli import shop
 from tests.cli.conftest import Run
@@ -29,7 +29,7 @@ def chats(crm: Sandbox, tmp_path: Path) -> dict[str, str]:
         mine = stages.get(name, (Stage.FIRST_TOUCH,))
         record = shop.named(shop.record_at(*mine, confirmed=len(mine)), name, 60, name, chat)
         records.append(replace(record, desired=replace(record.desired, asked_at=time.time())))
-        crm.person_sets(chat, EFFECTS[mine[-1]].status, 101)
+        crm.person_sets(chat, BUILT_IN[mine[-1]].status, 101)
     shop.fill(tmp_path / "sitniks.sqlite3", records, (), None)
     return made
 
@@ -60,7 +60,12 @@ def test_all_is_in_sync(crm: Sandbox, chats: dict[str, str], told: Json, run: Ru
 
 
 def test_a_difference_names_field_and_whose_change_it_is(
-    crm: Sandbox, chats: dict[str, str], told: Json, run: Run, snapshot: SnapshotAssertion
+    crm: Sandbox,
+    chats: dict[str, str],
+    told: Json,
+    run: Run,
+    snapshot: SnapshotAssertion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What a person set is a person's; our own earlier status in place of the later one is a write that was lost."""
     crm.person_sets(chats[NAMES[0]], "ОПЛАЧЕНО", 102)
@@ -75,6 +80,7 @@ def test_a_difference_names_field_and_whose_change_it_is(
     }
     code, found = told("--whose", "ours")
     assert [one["session"] for one in found["differences"]] == [NAMES[2]]
+    monkeypatch.setenv("COLUMNS", "120")
     code, out, _ = run("diff")
     assert (code, "\n".join(line.rstrip() for line in out.splitlines()[:-1])) == (1, snapshot)
 

@@ -60,13 +60,13 @@ def doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys, planted) -> 
 
 
 def test_all_is_well(doctor: Doctor, tmp_path: Path) -> None:
-    """Every check has its tick, the exit code is 0, and the CRM was asked once."""
+    """Every check has its tick, the exit code is 0; the CRM was asked for its managers and a page of chats."""
     code, out = doctor.ask()
     assert code == 0
     assert re.search(CHECKED, out)
     for said in (
         "✓ Settings      from the environment and .env (none here)",
-        f"✓ Store         0 sessions, 0 unfinished (sqlite, {tmp_path / 'sitniks.sqlite3'})",
+        f"✓ Store         0 sessions, 0 unfinished (sqlite, schema 2, {tmp_path / 'sitniks.sqlite3'})",
         f"✓ Address       {doctor.sandbox.url}",
         "✓ Key           accepted",
         "✓ Plan          has the Open API",
@@ -75,7 +75,8 @@ def test_all_is_well(doctor: Doctor, tmp_path: Path) -> None:
     ):
         assert said in out
     assert "✗" not in out
-    assert [(call.method, call.path) for call in doctor.sandbox.calls] == [("GET", "/open-api/managers")]
+    paths = [(call.method, call.path) for call in doctor.sandbox.calls]
+    assert paths == [("GET", "/open-api/managers"), ("GET", "/open-api/chats")]
 
 
 def test_a_wrong_folder_gets_no_database(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_a_session_that_failed(doctor: Doctor) -> None:
     assert out.count("(chat_ambiguous)") == 5
     assert "and 2 more" in out
     assert "`mirt-sitniks retry SESSION`" in out
-    assert "1 of 8 checks failed." in out
+    assert "1 of 9 checks failed." in out
 
 
 def test_a_session_that_waits_long(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_orders_that_a_person_has_to_look_at(doctor: Doctor, tmp_path: Path) -> 
     assert "✗ Orders        2 orders sent, and nobody knows whether made: a (1017 or 18), b (none fits)" in out
     assert "→ look in Sitniks, then `settle(external_id, order_id)`" in out
     assert "✗ Orders        1 order waiting for more than half an hour: late (timeout)" in out
-    assert "2 of 9 checks failed." in out
+    assert "2 of 10 checks failed." in out
 
 
 def test_a_variable_that_only_looks_like_a_setting(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,9 +175,9 @@ def test_statuses_are_left_to_the_reader(doctor: Doctor, monkeypatch: pytest.Mon
     monkeypatch.setenv("SITNIKS_STATUS_ESCALATION", "Потрібна людина")
     code, out = doctor.ask()
     assert code == 0
-    assert "· Statuses      the API cannot list them; compare with Sitniks, letter by letter:" in out
     assert (
-        "“Взято в роботу” (first_touch), “Виставлено рахунок” (give_requisites), “Потрібна людина” (escalation)" in out
+        "· Statuses      not seen yet: “Взято в роботу” (first_touch), “Виставлено рахунок” (give_requisites), "
+        "“Потрібна людина” (escalation); the API cannot list them, so compare with Sitniks, letter by letter" in out
     )
 
 
@@ -186,7 +187,7 @@ def test_a_long_list_of_managers_is_read_whole(doctor: Doctor) -> None:
     code, out = doctor.ask()
     assert code == 0
     assert "✓ AI manager    Павло (60)" in out
-    assert doctor.sandbox.count() == 2
+    assert doctor.sandbox.count(path="/managers") == 2
 
 
 @pytest.mark.parametrize(
@@ -250,9 +251,9 @@ def test_a_refused_key_is_asked_again_and_ends_its_rest(doctor: Doctor, tmp_path
     doctor.sandbox.trial = True
     assert doctor.ask()[0] == 1
     doctor.sandbox.trial = False
-    calls = doctor.sandbox.count()
+    calls = doctor.sandbox.count(path="/managers")
     assert doctor.ask()[0] == 0
-    assert doctor.sandbox.count() == calls + 1
+    assert doctor.sandbox.count(path="/managers") == calls + 1
 
     async def sync() -> bool:
         settings = SitniksSettings(database=str(tmp_path / "sitniks.sqlite3"))
@@ -340,12 +341,14 @@ def test_wrong_settings_hide_nothing(doctor: Doctor, monkeypatch: pytest.MonkeyP
     """Each wrong setting has its own cross and cure, and the rest is checked with what is right."""
     monkeypatch.setenv("SITNIKS_TIMEOUT", "soon")
     monkeypatch.setenv("SITNIKS_RATE_LIMIT", "many")
+    monkeypatch.setenv("SITNIKS_STAGES", "{")
     code, out = doctor.ask()
     assert code == 1
     assert "✗ Settings      SITNIKS_TIMEOUT cannot be right\n                  → give seconds from 0.1 to 25" in out
     assert "✗ Settings      SITNIKS_RATE_LIMIT cannot be right" in out
+    assert "✗ Settings      SITNIKS_STAGES: it is no JSON, line 1\n                  → correct it there" in out
     assert "✓ Live manager" in out
-    assert "2 of 8 checks failed." in out
+    assert "3 of 10 checks failed." in out
 
 
 def test_a_key_in_the_wrong_place_is_not_shown(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, planted) -> None:
@@ -420,7 +423,7 @@ def test_a_store_that_cannot_be_used(
     assert f"✗ Store         {path}: the file" in out
     assert re.search("→ .*SITNIKS_DATABASE", out)
     assert "✓ AI manager" in out
-    assert doctor.sandbox.count() == 1
+    assert doctor.sandbox.count() == 2
 
 
 def test_late_records_hint_at_a_missing_worker(doctor: Doctor, tmp_path: Path) -> None:

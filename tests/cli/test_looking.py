@@ -14,7 +14,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from mirt_sitniks.cli import status, tail
+from mirt_sitniks.core.orders import OrderRecord
 from mirt_sitniks.core.store import KeyState
+from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli import shop
 from tests.cli.conftest import Run
 from tests.docs.pages import ENGLISH, blocks
@@ -208,11 +210,14 @@ def test_tail_begins_as_long_ago_as_it_is_told(run: Run) -> None:
 
 
 def test_export_holds_all_of_a_customer_and_nobody_else_reads_it(run: Run, tmp_path: Path) -> None:
-    """Records, ledger; a file is made anew with the mode 0600, and never written over."""
+    """Records, ledger, orders; a file is made anew with the mode 0600, and never written over."""
+    order = OrderRecord("cart-7", "d", {"total": "980"}, session="example-2", asked_at=shop.WALL)
+    asyncio.run(SqliteStore(tmp_path / "sitniks.sqlite3", wall=lambda: shop.WALL).commit_order(order))
     code, out, _ = run("export", "@marko.example")
     told = json.loads(out)
     assert (code, [one["session"] for one in told["sessions"]]) == (0, ["example-2"])
     assert len(told["sessions"][0]["ledger"]) == 7
+    assert [(one["external_id"], one["body"]) for one in told["orders"]] == [("cart-7", {"total": "980"})]
     assert told["sessions"][0]["record"]["desired"]["generation"] == 2
     path = tmp_path / "marko.json"
     code, out, err = run("export", "@marko.example", "--to", str(path))

@@ -81,3 +81,4 @@ def test_what_is_still_to_be_written_says_nothing() -> None:
     assert compare(record_at(Stage.FIRST_TOUCH), chat("Нові заявки"), CONTEXT) == Unknown("on_its_way")
     lost = record_at(Stage.FIRST_TOUCH, given_up=1)
     assert compare(lost, chat("Нові заявки"), CONTEXT) == Unknown("given_up")
+    assert compare(record_at(Stage.FIRST_TOUCH, chat_id=None), None, CONTEXT) == Unknown("no_chat")

@@ -44,6 +44,7 @@ def test_toml_and_json_say_the_same() -> None:
         ('{"paid": {"status": " "}}', "paid.status cannot be right: give the name of a status"),
         ('{"paid": {"status": 5}}', "paid.status cannot be right: give the name of a status"),
         ('{"paid": {"status": "a", "replace": ["b"]}}', "paid.replace is nothing a stage has: use replaces"),
+        ('{"paid": {"status": "a", "\x85": "b"}}', "paid.'\\x85' is nothing a stage has: use status, assign"),
         ('{"paid": {"status": "a", "replaces": "b"}}', "paid.replaces cannot be right: give a list of names"),
         ('{"paid": {"status": "a", "assign": "Олена"}}', "paid.assign cannot be right: give ai or human"),
         ('{"paid": {"status": "a", "urgency": "high"}}', "paid.urgency cannot be right: give first, normal, last"),

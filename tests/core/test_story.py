@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.budget import Budget
+from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.record import Error, Record
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Entry, KeyState
+from mirt_sitniks.core.store import Entry, KeyState, Overview
 from mirt_sitniks.core.story import Sight, as_json, standing, story
 from mirt_sitniks.core.text import many, span
 from tests.core.records import NAMES, record_at
@@ -16,6 +16,7 @@ from tests.core.records import NAMES, record_at
 SIGHT = Sight(100.0, 1_800_000_000.0, NAMES)
 FIRST = Stage.FIRST_TOUCH
 LOCKED = replace(SIGHT, key=KeyState(Budget((), "unauthorized", 400.0)))
+WATCHED = replace(SIGHT, key=KeyState(lookout_at=105.0))
 FULL = replace(SIGHT, key=KeyState(Budget((100.0,) * 9)))
 
 
@@ -23,8 +24,9 @@ FULL = replace(SIGHT, key=KeyState(Budget((100.0,) * 9)))
     ("record", "sight", "outcome", "words", "next_in"),
     [
         (record_at(FIRST, confirmed=1), SIGHT, "synced", "confirmed all", None),
-        (record_at(FIRST, due_at=100.0), SIGHT, "queued", "on its way", 0.0),
-        (record_at(FIRST, due_at=30.0), SIGHT, "queued", "due for 70 s and nobody works on it: start", 0.0),
+        (record_at(FIRST, due_at=30.0), WATCHED, "queued", "on its way", 0.0),
+        (record_at(FIRST, due_at=30.0), SIGHT, "queued", "due for 70 s, and no process has promised", 0.0),
+        (record_at(FIRST, chat_id=None, due_at=30.0), WATCHED, "queued", "on its way", 0.0),
         (replace(record_at(FIRST), lease_until=120.0), SIGHT, "queued", "right now", 0.0),
         (record_at(FIRST, due_at=130.0, error=Error("timeout", "no answer")), SIGHT, "queued", "no answer", 30.0),
         (record_at(FIRST, due_at=700.0, error=Error("forbidden", "right")), SIGHT, "failed", "right", 600.0),
@@ -43,6 +45,13 @@ def test_a_session_says_why_it_is_not_there_and_when_it_goes_on(
     stands = standing(record, sight)
     assert (stands.outcome, stands.next_in) == (outcome, next_in)
     assert words in stands.why
+
+
+def test_who_looks_without_a_key_sees_the_lock_of_the_one_that_is_used() -> None:
+    """Settings of the one who looks need not be those of the host."""
+    overview = Overview(100.0, 1_800_000_000.0, 2, keys={"theirs": LOCKED.key})
+    stands = standing(record_at(FIRST, due_at=100.0), Sight.of(overview, NAMES, Limit(), ""))
+    assert stands.code == "unauthorized"
 
 
 def test_what_a_person_holds_names_both_statuses() -> None:

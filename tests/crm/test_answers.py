@@ -517,3 +517,26 @@ def test_a_hostile_name_costs_no_time() -> None:
     answer = answers.decode(GetChat(ID), 200, {}, json.dumps(shown).encode(), datetime.now(UTC))
     assert answer.nickname is None
     assert normalise_username("a" + " " * 198 + "b") == "a" + " " * 198 + "b"
+
+
+@pytest.mark.parametrize(
+    ("date", "ahead"),
+    [
+        ("Fri, 05 Jun 2026 13:00:00 GMT", 0.0),
+        # The second that it names has a thousand milliseconds, and the call took two seconds.
+        ("Fri, 05 Jun 2026 12:59:59 GMT", 0.0),
+        ("Fri, 05 Jun 2026 13:00:02 GMT", 0.0),
+        ("Fri, 05 Jun 2026 13:00:05 GMT", 3.0),
+        ("Fri, 05 Jun 2026 12:59:50 GMT", -9.0),
+        ("Fri, 05 Jun 2026 13:00:05 -0000", 3.0),
+        ("Fri, 05 Jun 2026 15:00:05 +0200", 3.0),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        ("Fri, 05 Jun 99999 13:00:05 GMT", None),
+    ],
+)
+def test_a_date_tells_how_far_its_clock_is(date: str | None, ahead: float | None) -> None:
+    """At least so many seconds: what the way there and back explains, and whole seconds, are no difference."""
+    sent = datetime(2026, 6, 5, 13, tzinfo=UTC).timestamp()
+    assert answers.clock_ahead(date, sent, sent + 2) == ahead

@@ -55,6 +55,20 @@ async def main():
 asyncio.run(main())
 """
 
+# Whoever has a model hands it in; this one needs no key.
+AGENT = """
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from shop import HELLO
+
+class Model(GenericFakeChatModel):
+    def bind_tools(self, tools, **kwargs):
+        return self
+
+state = build_agent(Model(messages=iter([AIMessage("Вітаю!")])), []).invoke(HELLO)
+print(state["sitniks"]["outcome"])
+"""
+
 
 class Terminal:
     """A reader who types the blocks of a page, one after the other, in an empty folder."""
@@ -88,9 +102,10 @@ class Terminal:
             "def lifespan": "server.py",
             "def build_graph": "shop.py",
             "def paid_order": "orders.py",
+            "def build_agent": "agent.py",
         }
         name = next((name for mark, name in kinds.items() if mark in code), "plain.py")
-        (self.folder / name).write_text(code + SERVER if name == "server.py" else code, "utf-8")
+        (self.folder / name).write_text(code + {"server.py": SERVER, "agent.py": AGENT}.get(name, ""), "utf-8")
         if name != "test_shop.py":
             self.printed.setdefault(name, []).append(self._python(name))
 
@@ -199,6 +214,7 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         assert shown["shop.py"] == ["disabled\n"]
         assert shown["server.py"] == ["synced\n"]
         assert shown["orders.py"] == ["created\n"]
+        assert shown["agent.py"] == ["synced\n"]
         assert [order["client"]["phone"] for order in crm.orders()] == ["380671234567"]
         assert "1 passed" in shown["pytest test_shop.py"][0]
         assert "checks passed" in shown["mirt-sitniks doctor"][0]

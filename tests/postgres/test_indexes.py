@@ -13,7 +13,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.orders import OrdersAsked
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Report
+from mirt_sitniks.core.store import Report, SessionsAsked
 from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.postgres.stack import Stack
 from tests.stores.contract import scan_page, settlement
@@ -101,6 +101,12 @@ def test_no_verb_reads_more_than_it_needs(supabase_stack: Stack, plans: str) -> 
         seen = await cheap(lambda: store.orders(OrdersAsked("main", ("o5", "o6"), ("7",), "d8", due=9)), most=200)
         assert len(seen.records) == 12
         await cheap(lambda: store.commit_order(replace(seen.records[-1], attempt=7)), most=50)
+        for who in ("s20", "@IG20", "tg20", "c20"):
+            (found,) = await cheap(lambda who=who: store.sessions(SessionsAsked(who=who)), most=50)  # type: ignore[misc]
+            assert found.session == "s20"
+        assert len(await cheap(lambda: store.sessions(SessionsAsked(after="s5", limit=50)), most=200)) == 50
+        assert len(await cheap(lambda: store.lines("main", after=-1, limit=50), most=200)) == 50
+        assert len(await cheap(lambda: store.lines("main", after=20_000, limit=50), most=200)) == 50
         await cheap(lambda: store.forget("s6"))
         await cheap(lambda: store.prune(90 * 86_400.0))
 

@@ -9,10 +9,11 @@ import pytest
 from mirt_sitniks.stores.migrations import script
 from mirt_sitniks.stores.supabase import TABLES, VERBS
 from tests.postgres.earlier import store as earlier
-from tests.postgres.stack import Stack
+from tests.postgres.stack import SqlError, Stack
 from tests.stores.worlds import migrate
 
 STRANGERS = ("anon", "authenticated")
+VIEWS = ("sitniks_sessions", "sitniks_story")
 
 
 @pytest.fixture(scope="module", params=["new", "legacy", "upgraded"])
@@ -51,11 +52,12 @@ def test_strangers_are_denied_every_table(project: Stack, http: httpx.Client, ro
 
 @pytest.mark.parametrize("role", STRANGERS)
 def test_strangers_are_denied_every_right_in_sql(project: Stack, role: str) -> None:
-    """Every table, column, sequence and function, by the rights themselves: nothing is left to PostgREST's mercy."""
+    """Every table, view, column, sequence and function, by the rights themselves: nothing is left to PostgREST's
+    mercy."""
     open_ = project.sql(
         f"""
         select c.relname from pg_class c
-        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and (
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v') and (
             has_table_privilege('{role}', c.oid, 'select, insert, update, delete, truncate, references, trigger')
             or has_any_column_privilege('{role}', c.oid, 'select, insert, update, references'));
         select c.relname from pg_class c
@@ -83,9 +85,9 @@ def test_strangers_are_denied_every_function(project: Stack, http: httpx.Client,
 
 
 def test_the_service_role_may_work(project: Stack, http: httpx.Client) -> None:
-    """Every table can be read by the service role, by its JWT and by the new-style secret key."""
+    """Every table and view can be read by the service role, by its JWT and by the new-style secret key."""
     for key in ("service_role", "secret"):
-        for table in TABLES:
+        for table in (*TABLES, *VIEWS):
             answer = http.get(f"/{table}", headers=project.headers(key))
             assert (answer.status_code, answer.json()) == (200, [])
 
@@ -110,6 +112,30 @@ def test_every_table_has_rls_and_one_policy_for_the_service_role(project: Stack)
         seen = project.sql(f"set role {role}; select * from public.sitniks_ledger", user="supabase_admin")
         project.sql(f"revoke select on public.sitniks_ledger from {role}", user="supabase_admin")
         assert seen == []
+
+
+def test_a_view_shows_only_what_its_reader_may_see(project: Stack) -> None:
+    """It runs with its reader's rights, and is for reading only: so a right to it that somebody gives by mistake shows
+    nothing of the tables."""
+    for view in VIEWS:
+        ((options,),) = project.sql(f"select reloptions::text from pg_class where relname = '{view}'")
+        assert options == "{security_invoker=true}"
+        rights = ["select", "insert", "update", "delete", "truncate", "references", "trigger"]
+        asked = ", ".join(f"has_table_privilege('service_role', 'public.{view}', '{right}')" for right in rights)
+        assert project.sql(f"select {asked}") == [("t", *"f" * 6)]
+        project.sql(f"grant select on public.{view} to anon", user="supabase_admin")
+        with pytest.raises(SqlError, match="42501"):
+            project.sql(f"set role anon; select * from public.{view}", user="supabase_admin")
+        project.sql(f"revoke select on public.{view} from anon", user="supabase_admin")
+
+
+def test_what_only_reads_cannot_write(project: Stack) -> None:
+    """Postgres itself refuses a write in these: they are `stable`."""
+    found = project.sql(
+        "select proname from pg_proc where pronamespace = 'public'::regnamespace and provolatile = 's' "
+        "and proname in ('sitniks_overview', 'sitniks_sessions', 'sitniks_lines', 'sitniks_counts', 'sitniks_check')"
+    )
+    assert len(found) == 5
 
 
 def test_no_verb_waits_for_a_lock_without_end(project: Stack) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -234,3 +236,12 @@ def test_another_process_switches_habits_on(sandbox: Sandbox, api: httpx.Client,
         fault = control.post("/faults", json={"kind": "whole", "method": "PUT", "chance": 0.5, "seconds": 1})
         assert (fault.json()["chance"], fault.json()["options"]) == (0.5, {"seconds": 1})
     assert set_status(api, chat).json()["message"] == "chat is closed"
+
+
+@pytest.mark.parametrize("ahead", [0.0, 240.0, -240.0])
+def test_the_clock_of_its_answers_is_a_habit(api: httpx.Client, sandbox: Sandbox, ahead: float) -> None:
+    """Each answer has a `Date`, of now or so far from it."""
+    sandbox.clock_ahead = ahead
+    before = datetime.now(UTC)
+    told = parsedate_to_datetime(api.get("/managers").headers["date"])
+    assert -1 <= (told - before).total_seconds() - ahead <= (datetime.now(UTC) - before).total_seconds()

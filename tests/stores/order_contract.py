@@ -67,6 +67,13 @@ class OrderContract:
         assert show(world, "b", "c").records == (other,)
         assert [one.external_id for one in show(world, order_ids=("17", "18")).records] == ["a"]
 
+    def test_orders_of_sessions_are_shown(self, world: World) -> None:
+        """Those of the account alone, whatever their state."""
+        add(world, "a", session="s", due_at=None, state=OrderState.CREATED)
+        add(world, "b", session="t")
+        add(world, "c", session="s", account="shop")
+        assert [one.external_id for one in show(world, sessions=("s", "u")).records] == ["a"]
+
     def test_alike_are_those_whose_fate_is_open(self, world: World) -> None:
         """Of a digest that begins so, sent or unknown, in the account."""
         add(world, "new", account="shop")

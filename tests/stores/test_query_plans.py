@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked
-from mirt_sitniks.core.store import Report, StoreOptions
+from mirt_sitniks.core.store import Report, SessionsAsked, StoreOptions
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.bench.filled import OPTIONS, SQLITE, known_sessions, life
 from tests.stores.connections import opened
@@ -69,10 +69,16 @@ async def verbs(store: SqliteStore, clock: Clock, sessions: int) -> None:
     for version in range(2):
         await store.commit_order(replace(made, version=version))
     await store.orders(OrdersAsked("main", ("o", "o5"), ("5",), "d", due=9))
+    for who in (known, "name.5", "@Name.5", "000000000000000000000001"):
+        await store.sessions(SessionsAsked(who=who, statuses={"first_touch": "x"}, state="held"))
+    await store.sessions(SessionsAsked(charted=True, limit=10))
+    for after in (-1, 5):
+        await store.lines("main", after=after, limit=10)
 
 
 def test_every_statement_uses_an_index(tmp_path: Path) -> None:
-    """No statement of record, claim, settle, observe and get reads a table from end to end, or a foreign index."""
+    """No statement of record, claim, settle, observe and get reads a table from end to end, or a foreign index; nor
+    does one of those who look for a session, or at the ledger."""
     store, connection, clock = filled(tmp_path, 100)
     seen: list[str] = []
     connection.set_trace_callback(seen.append)

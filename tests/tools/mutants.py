@@ -152,7 +152,7 @@ MUTANTS = (
     Mutant(
         "a first touch takes back what a later stage has set",
         "core/asking.py",
-        "int(intent.stage is not Stage.FIRST_TOUCH)",
+        "int(intent.stage != Stage.FIRST_TOUCH)",
         "1",
         "tests/stores/test_embedded.py -k takes_back_nothing",
     ),
@@ -201,7 +201,7 @@ MUTANTS = (
     Mutant(
         "one refused call is the whole key's affair",
         "engine/driver.py",
-        'meant = forbidden(call, error.status) if error.code in KEY_CODES and kind != "list" else None',
+        'meant = forbidden(call, status) if code in KEY_CODES and kind != "list" else None',
         "meant = None",
         CORE + "test_bad_days.py -k right",
     ),
@@ -351,6 +351,27 @@ MUTANTS = (
         "if not one.external_id and ",
         "if ",
         CORE + "test_order_steps.py -k differs",
+    ),
+    Mutant(
+        "a refusal is told of in each round that waits for its meaning",
+        "core/rounds.py",
+        "replace(one, sent=False, tried=None)",
+        "replace(one, sent=False)",
+        CORE + "test_rounds.py -k told_of_once",
+    ),
+    Mutant(
+        "a forgotten customer is back with a late call",
+        "core/ownership.py",
+        'of = Record("") if mine is None or one.for_all else mine',
+        'of = Record("") if one.for_all else mine or Record(session or "")',
+        "tests/stores/test_embedded.py -k bring_back_nobody",
+    ),
+    Mutant(
+        "a call is forgotten with the settle that failed",
+        "engine/driver.py",
+        "self.untold = (untold + self.untold)[-UNTOLD:]",
+        "pass",
+        ENGINE + "test_direct.py -k told_of_later",
     ),
     Mutant(
         "an order goes out before the store says that it does",

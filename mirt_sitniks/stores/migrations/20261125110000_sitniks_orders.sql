@@ -62,6 +62,8 @@ begin
             union select * from mine
             where order_id = any (array(select jsonb_array_elements_text(request -> 'order_ids')))
             union select * from mine
+            where session = any (array(select jsonb_array_elements_text(request -> 'sessions')))
+            union select * from mine
             where state in ('sent', 'unknown') and starts_with(digest, request ->> 'alike')
             union (
                 select * from mine where due_at is not null and greatest(due_at, lease_until) <= tick

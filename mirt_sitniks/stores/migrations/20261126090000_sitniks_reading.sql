@@ -158,7 +158,7 @@ end $$;
 -- the one numbered `after`, else the newest.
 create or replace function public.sitniks_lines(request jsonb) returns jsonb
 language plpgsql stable security invoker
-set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan set max_parallel_workers_per_gather = 0 as $$
+set search_path = '' set lock_timeout = '2s' set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     tenant text := request ->> 'account';
     behind bigint := coalesce((request ->> 'after')::bigint, -1);
@@ -167,11 +167,12 @@ begin
     return (
         with mine as not materialized (
             select l.* from public.sitniks_ledger l
-            left join public.sitniks_chat_mappings m on tenant is not null and m.user_id = l.session and m.is_current
             where (request ->> 'session' is null or l.session = request ->> 'session')
-                and (tenant is null or l.session = '' or tenant = coalesce(
-                    m.account, case when strpos(l.session, '/') > 0 then split_part(l.session, '/', 1) else 'main' end
-                ))
+                -- So wrapped, because Postgres thinks that nearly no line is of one account, and would sort them all.
+                and coalesce(tenant is null or l.session = '' or tenant = coalesce(
+                    (select m.account from public.sitniks_chat_mappings m where m.user_id = l.session and m.is_current),
+                    case when strpos(l.session, '/') > 0 then split_part(l.session, '/', 1) else 'main' end
+                ), false)
         )
         select coalesce(jsonb_agg(to_jsonb(line) order by line.id), '[]')
         from (

@@ -41,7 +41,7 @@ _RULES: Json = {
     "reaches": list(WINDOWS),
     "slack": CLOCK_SLACK,
     "delays": list(takewhile(lambda delay: delay is not None, (search_delay(attempt) for attempt in count(1)))),
-    "head_starts": {stage.value: effect.priority_seconds for stage, effect in BUILT_IN.items()},
+    "head_starts": {stage: effect.priority_seconds for stage, effect in BUILT_IN.items()},
     "first_of_all": 864_000.0,
     "aged": 540.0,
     "not_found": asdict(NOT_FOUND),
@@ -61,7 +61,7 @@ class EarlierStore(SupabaseStore):
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         role = BUILT_IN[intent.stage].role
-        more = {"role": role.value if role else None, "once": intent.stage is Stage.FIRST_TOUCH}
+        more = {"role": role.value if role else None, "once": intent.stage == Stage.FIRST_TOUCH}
         request = {"terms": _terms(options), "intent": {**asdict(intent), **more}, "want": calls}
 
         def read(answer: Json) -> Recorded:

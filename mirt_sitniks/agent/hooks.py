@@ -1,0 +1,80 @@
+"""Where in an agent's turn a sync stands: each class has the hooks of one place."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+
+from langchain.agents import middleware
+from langchain.agents.middleware import AgentMiddleware
+from langgraph.config import get_config
+from langgraph.types import Command
+
+from mirt_sitniks.errors import ConfigError
+from mirt_sitniks.graph.node import Choose, SyncNode
+
+Update = dict[str, Any]
+# Only newer versions let a model's answer come with an update of the state.
+_Extended: Any = getattr(middleware, "ExtendedModelResponse", None)
+
+
+class Hooks(AgentMiddleware[Any, Any]):
+    """What the hooks call."""
+
+    first_touch: SyncNode
+    first_touch_due: Choose
+    at_the_end: SyncNode
+
+
+class BeforeTheAgent(Hooks):
+    """The first touch in a node of its own."""
+
+    def before_agent(self, state: Any, runtime: Any) -> Update:
+        return self.first_touch.invoke(state, get_config())
+
+    async def abefore_agent(self, state: Any, runtime: Any) -> Update:
+        return await self.first_touch.ainvoke(state, get_config())
+
+
+class BesideTheModel(Hooks):
+    """The first touch while the model answers; a model that fails does not wait for it."""
+
+    def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        if self.first_touch_due(request.state) is None:
+            return handler(request)
+        pool = ThreadPoolExecutor(1, "sitniks-first-touch")
+        beside = pool.submit(copy_context().run, self.first_touch.invoke, request.state, get_config())
+        pool.shutdown(wait=False)
+        response = handler(request)
+        return _Extended(response, Command(update=beside.result()))
+
+    async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        if self.first_touch_due(request.state) is None:
+            return await handler(request)
+        beside = asyncio.create_task(self.first_touch.ainvoke(request.state, get_config()))
+        try:
+            response = await handler(request)
+            return _Extended(response, Command(update=await beside))
+        finally:
+            beside.cancel()
+
+
+class AtTheEnd(Hooks):
+    """The host's own rule, asked when the agent has answered."""
+
+    def after_agent(self, state: Any, runtime: Any) -> Update:
+        return self.at_the_end.invoke(state, get_config())
+
+    async def aafter_agent(self, state: Any, runtime: Any) -> Update:
+        return await self.at_the_end.ainvoke(state, get_config())
+
+
+def hooks_of(*, overlap: object, at_the_end: bool) -> tuple[type[Hooks], ...]:
+    """The places of a middleware with these options."""
+    if not isinstance(overlap, bool):
+        raise ConfigError(f"overlap is {overlap!r}: use True or False.")
+    if overlap and _Extended is None:
+        raise ConfigError("overlap=True needs a newer langchain: install langchain>=1.2.10, or leave overlap out.")
+    first = BesideTheModel if overlap else BeforeTheAgent
+    return (first, AtTheEnd) if at_the_end else (first,)

@@ -1,0 +1,36 @@
+"""What a tool gave back, in all forms that LangGraph lets it: a message, a `Command`, or a list of both."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langgraph.types import Command
+
+
+def has_failed(result: Any) -> bool:
+    """Whether the tool says that it did not do it."""
+    return any(message.status == "error" for message in _messages(result))
+
+
+def joined(result: Any, update: dict[str, Any]) -> Any:
+    """The result with our own update of the state beside its own; as it was, when it is bound for another graph."""
+    if not update["sitniks"]:
+        return result
+    if isinstance(result, list):
+        return [*result, Command(update=update)]
+    if isinstance(result, ToolMessage):
+        return Command(update={"messages": [result], **update})
+    if isinstance(result, Command) and result.graph is None and isinstance(result.update, dict):
+        return replace(result, update={**result.update, **update})
+    return result
+
+
+def _messages(result: Any) -> Iterator[ToolMessage]:
+    if isinstance(result, ToolMessage):
+        yield result
+    elif isinstance(result, list):
+        for one in result:
+            yield from _messages(one)
+    elif isinstance(result, Command) and isinstance(result.update, dict):
+        yield from _messages(result.update.get("messages"))
