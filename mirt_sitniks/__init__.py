@@ -13,16 +13,16 @@
 'disabled'
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mirt_sitniks.core.result import Outcome, SyncResult
-from mirt_sitniks.core.stages import Stage, StageRule
-from mirt_sitniks.errors import ConfigError, SitniksError
-from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
-from mirt_sitniks.settings import SitniksSettings
-
 if TYPE_CHECKING:
+    from mirt_sitniks.core.result import Outcome, SyncResult
+    from mirt_sitniks.core.stages import Stage, StageRule
+    from mirt_sitniks.errors import ConfigError, SitniksError
     from mirt_sitniks.graph import SitniksState, add_subgraph, build_subgraph
+    from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
+    from mirt_sitniks.settings import SitniksSettings
 
 __all__ = [
     "ConfigError",
@@ -38,12 +38,19 @@ __all__ = [
     "build_subgraph",
     "get_sitniks_chat_service",
 ]
+_HOMES = {
+    "core.result": ("Outcome", "SyncResult"),
+    "core.stages": ("Stage", "StageRule"),
+    "errors": ("ConfigError", "SitniksError"),
+    "graph": ("SitniksState", "add_subgraph", "build_subgraph"),
+    "service": ("SitniksChatService", "get_sitniks_chat_service"),
+    "settings": ("SitniksSettings",),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """The doors into a graph on first use: the service, the worker and the doctor do without LangGraph."""
-    if name in ("SitniksState", "add_subgraph", "build_subgraph"):
-        from mirt_sitniks import graph
-
-        return getattr(graph, name)
+    """Each name on first use: the worker and the doctor do without LangGraph, pytest's plugin without anything."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"mirt_sitniks.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

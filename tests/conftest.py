@@ -23,6 +23,8 @@ from packaging.requirements import Requirement
 
 from tests.postgres import stack as supabase
 
+pytest.register_assert_rewrite("mirt_sitniks.testing.store_contract")
+
 # A developer's own keys and databases are none of the tests' business.
 for _name in [name for name in os.environ if name.startswith(("SNITKIX_", "SITNIKS_", "SUPABASE_"))]:
     del os.environ[_name]

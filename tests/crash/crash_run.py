@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mirt_sitniks.core.record import Record, pending
-from mirt_sitniks.core.stages import BUILT_IN, Role, Stage
+from mirt_sitniks.core.stages import BUILT_IN, Role
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.sandbox import Sandbox
+from mirt_sitniks.testing.judge import missed
 from tests.crash.child import store_of
 from tests.crash.midway import Midway
 from tests.crash.waiting import wait_until
@@ -279,11 +280,10 @@ class CrashRun:
             account.stages += len(entries)
             missing = {key for one, key in told if one == session} - {str(one.key) for one in entries}
             account.lost += [f"{session}: {key}" for key in missing]
-            stages = [Stage(one.stage or "") for one in entries]
-            chat, roles = self.sandbox.chat(chat_id), [role for one in stages if (role := BUILT_IN[one].role)]
+            chat, stages = self.sandbox.chat(chat_id), [str(one.stage) for one in entries]
             shows = chat["status"], chat.get("assignedManagerId")
-            if stages and (shows[0] != BUILT_IN[stages[-1]].status or (roles and shows[1] not in PEOPLE[roles[-1]])):
-                account.wrong.append(f"{session}: {[str(one) for one in stages]}, but shows {shows}")
+            if missed(stages, shows, BUILT_IN, PEOPLE):
+                account.wrong.append(f"{session}: {stages}, but shows {shows}")
         return account
 
     def _recorded(self, pid: int) -> Iterator[tuple[str, str]]:

@@ -15,11 +15,11 @@ from mirt_sitniks.crm.calls import Call, kind_of
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.memory import MemoryStore
+from mirt_sitniks.testing.judge import missed
 from tests.core.virtual import VirtualLoop
 from tests.crowd.network import FarCrm, FarStore, Network, Process, Trace, track_tasks
 from tests.model.crm import TIMEOUT, WALL, ModelCrm, Trouble
 
-STATUSES: dict[str, str] = {stage: rule.status for stage, rule in BUILT_IN.items()}
 ROLES = {Role.AI: (101,), Role.HUMAN: (102, 103)}
 
 
@@ -197,11 +197,8 @@ class Simulation:
         for session in self.chats:
             stages = [Stage(one.stage or "") for one in self.store.rows.entries if _is_intent(one, session)]
             stages.sort(key=lambda stage, session=session: self.asked[session, stage])  # type: ignore[misc]
-            if not stages:
-                continue
             chat = self.crm.chats[self.chats[session]]
-            roles = [role for stage in stages if (role := BUILT_IN[stage].role)]
-            if chat.status != STATUSES[stages[-1]] or (roles and chat.manager_id not in ROLES[roles[-1]]):
+            if missed(stages, (chat.status, chat.manager_id), BUILT_IN, ROLES):
                 bad.append(f"{session}: {stages} but {chat.status}, {chat.manager_id}")
         return bad
 

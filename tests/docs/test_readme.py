@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import httpx
@@ -99,6 +100,7 @@ class Terminal:
         """Save a block, and run it: a server is started and asked once, tests are left to `pytest`."""
         kinds = {
             "def test_": "test_shop.py",
+            "(StoreContract)": "test_store.py",
             "def lifespan": "server.py",
             "def build_graph": "shop.py",
             "def paid_order": "orders.py",
@@ -106,14 +108,17 @@ class Terminal:
         }
         name = next((name for mark, name in kinds.items() if mark in code), "plain.py")
         (self.folder / name).write_text(code + {"server.py": SERVER, "agent.py": AGENT}.get(name, ""), "utf-8")
-        if name != "test_shop.py":
+        if not name.startswith("test_"):
             self.printed.setdefault(name, []).append(self._python(name))
 
     def _python(self, name: str) -> str:
         return self.run(sys.executable, name)
 
-    def _pytest(self, name: str) -> str:
-        return self.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name)
+    def _pytest(self, *words: str) -> str:
+        # An editable install from before the entry point has the plugin all the same.
+        known = entry_points(group="pytest11", name="mirt_sitniks") or "MIRT_SITNIKS_WHEEL" in os.environ
+        plugin = () if known else ("-p", "mirt_sitniks.testing.plugin")
+        return self.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, *words)
 
     def type(self, line: str) -> str:
         """What one line of a `bash` block prints. A line that nobody knows how to run fails."""
@@ -217,6 +222,8 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         assert shown["agent.py"] == ["synced\n"]
         assert [order["client"]["phone"] for order in crm.orders()] == ["380671234567"]
         assert "1 passed" in shown["pytest test_shop.py"][0]
+        assert " passed" in shown["pytest test_store.py"][0]
+        assert "lost 0, backwards 0, duplicated 0" in shown["pytest test_shop.py --sitniks-chaos=7"][0]
         assert "checks passed" in shown["mirt-sitniks doctor"][0]
         for erased in shown["mirt-sitniks forget example-1"]:
             assert re.search(r"\b[1-9]", erased), "some rows are erased"
@@ -383,7 +390,8 @@ def _names(assign: ast.Assign) -> list[str]:
 
 
 def _nodes() -> Iterator[ast.AST]:
-    for path in {*PACKAGE.rglob("*.py")} - {*PACKAGE.glob("sandbox/*.py"), *PACKAGE.glob("examples/*.py")}:
+    others = {path for folder in ("sandbox", "examples", "testing") for path in PACKAGE.glob(f"{folder}/*.py")}
+    for path in {*PACKAGE.rglob("*.py")} - others:
         yield from ast.walk(ast.parse(path.read_text("utf-8")))
 
 

@@ -1,79 +1,60 @@
-"""A store in a world of its own: a clock that stands until it is moved, and a loop to run its verbs on."""
+"""Our stores, each in a world of its own."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.store import Report, Settled, Store, StoreOptions
+from mirt_sitniks.core.store import Report, Settled, StoreOptions
 from mirt_sitniks.stores.memory import MemoryStore
 from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
 from mirt_sitniks.stores.supabase import SupabaseStore
 from mirt_sitniks.stores.supabase_project import opener
+from mirt_sitniks.testing.store_world import OPTIONS, START, Clock, World, world_of
 from tests.postgres.stack import Stack
 
-T = TypeVar("T")
-
-# A date, because stores keep dates; and one that a float holds exactly.
-START = 1_800_000_000.0
-OPTIONS = StoreOptions("key", limit=Limit(3, 10.5), lease=30.0, lookback=300.0, who="test")
-
-
-@dataclass
-class Clock:
-    """The store's clock and the wall's in one, in seconds since 1970."""
-
-    now: float = START
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
-class World:
-    """`run` runs a verb to its end; `clear` empties the store; `client` makes one more that has its clock."""
-
-    store: Store
-    run: Callable[[Coroutine[Any, Any, T]], T]
-    clock: Clock = field(default_factory=Clock)
-    clear: Callable[[], object] = lambda: None
-    client: Callable[[], Awaitable[Any]] | None = None
+__all__ = [
+    "CLOCK",
+    "EMPTY",
+    "OPTIONS",
+    "START",
+    "Clock",
+    "World",
+    "memory_world",
+    "migrate",
+    "sqlite_world",
+    "supabase_world",
+]
 
 
 @contextmanager
 def memory_world() -> Iterator[World]:
     """The pure model."""
-    clock = Clock()
-    store = MemoryStore(clock, clock)
+    with world_of(lambda clock: MemoryStore(clock, clock)) as world:
+        store: Any = world.store
 
-    def clear() -> None:
-        store.rows = type(store.rows)()
+        def clear() -> None:
+            store.rows = type(store.rows)()
 
-    with asyncio.Runner() as runner:
-        yield World(store, runner.run, clock, clear)
+        world.clear = clear
+        yield world
 
 
 @contextmanager
 def sqlite_world(folder: Path) -> Iterator[World]:
     """A file of its own."""
-    clock = Clock()
-    with asyncio.Runner() as runner:
-        path = folder / "store.sqlite3"
-        store = SqliteStore(path, clock=clock, wall=clock)
+    with world_of(lambda clock: SqliteStore(folder / "store.sqlite3", clock=clock, wall=clock)) as world:
 
         def clear() -> None:
-            runner.run(store.aclose())
+            world.run(world.store.aclose())
             for file in folder.glob("store.sqlite3*"):
                 file.unlink()
 
-        try:
-            yield World(store, runner.run, clock, clear)
-        finally:
-            runner.run(store.aclose())
+        world.clear = clear
+        yield world
 
 
 # The database's clock stands where the request says.

@@ -1,0 +1,31 @@
+"""A host's sandbox, and runs of pytest that have the kit's plugin, installed or not."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mirt_sitniks.testing import plugin
+from mirt_sitniks.testing.door import SitniksSandbox, opened
+
+# By its module: an editable install that is older than the entry point does not know it.
+PLUGIN = ("-p", "no:mirt_sitniks", "-p", plugin.__name__, "-p", "no:cacheprovider")
+Run = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def crm(tmp_path: Path) -> Iterator[SitniksSandbox]:
+    """What a host's test gets as `sitniks_sandbox`."""
+    with opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> Run:
+    """A run of pytest in this process: a host's tests, then options."""
+
+    def runs(tests: str, *options: str) -> pytest.RunResult:
+        pytester.makepyfile(tests)
+        return pytester.runpytest_inprocess(*PLUGIN, *options)
+
+    return runs
