@@ -1,7 +1,7 @@
 """What people and machines look at in a Supabase project: each verb is one query."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Protocol, TypeVar
 
 from mirt_sitniks.core.chats import normalise_username
@@ -32,12 +32,12 @@ class SupabaseReading:
 
     async def overview(self: _Exchanges, asked: OverviewAsked) -> Overview:
         """All sessions in groups."""
-        return await self._care("overview", asdict(clean(asked)), _overview_of, safe=True)
+        return await self._care("overview", _as_json(clean(asked)), _overview_of, safe=True)
 
     async def sessions(self: _Exchanges, asked: SessionsAsked) -> tuple[Record, ...]:
         """Records that fit."""
         wish = clean(asked)
-        request = asdict(wish) | {
+        request = _as_json(wish) | {
             "row": row_of(wish.account, wish.who or ""),
             "name": normalise_username(wish.who),
             "asked_before": None if wish.asked_before is None else iso(wish.asked_before),
@@ -58,6 +58,12 @@ class SupabaseReading:
     async def counts(self: _Exchanges) -> dict[str, int]:
         """How much is there."""
         return await self._care("counts", {"overdue": OVERDUE}, dict[str, int], safe=True)
+
+
+def _as_json(asked: OverviewAsked | SessionsAsked) -> Json:
+    """What is asked for; the settings' mapping of statuses is none that JSON knows."""
+    values = {one.name: getattr(asked, one.name) for one in fields(asked)}
+    return {**values, "statuses": dict(asked.statuses)}
 
 
 def _overview_of(answer: Json) -> Overview:
