@@ -20,8 +20,18 @@ def crm(tmp_path: Path) -> Iterator[SitniksSandbox]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """All that a host's test loads is there before the first run in this process, which forgets what it has loaded:
+    whoever keeps a part of that would not know its errors again."""
+    with opened(tmp_path_factory.mktemp("loaded")) as made, made.service() as service:
+        made.add_chat("iryna.example")
+        service.sync_blocking("first_touch", session="s", instagram_username="iryna.example")
+        made.assert_synced("s", "first_touch")
+
+
 @pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
+def run(pytester: pytest.Pytester, loaded: None) -> Run:
     """A run of pytest in this process: a host's tests, then options."""
 
     def runs(tests: str, *options: str) -> pytest.RunResult:
