@@ -32,7 +32,7 @@ def _made(command: Command, name: str, about: str, more: str, epilog: str) -> Ar
 
     made = command(name, run, about, more)
     made.formatter_class = RawDescriptionHelpFormatter
-    made.description = textwrap.fill(made.description or "", 79)
+    made.description = textwrap.fill(made.description or "", 79, break_on_hyphens=False)
     made.epilog = textwrap.dedent(epilog).strip()
     return made
 

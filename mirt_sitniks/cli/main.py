@@ -79,8 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="mirt-sitniks",
         description="Keeps Sitniks CRM in step with the conversations of a LangGraph graph.",
-        epilog="A chat did not move? First `mirt-sitniks status`, then `mirt-sitniks show WHO`. Settings "
-        "(SNITKIX_API_URL and others) come from the environment and .env in the working folder.",
+        epilog="A chat did not move?\n  mirt-sitniks status      what is wrong, and which command is next\n"
+        "  mirt-sitniks show WHO    cause and cure for one customer\n\n"
+        "Settings (SNITKIX_API_URL and others) come from the environment, else from .env\nin the working folder.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"mirt-sitniks {_version()}")

@@ -87,9 +87,15 @@ def render(seen: dict[str, Any]) -> "RenderableType":
     for one in seen["troubles"]:
         troubles.add_row(Text("✗", "bold red"), Text.assemble(shown(one["text"]), (f"\n→ {one['command']}", "bold")))
     if not seen["troubles"]:
-        troubles.add_row(Text("✓", "green"), "nothing that a person has to do")
+        alone = seen["waiting"] and not _is_watched(seen["workers"]["lookout"])
+        if_any = ", if the host or a worker runs" if alone else ""
+        troubles.add_row(Text("✓", "green"), f"nothing that a person has to do{if_any}")
     none = Text("no sessions yet", "dim")
     return Group(sessions if seen["tallies"] else none, "", facts, "", troubles)
+
+
+def _is_watched(lookout: dict[str, Any] | None) -> bool:
+    return bool(lookout and lookout["in"] >= 0)
 
 
 def _facts(seen: dict[str, Any]) -> list[tuple[str, str]]:
@@ -110,7 +116,7 @@ def _facts(seen: dict[str, Any]) -> list[tuple[str, str]]:
         what = CALLS.get(one["kind"], one["kind"])
         found.append(("refused", f"to {what}{of}: {one['code']}, {again}: {one['message']}"))
     lookout = workers["lookout"]
-    if lookout and lookout["in"] >= 0:
+    if _is_watched(lookout):
         found.append(("works", f"{lookout['who']} looks for work in {span(lookout['in'])}"))
     elif not lookout and oldest is not None:
         found.append(

@@ -95,7 +95,8 @@ LOCKS: Mapping[str, str] = {
     "plan_required": "the Sitniks account's plan has no Open API (403): change the plan; tried again every ten minutes",
     "account_mismatch": "this key is of another Sitniks account, no manager of it is known here: give that account a "
     "name of its own in SITNIKS_ACCOUNT, or put a key of the first one into SNITKIX_API_KEY",
-    "rate_limited": "the key is locked after too many calls; the record is synced as soon as it may be used again",
+    "rate_limited": "the key is locked after too many calls: it goes on by itself when that ends; if it comes back, "
+    "find what else uses SNITKIX_API_KEY",
 }
 
 SEARCHING = Error(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mirt_sitniks.core.backoff import SUSPECTED
+from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
 from mirt_sitniks.core.health import CALLS, PATIENCE, key_of
 from mirt_sitniks.core.overview import outcome_of
@@ -61,7 +61,7 @@ def standing(record: Record, sight: Sight) -> Standing:
         return Standing(outcome, code, f"{why}: `mirt-sitniks show @USER` shows both")
     if not pending(record):
         if seen.error and record.desired.generation <= seen.given_up:
-            why = f"{seen.error.message}; given up, so mend that, then: mirt-sitniks retry {record.session}"
+            why = f"{seen.error.message.rstrip('.')}; given up, so mend that, then: mirt-sitniks retry {record.session}"
             return Standing(outcome, code, why)
         if wanted and outcome is Outcome.HELD:
             ours, theirs = sight.statuses.get(wanted, wanted), seen.status.value
@@ -70,7 +70,9 @@ def standing(record: Record, sight: Sight) -> Standing:
         return Standing(outcome, code, "Sitniks confirmed all that was asked for")
     wait = max(0.0, seen.due_at - sight.now)
     if record.lease_until > sight.now and not wait:
-        return Standing(outcome, code, "a process works on it right now", 0.0)
+        left = span(record.lease_until - sight.now)
+        why = f"a process works on it right now; if that has died, another one may take it up in {left}"
+        return Standing(outcome, code, why, 0.0)
     lock = locked(sight.key.budget, sight.now)
     lock = None if lock and lock[0] == SUSPECTED else lock
     free = slot_in(sight.key.budget, sight.limit, sight.now)
@@ -80,7 +82,7 @@ def standing(record: Record, sight: Sight) -> Standing:
     if error:
         # What is tried again in vain until somebody mends it.
         more = "" if outcome is Outcome.QUEUED else f"; once that is mended: mirt-sitniks retry {record.session}"
-        return Standing(outcome, error.code, f"{error.message}{more}", max(wait, free))
+        return Standing(outcome, error.code, f"{error.message.rstrip('.')}{more}", max(wait, free))
     if searching(record) and record.search_attempt:
         times = "once" if record.search_attempt == 1 else f"{record.search_attempt} times"
         why = f"no chat has this user name yet: looked for {times}; check how Sitniks spells it"
@@ -184,6 +186,8 @@ def _try(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
     took, status, code = span(entry.after.get("seconds") or 0.0), entry.after.get("status"), entry.after.get("code")
     if not (code or status):
         return f"call: {call}, {took}", "plain"
+    # A refusal of one call is not yet what it means for the key.
+    code = "refused" if code in KEY_CODES else code
     answer = " ".join(str(one) for one in (status, code) if one)
     return f"call: {call}, {answer} after {took}", "bad"
 

@@ -176,7 +176,8 @@ class Driver:
         """Why a status cannot be written: another process knows its stage, this one does not."""
         if not isinstance(step, WriteStatus) or self.context.status_of(step.stage):
             return None
-        return CrmError(f"this process has no stage “{step.stage}”: add it to SITNIKS_STAGES", code="unknown_status")
+        text = f"the process {self.options.who} has no stage “{step.stage}”: add it to SITNIKS_STAGES there"
+        return CrmError(text, code="unknown_status")
 
     def _call(self, step: Step, assignee: Assignee | None) -> Call | None:
         """The call that takes a step; None for a chat that is looked for, which is the scan's work."""

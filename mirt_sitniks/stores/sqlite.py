@@ -232,6 +232,8 @@ def _cure(error: sqlite3.Error) -> str:
     for prefix, cure in _CURES.items():
         if name.startswith(prefix):
             return cure
+    if str(error).startswith(("no such table", "no such column")):
+        return f"{error}: start the host or `mirt-sitniks worker` once, which makes it, or set SITNIKS_DATABASE"
     return f"{error}: set SITNIKS_DATABASE to a file that this process may write"
 
 

@@ -212,6 +212,8 @@ def test_version_and_help(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         code, told, _ = run(command, "--help")
         assert code == 0
         assert max(map(len, told.splitlines())) < 80
+        # What is to be typed stands whole.
+        assert not re.search(r"mirt-$|show$", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])

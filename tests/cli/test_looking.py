@@ -165,6 +165,21 @@ def test_the_exit_code_of_status(run: Run, tmp_path: Path, records: Any, key: Ke
     assert run("status", "--json")[0] == code
 
 
+@pytest.mark.parametrize(
+    ("key", "calm"),
+    [
+        (KeyState(), "do, if the host or a worker runs"),
+        (KeyState(lookout_at=shop.NOW + 4, lookout_by="host:1/1"), "do\n"),
+    ],
+)
+def test_status_is_calm_only_where_somebody_works(run: Run, tmp_path: Path, key: KeyState, calm: str) -> None:
+    """Work that is young, and that nobody has promised to look for, is all right only if a host runs."""
+    (tmp_path / "sitniks.sqlite3").unlink()
+    shop.fill(tmp_path / "sitniks.sqlite3", shop.RECORDS[5:], (), key)
+    told = "\n".join(line.rstrip() for line in run("status")[1].splitlines())
+    assert f"nothing that a person has to {calm}" in told
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_status_is_watched_until_somebody_stops_it(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
     """Every two seconds; Ctrl+C is how it ends, and no failure."""

@@ -27,9 +27,10 @@ FULL = replace(SIGHT, key=KeyState(Budget((100.0,) * 9)))
         (record_at(FIRST, due_at=30.0), WATCHED, "queued", "on its way", 0.0),
         (record_at(FIRST, due_at=30.0), SIGHT, "queued", "due for 70 s, and no process has promised", 0.0),
         (record_at(FIRST, chat_id=None, due_at=30.0), WATCHED, "queued", "on its way", 0.0),
-        (replace(record_at(FIRST), lease_until=120.0), SIGHT, "queued", "right now", 0.0),
+        (replace(record_at(FIRST), lease_until=120.0), SIGHT, "queued", "right now; if that has died", 0.0),
+        (replace(record_at(FIRST), lease_until=120.0), SIGHT, "queued", "take it up in 20 s", 0.0),
         (record_at(FIRST, due_at=130.0, error=Error("timeout", "no answer")), SIGHT, "queued", "no answer", 30.0),
-        (record_at(FIRST, due_at=700.0, error=Error("forbidden", "right")), SIGHT, "failed", "right", 600.0),
+        (record_at(FIRST, due_at=700.0, error=Error("forbidden", "give it.")), SIGHT, "failed", "give it; once", 600.0),
         (record_at(FIRST, due_at=100.0), LOCKED, "queued", "check SNITKIX_API_KEY", 300.0),
         (record_at(FIRST, due_at=100.0), FULL, "queued", "used up", 10.5),
         (record_at(FIRST, given_up=1, error=Error("chat_ambiguous", "two")), SIGHT, "failed", "retry s", None),
@@ -113,6 +114,10 @@ NOTHING = {"chat_id": None, "status": None, "manager_id": None, "error": None}
         (
             "call: assign the manager, 403 forbidden after 1.2 s",
             line("try", "assign", after={"seconds": 1.2, "status": 403, "code": "forbidden"}),
+        ),
+        (
+            "call: assign the manager, 403 refused after 10 ms",
+            line("try", "assign", after={"seconds": 0.01, "status": 403, "code": "plan_required"}),
         ),
         ("call: read a chat, timeout after 10 s", line("try", "read", after={"seconds": 10.0, "code": "timeout"})),
         ("call: orders, 3 s", line("try", "orders", after={"seconds": 3.0})),

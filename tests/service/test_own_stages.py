@@ -80,7 +80,7 @@ def test_a_stage_of_another_process_is_left_to_it(shop: Shop) -> None:
     result = asyncio.run(strange.retry("s"))
     assert result is not None
     assert (result.outcome, (result.error or {})["code"]) == (Outcome.FAILED, "unknown_status")
-    assert "add it to SITNIKS_STAGES" in (result.error or {})["message"]
+    assert "add it to SITNIKS_STAGES there" in (result.error or {})["message"]
     result = asyncio.run(shop.service(stages=STAGES, worker=False).retry("s"))
     assert result is not None
     assert result.outcome is Outcome.SYNCED

@@ -197,6 +197,17 @@ def test_a_read_only_file_is_told(store: SqliteStore, run: Run, tmp_path: Path) 
     assert run(store.get("before")) is not None
 
 
+def test_a_table_that_is_missing_is_made_by_who_writes(store: SqliteStore, run: Run, tmp_path: Path) -> None:
+    """Who only looks says so, and names who makes it."""
+    path = tmp_path / "store.sqlite3"
+    run(record(store, "before"))
+    run(store.aclose())
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("drop table sitniks_ledger")
+    fails(run, SqliteStore(path, readonly=True).ledger("before"), "no such table: sitniks_ledger: start the host or")
+    assert run(store.ledger("before")) == ()
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(store: SqliteStore, run: Run) -> None:
     """Full: the whole transaction is undone; with room again the same intent is new."""
     connection = opened(store)
