@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Writes counts and the reasons of skips to the file that MIRT_SITNIKS_REPORT names."""
+    """Writes counts, the reasons of skips and what failed to the file that MIRT_SITNIKS_REPORT names."""
     if path := os.environ.get("MIRT_SITNIKS_REPORT"):
         stats = terminalreporter.stats
         skipped = stats.get("skipped", [])
@@ -78,7 +78,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             "skipped": len(skipped),
         }
         reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
-        Path(path).write_text(json.dumps({"tests": tests, "left_out": reasons}))
+        # Without the group in which xdist keeps a test.
+        bad = {report.nodeid.split("@demo")[0] for report in (*stats.get("failed", []), *stats.get("error", []))}
+        Path(path).write_text(json.dumps({"tests": tests, "left_out": reasons, "bad": sorted(bad)}))
 
 
 @pytest.fixture(scope="session")

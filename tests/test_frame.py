@@ -2,8 +2,10 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -87,3 +89,54 @@ def test_a_deliberate_break_fits_the_code(mutant: Mutant) -> None:
     source = Path(mirt_sitniks.__file__).parent / mutant.file
     assert source.read_text("utf-8").count(mutant.old) == 1
     assert (Path(__file__).parents[1] / mutant.tests.split()[0]).exists()
+
+
+FLAKY = """
+from pathlib import Path
+
+import pytest
+
+SEEN = Path({folder!r})
+
+
+@pytest.mark.parametrize("number", range({bad}))
+def test_the_machine_stood_still(number):
+    again = SEEN / str(number)
+    before = again.exists()
+    again.touch()
+    assert before and not {always}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bad", "always", "passes"), [(3, False, True), (4, False, False), (2, True, False)], ids=["few", "many", "again"]
+)
+def test_a_few_that_fail_are_run_once_more_and_told(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    bad: int,
+    always: bool,
+    passes: bool,
+) -> None:
+    """More than three, or one that fails again, end the run; the last lines name those that passed only then."""
+    monkeypatch.setattr("tests.tools.prove.BUILD", tmp_path)
+    (tmp_path / "seen").mkdir()
+    where = tmp_path / "suite"
+    where.mkdir()
+    (where / "test_flaky.py").write_text(FLAKY.format(folder=str(tmp_path / "seen"), bad=bad, always=always))
+    (where / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text("utf-8"), "utf-8")
+    proof, python = Proof(), Path(sys.executable)
+    how: dict[str, Any] = {"cwd": where, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def part() -> None:
+        if failed := proof.pytest(python, "-q", "-p", "no:cacheprovider", **how):
+            proof.once_more(python, failed, "-q", "-p", "no:cacheprovider", **how)
+
+    assert proof.stage("tests", part) is passes
+    assert proof.close() == (0 if passes else 1)
+    told = capfd.readouterr().out.splitlines()
+    named = [line for line in told if line.startswith("passed only when it was run again, alone: ")]
+    assert len(named) == (bad if passes else 0)
+    assert (f"tests: {bad} passed, 0 failed, 0 skipped" in told) is passes

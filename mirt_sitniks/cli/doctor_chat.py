@@ -10,7 +10,8 @@ from mirt_sitniks.cli.trial_facts import lessons
 from mirt_sitniks.core.managers import Assignee, Manager, WantedManagers, pick
 from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.stages import Role
-from mirt_sitniks.core.store import OverviewAsked, Report, SessionsAsked, Store
+from mirt_sitniks.core.store import Report, Store
+from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
 from mirt_sitniks.errors import SitniksError, StoreError
 from mirt_sitniks.settings import SitniksSettings
 

@@ -14,7 +14,8 @@ from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.overview import tallies
 from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.result import Outcome
-from mirt_sitniks.core.store import Overview, OverviewAsked, SessionsAsked, Store
+from mirt_sitniks.core.store import Store
+from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.engine.runtime import open_store
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.settings import SitniksSettings

@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeAlias
 from mirt_sitniks.cli.files import place
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.store import Overview, OverviewAsked, SessionsAsked, Store
+from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.story import Sight
+from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import SitniksError
 from mirt_sitniks.settings import SitniksSettings

@@ -8,8 +8,9 @@ from contextlib import suppress
 
 from mirt_sitniks.cli.files import place, with_store
 from mirt_sitniks.cli.looking import print_json, whom
-from mirt_sitniks.core.store import Entry, OverviewAsked, Store
+from mirt_sitniks.core.store import Entry, Store
 from mirt_sitniks.core.story import entry_json, story
+from mirt_sitniks.core.survey import OverviewAsked
 from mirt_sitniks.log import shown
 from mirt_sitniks.settings import SitniksSettings
 

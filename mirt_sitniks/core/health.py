@@ -6,9 +6,11 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.overview import Tally, tallies
 from mirt_sitniks.core.result import LOCKS, Outcome
-from mirt_sitniks.core.store import OVERDUE, WAITING, KeyState, Overview
+from mirt_sitniks.core.store import OVERDUE, WAITING
+from mirt_sitniks.core.survey import Overview
 from mirt_sitniks.core.text import many, span
 
 CALLS: Mapping[str, str] = {

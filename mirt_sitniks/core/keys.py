@@ -5,9 +5,10 @@ from dataclasses import replace
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.backoff import PROBE
 from mirt_sitniks.core.capabilities import learn, lend
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import Claim, Record, Scan, stale
 from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.store import KeyState, Report
+from mirt_sitniks.core.store import Report
 
 
 def fold_key(tx: Transaction, report: Report) -> KeyState:

@@ -9,7 +9,8 @@ from mirt_sitniks.core.chats import normalise_username
 from mirt_sitniks.core.record import Record, pending, stale
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Overview, SessionsAsked, row_of
+from mirt_sitniks.core.store import row_of
+from mirt_sitniks.core.survey import Overview, SessionsAsked
 
 # With these a session has failed although it is tried again: a person has to mend something first.
 STUCK = (*sorted(KEY_CODES), *sorted(SETTINGS_CODES))

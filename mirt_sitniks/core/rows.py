@@ -6,8 +6,9 @@ from math import inf
 from typing import Protocol
 
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.store import Entry, KeyState, StoreOptions
+from mirt_sitniks.core.store import Entry, StoreOptions
 
 
 @dataclass(frozen=True, slots=True)

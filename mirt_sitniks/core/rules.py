@@ -9,6 +9,7 @@ from dataclasses import replace
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
 from mirt_sitniks.core.ownership import audit, log_tries, raise_unconfirmed
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
@@ -29,7 +30,7 @@ from mirt_sitniks.core.record import (
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
 from mirt_sitniks.core.stages import Stage, priority_of, rule_of
-from mirt_sitniks.core.store import Claimed, Entry, KeyState, Recorded, Report, Settled, Settlement, Verdict
+from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import outlook, promise, turns_of, urgency
 
 # -------------------------------------------------------------------------------------------------------------- record

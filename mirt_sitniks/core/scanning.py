@@ -5,12 +5,13 @@ from itertools import count
 
 from mirt_sitniks.core.backoff import search_delay
 from mirt_sitniks.core.chats import FRESH, OVERLAP, PAGES, WIDE, WIDE_PAGES, finished, next_scan, window_of
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.ownership import NOT_FOUND, audit, lasting
 from mirt_sitniks.core.proof import bring_back, give_up, match, note
 from mirt_sitniks.core.record import Error, Record, Scan
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import LAST_OF_ALL, priority_of
-from mirt_sitniks.core.store import KeyState, ScanPage
+from mirt_sitniks.core.store import ScanPage
 
 # The search after which none follows: the look-back, once 30 days were read.
 LAST_SEARCH = next(number for number in count() if window_of(number)) + 1

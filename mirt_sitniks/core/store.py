@@ -1,18 +1,17 @@
-"""What the service asks of a store: one small Protocol for syncing, one for looking after it."""
+"""What the service asks of a store: small Protocols for syncing, for looking after it, and for reading it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from mirt_sitniks.core.budget import Budget, Limit
-from mirt_sitniks.core.capabilities import Capabilities, Heard
+from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.key_state import MAIN as MAIN
 from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stages
+from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 
-# The account that was there before there were several.
-MAIN = "main"
 # How late due work is when `counts` calls it so.
 OVERDUE = 600.0
 # How long ago a stage was asked for that is called waiting, and the longest ago that one given up is of interest.
@@ -24,8 +23,7 @@ class StoreOptions:
     """What every store verb needs to know: whose budget (`key`: a fingerprint), how much, and for how long.
 
     `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
-    that chats must have come to, None for any; `account` whose records these are, `stages` what
-    each stage wants.
+    that chats must have come to, None for any; `account` whose records these are, `stages` what each stage wants.
     """
 
     key: str
@@ -171,33 +169,6 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyState:
-    """The shared state of one API key: its budget, the one scan, the lookout: who has promised to look for work next,
-    so that not every process wakes for each slot, and what its answers have taught.
-
-    `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read, that began at
-    `wide_read_at`. `managers` are
-    the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
-    """
-
-    budget: Budget = field(default_factory=Budget)
-    scan: Scan | None = None
-    scan_until: float = 0.0
-    scan_due: float = 0.0
-    scan_failures: int = 0
-    scans: int = 0
-    wide_read_at: float = -1e9
-    lookout_at: float = 0.0
-    lookout_by: str = ""
-    known: Capabilities = field(default_factory=Capabilities)
-    resting: Scan | None = None
-    chats_read: int = 0
-    account: str = MAIN
-    managers: tuple[int, ...] = ()
-    listed_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the ledger: an `intent` (or `also`, its second key), an `outcome`, or a `try`. `at` is Unix time.
 
@@ -215,68 +186,6 @@ class Entry:
     at: float
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class OverviewAsked:
-    """Whose sessions; `statuses` are the CRM's names by stage, `active` how many seconds back to look for who works.
-
-    Not `counted`: clocks and keys alone, whatever the number of sessions.
-    """
-
-    account: str = MAIN
-    statuses: Mapping[str, str] = field(default_factory=dict)
-    active: float = 600.0
-    counted: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """How many sessions are like `example` in all that decides their outcome, and when the first of them was asked for
-    (Unix time)."""
-
-    example: Record
-    count: int
-    oldest: float
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """A store at a glance. `now` is its clock, `wall` Unix time, `schema` its version.
-
-    `keys` are the states of the account's keys by their fingerprints, `active` who has written to the ledger lately and
-    when last (Unix time), `lines` how many lines it has (of more than 100,000 about how many).
-    """
-
-    now: float
-    wall: float
-    schema: int
-    groups: tuple[Group, ...] = ()
-    keys: Mapping[str, KeyState] = field(default_factory=dict)
-    active: Mapping[str, float] = field(default_factory=dict)
-    lines: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SessionsAsked:
-    """Which sessions of an account: `who` is a session (also as its host names it), a user name or a chat's id; all
-    else narrows.
-
-    `state` is `waiting` (it goes on by itself), `failed` (until a person mends something: given up, or tried
-    again in vain) or `held` (another status than ours, for which `statuses` has the names by stage). `codes` are those
-    of what is wrong. `asked_before` is Unix time. `charted`: only those whose chat is known. `after` is the last
-    session of the page before.
-    """
-
-    account: str = MAIN
-    who: str | None = None
-    state: Literal["waiting", "failed", "held"] | None = None
-    statuses: Mapping[str, str] = field(default_factory=dict)
-    codes: tuple[str, ...] = ()
-    asked_before: float | None = None
-    charted: bool = False
-    after: str = ""
-    limit: int = 100
 
 
 class SyncStore(Protocol):

@@ -7,10 +7,12 @@ from typing import Any, Literal
 from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
 from mirt_sitniks.core.health import CALLS, PATIENCE, key_of
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.overview import outcome_of
 from mirt_sitniks.core.record import Record, pending, searching, stale
 from mirt_sitniks.core.result import LOCKS, Outcome, iso, why_none
-from mirt_sitniks.core.store import Entry, KeyState, Outlook, Overview
+from mirt_sitniks.core.store import Entry, Outlook
+from mirt_sitniks.core.survey import Overview
 from mirt_sitniks.core.text import span
 
 Tone = Literal["asked", "good", "bad", "plain"]

@@ -20,7 +20,8 @@ from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, Record, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
-from mirt_sitniks.core.store import Outlook, OverviewAsked, Recorded, Settled, Store, StoreOptions, Verdict, row_of
+from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
+from mirt_sitniks.core.survey import OverviewAsked
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver

@@ -7,6 +7,7 @@ from typing import Any
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
@@ -19,7 +20,6 @@ from mirt_sitniks.core.record import (
     pending,
 )
 from mirt_sitniks.core.stages import Role, Stage
-from mirt_sitniks.core.store import KeyState
 
 # The version of tables and columns; `sitniks_check` of the newest migration and a file's `user_version` say it.
 SCHEMA = 2

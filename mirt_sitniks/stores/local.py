@@ -8,18 +8,8 @@ from mirt_sitniks.core import rules
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Rows, Transaction
-from mirt_sitniks.core.store import (
-    OVERDUE,
-    Claimed,
-    Entry,
-    Overview,
-    OverviewAsked,
-    Recorded,
-    Report,
-    SessionsAsked,
-    Settled,
-    StoreOptions,
-)
+from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.text import clean
 
 T = TypeVar("T")

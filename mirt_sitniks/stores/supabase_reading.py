@@ -7,15 +7,8 @@ from typing import Any, Protocol, TypeVar
 from mirt_sitniks.core.chats import normalise_username
 from mirt_sitniks.core.overview import STUCK
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.store import (
-    OVERDUE,
-    Entry,
-    Group,
-    Overview,
-    OverviewAsked,
-    SessionsAsked,
-    row_of,
-)
+from mirt_sitniks.core.store import OVERDUE, Entry, row_of
+from mirt_sitniks.core.survey import Group, Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.stores.supabase_project import Json
 from mirt_sitniks.stores.supabase_rows import entry_of, iso, key_of, record_of, seconds

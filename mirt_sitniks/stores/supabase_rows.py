@@ -11,9 +11,10 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting
-from mirt_sitniks.core.store import Entry, KeyState
+from mirt_sitniks.core.store import Entry
 from mirt_sitniks.stores.columns import (
     contact_from,
     contact_to,

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from mirt_sitniks.core.store import OverviewAsked, SessionsAsked, Store
+from mirt_sitniks.core.store import Store
+from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
 from mirt_sitniks.stores.migrations import migrations
 from mirt_sitniks.stores.sqlite import SqliteStore
 from mirt_sitniks.stores.supabase import SupabaseStore

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import Error, Record
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Entry, KeyState
+from mirt_sitniks.core.store import Entry
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.core.records import NAMES, record_at

@@ -17,7 +17,7 @@ from mirt_sitniks.cli import trial_back
 from mirt_sitniks.cli.doctor_findings import Finding, show
 from mirt_sitniks.cli.doctor_report import default_path
 from mirt_sitniks.cli.doctor_settings import judge_versions, versions
-from mirt_sitniks.core.store import Overview, OverviewAsked
+from mirt_sitniks.core.survey import Overview, OverviewAsked
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli.conftest import Run

@@ -11,7 +11,7 @@ import pytest
 from mirt_sitniks.cli.trial import MOST, Trial
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import OverviewAsked
+from mirt_sitniks.core.survey import OverviewAsked
 from mirt_sitniks.errors import CrmError
 from mirt_sitniks.sandbox.request import Request
 from mirt_sitniks.stores.memory import MemoryStore

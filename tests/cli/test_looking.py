@@ -14,8 +14,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from mirt_sitniks.cli import status, tail
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.orders import OrderRecord
-from mirt_sitniks.core.store import KeyState
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli import shop
 from tests.cli.conftest import Run

@@ -6,7 +6,7 @@ from typing import Any
 
 from mirt_sitniks import SitniksChatService
 from mirt_sitniks.core.budget import Budget
-from mirt_sitniks.core.store import KeyState
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.sandbox import Sandbox
 from tests.cli import shop
 from tests.cli.conftest import Run

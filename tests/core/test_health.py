@@ -7,9 +7,10 @@ from typing import Any
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.health import CODES, health
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import Error, Record
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Group, KeyState, Overview
+from mirt_sitniks.core.survey import Group, Overview
 from tests.core.records import NAMES, record_at
 
 SYNCED = record_at(Stage.FIRST_TOUCH, confirmed=1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mirt_sitniks.core.overview import fits, kind_of, outcome_of, tallies
 from mirt_sitniks.core.result import Outcome
-from mirt_sitniks.core.store import Group, Overview, SessionsAsked
+from mirt_sitniks.core.survey import Group, Overview, SessionsAsked
 from tests.stores.reading_contract import STATUSES, some_records
 
 RECORDS = some_records(3000)

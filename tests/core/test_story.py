@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.core.budget import Budget, Limit
+from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import Error, Record
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Entry, KeyState, Overview
+from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.story import Sight, as_json, standing, story
+from mirt_sitniks.core.survey import Overview
 from mirt_sitniks.core.text import many, span
 from tests.core.records import NAMES, record_at
 

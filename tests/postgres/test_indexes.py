@@ -13,7 +13,8 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.orders import OrdersAsked
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import Report, SessionsAsked
+from mirt_sitniks.core.store import Report
+from mirt_sitniks.core.survey import SessionsAsked
 from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.postgres.stack import Stack
 from tests.stores.contract import scan_page, settlement

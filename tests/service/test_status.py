@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mirt_sitniks.core.store import Overview
+from mirt_sitniks.core.survey import Overview
 from mirt_sitniks.engine import runtime
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.stores.memory import MemoryStore

@@ -10,16 +10,8 @@ from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import (
-    KeyVerdict,
-    OverviewAsked,
-    Report,
-    ScanPage,
-    SessionsAsked,
-    Settlement,
-    Store,
-    StoreOptions,
-)
+from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
+from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
 from tests.stores.worlds import OPTIONS, START, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")

@@ -26,7 +26,8 @@ from mirt_sitniks.core.record import (
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import Role, Stage
-from mirt_sitniks.core.store import OverviewAsked, Report, SessionsAsked, StoreOptions, row_of
+from mirt_sitniks.core.store import Report, StoreOptions, row_of
+from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
 from mirt_sitniks.stores.local import LocalStore
 from mirt_sitniks.stores.supabase import SupabaseStore
 from mirt_sitniks.stores.supabase_request import request_of

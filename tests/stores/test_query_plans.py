@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked
-from mirt_sitniks.core.store import Report, SessionsAsked, StoreOptions
+from mirt_sitniks.core.store import Report, StoreOptions
+from mirt_sitniks.core.survey import SessionsAsked
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.bench.filled import OPTIONS, SQLITE, known_sessions, life
 from tests.stores.connections import opened

@@ -12,7 +12,8 @@ import pytest
 from mirt_sitniks.core.orders import OrdersAsked
 from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.store import OverviewAsked, SessionsAsked, Store
+from mirt_sitniks.core.store import Store
+from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.stores.connections import opened

@@ -1,0 +1,37 @@
+"""The shared state of one API key, as a store keeps it."""
+
+from dataclasses import dataclass, field
+
+from mirt_sitniks.core.budget import Budget
+from mirt_sitniks.core.capabilities import Capabilities
+from mirt_sitniks.core.record import Scan
+
+# The account that was there before there were several.
+MAIN = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """The shared state of one API key: its budget, the one scan, the lookout: who has promised to look for work next,
+    so that not every process wakes for each slot, and what its answers have taught.
+
+    `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read, that began at
+    `wide_read_at`. `managers` are
+    the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    scan: Scan | None = None
+    scan_until: float = 0.0
+    scan_due: float = 0.0
+    scan_failures: int = 0
+    scans: int = 0
+    wide_read_at: float = -1e9
+    lookout_at: float = 0.0
+    lookout_by: str = ""
+    known: Capabilities = field(default_factory=Capabilities)
+    resting: Scan | None = None
+    chats_read: int = 0
+    account: str = MAIN
+    managers: tuple[int, ...] = ()
+    listed_at: float = 0.0
