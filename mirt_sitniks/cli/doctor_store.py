@@ -26,6 +26,15 @@ LISTED = 100
 CLOCK = 60.0
 
 
+async def looked_at(settings: SitniksSettings) -> None:
+    """Raise a `StoreError` unless the file is one of ours; nothing is written."""
+    store = open_store(settings, readonly=True)
+    try:
+        await store.get("")
+    finally:
+        await store.aclose()
+
+
 class StoreChecks:
     """The checks of one store. `store` is there when it can be used; `facts` and `statuses` (that the CRM has shown or
     taken) are what was found."""
@@ -49,6 +58,9 @@ class StoreChecks:
             yield Finding("Store", None, f"{text}; if the host has one, set SITNIKS_DATABASE to it")
             return
         try:
+            if settings.store_kind == "sqlite" and settings.database != ":memory:":
+                # Opened to be worked with, whatever file it is would get our tables.
+                await looked_at(settings)
             self._opened = store = open_store(settings)
             await store.check()
             self.store = store

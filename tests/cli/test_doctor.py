@@ -1,6 +1,7 @@
 """The doctor finds each trouble by itself, says the cure, and shows no secret."""
 
 import asyncio
+import contextlib
 import re
 import sqlite3
 import subprocess
@@ -77,6 +78,19 @@ def test_all_is_well(doctor: Doctor, tmp_path: Path) -> None:
     assert "✗" not in out
     paths = [(call.method, call.path) for call in doctor.sandbox.calls]
     assert paths == [("GET", "/open-api/managers"), ("GET", "/open-api/chats")]
+
+
+def test_a_file_of_another_program_stays_as_it_is(doctor: Doctor, tmp_path: Path) -> None:
+    """It gets no table of ours; the cure names the setting."""
+    path = tmp_path / "sitniks.sqlite3"
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("create table notes (text)")
+    before = path.read_bytes()
+    code, text = doctor.ask()
+    assert code == 1
+    assert "this is no file of ours → set SITNIKS_DATABASE to the file of the host" in " ".join(text.split())
+    assert path.read_bytes() == before
 
 
 def test_a_wrong_folder_gets_no_database(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
