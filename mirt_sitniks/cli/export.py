@@ -1,6 +1,5 @@
 """`mirt-sitniks export`: all that is known of one customer."""
 
-import json
 import os
 import sys
 from argparse import Namespace
@@ -8,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mirt_sitniks.cli.files import where, with_store
-from mirt_sitniks.cli.looking import view_of, whom
+from mirt_sitniks.cli.looking import as_text, view_of, whom
 from mirt_sitniks.core.orders import OrdersAsked
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.story import as_json, entry_json
@@ -33,7 +32,7 @@ def run(arguments: Namespace) -> int:
         orders = (await keeps.orders(asked)).records
         return {"store": where(settings), "sessions": sessions, "orders": [asdict(one) for one in orders]}
 
-    text = json.dumps(with_store(settings, read, readonly=True), ensure_ascii=False, indent=2, default=str)
+    text = as_text(with_store(settings, read, readonly=True))
     if arguments.to is None:
         print(text)
         return 0

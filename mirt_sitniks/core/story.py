@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any, Literal
 
 from mirt_sitniks.core.backoff import SUSPECTED
@@ -61,7 +62,7 @@ def standing(record: Record, sight: Sight) -> Standing:
         return Standing(outcome, code, f"{why}: `mirt-sitniks show @USER` shows both")
     if not pending(record):
         if seen.error and record.desired.generation <= seen.given_up:
-            why = f"{seen.error.message}; given up, so mend that, then: mirt-sitniks retry {record.session}"
+            why = f"{seen.error.message}; given up, so mend that, then: mirt-sitniks retry {quote(record.session)}"
             return Standing(outcome, code, why)
         if wanted and outcome is Outcome.HELD:
             ours, theirs = sight.statuses.get(wanted, wanted), seen.status.value
@@ -79,7 +80,7 @@ def standing(record: Record, sight: Sight) -> Standing:
     error = seen.error or why_none(record, Outlook(sight.now, free, lock=lock))
     if error:
         # What is tried again in vain until somebody mends it.
-        more = "" if outcome is Outcome.QUEUED else f"; once that is mended: mirt-sitniks retry {record.session}"
+        more = "" if outcome is Outcome.QUEUED else f"; once that is mended: mirt-sitniks retry {quote(record.session)}"
         return Standing(outcome, error.code, f"{error.message}{more}", max(wait, free))
     if searching(record) and record.search_attempt:
         times = "once" if record.search_attempt == 1 else f"{record.search_attempt} times"

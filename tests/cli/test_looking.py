@@ -240,3 +240,23 @@ def test_what_came_from_outside_cannot_steer_a_terminal(run: Run, tmp_path: Path
         assert code == 0
         assert "\x1b" not in out
         assert "[red]b" in out
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "s\x9b31m"], ["tail", "--no-follow"], ["export", "s\x9b31m"]])
+def test_json_cannot_steer_a_terminal_either(run: Run, tmp_path: Path, command: list[str]) -> None:
+    """JSON itself escapes only what is below 32: here all that cannot be printed is, and reads back as it was."""
+    wild = shop.named(shop.record_at(shop.FIRST), "s\x9b31m", 60, "a\x7f\u202e\x85\u2028\U000e0001")
+    line = replace(shop.STORY[0], session=wild.session)
+    shop.fill(tmp_path / "sitniks.sqlite3", [wild], [line])
+    code, out, _ = run(*command, *[] if command[0] == "export" else ["--json"])
+    assert (code, out.replace("\n", "").isprintable()) == (0, True)
+    lines = out.splitlines() if command[0] == "tail" else [out]
+    assert wild.session in json.dumps([json.loads(one) for one in lines], ensure_ascii=False)
+
+
+def test_a_command_that_is_named_can_be_pasted(run: Run, tmp_path: Path) -> None:
+    """A session that a shell would take for more than one word is quoted."""
+    odd = shop.named(shop.record_at(shop.FIRST, given_up=1, error=shop.TWO), "a b;$(id)", 60, "eve")
+    shop.fill(tmp_path / "sitniks.sqlite3", [odd], [])
+    assert "mirt-sitniks show 'a b;$(id)'" in run("list", "--failed")[1]
+    assert "mirt-sitniks retry 'a b;$(id)'" in json.loads(run("show", "a b;$(id)", "--json")[1])["sessions"][0]["why"]
