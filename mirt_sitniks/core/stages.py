@@ -100,8 +100,9 @@ def parse_stage(value: object, stages: Iterable[str] = tuple(BUILT_IN)) -> str |
     """
     if not isinstance(value, str):
         return None
-    name = re.sub(r"[\s_-]+", "_", value.strip().lower())
-    name = _SPELLINGS.get(name, name)
-    if name not in stages:
+    # A name as it is written in the settings is that one, whatever it might be read as.
+    name = value if value in (known := tuple(stages)) else re.sub(r"[\s_-]+", "_", value.strip().lower())
+    name = name if name in known else _SPELLINGS.get(name, name)
+    if name not in known:
         return None
     return Stage(name) if name in BUILT_IN else name
