@@ -25,7 +25,7 @@ def run(arguments: Namespace) -> int:
         sight = (await view_of(settings, store)).sight
         sessions = []
         for one in found:
-            ledger = [entry_json(line, sight.ours) for line in await store.ledger(one.session, limit=MOST)]
+            ledger = [entry_json(line, sight.statuses) for line in await store.ledger(one.session, limit=MOST)]
             sessions.append({**as_json(one, sight), "record": asdict(one), "ledger": ledger})
         keeps: Any = store
         asked = OrdersAsked(settings.account, sessions=tuple(one.session for one in found))

@@ -11,6 +11,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from mirt_sitniks.cli import diff
+from mirt_sitniks.core.record import DesiredValue
 from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.sandbox import Sandbox
 from tests.cli import shop
@@ -143,6 +144,22 @@ def test_nobody_is_not_said_to_be_noted(crm: Sandbox, chats: dict[str, str], tol
     code, found = told("--adopt")
     assert (code, found["done"], list(found["failed"])) == (1, 0, [NAMES[0]])
     assert "--reassert" in found["failed"][NAMES[0]]
+
+
+def test_a_stage_without_a_status_here_is_not_written(
+    crm: Sandbox, chats: dict[str, str], told: Json, tmp_path: Path
+) -> None:
+    """Another process knows the shop's stage, this one does not: nothing is sent, and the message says so."""
+    touched = shop.named(shop.record_at(Stage.FIRST_TOUCH, confirmed=1), NAMES[0], 60, NAMES[0], chats[NAMES[0]])
+    status = replace(touched.desired.status, value="paid")
+    paid = replace(touched, desired=replace(touched.desired, status=status, manager=DesiredValue()))
+    paid = shop.held(paid, "ОПЛАЧЕНО")
+    (tmp_path / "sitniks.sqlite3").unlink()
+    shop.fill(tmp_path / "sitniks.sqlite3", [paid], (), None)
+    before = writes(crm)
+    code, found = told(NAMES[0], "--reassert")
+    assert (code, found["done"], writes(crm)) == (1, 0, before)
+    assert "stage paid" in found["failed"][NAMES[0]]
 
 
 def test_a_write_that_is_refused_is_named_and_the_others_go_on(crm: Sandbox, chats: dict[str, str], told: Json) -> None:
