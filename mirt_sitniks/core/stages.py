@@ -61,6 +61,11 @@ class StageRule:
         """How many seconds earlier it counts when many wait."""
         return PRIORITIES[self.urgency]
 
+    @property
+    def goes_past_the_store(self) -> bool:
+        """Whether its status is written while the store is away: it cannot wait, and goes over people anyway."""
+        return self.urgency == "first" and not self.respects_people
+
 
 Stages = Mapping[str, StageRule]
 
