@@ -52,7 +52,7 @@ async def _last(
         if names is None:
             return newest, found
         of_them = [one for name in names for one in await store.ledger(name, limit=asked)]
-        return newest, sorted(of_them, key=lambda one: one.id)[-asked:]
+        return newest, sorted((one for one in of_them if one.id <= newest), key=lambda one: one.id)[-asked:]
     since = (await store.overview(OverviewAsked(account, counted=False))).wall - arguments.since
     while found and found[0].at >= since and len(found) == asked:
         asked *= 4

@@ -8,14 +8,14 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from mirt_sitniks.cli import status, tail
 from mirt_sitniks.core.orders import OrderRecord
-from mirt_sitniks.core.store import KeyState
+from mirt_sitniks.core.store import Entry, KeyState, Store
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli import shop
 from tests.cli.conftest import Run
@@ -260,3 +260,19 @@ def test_a_command_that_is_named_can_be_pasted(run: Run, tmp_path: Path) -> None
     shop.fill(tmp_path / "sitniks.sqlite3", [odd], [])
     assert "mirt-sitniks show 'a b;$(id)'" in run("list", "--failed")[1]
     assert "mirt-sitniks retry 'a b;$(id)'" in json.loads(run("show", "a b;$(id)", "--json")[1])["sessions"][0]["why"]
+
+
+def test_tail_tells_no_line_twice() -> None:
+    """One that is written between its two looks at the store comes with those that follow."""
+    first, second = replace(shop.STORY[0], id=1), replace(shop.STORY[0], id=2)
+
+    class Between:
+        async def lines(self, *_: Any, **__: Any) -> list[Entry]:
+            return [first]
+
+        async def ledger(self, *_: Any, **__: Any) -> list[Entry]:
+            return [first, second]
+
+    asked = Namespace(since=None, lines=20)
+    told: Any = asyncio.run(tail._last(cast("Store", Between()), "main", {first.session}, asked))
+    assert told == (1, [first])
