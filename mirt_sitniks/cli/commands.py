@@ -182,7 +182,7 @@ def _diff(command: Command) -> None:
         "Compare with what Sitniks shows, and whose change it is",
         "Reads Sitniks' lists of chats, 50 in a call and 1,000 at most, within the shared call budget; with WHO that "
         "chat alone. A difference is `ours` (what we wrote is gone) or `person` (somebody changed it). It writes "
-        "nothing without --adopt or --reassert.",
+        "nothing without --adopt or --reassert, and leaves alone what has changed since it was read.",
         """
         examples:
           mirt-sitniks diff                          what differs, of the last 30 days

@@ -15,6 +15,7 @@ from mirt_sitniks.core.compare import Found, InSync, OutOfSync, Unknown, compare
 from mirt_sitniks.core.cost import Cost, cost_of
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.store import Store
+from mirt_sitniks.core.survey import SessionsAsked
 from mirt_sitniks.core.text import many, span
 from mirt_sitniks.crm.calls import GetChat, ListChats, SetStatus, UpdateChat
 from mirt_sitniks.crm.calls import Page as CallPage
@@ -34,9 +35,10 @@ PAGES = 20
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One record and what came of comparing it."""
+    """One record, its chat as it was read, and what came of comparing them."""
 
     record: Record
+    chat: Chat | None
     found: Found
 
 
@@ -64,7 +66,8 @@ class Work:
                 for one in await sessions_that(self.settings, self.store, charted=True)
                 if one.chat_id in chats or one.desired.asked_at >= since
             ]
-        return [Compared(one, compare(one, chats.get(one.chat_id or ""), self.driver.context)) for one in mine]
+        read = [(one, chats.get(one.chat_id or "")) for one in mine]
+        return [Compared(one, chat, compare(one, chat, self.driver.context)) for one, chat in read]
 
     async def _read(self, chat_id: str) -> Chat | None:
         try:
@@ -86,6 +89,16 @@ class Work:
             if finished(skip, page.raw, page.total, PAGES):
                 return found
 
+    async def still(self, one: Compared) -> None:
+        """Raise `CrmError` when what was told of it is not so any more: a list takes long, and writes wait for the
+        budget. Who only notes it needs no call."""
+        asked = SessionsAsked(self.settings.account, who=one.record.session)
+        known = [now for now in await self.store.sessions(asked) if now.session == one.record.session]
+        chat = one.chat if self.arguments.adopt else await self._read(one.record.chat_id or "")
+        now = [Compared(record, chat, compare(record, chat, self.driver.context)) for record in known]
+        if [self.parts(each) for each in now] != [self.parts(one)]:
+            raise CrmError("it has changed meanwhile, so nothing was done: look again")
+
     async def adopt(self, one: Compared) -> None:
         """Note what Sitniks shows, so that it is what is known."""
         shows = {part.field: part.shown for part in self.parts(one)}
@@ -93,6 +106,8 @@ class Work:
         status = None if "status" not in shows else str(shows["status"])
         who = manager if isinstance(manager, int) else None
         await self.store.observe(one.record.chat_id or "", status=status, manager_id=who)
+        if "manager" in shows and who is None:
+            raise CrmError("Sitniks tells no manager's id, so that is not noted: --reassert assigns ours again")
 
     async def reassert(self, one: Compared) -> None:
         """Write ours again."""
@@ -145,6 +160,7 @@ async def _do(work: Work, out: Iterable[Compared]) -> tuple[int, dict[str, str]]
     done, failed = 0, dict[str, str]()
     for one in out:
         try:
+            await work.still(one)
             await (work.adopt(one) if work.arguments.adopt else work.reassert(one))
             done += 1
         except CrmError as error:
@@ -153,8 +169,8 @@ async def _do(work: Work, out: Iterable[Compared]) -> tuple[int, dict[str, str]]
 
 
 def _cost(work: Work, out: Sequence[Compared]) -> Cost:
-    """What writing ours again costs; adopting costs nothing."""
-    calls: dict[str, int] = {}
+    """What writing ours again costs, each chat read just before; adopting costs nothing."""
+    calls: dict[str, int] = {"read": len(out)} if out else {}
     for part in (part for one in out for part in work.parts(one)):
         kind = "status" if part.field == "status" else "assign"
         calls[kind] = calls.get(kind, 0) + 1

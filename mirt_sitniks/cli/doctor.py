@@ -1,7 +1,6 @@
 """`mirt-sitniks doctor`: checks what a sync needs, one line and one cure each, and shows no secret."""
 
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +14,7 @@ from mirt_sitniks.cli.doctor_crm import Caller, CrmChecks, unset
 from mirt_sitniks.cli.doctor_findings import Finding, show
 from mirt_sitniks.cli.doctor_report import default_path, report_of, write
 from mirt_sitniks.cli.doctor_store import StoreChecks, judge_statuses
+from mirt_sitniks.cli.looking import print_json
 from mirt_sitniks.core.stages import BUILT_IN
 from mirt_sitniks.log import shown
 
@@ -57,7 +57,7 @@ class Examination:
         checked = sum(one.ok is not None for one in self.found)
         if self._json:
             findings = [{"name": one.name, "ok": one.ok, "text": one.text, "cure": one.cure} for one in self.found]
-            print(json.dumps({"findings": findings, "facts": facts}, ensure_ascii=False, indent=2))
+            print_json({"findings": findings, "facts": facts})
         elif self._signal:
             print("\nInterrupted." + ("" if left or not self._trial else " The chat is as it was."))
         else:

@@ -58,7 +58,7 @@ class StoreChecks:
             yield Finding("Store", None, f"{text}; if the host has one, set SITNIKS_DATABASE to it")
             return
         try:
-            if settings.store_kind == "sqlite" and settings.database != ":memory:":
+            if settings.store_kind == "sqlite" and Path(settings.database).is_file():
                 # Opened to be worked with, whatever file it is would get our tables.
                 await looked_at(settings)
             self._opened = store = open_store(settings)

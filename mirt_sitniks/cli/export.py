@@ -1,6 +1,5 @@
 """`mirt-sitniks export`: all that is known of one customer."""
 
-import json
 import os
 import sys
 from argparse import Namespace
@@ -8,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mirt_sitniks.cli.files import where, with_store
-from mirt_sitniks.cli.looking import view_of, whom
+from mirt_sitniks.cli.looking import as_text, view_of, whom
 from mirt_sitniks.core.orders import OrdersAsked
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.story import as_json, entry_json
@@ -26,14 +25,14 @@ def run(arguments: Namespace) -> int:
         sight = (await view_of(settings, store)).sight
         sessions = []
         for one in found:
-            ledger = [entry_json(line, sight.ours) for line in await store.ledger(one.session, limit=MOST)]
+            ledger = [entry_json(line, sight.statuses) for line in await store.ledger(one.session, limit=MOST)]
             sessions.append({**as_json(one, sight), "record": asdict(one), "ledger": ledger})
         keeps: Any = store
         asked = OrdersAsked(settings.account, sessions=tuple(one.session for one in found))
         orders = (await keeps.orders(asked)).records
         return {"store": where(settings), "sessions": sessions, "orders": [asdict(one) for one in orders]}
 
-    text = json.dumps(with_store(settings, read, readonly=True), ensure_ascii=False, indent=2, default=str)
+    text = as_text(with_store(settings, read, readonly=True))
     if arguments.to is None:
         print(text)
         return 0

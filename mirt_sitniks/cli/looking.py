@@ -68,6 +68,18 @@ async def sessions_that(
     return found
 
 
+def as_text(value: Any, *, line: bool = False) -> str:
+    """JSON as a page or as one line, which no terminal obeys: what cannot be printed is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=None if line else 2, default=str)
+    return text if text.isprintable() else "".join(map(_seen, text))
+
+
+def _seen(one: str) -> str:
+    if one.isprintable() or one == "\n":
+        return one
+    return "\\u007f" if one == "\x7f" else json.dumps(one)[1:-1]
+
+
 def print_json(value: Any, *, line: bool = False) -> None:
     """JSON on standard output, as a page or as one line."""
-    print(json.dumps(value, ensure_ascii=False, indent=None if line else 2), flush=True)
+    print(as_text(value, line=line), flush=True)

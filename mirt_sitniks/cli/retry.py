@@ -35,29 +35,33 @@ def run(arguments: Namespace) -> int:
     silent = logging.NullHandler()
     logger.addHandler(silent)
     try:
-        view, found, cost = with_store(settings, lambda store: _meant(settings, store, arguments), readonly=True)
+        view, found, more, cost = with_store(settings, lambda store: _meant(settings, store, arguments), readonly=True)
         if arguments.dry_run:
-            return _say(arguments, settings, found, cost, 0)
+            return _say(arguments, settings, found, cost, 0, more)
         if arguments.failed:
             reopened = with_store(settings, lambda store: _reopen(settings, store, found))
-            return _say(arguments, settings, found, cost, reopened, view.health["workers"]["lookout"])
+            return _say(arguments, settings, found, cost, reopened, more, view.health["workers"]["lookout"])
         return _told(arguments, settings, asyncio.run(_driven(settings, found)))
     finally:
         logger.removeHandler(silent)
 
 
-async def _meant(settings: SitniksSettings, store: Store, arguments: Namespace) -> tuple[View, list[Record], Cost]:
-    """Who is to be taken up, and what that costs."""
-    view = await view_of(settings, store)
+async def _meant(
+    settings: SitniksSettings, store: Store, arguments: Namespace
+) -> tuple[View, list[Record], bool, Cost]:
+    """Who is to be taken up, whether there are more than the limit, and what that costs."""
+    view, more = await view_of(settings, store), False
     if arguments.who:
         known = await whom(settings, store, arguments.who)
         found = [one for one in known if not one.closed] or list(known[:1])
     else:
         asked = {"codes": tuple(arguments.code)}
-        found = await sessions_that(settings, store, "failed", arguments.limit, **asked)
+        every = await sessions_that(settings, store, "failed", arguments.limit + 1, **asked)
+        found, more = every[: arguments.limit], len(every) > arguments.limit
     key, now = view.sight.key, view.overview.now
     context = Runtime(settings, store, worker=False).driver.context
-    return view, found, cost_of(calls_of(found, now, context, key.known), key.budget, settings.rate_limit, now)
+    calls = calls_of(found, now, context, key.known)
+    return view, found, more, cost_of(calls, key.budget, settings.rate_limit, now)
 
 
 async def _reopen(settings: SitniksSettings, store: Store, found: Sequence[Record]) -> int:
@@ -95,12 +99,13 @@ def _say(
     found: Sequence[Record],
     cost: Cost,
     reopened: int,
+    more: bool,
     lookout: Any = None,
 ) -> int:
     """Print how many, and what it costs."""
     if arguments.json:
         told: dict[str, Any] = {"sessions": [one.session for one in found], "reopened": reopened}
-        told |= {"calls": dict(cost.calls), "seconds": round(cost.seconds, 1)}
+        told |= {"calls": dict(cost.calls), "seconds": round(cost.seconds, 1), "more": more}
         print_json({"store": where(settings), **told})
         return 0 if found else 1
     kinds = ", ".join(f"{count} {kind}" for kind, count in cost.calls.items()) or "none"
@@ -113,6 +118,8 @@ def _say(
         print(f"  {shown(one.session)}")
     if arguments.dry_run and len(found) > 10:
         print(f"  and {len(found) - 10} more")
+    if more:
+        print(f"There are more than {arguments.limit}: --limit takes them up.")
     if reopened:
         who = f"{lookout['who']} and who else works finishes them" if lookout and lookout["in"] > -60 else ""
         print(f"all are due now: {shown(who) or 'start mirt-sitniks worker, or the host, to finish them'}")

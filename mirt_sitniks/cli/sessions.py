@@ -1,6 +1,7 @@
 """`mirt-sitniks list`: the sessions that fit, and what to do about each of their errors."""
 
 from argparse import Namespace
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from mirt_sitniks.cli.files import where, with_store
@@ -72,7 +73,7 @@ def render(rows: list[dict[str, Any]], ages: dict[str, float], *, wide: bool = T
         if one["code"] and one["code"] not in told:
             told.add(one["code"])
             cures.add_row(Text(one["code"], "bold"), Text(shown(one["message"] or one["why"])))
-    more = Text(f"The whole story of one: mirt-sitniks show {shown(rows[0]['session'])}", "dim")
+    more = Text(f"The whole story of one: mirt-sitniks show {shown(quote(rows[0]['session']))}", "dim")
     if any(one["outcome"] in ("failed", "partial") for one in rows):
         more += Text("\nOnce the cause is mended: mirt-sitniks retry --failed", "dim")
     return Group(made, "", cures, more) if told else Group(made, "", more)

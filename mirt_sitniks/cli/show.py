@@ -32,7 +32,8 @@ def run(arguments: Namespace) -> int:
     sight, told = with_store(settings, read, readonly=True)
     if arguments.json:
         sessions = [
-            {**as_json(one, sight), "ledger": [entry_json(line, sight.ours) for line in lines]} for one, lines in told
+            {**as_json(one, sight), "ledger": [entry_json(line, sight.statuses) for line in lines]}
+            for one, lines in told
         ]
         print_json({"store": where(settings), "sessions": sessions})
         return 0
@@ -104,7 +105,7 @@ def _story(lines: Sequence[Entry], sight: Sight) -> "RenderableType":
         return Text("the ledger has no lines of it (any more)", "dim")
     told = tables.table("when", "after", "what", right=["after"], fold=["what"])
     before: float | None = None
-    for line in story(lines, sight.ours):
+    for line in story(lines, sight.statuses):
         after = "" if before is None else f"+{span(line.at - before)}"
         told.add_row(tables.moment(line.at, before), after, Text(shown(line.text), tables.TONES[line.tone]))
         before = line.at

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 from mirt_sitniks.cli.files import place, with_store
@@ -20,7 +20,7 @@ EVERY, PAGE = 1.0, 1000
 def run(arguments: Namespace, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> int:
     """Print the last lines, then each new one until Ctrl+C, which is how it ends."""
     settings = SitniksSettings()
-    show = (_Lines if arguments.json else _Table)(settings.statuses.values())
+    show = (_Lines if arguments.json else _Table)(settings.statuses)
 
     async def follow(store: Store) -> None:
         names = None
@@ -53,7 +53,7 @@ async def _last(
         if names is None:
             return newest, found
         of_them = [one for name in names for one in await store.ledger(name, limit=asked)]
-        return newest, sorted(of_them, key=lambda one: one.id)[-asked:]
+        return newest, sorted((one for one in of_them if one.id <= newest), key=lambda one: one.id)[-asked:]
     since = (await store.overview(OverviewAsked(account, counted=False))).wall - arguments.since
     while found and found[0].at >= since and len(found) == asked:
         asked *= 4
@@ -68,21 +68,21 @@ def _of(lines: Sequence[Entry], names: Collection[str] | None) -> Sequence[Entry
 class _Lines:
     """Prints lines of JSON."""
 
-    def __init__(self, ours: Collection[str]) -> None:
-        self._ours = ours
+    def __init__(self, statuses: Mapping[str, str]) -> None:
+        self._statuses = statuses
 
     def __call__(self, lines: Sequence[Entry]) -> None:
         for one in lines:
-            print_json(entry_json(one, self._ours), line=True)
+            print_json(entry_json(one, self._statuses), line=True)
 
 
 class _Table(_Lines):
     """Prints lines below each other, for a terminal."""
 
-    def __init__(self, ours: Collection[str]) -> None:
+    def __init__(self, statuses: Mapping[str, str]) -> None:
         from mirt_sitniks.cli import tables
 
-        super().__init__(ours)
+        super().__init__(statuses)
         self._console = tables.console()
         self._before: float | None = None
 
@@ -92,7 +92,7 @@ class _Table(_Lines):
         from mirt_sitniks.cli import tables
 
         for entry in lines:
-            for line in story([entry], self._ours):
+            for line in story([entry], self._statuses):
                 when = Text(tables.moment(line.at, self._before), "dim")
                 who = Text(shown(entry.session) or "(all)", "bold")
                 self._console.print(when, who, Text(shown(line.text), tables.TONES[line.tone]), soft_wrap=True)

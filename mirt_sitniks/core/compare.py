@@ -60,7 +60,7 @@ def compare(record: Record, chat: Chat | None, context: FoldContext, listed: tup
         return Unknown("not_shown")
     persons = is_persons(record, chat, seen.seen_at, context)
     if desired.status.gen and chat.status != seen.status.value:
-        asked = context.status_of(desired.status.value)
+        asked = context.status_of(desired.status.value) or None
         # The graph's own is back: then it is what is known that is not right any more.
         whose: Whose = "person" if persons or chat.status == asked else "ours"
         found.append(OutOfSync("status", whose, seen.status.value, chat.status, asked))

@@ -61,6 +61,11 @@ class StageRule:
         """How many seconds earlier it counts when many wait."""
         return PRIORITIES[self.urgency]
 
+    @property
+    def goes_past_the_store(self) -> bool:
+        """Whether its status is written while the store is away: it cannot wait, and goes over people anyway."""
+        return self.urgency == "first" and not self.respects_people
+
 
 Stages = Mapping[str, StageRule]
 
@@ -100,8 +105,9 @@ def parse_stage(value: object, stages: Iterable[str] = tuple(BUILT_IN)) -> str |
     """
     if not isinstance(value, str):
         return None
-    name = re.sub(r"[\s_-]+", "_", value.strip().lower())
-    name = _SPELLINGS.get(name, name)
-    if name not in stages:
+    # A name as it is written in the settings is that one, whatever it might be read as.
+    name = value if value in (known := tuple(stages)) else re.sub(r"[\s_-]+", "_", value.strip().lower())
+    name = name if name in known else _SPELLINGS.get(name, name)
+    if name not in known:
         return None
     return Stage(name) if name in BUILT_IN else name

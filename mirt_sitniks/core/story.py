@@ -1,7 +1,8 @@
 """What happened to a session, in words: where it stands and why, and its ledger as lines that people read. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any, Literal
 
 from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
@@ -33,11 +34,6 @@ class Sight:
         """That of a store which was looked at."""
         return cls(overview.now, overview.wall, statuses, limit, key_of(overview, key))
 
-    @property
-    def ours(self) -> Collection[str]:
-        """The names of the statuses that stages have."""
-        return self.statuses.values()
-
     def at(self, due: float) -> float:
         """A time on the store's clock as Unix time."""
         return self.wall + due - self.now
@@ -63,12 +59,11 @@ def standing(record: Record, sight: Sight) -> Standing:
         return Standing(outcome, code, f"{why}: `mirt-sitniks show @USER` shows both")
     if not pending(record):
         if seen.error and record.desired.generation <= seen.given_up:
-            why = f"{seen.error.message.rstrip('.')}; given up, so mend that, then: mirt-sitniks retry {record.session}"
+            cured = f"mirt-sitniks retry {quote(record.session)}"
+            why = f"{seen.error.message.rstrip('.')}; given up, so mend that, then: {cured}"
             return Standing(outcome, code, why)
         if wanted and outcome is Outcome.HELD:
-            ours, theirs = sight.statuses.get(wanted, wanted), seen.status.value
-            why = f"a person has the chat: it shows “{theirs}”, which stays, where the graph asked for “{ours}”"
-            return Standing(outcome, code, f"{why}; an escalation would go over it")
+            return Standing(outcome, code, _held(wanted, seen.status.value, sight.statuses))
         return Standing(outcome, code, "Sitniks confirmed all that was asked for")
     wait = max(0.0, seen.due_at - sight.now)
     if record.lease_until > sight.now and not wait:
@@ -83,7 +78,8 @@ def standing(record: Record, sight: Sight) -> Standing:
     error = seen.error or why_none(record, Outlook(sight.now, free, lock=lock))
     if error:
         # What is tried again in vain until somebody mends it.
-        more = "" if outcome is Outcome.QUEUED else f"; once that is mended: mirt-sitniks retry {record.session}"
+        cured = f"; once that is mended: mirt-sitniks retry {quote(record.session)}"
+        more = "" if outcome is Outcome.QUEUED else cured
         return Standing(outcome, error.code, f"{error.message.rstrip('.')}{more}", max(wait, free))
     if searching(record) and record.search_attempt:
         times = "once" if record.search_attempt == 1 else f"{record.search_attempt} times"
@@ -93,6 +89,14 @@ def standing(record: Record, sight: Sight) -> Standing:
         why = f"due for {span(sight.now - seen.due_at)}, and no process has promised to look for it"
         return Standing(outcome, code, f"{why}: start the host's service, or `mirt-sitniks worker`", 0.0)
     return Standing(outcome, code, "it is on its way", wait)
+
+
+def _held(stage: str, theirs: object, statuses: Mapping[str, str]) -> str:
+    if stage not in statuses:
+        why = f"these settings have no stage “{stage}”, so it cannot be told whose status “{theirs}” is"
+        return f"{why}: set SITNIKS_STAGES as the host has it"
+    why = f"a person has the chat: it shows “{theirs}”, which stays, where the graph asked for “{statuses[stage]}”"
+    return f"{why}; an escalation would go over it"
 
 
 def as_json(record: Record, sight: Sight) -> dict[str, Any]:
@@ -137,15 +141,16 @@ class Line:
     who: str
 
 
-def story(entries: Iterable[Entry], ours: Collection[str]) -> Iterator[Line]:
-    """The ledger as people read it; a status that is none of `ours` is a person's."""
+def story(entries: Iterable[Entry], statuses: Mapping[str, str]) -> Iterator[Line]:
+    """The ledger as people read it. A status that no stage of `statuses` has is a person's, where they have the stage
+    that was asked for."""
     for entry in entries:
         if entry.kind in _TELLERS:
-            text, tone = _TELLERS[entry.kind](entry, ours)
+            text, tone = _TELLERS[entry.kind](entry, statuses)
             yield Line(entry.at, text, tone, entry.who)
 
 
-def _intent(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
+def _intent(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     text = f"{entry.stage} was asked for"
     if reason := entry.after.get("reason"):
         text += f": {reason}"
@@ -154,14 +159,14 @@ def _intent(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
     return (text, "asked") if entry.generation else (f"{text}, late: a later stage stands", "plain")
 
 
-def _outcome(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
+def _outcome(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     before, after = entry.before, entry.after
     changed = {name for name in after if after[name] != before.get(name)}
     parts: list[str] = []
     if "chat_id" in changed:
         parts.append(f"its chat is {after['chat_id']}" if after["chat_id"] else f"lost chat {before.get('chat_id')}")
     if "status" in changed:
-        parts.append(_status(after["status"], ours))
+        parts.append(_status(after["status"], entry.stage, statuses))
     if "manager_id" in changed:
         shown = after["manager_id"]
         parts.append(f"responsible is manager {shown}" if shown else "the manager is to be assigned again")
@@ -177,13 +182,14 @@ def _outcome(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
     return "; ".join(parts) or "nothing new was confirmed", "bad" if error else "good" if parts else "plain"
 
 
-def _status(shown: str | None, ours: Collection[str]) -> str:
+def _status(shown: str | None, stage: str | None, statuses: Mapping[str, str]) -> str:
     if shown is None:
         return "the status is to be written again"
-    return f"the status is “{shown}”" if shown in ours else f"a person set “{shown}”, which stays"
+    own = shown in statuses.values() or stage not in statuses
+    return f"the status is “{shown}”" if own else f"a person set “{shown}”, which stays"
 
 
-def _try(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
+def _try(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     call = CALLS.get(entry.key or "", entry.key or "call")
     took, status, code = span(entry.after.get("seconds") or 0.0), entry.after.get("status"), entry.after.get("code")
     if not (code or status):
@@ -197,9 +203,9 @@ def _try(entry: Entry, ours: Collection[str]) -> tuple[str, Tone]:
 _TELLERS = {"intent": _intent, "outcome": _outcome, "try": _try}
 
 
-def entry_json(entry: Entry, ours: Collection[str]) -> dict[str, Any]:
+def entry_json(entry: Entry, statuses: Mapping[str, str]) -> dict[str, Any]:
     """A line of the ledger as plain JSON, with its words."""
-    text = next((line.text for line in story([entry], ours)), None)
+    text = next((line.text for line in story([entry], statuses)), None)
     return {
         "id": entry.id,
         "at": iso(entry.at),

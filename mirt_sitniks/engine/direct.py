@@ -137,8 +137,8 @@ async def write(driver: Driver, request: SetStatus | UpdateChat) -> bool:
 
 
 class DirectWriter:
-    """Writes the status of escalations, and of what is as urgent, past a store that is away: a person sees the chat
-    all the same.
+    """Writes the status of escalations, and of what is as urgent and respects people no more, past a store that is
+    away: a person sees the chat all the same.
 
     Nobody counts the calls of all processes meanwhile: one call in a window of the rate limit is what each may make,
     the first when a window has passed since the store answered it last, and no sooner than after a moment, for which
@@ -167,7 +167,7 @@ class DirectWriter:
         found = (
             one
             for one in self._waiting()
-            if one.intent.chat_id and rule_of(stages, one.intent.stage).urgency == "first"
+            if one.intent.chat_id and rule_of(stages, one.intent.stage).goes_past_the_store
         )
         return min(
             (one for one in found if not one.intent.written and not one.hopeless),

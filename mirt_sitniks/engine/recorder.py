@@ -79,7 +79,7 @@ class Recorder:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if gate.trouble:
-            if rule_of(self._driver.options.stages, intent.stage).urgency == "first":
+            if rule_of(self._driver.options.stages, intent.stage).goes_past_the_store:
                 self._on_wait()
             if not gate.knock() and gate.trouble.kind == "setup":
                 asked.tell(gate.trouble)

@@ -41,12 +41,15 @@ def opened_to_read(path: str) -> Iterator[sqlite3.Connection]:
     mode = "mode=ro" if shared else "mode=ro&immutable=1"
     uri = f"{Path(path).as_uri()}?{mode}"
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as connection:
-        _require_version(connection, path)
-        yield connection
-    if not shared and _stamp(path) != before:
-        error = sqlite3.OperationalError("the file was written to while it was read")
-        error.sqlite_errorname = "SQLITE_BUSY"
-        raise error
+        try:
+            _require_version(connection, path)
+            yield connection
+        finally:
+            if not shared and _stamp(path) != before:
+                # Also in place of what half a file looks like: broken, or none of ours.
+                error = sqlite3.OperationalError("the file was written to while it was read")
+                error.sqlite_errorname = "SQLITE_BUSY"
+                raise error
 
 
 def _stamp(path: str) -> tuple[int, ...] | None:

@@ -75,7 +75,7 @@ class SitniksSandbox(Sandbox):
         self.account.changes.wait(ended, seconds)
         if not looks[-1].right:
             self._failed.append(f"{session}: {stage}, asserted")
-            raise AssertionError(told(looks[-1], self._reader.ledger(session), self.settings().statuses.values()))
+            raise AssertionError(told(looks[-1], self._reader.ledger(session), self.settings().statuses))
 
     def assert_untouched(self, chat_id: str, *, seconds: float = PATIENCE) -> None:
         """Nobody but people has changed the chat, and nothing is left to do that could."""

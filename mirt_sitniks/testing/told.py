@@ -1,6 +1,6 @@
 """What a failed assertion says: what the chat shows, what it shall show, why it does not, and what helps."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,8 @@ class Look:
     last: SyncResult | None = None
 
 
-def told(look: Look, ledger: Iterable[Entry], ours: Collection[str]) -> str:
-    """The message of an assertion that did not hold; `ours` are the statuses that stages have."""
+def told(look: Look, ledger: Iterable[Entry], statuses: Mapping[str, str]) -> str:
+    """The message of an assertion that did not hold; `statuses` are those of the stages."""
     lines = [f"the chat of session {look.session!r} does not show {look.stage!r}"]
     lines.append(f"  it shows:  {_chat(look)}")
     lines.append(f"  it shall:  {look.status}" + (f", {' or '.join(look.managers)}" if look.managers else ""))
@@ -44,7 +44,7 @@ def told(look: Look, ledger: Iterable[Entry], ours: Collection[str]) -> str:
         lines.append(
             f"  outcome:   {look.outcome.outcome}" + (f", {error['code']}: {error['message']}" if error else "")
         )
-    lines += [f"  ledger:    {iso(line.at)[11:19]} {line.text}" for line in list(story(ledger, ours))[-LINES:]]
+    lines += [f"  ledger:    {iso(line.at)[11:19]} {line.text}" for line in list(story(ledger, statuses))[-LINES:]]
     return "\n".join([*lines, f"  cure:      {_cure(look)}"])
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from mirt_sitniks.cli import diff
+from mirt_sitniks.core.record import DesiredValue
 from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.sandbox import Sandbox
 from tests.cli import shop
@@ -38,11 +40,11 @@ def chats(crm: Sandbox, tmp_path: Path) -> dict[str, str]:
 def told(run: Run) -> Json:
     """What `diff --json` says."""
 
-    def diff(*arguments: str) -> tuple[int, dict[str, Any]]:
+    def compared(*arguments: str) -> tuple[int, dict[str, Any]]:
         code, out, _ = run("diff", *arguments, "--json")
         return code, json.loads(out)
 
-    return diff
+    return compared
 
 
 def writes(crm: Sandbox) -> int:
@@ -105,13 +107,59 @@ def test_ours_is_written_again_at_the_operators_word(crm: Sandbox, chats: dict[s
         crm.person_sets(chats[name], "ОПЛАЧЕНО", 102)
     before = writes(crm)
     code, found = told("--reassert", "--dry-run")
-    assert (code, found["cost"]["calls"], writes(crm)) == (1, {"status": 2, "assign": 2}, before)
+    assert (code, found["cost"]["calls"], writes(crm)) == (1, {"read": 2, "status": 2, "assign": 2}, before)
     code, found = told(NAMES[0], "--reassert")
     assert (code, found["compared"], found["done"], writes(crm)) == (0, 1, 1, before + 2)
     chat = crm.chat(chats[NAMES[0]])
     assert (chat["status"], chat["assignedManagerId"]) == ("Взято в роботу", 101)
     assert crm.chat(chats[NAMES[1]])["status"] == "ОПЛАЧЕНО"
     assert [one["session"] for one in told()[1]["differences"]] == [NAMES[1]] * 2
+
+
+def test_what_changed_since_the_list_was_read_is_left_alone(
+    crm: Sandbox, chats: dict[str, str], told: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a person's newer change is written over, nor is an old list noted over what a host did meanwhile."""
+    crm.person_sets(chats[NAMES[0]], "ОПЛАЧЕНО")
+    do = diff._do
+
+    async def later(work: diff.Work, out: Any) -> Any:
+        crm.person_sets(chats[NAMES[2]], "ОПЛАЧЕНО")
+        await work.store.observe(chats[NAMES[0]], status="Оформлено замовлення")
+        return await do(work, out)
+
+    monkeypatch.setattr(diff, "_do", later)
+    before = writes(crm)
+    code, found = told(NAMES[0], "--adopt")
+    assert (code, found["done"], list(found["failed"])) == (1, 0, [NAMES[0]])
+    crm.person_sets(chats[NAMES[2]], "Взято в роботу")
+    code, found = told("--whose", "ours", "--reassert")
+    assert (code, found["done"], list(found["failed"]), writes(crm)) == (1, 0, [NAMES[2]], before)
+    assert told(NAMES[0])[1]["differences"][0]["known"] == "Оформлено замовлення"
+
+
+def test_nobody_is_not_said_to_be_noted(crm: Sandbox, chats: dict[str, str], told: Json) -> None:
+    """A store has no place for nobody: exit code 1, and the cure."""
+    crm.account.world._chats[chats[NAMES[0]]].manager_id = None
+    code, found = told("--adopt")
+    assert (code, found["done"], list(found["failed"])) == (1, 0, [NAMES[0]])
+    assert "--reassert" in found["failed"][NAMES[0]]
+
+
+def test_a_stage_without_a_status_here_is_not_written(
+    crm: Sandbox, chats: dict[str, str], told: Json, tmp_path: Path
+) -> None:
+    """Another process knows the shop's stage, this one does not: nothing is sent, and the message says so."""
+    touched = shop.named(shop.record_at(Stage.FIRST_TOUCH, confirmed=1), NAMES[0], 60, NAMES[0], chats[NAMES[0]])
+    status = replace(touched.desired.status, value="paid")
+    paid = replace(touched, desired=replace(touched.desired, status=status, manager=DesiredValue()))
+    paid = shop.held(paid, "ОПЛАЧЕНО")
+    (tmp_path / "sitniks.sqlite3").unlink()
+    shop.fill(tmp_path / "sitniks.sqlite3", [paid], (), None)
+    before = writes(crm)
+    code, found = told(NAMES[0], "--reassert")
+    assert (code, found["done"], writes(crm)) == (1, 0, before)
+    assert "stage paid" in found["failed"][NAMES[0]]
 
 
 def test_a_write_that_is_refused_is_named_and_the_others_go_on(crm: Sandbox, chats: dict[str, str], told: Json) -> None:

@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -16,6 +16,7 @@ from syrupy.assertion import SnapshotAssertion
 from mirt_sitniks.cli import status, tail
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.orders import OrderRecord
+from mirt_sitniks.core.store import Entry, Store
 from mirt_sitniks.stores.sqlite import SqliteStore
 from tests.cli import shop
 from tests.cli.conftest import Run
@@ -255,3 +256,39 @@ def test_what_came_from_outside_cannot_steer_a_terminal(run: Run, tmp_path: Path
         assert code == 0
         assert "\x1b" not in out
         assert "[red]b" in out
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "s\x9b31m"], ["tail", "--no-follow"], ["export", "s\x9b31m"]])
+def test_json_cannot_steer_a_terminal_either(run: Run, tmp_path: Path, command: list[str]) -> None:
+    """JSON itself escapes only what is below 32: here all that cannot be printed is, and reads back as it was."""
+    wild = shop.named(shop.record_at(shop.FIRST), "s\x9b31m", 60, "a\x7f\u202e\x85\u2028\U000e0001")
+    line = replace(shop.STORY[0], session=wild.session)
+    shop.fill(tmp_path / "sitniks.sqlite3", [wild], [line])
+    code, out, _ = run(*command, *[] if command[0] == "export" else ["--json"])
+    assert (code, out.replace("\n", "").isprintable()) == (0, True)
+    lines = out.splitlines() if command[0] == "tail" else [out]
+    assert wild.session in json.dumps([json.loads(one) for one in lines], ensure_ascii=False)
+
+
+def test_a_command_that_is_named_can_be_pasted(run: Run, tmp_path: Path) -> None:
+    """A session that a shell would take for more than one word is quoted."""
+    odd = shop.named(shop.record_at(shop.FIRST, given_up=1, error=shop.TWO), "a b;$(id)", 60, "eve")
+    shop.fill(tmp_path / "sitniks.sqlite3", [odd], [])
+    assert "mirt-sitniks show 'a b;$(id)'" in run("list", "--failed")[1]
+    assert "mirt-sitniks retry 'a b;$(id)'" in json.loads(run("show", "a b;$(id)", "--json")[1])["sessions"][0]["why"]
+
+
+def test_tail_tells_no_line_twice() -> None:
+    """One that is written between its two looks at the store comes with those that follow."""
+    first, second = replace(shop.STORY[0], id=1), replace(shop.STORY[0], id=2)
+
+    class Between:
+        async def lines(self, *_: Any, **__: Any) -> list[Entry]:
+            return [first]
+
+        async def ledger(self, *_: Any, **__: Any) -> list[Entry]:
+            return [first, second]
+
+    asked = Namespace(since=None, lines=20)
+    told: Any = asyncio.run(tail._last(cast("Store", Between()), "main", {first.session}, asked))
+    assert told == (1, [first])

@@ -76,6 +76,15 @@ def test_all_that_failed_become_due_for_those_who_work(crm: Sandbox, run: Run, t
     assert (code, out.splitlines()[1]) == (0, "all are due now: start mirt-sitniks worker, or the host, to finish them")
 
 
+def test_more_than_the_limit_is_said(crm: Sandbox, run: Run, tmp_path: Path) -> None:
+    """Who asks for all that failed learns that these are not all."""
+    shop.fill(tmp_path / "sitniks.sqlite3", key=KeyState(Budget()))
+    code, out, _ = run("retry", "--failed", "--limit", "1", "--dry-run")
+    assert (code, out.splitlines()[1:]) == (0, ["  example-2", "There are more than 1: --limit takes them up."])
+    told = [json.loads(run("retry", "--failed", "--limit", n, "--dry-run", "--json")[1])["more"] for n in ("1", "2")]
+    assert told == [True, False]
+
+
 def test_nobody_to_retry_is_told(crm: Sandbox, run: Run, tmp_path: Path) -> None:
     """Exit code 1, and where it was looked."""
     shop.fill(tmp_path / "sitniks.sqlite3")

@@ -104,3 +104,9 @@ def test_a_name_is_read_as_people_write_it() -> None:
     assert parse_stage("ESCALATION", mine) is Stage.ESCALATION
     assert parse_stage("give_requisits", mine) is Stage.GIVE_REQUISITES
     assert parse_stage("escalation", {"paid": PAID}) is None
+
+
+@pytest.mark.parametrize("name", ["give_requisits", "paid__late", "paid_"])
+def test_each_name_that_a_table_may_have_is_that_stage(name: str) -> None:
+    """Also one that would be read as another, or as none, were it how a person spells it."""
+    assert parse_stage(name, {**BUILT_IN, **stages_of({name: PAID})}) == name

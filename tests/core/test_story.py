@@ -7,7 +7,7 @@ import pytest
 
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.key_state import KeyState
-from mirt_sitniks.core.record import Error, Record
+from mirt_sitniks.core.record import DesiredValue, Error, Record
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.story import Sight, as_json, standing, story
@@ -79,7 +79,7 @@ def test_a_session_as_json_has_all_keys_and_times_of_the_world() -> None:
 def line(kind: str, key: str | None = None, before: Any = None, after: Any = None, generation: int = 1) -> str:
     """An entry's words."""
     entry = Entry(1, "s", kind, key, "escalation", generation, "host", 5.0, before or {}, after or {})
-    return next((one.text for one in story([entry], NAMES.values())), "")
+    return next((one.text for one in story([entry], NAMES)), "")
 
 
 NOTHING = {"chat_id": None, "status": None, "manager_id": None, "error": None}
@@ -128,6 +128,16 @@ NOTHING = {"chat_id": None, "status": None, "manager_id": None, "error": None}
 def test_a_line_of_the_ledger_in_words(words: str, told: str) -> None:
     """What is new of it, and nothing else; a second key of an intent is no line."""
     assert told == words
+
+
+def test_a_stage_that_the_settings_lack_makes_nobody_a_person() -> None:
+    """Whoever looks without the shop's stages is told so, and not that somebody changed the chat."""
+    paid = replace(record_at(FIRST, confirmed=1).desired, status=DesiredValue("paid", 1))
+    stands = standing(replace(record_at(FIRST, confirmed=1), desired=paid), SIGHT)
+    assert "SITNIKS_STAGES" in stands.why
+    assert "a person" not in stands.why
+    entry = Entry(1, "s", "outcome", None, "paid", 1, "host", 5.0, NOTHING, {**NOTHING, "status": "ОПЛАЧЕНО"})
+    assert [one.text for one in story([entry], NAMES)] == ["the status is “ОПЛАЧЕНО”"]
 
 
 def test_durations_are_what_people_say() -> None:

@@ -188,7 +188,7 @@ class Process:
         await self.worker.drain(max(0.0, end - self.world.loop.time()))
         for one in (asked.intent for asked in waiting):
             # Its call may be under way.
-            if rule_of(STAGES, one.stage).urgency == "first" and not self.world.store.rows.known(
+            if rule_of(STAGES, one.stage).goes_past_the_store and not self.world.store.rows.known(
                 one.session, (one.key,)
             ):
                 self.world.unrecorded.add(one.chat_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from mirt_sitniks.core.result import Outcome
-from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.stages import Stage, StageRule
 from mirt_sitniks.crm.calls import SetStatus
 from mirt_sitniks.engine import gate
 from mirt_sitniks.engine.runtime import Runtime
@@ -54,6 +54,16 @@ def test_row20_no_other_stage_is_written(shop: Counter, stage: Stage) -> None:
     assert shop.sync(runtime, ALARM).outcome is Outcome.QUEUED
     shop.loop.run_for(60.0)
     assert not shop.crm.calls
+
+
+@pytest.mark.parametrize("respects", [True, False])
+def test_row20_an_own_stage_is_written_only_if_it_goes_over_people(shop: Counter, respects: bool) -> None:
+    """However urgent it is: nobody looks who has the chat while the store is away."""
+    rule = StageRule("Скарга", urgency="first", respects_people=respects)
+    runtime = shop.process(down=AWAY, stages={"complaint": rule})
+    shop.sync(runtime, "complaint", chat_id="chat")  # type: ignore[arg-type]
+    shop.loop.run_for(60.0)
+    assert statuses(shop) == ["Скарга"] * (not respects)
 
 
 def test_row20_the_first_one_waits_until_the_stores_last_answer_is_a_window_old(shop: Counter) -> None:

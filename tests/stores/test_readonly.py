@@ -119,8 +119,9 @@ def test_a_host_reads_without_writing_too(path: Path) -> None:
     assert [one.session for one in sessions] == ["s"]
 
 
-def test_a_file_that_is_written_to_meanwhile_is_read_again(path: Path) -> None:
-    """It was read as one that nobody has open: what was seen of it may be of two times."""
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_file_that_is_written_to_meanwhile_is_read_again(path: Path, torn: bool) -> None:
+    """It was read as one that nobody has open: what was seen of it may be of two times, or look like a broken file."""
     reader = store_at(path, readonly=True)
     seen: list[int] = []
 
@@ -131,6 +132,8 @@ def test_a_file_that_is_written_to_meanwhile_is_read_again(path: Path) -> None:
             host.execute("delete from sitniks_ledger")
             host.commit()
             host.close()
+            if torn:
+                raise sqlite3.DatabaseError("database disk image is malformed")
         return seen[-1]
 
     async def read() -> int:
