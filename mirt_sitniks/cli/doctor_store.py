@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mirt_sitniks.cli.doctor_findings import Finding, from_message, many, named
-from mirt_sitniks.cli.files import is_missing, place
+from mirt_sitniks.cli.files import is_file, is_missing, place
 from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.overview import tallies
@@ -26,8 +26,10 @@ LISTED = 100
 CLOCK = 60.0
 
 
-async def looked_at(settings: SitniksSettings) -> None:
-    """Raise a `StoreError` unless the file is one of ours; nothing is written."""
+async def _look_at(settings: SitniksSettings) -> None:
+    """Raise a `StoreError` for a file that is none of ours; nothing is written."""
+    if not is_file(settings):
+        return
     store = open_store(settings, readonly=True)
     try:
         await store.get("")
@@ -58,9 +60,8 @@ class StoreChecks:
             yield Finding("Store", None, f"{text}; if the host has one, set SITNIKS_DATABASE to it")
             return
         try:
-            if settings.store_kind == "sqlite" and Path(settings.database).is_file():
-                # Opened to be worked with, whatever file it is would get our tables.
-                await looked_at(settings)
+            # Opened to be worked with, whatever file it is would get our tables.
+            await _look_at(settings)
             self._opened = store = open_store(settings)
             await store.check()
             self.store = store

@@ -19,6 +19,11 @@ def is_missing(settings: SitniksSettings) -> bool:
     return settings.store_kind == "sqlite" and path != ":memory:" and not Path(path).exists()
 
 
+def is_file(settings: SitniksSettings) -> bool:
+    """Whether the store is a file that is there."""
+    return settings.store_kind == "sqlite" and Path(settings.database).is_file()
+
+
 def place(settings: SitniksSettings) -> str:
     """Where the store is."""
     return settings.supabase_url if settings.store_kind == "supabase" else settings.database
