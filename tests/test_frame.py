@@ -106,11 +106,26 @@ def test_the_machine_stood_still(number):
     again.touch()
     assert before and not {always}
 """
+# It cannot be collected the first time.
+BROKEN = """
+from pathlib import Path
+
+MARK = Path({folder!r}, "collected")
+BEFORE = MARK.exists()
+MARK.touch()
+assert BEFORE
+
+
+def test_fine():
+    pass
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("bad", "always", "passes"), [(3, False, True), (4, False, False), (2, True, False)], ids=["few", "many", "again"]
+    ("bad", "always", "passes"),
+    [(3, False, True), (4, False, False), (2, True, False), (0, False, False)],
+    ids=["few", "many", "again", "broken off"],
 )
 def test_a_few_that_fail_are_run_once_more_and_told(
     tmp_path: Path,
@@ -120,12 +135,15 @@ def test_a_few_that_fail_are_run_once_more_and_told(
     always: bool,
     passes: bool,
 ) -> None:
-    """More than three, or one that fails again, end the run; the last lines name those that passed only then."""
+    """More than three, one that fails again, or a run that broke off end it; the last lines name those that passed only
+    the second time."""
     monkeypatch.setattr("tests.tools.prove.BUILD", tmp_path)
     (tmp_path / "seen").mkdir()
     where = tmp_path / "suite"
     where.mkdir()
     (where / "test_flaky.py").write_text(FLAKY.format(folder=str(tmp_path / "seen"), bad=bad, always=always))
+    if not bad:
+        (where / "test_broken.py").write_text(BROKEN.format(folder=str(tmp_path / "seen")))
     (where / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text("utf-8"), "utf-8")
     proof, python = Proof(), Path(sys.executable)
     how: dict[str, Any] = {"cwd": where, "PYTHONPATH": str(Path(__file__).parents[1])}
