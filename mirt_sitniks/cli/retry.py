@@ -11,9 +11,10 @@ from typing import Any
 from mirt_sitniks.cli.files import place, require_key, where, with_store
 from mirt_sitniks.cli.looking import View, print_json, sessions_that, view_of, whom
 from mirt_sitniks.core.cost import Cost, calls_of, cost_of
+from mirt_sitniks.core.key_state import MAIN
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.result import Outcome, SyncResult
-from mirt_sitniks.core.store import MAIN, Store
+from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.text import many, span
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import ConfigError

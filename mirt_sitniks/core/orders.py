@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
-from mirt_sitniks.core.store import MAIN
+from mirt_sitniks.core.key_state import MAIN
 
 # So many signs of a digest are of the buyer alone.
 WHOSE = 16

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.key_state import MAIN as MAIN
+from mirt_sitniks.core.key_state import MAIN
 from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stages
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked

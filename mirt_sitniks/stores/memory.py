@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.key_state import MAIN, KeyState
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.overview import fits, kind_of
 from mirt_sitniks.core.record import Record, pending, searching
 from mirt_sitniks.core.rows import Waiting, waits
-from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, StoreOptions
+from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, StoreOptions
 from mirt_sitniks.core.survey import Group, Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.stores.columns import SCHEMA, newest_managers
 from mirt_sitniks.stores.local import LocalRows, LocalStore

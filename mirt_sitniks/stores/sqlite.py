@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from logging import ERROR
 from typing import Literal, TypeVar
 
-from mirt_sitniks.core.store import MAIN, StoreOptions
+from mirt_sitniks.core.key_state import MAIN
+from mirt_sitniks.core.store import StoreOptions
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.process.forks import at_fork, held_off

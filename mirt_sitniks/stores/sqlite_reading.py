@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mirt_sitniks.core.chats import normalise_username
-from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.key_state import MAIN, KeyState
 from mirt_sitniks.core.overview import STUCK
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.store import MAIN, OF_INTEREST, WAITING, Entry, row_of
+from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, row_of
 from mirt_sitniks.core.survey import Group, Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.stores.columns import COLUMNS, SCHEMA, from_row, key_from
 from mirt_sitniks.stores.sqlite_orders import OrderRows

@@ -7,10 +7,10 @@ from math import inf
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.key_state import MAIN, KeyState
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.rows import Waiting, waits
-from mirt_sitniks.core.store import MAIN, Entry
+from mirt_sitniks.core.store import Entry
 from mirt_sitniks.stores.columns import COLUMNS, CONTACT, contact_from, contact_to, key_to, newest_managers, to_row
 from mirt_sitniks.stores.sqlite_reading import BUDGET, ENTRY, ReadingRows
 
