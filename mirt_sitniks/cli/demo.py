@@ -37,7 +37,7 @@ def run(*, seconds: float | None = None, port: int = 0, view: View | None = None
         tempfile.TemporaryDirectory(prefix="mirt-sitniks-demo-") as folder,
         Sandbox(key="demo-key", speed=SPEED, port=port, latency=ANSWERS_AFTER * SPEED) as sandbox,
     ):
-        service = TimedService(settings_for(sandbox, Path(folder, "sitniks.sqlite3")))
+        service = TimedService(settings_for(sandbox, Path(folder, "sitniks.sqlite3"), example.STAGES))
         try:
             view.begin(sandbox.url, ANSWERS_AFTER, stays=stays)
             # A host's service has been open for long when a customer writes.
@@ -67,10 +67,12 @@ def run(*, seconds: float | None = None, port: int = 0, view: View | None = None
     return 1 if problems else 0
 
 
-def settings_for(sandbox: Sandbox, database: Path) -> SitniksSettings:
-    """Settings of which none comes from the environment or `.env`: a real CRM must never see the demo."""
+def settings_for(sandbox: Sandbox, database: Path, stages: Path | None = None) -> SitniksSettings:
+    """Settings, with the stages of a file, of which none comes from the environment or `.env`: a real CRM must never see the demo."""
     defaults = {name: field.default for name, field in SitniksSettings.model_fields.items()}
     chosen = {"api_url": sandbox.url, "api_key": sandbox.key, "rate_limit": LIMIT, "database": str(database)}
+    if stages:
+        chosen["stages"] = str(stages)
     return SitniksSettings(_env_file=None, **{**defaults, "store": "sqlite", **chosen})
 
 

@@ -62,7 +62,7 @@ CUSTOMERS = (IRYNA, OKSANA, TARAS)
 
 
 class TimedService(SitniksChatService):
-    """The service with a stopwatch on what a node waits for: `last` is the latest sync, None before one."""
+    """The service with a stopwatch on what nodes wait for: `last` is a turn's latest sync, and how long all took."""
 
     last: tuple[SyncResult, float] | None = None
 
@@ -70,7 +70,7 @@ class TimedService(SitniksChatService):
         """The same, timed."""
         began = time.perf_counter()
         result = super().sync_blocking(stage, **arguments)
-        self.last = result, time.perf_counter() - began
+        self.last = result, time.perf_counter() - began + (self.last[1] if self.last else 0.0)
         return result
 
 
@@ -165,11 +165,11 @@ class Demo:
         reply = next(one.text for one in reversed(state["messages"]) if isinstance(one, AIMessage))
         result, held = self.service.last or (None, 0.0)
         self.holds.append(held)
-        if waits and result is not None and result.stage:
+        order = state.get("sitniks_order", {}).get("outcome") if shows else None
+        if waits and result is not None and result.stage and not shows:
             shows = self.service.settings.statuses[result.stage]
         if shows:
             self._wait(lambda: self._shown(customer)[0] == shows)
-        order = state.get("sitniks_order", {}).get("outcome") if shows and result is None else None
         self.view.turn(Turn(who, text, reply, result, held, order), self.rows())
         return state
 

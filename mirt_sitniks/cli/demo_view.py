@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message, its reply, and the sync between them (None: nothing was to be told to the CRM), or the order."""
+    """One message, its reply, the last sync between them (None: nothing was to be told to the CRM), and the order."""
 
     who: str
     text: str
@@ -150,13 +150,12 @@ class View:
         self._print(Text.assemble("The board stays open at ", (url, "bold cyan"), until))
 
     def _badge(self, turn: Turn) -> Text:
-        if turn.order:
-            return Text(f"✓ {turn.order} · order", "bold green")
         if turn.result is None:
             return Text("– nothing to tell, no call", "dim")
         text, style = BADGES[turn.result.outcome]
         stage = turn.result.stage or ""
-        return Text.assemble((text, style), f" · {stage} · reply held {turn.held * 1000:.0f} ms")
+        order = (f"✓ {turn.order} · order\n", "bold green") if turn.order else ""
+        return Text.assemble(order, (text, style), f" · {stage} · reply held {turn.held * 1000:.0f} ms")
 
     def _changed(self, rows: Sequence[Row]) -> bool:
         return {row.nickname: row for row in rows} != self._before
