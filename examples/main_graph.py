@@ -228,9 +228,7 @@ def build_main_graph(
     add_order_subgraph(
         builder, service=orders, after=None, name="sitniks_order", order=paid_order, then="sitniks_sync_order"
     )
-    add_subgraph(
-        builder, service=service, after=None, name="sitniks_sync_order", stage=order_stage, then="tell_order"
-    )
+    add_subgraph(builder, service=service, after=None, name="sitniks_sync_order", stage=order_stage, then="tell_order")
 
     return builder.compile(checkpointer=checkpointer)
 

@@ -68,7 +68,7 @@ def run(*, seconds: float | None = None, port: int = 0, view: View | None = None
 
 
 def settings_for(sandbox: Sandbox, database: Path, stages: Path | None = None) -> SitniksSettings:
-    """Settings, with the stages of a file, of which none comes from the environment or `.env`: a real CRM must never see the demo."""
+    """Settings, with the stages of a file. None comes from the environment or `.env`: a real CRM must not see this."""
     defaults = {name: field.default for name, field in SitniksSettings.model_fields.items()}
     chosen = {"api_url": sandbox.url, "api_key": sandbox.key, "rate_limit": LIMIT, "database": str(database)}
     if stages:

@@ -80,7 +80,7 @@ def test_seconds_are_waited_for_instead(terminal: Terminal, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", ["stdin", "stdout"])
 @pytest.mark.parametrize("gone", ["a pipe", "closed", "none"])
-def test_half_a_terminal_is_none(name: str, gone: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_a_terminal_is_none(name: str, gone: str, terminal: Terminal) -> None:
     """Where either side leads elsewhere, nobody is there who could look."""
     with open(os.devnull) as other:
         setattr(terminal.streams, name, None if gone == "none" else other)
