@@ -14,7 +14,7 @@ from tests.docs.notebook import ROOT
 from tests.sandbox.browser import chromium
 
 # By name: the colours and the screen.
-PICTURES = {"light": ("light", 1440, 630), "dark": ("dark", 1440, 630), "phone": ("light", 390, 700)}
+PICTURES = {"light": ("light", 1440, 660), "dark": ("dark", 1440, 660), "phone": ("light", 390, 740)}
 LARGEST = 150_000
 
 
@@ -37,7 +37,7 @@ class Photographer(View):
             if browser is None:
                 sys.exit("Chromium and chromedriver are needed: install them first")
             for name, (scheme, width, height) in PICTURES.items():
-                browser.resize(width, height)
+                browser.resize(width, height, touch=name == "phone")
                 browser.open(self._url, prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
                 browser.until("document.querySelectorAll('[data-chat]').length >= 5")
                 if name == "phone":
