@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from logging import ERROR, INFO, WARNING
 from typing import Any, NoReturn, Required, Self, TypedDict, TypeVar, Unpack
 
@@ -358,6 +358,17 @@ class SitniksChatService:
 _default: dict[None, SitniksChatService] = {}
 
 
+def _disabled() -> SitniksSettings:
+    """Settings without a CRM, with the shop's own stages where these are right: a graph that names one is built."""
+    fields: dict[str, Any] = {
+        name: field.get_default(call_default_factory=True) for name, field in SitniksSettings.model_fields.items()
+    }
+    del fields["stages"]
+    with suppress(ConfigError):
+        return SitniksSettings(**fields)
+    return SitniksSettings.model_construct(api_url="")
+
+
 def get_sitniks_chat_service() -> SitniksChatService:
     """The process's one service, from the environment; made anew after `aclose()`.
 
@@ -369,5 +380,5 @@ def get_sitniks_chat_service() -> SitniksChatService:
         made = SitniksChatService()
     except ConfigError as error:
         log(ERROR, "disabled, nothing will reach the CRM: %s", error.message)
-        made = SitniksChatService(SitniksSettings.model_construct(api_url=""))
+        made = SitniksChatService(_disabled())
     return _default.setdefault(None, made)

@@ -253,7 +253,7 @@ def _stages(value: object) -> Stages:
             text = file.read(1_000_000)
     except (OSError, ValueError) as exc:
         why = f"the file that it names cannot be read ({type(exc).__name__})"
-        raise ValueError(f"{why}: give the path of a TOML file, or a table as JSON") from None
+        raise ValueError(f"{why}: give the path of a TOML file in UTF-8, or a table as JSON") from None
     return parse_stages(text)
 
 

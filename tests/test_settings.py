@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -286,6 +287,34 @@ def test_a_service_key_is_preferred_to_a_browser_key(monkeypatch: pytest.MonkeyP
 def test_the_store_is_supabase_when_its_address_and_key_are_there(values: dict[str, Any], kind: str) -> None:
     """Unset, the store follows from what is there; set, it stands."""
     assert SitniksSettings(**values).store_kind == kind
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "the file that it names cannot be read (FileNotFoundError): give the path of a TOML file in UTF-8"),
+        ("a folder", "the file that it names cannot be read (IsADirectoryError): give the path"),
+        ('[paid]\nstatus = "a"'.encode("utf-16"), "the file that it names cannot be read (UnicodeDecodeError): give"),
+        pytest.param(b"#" * 10_000_000, "it has 1 MB or more: give a file that has nothing but stages", id="10 MB"),
+        (b"[paid]\nstatus = 5", "paid.status cannot be right: give the name of a status"),
+        (b"\xef\xbb\xbf[paid]\nstats = 'a'", "paid.stats is nothing a stage has: use status"),
+        (b'[{"paid": {}}]', "give a table of stages, like"),
+    ],
+)
+def test_a_file_of_stages_that_cannot_be_right(content: bytes | str | None, told: str) -> None:
+    """One line: the variable, which key, and the cure; nothing of what stands in the file."""
+    if isinstance(content, bytes):
+        Path("stages.toml").write_bytes(content)
+    elif content:
+        Path("stages.toml").mkdir()
+    with pytest.raises(ConfigError, match=rf"^SITNIKS_STAGES: {re.escape(told)}[^\n]*\.$"):
+        SitniksSettings(stages="stages.toml")
+
+
+def test_a_file_of_stages_as_a_windows_editor_saves_it() -> None:
+    """With a mark at its beginning and other ends of lines it says the same."""
+    Path("stages.toml").write_bytes('\ufeff[paid]\r\nstatus = "ОПЛАЧЕНО"\r\n'.encode())
+    assert SitniksSettings(stages="stages.toml").stages == {"paid": StageRule("ОПЛАЧЕНО")}
 
 
 def test_each_stage_has_its_status() -> None:
