@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 import httpx
 
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
@@ -151,6 +152,9 @@ class Runtime:
             answer = {"ok": False, "error": {"code": StoreError.code, "message": message}}
         store = {"kind": settings.store_kind, "account": options.account}
         return {**answer, "enabled": True, "store": store, "in_memory": sum(1 for _ in self.recorder.waiting())}
+
+    async def hear(self, events: tuple[Event, ...]) -> None:
+        """Keep what the CRM has told by itself."""
 
     async def _told(self, asked: Asked, end: float) -> SyncResult:
         try:
