@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from mirt_sitniks.core.events import Author, Event, Message, author_of
 from mirt_sitniks.webhook.door import MAX_BODY, handle
 
-__all__ = ["MAX_BODY", "handle", "webhook_routes"]
+__all__ = ["MAX_BODY", "Author", "Event", "Message", "author_of", "handle", "webhook_routes"]
 
 
 def __getattr__(name: str) -> Any:

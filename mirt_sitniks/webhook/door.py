@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from hmac import compare_digest
 
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.crm.events import UnreadableEvent, read_event
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.webhook.inbox import inbox_of
@@ -21,18 +22,23 @@ def handle(service: SitniksChatService, body: bytes, headers: Mapping[str, str],
     shape. What was told goes to the store after the answer, and calls to the CRM are made later still; if the store is
     away a WARNING says so, and the next look at the chats makes up for it.
     """
+    return take(service, body, path_secret)[0]
+
+
+def take(service: SitniksChatService, body: bytes, path_secret: str) -> tuple[int, Event | None]:
+    """The same, with what was told."""
     if not admits(service, path_secret):
-        return 404
+        return 404, None
     if len(body) > MAX_BODY:
-        return 413
+        return 413, None
     # Packed bytes are no JSON either, so of the headers nothing has to be believed.
     try:
         event = read_event(bytes(body))
     except UnreadableEvent:
-        return 400
+        return 400, None
     if event is not None:
         inbox_of(service).put(service, event)
-    return 200
+    return 200, event
 
 
 def admits(service: SitniksChatService, path_secret: str) -> bool:

@@ -14,8 +14,8 @@ from mirt_sitniks.service import SitniksChatService
 
 # So many wait only while the store stands still; the next look at the chats makes up for what is dropped.
 MOST = 1000
-# So many go to the store at once.
-BATCH = 100
+# So many go to the store in one piece, and so many pieces at once: a sync waits only for what is under way.
+BATCH, SIDE_BY_SIDE = 100, 8
 LOST = "what the CRM told by webhook is not kept: %s"
 
 
@@ -26,7 +26,7 @@ class Inbox:
         self.pid = os.getpid()
         self._events: deque[Event] = deque()
         self._said: set[str] = set()
-        self._busy = False
+        self._busy = 0
 
     def put(self, service: SitniksChatService, event: Event) -> None:
         """Have an event kept soon; a disabled service keeps nothing."""
@@ -37,43 +37,40 @@ class Inbox:
             return
         self._events.append(event)
         try:
-            service.begin(self._keep).add_done_callback(_begun)
+            service.begin(self._keep).add_done_callback(self._begun)
         except Exception as error:
             # It is closing, or the machine has no more threads or files for now.
-            log(WARNING, LOST, type(error).__name__, chat=event.chat.id)
+            self.warn(LOST % type(error).__name__)
 
-    def warn(self, said: str) -> None:
-        """Say something once, until the queue has moved on."""
+    def warn(self, said: str, level: int = WARNING) -> None:
+        """Say something once, until the store has taken something again."""
         if said not in self._said:
             self._said.add(said)
-            log(WARNING, said)
+            log(level, "%s", said)
 
     async def _keep(self, runtime: Runtime) -> None:
-        if self._busy:
+        if self._busy >= SIDE_BY_SIDE:
             return
-        self._busy = True
+        self._busy += 1
         try:
             while self._events:
                 batch = tuple(self._events.popleft() for _ in range(min(BATCH, len(self._events))))
-                await _hear(runtime, batch)
-                self._said.clear()
+                await self._hear(runtime, batch)
         finally:
-            self._busy = False
+            self._busy -= 1
 
+    async def _hear(self, runtime: Runtime, batch: tuple[Event, ...]) -> None:
+        try:
+            await runtime.hear(batch)
+            self._said.clear()
+        except SitniksError as error:
+            self.warn(LOST % error.message)
+        except Exception as error:
+            self.warn(LOST % type(error).__name__, ERROR)
 
-async def _hear(runtime: Runtime, batch: tuple[Event, ...]) -> None:
-    chat = batch[0].chat.id
-    try:
-        await runtime.hear(batch)
-    except SitniksError as error:
-        log(WARNING, LOST, error.message, code=error.code, chat=chat)
-    except Exception as error:
-        log(ERROR, LOST, type(error).__name__, chat=chat)
-
-
-def _begun(done: "Future[None]") -> None:
-    if not done.cancelled() and (error := done.exception()):
-        log(WARNING, LOST, type(error).__name__)
+    def _begun(self, done: "Future[None]") -> None:
+        if not done.cancelled() and (error := done.exception()):
+            self.warn(LOST % type(error).__name__)
 
 
 _INBOXES: "WeakKeyDictionary[SitniksChatService, Inbox]" = WeakKeyDictionary()

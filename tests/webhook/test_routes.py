@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from mirt_sitniks.service import SitniksChatService
-from mirt_sitniks.webhook import MAX_BODY, webhook_routes
+from mirt_sitniks.webhook import MAX_BODY, Event, webhook_routes
 from tests.service.shop import wait_until
 from tests.webhook.conftest import Heard
 from tests.webhook.events import CHAT, NEW, OLD, event
@@ -78,9 +78,16 @@ def test_only_a_post_with_the_secret_is_taken(
     wait_until(lambda: len(heard.events()) == (status == 200))
 
 
-def drive(app: Starlette, chunks: Iterator[bytes | None], secret: str = NEW, **headers: str) -> tuple[int, int]:
+def drive(
+    app: Starlette,
+    chunks: Iterator[bytes | None],
+    secret: str = NEW,
+    *,
+    length: str = "",
+    statuses: list[int] | None = None,
+) -> tuple[int, int]:
     """The status, and how many chunks were read until then; None instead of one: the client is gone."""
-    read, statuses = 0, list[int]()
+    read, statuses = 0, [] if statuses is None else statuses
 
     async def receive() -> dict[str, Any]:
         nonlocal read
@@ -99,21 +106,19 @@ def drive(app: Starlette, chunks: Iterator[bytes | None], secret: str = NEW, **h
         "method": "POST",
         "path": f"/sitniks/{secret}",
         "query_string": b"",
-        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "headers": [(b"content-length", length.encode())] if length else [],
     }
     asyncio.run(app(scope, receive, send))
-    (status,) = statuses
-    return status, read
+    return statuses[-1], read
 
 
 @pytest.mark.parametrize("length", ["", "10485760", "7", "-1", "ten"])
 def test_ten_megabytes_cost_less_than_one(app: Starlette, length: str) -> None:
     """Reading stops where a body is too large, whatever its Content-Length says: 413, and no more memory than that."""
-    said = {"content_length": length} if length else {}
     drive(app, iter([event()]))
     tracemalloc.start()
     try:
-        status, read = drive(app, (bytes(CHUNK) for _ in range(160)), **said)
+        status, read = drive(app, (bytes(CHUNK) for _ in range(160)), length=length)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -134,9 +139,28 @@ def test_a_client_that_goes_away_is_no_error(app: Starlette, heard: Heard) -> No
 
 def test_a_body_in_pieces_is_one(app: Starlette, heard: Heard) -> None:
     """One byte at a time, with a length that lies."""
-    status, _ = drive(app, (bytes([byte]) for byte in event()), content_length="3")
+    status, _ = drive(app, (bytes([byte]) for byte in event()), length="3")
     wait_until(lambda: heard.events())
     assert (status, heard.events()[0].chat.id) == (200, CHAT["id"])
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_host_is_told_behind_the_answer(service: SitniksChatService, heard: Heard, plain: bool) -> None:
+    """Of each event, by a coroutine or in a thread; not of a ping, nor of what is refused."""
+    told: list[tuple[Event, int]] = []
+    statuses: list[int] = []
+
+    def note(event: Event) -> None:
+        told.append((event, len(statuses)))
+
+    async def note_later(event: Event) -> None:
+        note(event)
+
+    app = Starlette(routes=[Mount("/sitniks", webhook_routes(service, note if plain else note_later))])
+    for body in (b"", b"{", event(), event(message=None)):
+        drive(app, iter([body]), statuses=statuses)
+    assert [(one.chat.id, before) for one, before in told] == [(CHAT["id"], 3), (CHAT["id"], 4)]
+    assert statuses == [200, 400, 200, 200]
 
 
 def test_the_secret_is_in_no_line_of_ours(
