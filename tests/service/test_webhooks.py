@@ -1,5 +1,6 @@
 """Sitniks tells, the graph's stage comes: with the real store, and a CRM over real HTTP."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from examples import webhook as example
 from mirt_sitniks.core.result import SyncResult
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.sandbox.notifier import ChangeNotifier
@@ -19,17 +21,16 @@ from tests.sandbox.conftest import HandClock
 from tests.service.shop import Shop, synced, touch, wait_until
 from tests.webhook.events import NEW
 
-IDS = {"ai_manager_id": 101, "human_manager_id": 102}
-
 
 @pytest.fixture
 def hosted() -> Iterator[Callable[..., SitniksChatService]]:
     """Has a shop's account tell a service of its own, which is there until the end of the test."""
     with ExitStack() as stack:
 
-        def host(shop: Shop, on_event: Any = None, **values: Any) -> SitniksChatService:
-            service = shop.service(webhook_secrets=NEW, **{**IDS, **values})
-            app = Starlette(routes=[Mount("/sitniks", webhook_routes(service, on_event))])
+        def host(shop: Shop, on_event: Any = None, make_app: Any = None) -> SitniksChatService:
+            service = shop.service(webhook_secrets=NEW, ai_manager_id=101, human_manager_id=102)
+            mounted = Starlette(routes=[Mount("/sitniks", webhook_routes(service, on_event))])
+            app = make_app(service) if make_app else mounted
             server = ServerThread(lambda transport_of: app, ChangeNotifier())
             server.start()
             stack.callback(server.stop)
@@ -111,3 +112,28 @@ def test_a_person_is_seen_without_a_stage(shop: Shop, hosted: Callable[..., Sitn
     shop.sandbox.person_writes(shop.chat, "Вітаю, я Олена", manager=102)
     wait_until(lambda: shop.record().talk.owner == "human")
     assert {call.method for call in shop.sandbox.calls[before:]} <= {"GET"}
+
+
+def test_the_example_answers_a_message_once(shop: Shop, hosted: Callable[..., SitniksChatService]) -> None:
+    """Of a message that is told twice, a manager's and a public one only the customer's gets an answer, and one."""
+    shop.sandbox.webhook_times = 2
+    sent: list[tuple[str, str]] = []
+
+    async def send(chat: str, text: str) -> None:
+        sent.append((chat, text))
+
+    hosted(shop, make_app=lambda service: example.build_app(service, send))
+    shop.sandbox.customer_writes(shop.chat, "Гарно!", comment_id="17")
+    shop.sandbox.customer_writes(shop.chat, "Добрий день")
+    shop.sandbox.person_writes(shop.chat, "Вітаю!", manager=102)
+    known(shop, 6)
+    wait_until(lambda: sent)
+    assert sent == [(shop.chat, "Вітаю! Що шукаєте?")]
+    shop.shows("Взято в роботу", 101)
+
+
+@pytest.mark.blocks
+def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a file: a customer writes, the graph answers, the board shows it."""
+    asyncio.run(example._main())
+    assert capsys.readouterr().out.splitlines()[1:] == ["Вітаю! Що шукаєте?", "  [CRM: Взято в роботу]"]
