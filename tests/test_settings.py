@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, get_args, get_type_hints
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.hours import parse_hours
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
@@ -66,6 +68,7 @@ def test_defaults_are_those_of_the_design() -> None:
         "ai_manager_name": "Павло",
         "ai_manager_id": None,
         "human_manager_id": None,
+        "hours": None,
         "status_first_touch": "Взято в роботу",
         "status_give_requisites": "Виставлено рахунок",
         "status_escalation": "AI Увага",
@@ -94,6 +97,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "ai_manager_name": (" Олена ", "Олена"),
     "ai_manager_id": ("17", 17),
     "human_manager_id": (" 18 ", 18),
+    "hours": (" Mon 9-18 Europe/Kyiv ", parse_hours("Mon 9-18 Europe/Kyiv", ZoneInfo)),
     "status_first_touch": ("a", "a"),
     "status_give_requisites": ("b", "b"),
     "status_escalation": ("c", "c"),
@@ -376,7 +380,7 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(flaw: str) -> None:
         ("reply_budget", ["-0.1", "60.1", "nan", "inf", "soon"]),
         ("lookback_minutes", ["0", "1441", "-5", "1.5", "soon"]),
         ("ai_manager_id", ["0", "-1", "1.5", "Павло", str(2**63), "9" * 5000]),
-        ("human_manager_id", ["0", "-1", "x"]),
+        ("human_manager_id", ["0", "-1", "x", ",", "5,x", "5;6", [5, 0], ",".join(map(str, range(1, 52)))]),
         ("status_first_touch", ["", " ", "a\nb", "x" * 201, 5]),
         ("status_give_requisites", ["", "\x00"]),
         ("status_escalation", ["", "\ud800"]),

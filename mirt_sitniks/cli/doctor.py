@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -85,6 +86,8 @@ class Examination:
         for finding in doctor_settings.judge(self.wrong):
             yield finding
         yield doctor_settings.judge_versions(versions)
+        for finding in doctor_settings.judge_hours(settings, time.time()):
+            yield finding
         call: Caller | None = None
         try:
             async for finding in self._store.findings(self.wrong):

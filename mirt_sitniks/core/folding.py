@@ -35,7 +35,7 @@ class Answer:
 class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
     to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
-    that, and `agrees` whether its status is as it shall be.
+    that, and `agrees` whether its status is as it shall be. `absent` is a manager whom the CRM does not know.
     """
 
     observed: Observed
@@ -43,6 +43,7 @@ class Folded:
     heard: tuple[Heard, ...] = ()
     shown: Chat | None = None
     agrees: bool = False
+    absent: int | None = None
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Folding:
     errors: list[Error] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
     gone: bool = False
+    absent: int | None = None
 
 
 def has_chat(work: Folding, chat: Chat, assignee: Assignee) -> bool | None:

@@ -34,8 +34,8 @@ class SyncResult(Mapping[str, Any]):
     """The outcome of one sync; `to_state()` is what lands in graph state under `sitniks`.
 
     `at` is ISO 8601 UTC. `chat_id`, `status` and `manager_id` are as the CRM confirmed them, else None. `error` is None
-    or `{"code", "message"}`. `event` names the event in graph state. `owner` (who has the chat), `held_until` and
-    `people` are None for now.
+    or `{"code", "message"}`. `event` names the event in graph state. `people` says whether it is within the
+    working hours (`open`, `closed`, None without any). `owner` (who has the chat) and `held_until` are None for now.
 
     The truth value is `success`: whether the CRM confirmed all that the stage asked for. For code written for the dict
     that the host's former service returned, a result is a mapping of all its fields, as plain JSON.

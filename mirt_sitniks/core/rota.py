@@ -1,0 +1,90 @@
+"""Which of the live managers gets a chat: in turn, past those who are not there any more. Pure.
+
+The turn stands in the shared state of a key, which each verb that takes one writes: of two at once one is done after
+the other, so that no turn is given twice.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.record import Record, pending, stale
+from mirt_sitniks.core.rows import Transaction
+from mirt_sitniks.core.stages import Role
+from mirt_sitniks.core.store import Report
+
+# So long one who was not there is passed over; a list of the managers that has him brings him back.
+PASSED_OVER = 86_400.0
+# The chat of an absence that holds for all chats.
+ALL = ""
+
+
+def next_after(ids: Sequence[int], last: int | None, passed: Collection[int] = ()) -> int | None:
+    """The first behind `last` who is none of `passed`, round the end of the list; None when that is nobody.
+
+    Whoever is not on the list any more stood before its first.
+
+    >>> next_after((5, 6, 7), 6), next_after((5, 6, 7), 7, passed={5}), next_after((5,), 5, passed={5})
+    (7, 6, None)
+    """
+    behind = ids.index(last) + 1 if last in ids else 0
+    return next((one for one in (*ids[behind:], *ids[:behind]) if one not in passed), None)
+
+
+def absent(key: KeyState, chat_id: str | None, now: float) -> set[int]:
+    """Those who are not there, as far as a chat is concerned."""
+    return {who for who, chat, until in key.absent if chat in (ALL, chat_id) and now < until}
+
+
+def in_turn(tx: Transaction, key: KeyState, record: Record) -> tuple[KeyState, Record]:
+    """A record that wants a live manager, with one; and the key, which remembers whose turn that was.
+
+    Who had the session before keeps it. One who is not there, or is no longer in the settings, is passed over, at once
+    and by a turn; when none is there the CRM is asked all the same, for it may have changed its mind.
+    """
+    wanted, ids = record.desired.manager, tx.options.live_managers
+    if record.role is not Role.HUMAN or not ids or not pending(record) or "manager" not in stale(record):
+        return key, record
+    gone = absent(key, record.chat_id, tx.now)
+    if wanted.who in ids and wanted.who not in gone:
+        return key, record
+    who = next_after(ids, key.turn, gone)
+    if who is None and wanted.who not in ids:
+        who = next_after(ids, key.turn)
+    if who is None:
+        return key, record
+    seen = record.observed
+    if wanted.who:
+        error = None if seen.error and seen.error.code == "manager_not_found" else seen.error
+        seen = replace(seen, error=error, due_at=min(seen.due_at, tx.now))
+    desired = replace(record.desired, manager=replace(wanted, who=who))
+    return replace(key, turn=who), replace(record, desired=desired, observed=seen)
+
+
+def fold_absent(tx: Transaction, key: KeyState, report: Report) -> KeyState:
+    """The key with what a round said of who is there; who is found missing is told of, in `tx.absent`.
+
+    A refusal is the chat's affair until the chat takes another one of them; a list of all says it at once, of some: of
+    an account that shows none of them it says nothing.
+    """
+    ids, told, before = tx.options.live_managers, report.record, absent(key, ALL, tx.now)
+    entries = {(who, chat): until for who, chat, until in key.absent if tx.now < until}
+    until = tx.now + PASSED_OVER
+    if told and told.chat_id and told.absent in ids:
+        entries[told.absent, told.chat_id] = until
+    if told and told.chat_id and _took_him(tx.rows.get(told.session), report):
+        entries |= {(who, ALL): until for who, chat in list(entries) if chat == told.chat_id}
+    if set(ids) & set(report.managers):
+        entries = {one: at for one, at in entries.items() if one[0] not in report.managers}
+        entries |= {(who, ALL): until for who in ids if who not in report.managers}
+    key = replace(key, absent=tuple((who, chat, at) for (who, chat), at in sorted(entries.items())))
+    tx.absent.extend(sorted((absent(key, ALL, tx.now) - before) & set(ids)))
+    return key
+
+
+def _took_him(record: Record | None, report: Report) -> bool:
+    """Whether the CRM has assigned the one whose turn it was."""
+    if record is None or report.record is None or record.token != report.record.token:
+        return False
+    seen, wanted = report.record.observed.manager, record.desired.manager
+    return seen.gen > record.observed.manager.gen and seen.value == wanted.who
