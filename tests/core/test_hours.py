@@ -1,6 +1,7 @@
 """Working hours as people write them, and what a clock makes of them."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -138,6 +139,6 @@ def test_the_clock_on_the_wall_decides(ranges: list[tuple[int, int, int]], day: 
         if back is not None and back > moment:
             assert working_seconds(shop, moment, back) == 0
             assert not is_open(shop, back - 1)
-    parts = [working_seconds(shop, *pair) for pair in zip(moments, moments[1:], strict=False)]
+    parts = [working_seconds(shop, *pair) for pair in pairwise(moments)]
     assert abs(sum(parts) - working_seconds(shop, moments[0], moments[-1])) < 1e-6
-    assert all(0 <= part <= b - a for part, a, b in zip(parts, moments, moments[1:], strict=False))
+    assert all(0 <= part <= b - a for part, (a, b) in zip(parts, pairwise(moments), strict=True))
