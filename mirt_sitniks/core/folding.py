@@ -8,6 +8,7 @@ from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record
+from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError
 
 
@@ -35,7 +36,8 @@ class Answer:
 class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
     to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
-    that, and `agrees` whether its status is as it shall be. `absent` is a manager whom the CRM does not know.
+    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation. `absent` is a
+    manager whom the CRM does not know.
     """
 
     observed: Observed
@@ -43,6 +45,7 @@ class Folded:
     heard: tuple[Heard, ...] = ()
     shown: Chat | None = None
     agrees: bool = False
+    signs: tuple[Sign, ...] = ()
     absent: int | None = None
 
 
@@ -59,6 +62,7 @@ class Folding:
     errors: list[Error] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
     gone: bool = False
+    signs: list[Sign] = field(default_factory=list)
     absent: int | None = None
 
 
@@ -74,7 +78,15 @@ def took(work: Folding, seen: Observed, stage: str, gen: int, at: float) -> Obse
     confirmed = seen.confirmed if stage in seen.confirmed else (*seen.confirmed, stage)
     before = seen.before if seen.status.value in (status, None) else str(seen.status.value)
     taken = ObservedValue(status, gen)
-    return replace(seen, status=taken, seen_at=max(at, seen.seen_at), confirmed=confirmed, before=before)
+    at = max(at, seen.seen_at)
+    return replace(seen, status=taken, seen_at=at, confirmed=confirmed, before=before, foreign_since=0.0)
+
+
+def found(seen: Observed, shown: str, gen: int, at: float) -> Observed:
+    """The CRM shows a status that is none of ours: since when, at the earliest, does not change while it stays."""
+    since = seen.foreign_since if shown == seen.status.value else 0.0
+    value = ObservedValue(shown, gen)
+    return replace(seen, status=value, seen_at=at, foreign_since=since or seen.seen_at or at)
 
 
 def contradict(work: Folding, answer: Answer, why: str) -> None:

@@ -11,7 +11,7 @@ from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
-from mirt_sitniks.core.ownership import audit, log_tries, raise_unconfirmed
+from mirt_sitniks.core.ownership import audit, audit_talk, log_tries, raise_unconfirmed
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
@@ -22,6 +22,7 @@ from mirt_sitniks.core.record import (
     Record,
     Scan,
     Unconfirmed,
+    has_work,
     keys_of,
     pending,
     searching,
@@ -30,6 +31,7 @@ from mirt_sitniks.core.record import (
 from mirt_sitniks.core.rota import in_turn
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
+from mirt_sitniks.core.signs import talk_after
 from mirt_sitniks.core.stages import Stage, priority_of, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import outlook, promise, turns_of, urgency
@@ -226,7 +228,9 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
             raise_unconfirmed(tx, settlement.chat_id, settlement.unconfirmed_until)
         return key, None
     renewed = old.desired.generation != settlement.generation
-    key, fresh = in_turn(tx, key, replace(old, observed=_observed(tx, old, settlement, renewed)))
+    observed = _observed(tx, old, settlement, renewed)
+    fresh = replace(old, observed=observed, talk=talk_after(old.talk, settlement.signs))
+    key, fresh = in_turn(tx, key, fresh)
     if old.candidate:
         fresh = prove(tx, fresh, settlement)
     elif settlement.gone:
@@ -236,6 +240,7 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
     go_on = _is_due(tx, fresh)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
+    audit_talk(tx, old, fresh)
     tx.rows.put(fresh)
     return key, fresh if go_on else None
 
@@ -281,7 +286,7 @@ def observe(tx: Transaction, chat_id: str, status: str | None, manager_id: int |
 
 
 def _is_due(tx: Transaction, record: Record) -> bool:
-    return pending(record) and record.observed.due_at <= tx.now
+    return has_work(record) and record.observed.due_at <= tx.now
 
 
 def _need(record: Record) -> int:

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 import httpx
 
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
@@ -79,6 +80,8 @@ class Runtime:
             owner=settings.owner or None,
             account=settings.account,
             stages=settings.rules,
+            ai_manager=settings.ai_manager_name,
+            ai_id=settings.ai_manager_id,
             live_managers=settings.human_manager_ids,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
@@ -89,6 +92,7 @@ class Runtime:
             hold=3600.0 * settings.hold_hours,
             status_new=settings.status_new,
             ai_manager=settings.ai_manager_name,
+            ai_id=settings.ai_manager_id,
         )
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
@@ -138,6 +142,16 @@ class Runtime:
             return None
         driven = self._go_on(reopened, tried_at)
         return await self._report(stage, reopened, driven, tried_at + self.settings.reply_budget)
+
+    async def hear(self, events: tuple[Event, ...]) -> None:
+        """Take in what the CRM told by itself; what is asked for from now on waits for it a moment.
+
+        Raises a `StoreError` when the store is away: the scan makes up for it.
+        """
+        hearing = asyncio.ensure_future(self.driver.gate.once(self.store.hear(self.driver.options, events)))
+        self.driver.hearing.add(hearing)
+        hearing.add_done_callback(self.driver.hearing.discard)
+        self.worker.expect(await hearing)
 
     async def status(self) -> dict[str, Any]:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""

@@ -117,7 +117,9 @@ class Worker:
         for who in settled.absent:
             log(ERROR, ABSENT, who, manager=who, code="manager_not_found")
         mine = settled.record
-        for record in (mine, *(one for one in settled.ended if mine is None or one.session != mine.session)):
+        # Of one that was only looked at there is no news.
+        news = mine if claim.record is None or pending(claim.record) else None
+        for record in (news, *(one for one in settled.ended if mine is None or one.session != mine.session)):
             if record:
                 self.tell(record, settled.outlook)
         if mine:

@@ -64,7 +64,9 @@ class RotaContract:
         turns = [who(escalate(world, f"s{number}", calls=0)) for number in range(4)]
         assert who(world.run(world.store.record(OF_THREE, first))) is None
         assert [*turns, who(escalate(world, "s4", calls=0))] == [7, 8, 9, 7, 8]
-        assert world.run(world.store.get("none")).desired.manager.who is None
+        nobodys = world.run(world.store.get("none"))
+        assert nobodys
+        assert nobodys.desired.manager.who is None
 
     def test_a_turn_is_taken_once(self, world: World) -> None:
         """An event that comes again takes none; nor does a customer who has one, after his stages of another kind."""
