@@ -11,7 +11,7 @@ from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import Record, pending, stale
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import Role
-from mirt_sitniks.core.store import Report
+from mirt_sitniks.core.store import Report, Settlement
 
 # So long one who was not there is passed over; a list of the managers that has him brings him back.
 PASSED_OVER = 86_400.0
@@ -31,16 +31,17 @@ def next_after(ids: Sequence[int], last: int | None, passed: Collection[int] = (
     return next((one for one in (*ids[behind:], *ids[:behind]) if one not in passed), None)
 
 
-def absent(key: KeyState, chat_id: str | None, now: float) -> set[int]:
-    """Those who are not there, as far as a chat is concerned."""
-    return {who for who, chat, until in key.absent if chat in (ALL, chat_id) and now < until}
+def absent(key: KeyState, chat_id: str | None, now: float) -> dict[int, float]:
+    """Those who are not there, as far as a chat is concerned, each with when that is over."""
+    entries = sorted(key.absent, key=lambda one: one[2])
+    return {who: until for who, chat, until in entries if chat in (ALL, chat_id) and now < until}
 
 
 def in_turn(tx: Transaction, key: KeyState, record: Record) -> tuple[KeyState, Record]:
     """A record that wants a live manager, with one; and the key, which remembers whose turn that was.
 
     Who had the session before keeps it. One who is not there, or is no longer in the settings, is passed over, at once
-    and by a turn; when none is there the CRM is asked all the same, for it may have changed its mind.
+    and by a turn; when none is there the CRM is asked for the one who has been missing longest, at its own pace.
     """
     wanted, ids = record.desired.manager, tx.options.live_managers
     if record.role is not Role.HUMAN or not ids or not pending(record) or "manager" not in stale(record):
@@ -48,17 +49,13 @@ def in_turn(tx: Transaction, key: KeyState, record: Record) -> tuple[KeyState, R
     gone = absent(key, record.chat_id, tx.now)
     if wanted.who in ids and wanted.who not in gone:
         return key, record
-    who = next_after(ids, key.turn, gone)
-    if who is None and wanted.who not in ids:
-        who = next_after(ids, key.turn)
-    if who is None:
-        return key, record
-    seen = record.observed
-    if wanted.who:
+    who, seen = next_after(ids, key.turn, gone), record.observed
+    if who and wanted.who:
         error = None if seen.error and seen.error.code == "manager_not_found" else seen.error
         seen = replace(seen, error=error, due_at=min(seen.due_at, tx.now))
-    desired = replace(record.desired, manager=replace(wanted, who=who))
-    return replace(key, turn=who), replace(record, desired=desired, observed=seen)
+    given = replace(wanted, who=who or min(ids, key=lambda one: gone[one]))
+    record = replace(record, desired=replace(record.desired, manager=given), observed=seen)
+    return replace(key, turn=who or key.turn), record
 
 
 def fold_absent(tx: Transaction, key: KeyState, report: Report) -> KeyState:
@@ -72,19 +69,19 @@ def fold_absent(tx: Transaction, key: KeyState, report: Report) -> KeyState:
     until = tx.now + PASSED_OVER
     if told and told.chat_id and told.absent in ids:
         entries[told.absent, told.chat_id] = until
-    if told and told.chat_id and _took_him(tx.rows.get(told.session), report):
+    if told and told.chat_id and (taken := _taken(tx.rows.get(told.session), told)):
         entries |= {(who, ALL): until for who, chat in list(entries) if chat == told.chat_id}
+        entries = {one: at for one, at in entries.items() if one[0] != taken}
     if set(ids) & set(report.managers):
         entries = {one: at for one, at in entries.items() if one[0] not in report.managers}
         entries |= {(who, ALL): until for who in ids if who not in report.managers}
     key = replace(key, absent=tuple((who, chat, at) for (who, chat), at in sorted(entries.items())))
-    tx.absent.extend(sorted((absent(key, ALL, tx.now) - before) & set(ids)))
+    tx.absent.extend(who for who in ids if who in absent(key, ALL, tx.now).keys() - before)
     return key
 
 
-def _took_him(record: Record | None, report: Report) -> bool:
-    """Whether the CRM has assigned the one whose turn it was."""
-    if record is None or report.record is None or record.token != report.record.token:
-        return False
-    seen, wanted = report.record.observed.manager, record.desired.manager
-    return seen.gen > record.observed.manager.gen and seen.value == wanted.who
+def _taken(record: Record | None, told: Settlement) -> int | None:
+    """The live manager whom the CRM has taken for a session just now."""
+    if record is None or record.token != told.token or told.observed.manager.gen <= record.observed.manager.gen:
+        return None
+    return record.desired.manager.who if told.observed.manager.value == record.desired.manager.who else None

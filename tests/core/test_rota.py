@@ -97,7 +97,7 @@ class Shop:
 
 
 @given(ids=IDS.map(tuple), gone=st.sets(st.integers(1, 9)), steps=STEPS)
-@settings(max_examples=60)
+@settings(max_examples=200)
 def test_whoever_records_and_drives_when(ids: tuple[int, ...], gone: set[int], steps: list[Any]) -> None:
     """Each session is with one who is there, those who are there have as many, or one less, and those who are not are
     told of once; of a shop where nobody is there nothing of this can be said."""
