@@ -9,6 +9,7 @@ from datetime import tzinfo
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NoReturn, Self, TypedDict, Unpack, cast
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -289,8 +290,6 @@ def _hours(value: object) -> Hours | None:
 
 
 def _zone(name: str) -> tzinfo:
-    from zoneinfo import ZoneInfo, available_timezones
-
     # Databases of before 2022 know Kyiv by its former spelling only.
     for one in (name, name.replace("Kyiv", "Kiev")):
         with suppress(KeyError, ValueError, OSError):

@@ -406,6 +406,60 @@ def test_a_value_out_of_its_range_is_refused(field: str, values: list[object]) -
         assert "pydantic" not in message.lower()
 
 
+@pytest.mark.parametrize(
+    ("given", "held", "in_turn"),
+    [
+        (None, None, ()),
+        (5, 5, (5,)),
+        ("5", 5, (5,)),
+        (" 7, '5' ,6,5", (7, 5, 6), (7, 5, 6)),
+        ([6, 5], (6, 5), (6, 5)),
+        ((5, 5), 5, (5,)),
+    ],
+)
+def test_live_managers_are_one_or_several(given: Any, held: object, in_turn: tuple[int, ...]) -> None:
+    """One is an id as ever; several are in turn, in their order and each once."""
+    got = SitniksSettings(human_manager_id=given)
+    assert (got.human_manager_id, got.human_manager_ids) == (held, in_turn)
+
+
+@pytest.mark.parametrize(
+    ("hours", "why"),
+    [
+        (5, "give them as text"),
+        ("Mon-Fri 09:00-19:00", "it ends with no time zone: give"),
+        ("Mon 09:00-19:00 Europe/Kiyv", "there is no time zone of this name: name one like Europe/Kyiv"),
+        ("Mon 09:00-19:00 ../../etc/passwd", "there is no time zone of this name"),
+        ("Mon 09:00-19:00 /etc/passwd", "there is no time zone of this name"),
+        ("Mon-Fri secret Europe/Kyiv", "group 1 names something that is no weekday: give"),
+    ],
+)
+def test_hours_that_cannot_be_right_are_refused(hours: Any, why: str) -> None:
+    """With what is wrong and the cure; the value is not shown."""
+    message = refusal(hours=hours)
+    assert message.startswith(f"SITNIKS_HOURS: {why}")
+    assert "secret" not in message
+    assert "passwd" not in message
+
+
+def test_a_machine_without_time_zones_is_told_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No database at all is another trouble than a misspelt name; one of before 2022 knows Kyiv by its old spelling."""
+    zones: set[str] = {"Europe/Kiev"}
+
+    def zone(name: str) -> ZoneInfo:
+        if name not in zones:
+            raise KeyError(name)
+        return ZoneInfo("Europe/Kyiv")
+
+    monkeypatch.setattr("mirt_sitniks.settings.ZoneInfo", zone)
+    monkeypatch.setattr("mirt_sitniks.settings.available_timezones", lambda: zones)
+    assert SitniksSettings(hours="Mon 9-18 Europe/Kyiv").hours
+    zones.clear()
+    assert refusal(hours="Mon 9-18 Europe/Kyiv") == (
+        "SITNIKS_HOURS: this machine has no database of time zones: pip install tzdata."
+    )
+
+
 @pytest.mark.parametrize("limit", ["10/10", "9/10.5", "5/5", "3/4", "1/1", "1/3600"])
 def test_a_rate_within_the_vendors_is_taken(limit: str) -> None:
     """At most ten calls in any ten seconds, however they are spread."""

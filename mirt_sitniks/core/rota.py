@@ -7,6 +7,7 @@ the other, so that no turn is given twice.
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from mirt_sitniks.core.capabilities import ENOUGH
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import Record, pending, stale
 from mirt_sitniks.core.rows import Transaction
@@ -61,23 +62,36 @@ def in_turn(tx: Transaction, key: KeyState, record: Record) -> tuple[KeyState, R
 def fold_absent(tx: Transaction, key: KeyState, report: Report) -> KeyState:
     """The key with what a round said of who is there; who is found missing is told of, in `tx.absent`.
 
-    A refusal is the chat's affair until the chat takes another one of them; a list of all says it at once, of some: of
-    an account that shows none of them it says nothing.
+    A refusal is the chat's affair until the chat takes another one, or several chats say the same; who is taken is
+    there. A list of all says it at once, of some: of an account that shows none of them it says nothing.
     """
     ids, told, before = tx.options.live_managers, report.record, absent(key, ALL, tx.now)
     entries = {(who, chat): until for who, chat, until in key.absent if tx.now < until}
     until = tx.now + PASSED_OVER
     if told and told.chat_id and told.absent in ids:
-        entries[told.absent, told.chat_id] = until
-    if told and told.chat_id and (taken := _taken(tx.rows.get(told.session), told)):
-        entries |= {(who, ALL): until for who, chat in list(entries) if chat == told.chat_id}
-        entries = {one: at for one, at in entries.items() if one[0] != taken}
+        _miss(entries, told.absent, told.chat_id, until)
+    if told and (taken := _taken(tx.rows.get(told.session), told)):
+        for who, chat in list(entries):
+            if who == taken:
+                del entries[who, chat]
+            elif chat == told.chat_id:
+                _miss(entries, who, ALL, until)
     if set(ids) & set(report.managers):
         entries = {one: at for one, at in entries.items() if one[0] not in report.managers}
-        entries |= {(who, ALL): until for who in ids if who not in report.managers}
+        for who in set(ids) - set(report.managers):
+            _miss(entries, who, ALL, until)
     key = replace(key, absent=tuple((who, chat, at) for (who, chat), at in sorted(entries.items())))
     tx.absent.extend(who for who in ids if who in absent(key, ALL, tx.now).keys() - before)
     return key
+
+
+def _miss(entries: dict[tuple[int, str], float], who: int, chat: str, until: float) -> None:
+    """Note that one is missing, for a chat or for all; of what holds for all no chat is kept."""
+    mine = {one for one in entries if one[0] == who} | {(who, chat)}
+    for_all = (who, ALL) in mine or len(mine) >= ENOUGH
+    for one in mine if for_all else ():
+        entries.pop(one, None)
+    entries[who, ALL if for_all else chat] = until
 
 
 def _taken(record: Record | None, told: Settlement) -> int | None:

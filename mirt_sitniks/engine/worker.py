@@ -23,7 +23,7 @@ SHORTEST, IDLE = 0.01, 5.0
 AT_ONCE = 32
 TIDY_FIRST, TIDY_AGAIN = 600.0, 86_400.0
 ABSENT = (
-    "Sitniks has no manager %s any more, his chats go to the next in turn: take the id out of SITNIKS_HUMAN_MANAGER_ID"
+    "Sitniks has no manager %s, the others get his chats in turn: correct SITNIKS_HUMAN_MANAGER_ID or take the id out"
 )
 
 
