@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from logging import ERROR, INFO, WARNING
-from typing import Any, NoReturn, Required, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, NoReturn, Required, Self, TypedDict, TypeVar, Unpack
 
 import httpx
 
 from mirt_sitniks.core.chats import normalise_username
+from mirt_sitniks.core.hours import is_open, opens_at
 from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.core.record import Intent, intent_key
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso
@@ -115,6 +117,17 @@ class SitniksChatService:
         """The same for code without an event loop: the calling thread waits, at most for the reply budget."""
         return without_loop(self._sync(blocked, stage, about))
 
+    def people(self) -> Literal["open", "closed"] | None:
+        """Whether it is within the working hours (`SITNIKS_HOURS`), by the clock of this machine; None without any."""
+        hours = self.settings.hours
+        return None if hours is None else "open" if is_open(hours, time.time()) else "closed"
+
+    def people_back_at(self) -> str | None:
+        """When people are there again while they are not, as ISO 8601 UTC."""
+        hours, now = self.settings.hours, time.time()
+        back = opens_at(hours, now) if hours else None
+        return iso(back) if back and back > now else None
+
     async def handle_first_touch(
         self, user_id: str, instagram_username: str | None = None, telegram_username: str | None = None
     ) -> SyncResult:
@@ -173,7 +186,8 @@ class SitniksChatService:
 
     async def retry(self, session: str) -> SyncResult | None:
         """Take up again what was given up or waits for its next try; None when nothing is known of the session."""
-        return await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
+        found = await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
+        return None if found is None else replace(found, people=self.people())
 
     async def is_held(self, session: str) -> bool:
         """Whether a person has the conversation, by what the store knows: one read, 50 ms at most.
@@ -186,7 +200,8 @@ class SitniksChatService:
         """Give a conversation that a person has back to the graph: the AI manager becomes responsible again, the status
         stays. None when nothing is known of the session.
         """
-        return await self._verb("release", lambda runtime: runtime.release(str(session)), None)
+        found = await self._verb("release", lambda runtime: runtime.release(str(session)), None)
+        return None if found is None else replace(found, people=self.people())
 
     async def holds(self, wait: Wait, session: str) -> bool | None:
         """Whether a person has the conversation, for the package's other doors; None when the store does not say."""
@@ -250,6 +265,9 @@ class SitniksChatService:
         self.close()
 
     async def _sync(self, wait: Wait, stage: Stage | str, about: About) -> SyncResult:
+        return replace(await self._synced(wait, stage, about), people=self.people())
+
+    async def _synced(self, wait: Wait, stage: Stage | str, about: About) -> SyncResult:
         intent = self._intent(stage, **about)
         if isinstance(intent, SyncResult):
             return intent

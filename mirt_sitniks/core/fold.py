@@ -61,7 +61,7 @@ def fold(
             _written(work, answer)
     if any(answer.sent and not isinstance(answer.step, Read) for answer in work.answers):
         work.observed = replace(work.observed, looked_gen=0)
-    return Folded(_schedule(work, random), work.gone, tuple(work.heard), signs=tuple(work.signs))
+    return Folded(_schedule(work, random), work.gone, tuple(work.heard), signs=tuple(work.signs), absent=work.absent)
 
 
 def _aside(work: Folding, random: float) -> Folded:
@@ -179,6 +179,8 @@ def _failed(work: Folding, answer: Answer, error: CrmError) -> None:
         gen = lost.gen if lost else work.record.desired.generation
         work.observed = replace(work.observed, unconfirmed=Unconfirmed(gen, until))
     work.errors.append(_explain(work, answer, error))
+    if work.errors[-1].code == "manager_not_found" and answer.assignee:
+        work.absent = answer.assignee.id
 
 
 def _hear_refusal(work: Folding, answer: Answer, error: CrmError) -> None:

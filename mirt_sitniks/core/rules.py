@@ -28,6 +28,7 @@ from mirt_sitniks.core.record import (
     searching,
     stale,
 )
+from mirt_sitniks.core.rota import in_turn
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
 from mirt_sitniks.core.signs import talk_after
@@ -47,6 +48,7 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
     key = replace(key, budget=budgets.charge(key.budget, tx.now, intent.sent))
     if verdict in (Verdict.NEW, Verdict.SUPERSEDED):
         current = _renew(tx, old, intent) if verdict is Verdict.NEW else _remember(tx, old, intent, 0)[1]
+        key, current = in_turn(tx, key, current) if verdict is Verdict.NEW else (key, current)
     elif verdict is Verdict.KNOWN:
         current = look_again(tx, old, LAST_SEARCH)
     if current != old:
@@ -193,7 +195,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
     key, scan = fold_key(tx, report), None
     names = note(tx, [report.record.shown]) if report.record and report.record.shown else set()
     log_tries(tx, report.record.session if report.record else None, report.tries)
-    record = _fold_record(tx, report.record) if report.record else None
+    key, record = _fold_record(tx, report.record, key) if report.record else (key, None)
     if report.page:
         key, scan = fold_page(tx, key, report.page)
     bring_back(tx, names)
@@ -215,31 +217,32 @@ def settle(tx: Transaction, report: Report) -> Settled:
     key, further = claim_with(tx, key, record, scan, grants) if grants else (key, None)
     tx.rows.put_key(tx.options.key, key)
     newest = tx.rows.get(report.record.session) if report.record else None
-    return Settled(newest, further, outlook(tx), tuple(tx.ended))
+    return Settled(newest, further, outlook(tx), tuple(tx.ended), tuple(tx.absent))
 
 
-def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
+def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tuple[KeyState, Record | None]:
     """The record with what its holder learned, or None when the lease is given up or was lost."""
     old = tx.rows.get(settlement.session)
     if old is None or old.token != settlement.token:
         if settlement.unconfirmed_until is not None and settlement.chat_id:
             raise_unconfirmed(tx, settlement.chat_id, settlement.unconfirmed_until)
-        return None
+        return key, None
     renewed = old.desired.generation != settlement.generation
     observed = _observed(tx, old, settlement, renewed)
     fresh = replace(old, observed=observed, talk=talk_after(old.talk, settlement.signs))
+    key, fresh = in_turn(tx, key, fresh)
     if old.candidate:
         fresh = prove(tx, fresh, settlement)
     elif settlement.gone:
         fresh = without_chat(tx, fresh)
-    if observed.due_at > tx.now:
-        fresh = replace(fresh, urgent_at=observed.due_at - priority_of(tx.options.stages, fresh.desired.stage))
+    if fresh.observed.due_at > tx.now:
+        fresh = replace(fresh, urgent_at=fresh.observed.due_at - priority_of(tx.options.stages, fresh.desired.stage))
     go_on = _is_due(tx, fresh)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
     audit_talk(tx, old, fresh)
     tx.rows.put(fresh)
-    return fresh if go_on else None
+    return key, fresh if go_on else None
 
 
 def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: bool) -> Observed:
@@ -296,6 +299,7 @@ def _take(
 ) -> tuple[KeyState, Claim]:
     """A claim, with the leases of what it is for."""
     if record:
+        key, record = in_turn(tx, key, record)
         record = replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
         tx.rows.put(record)
     return claim_with(tx, hold_scan(tx, key, scan) if scan else key, record, scan, grants)

@@ -90,6 +90,7 @@ class Driver:
         `asked` is when the store was asked for the claim (None: just now).
         """
         ended: tuple[Record, ...] = ()
+        absent: tuple[int, ...] = ()
         refused: tuple[CallOutcome, ...] = ()
         while True:
             received = self.clock()
@@ -97,9 +98,9 @@ class Driver:
             done = await self._round(claim, granted, refused)
             refused = done.unexplained
             asked, settled = await self._settle(report_of(done, self.context, self.random()))
-            ended += settled.ended
+            ended, absent = ended + settled.ended, absent + settled.absent
             if settled.claim is None:
-                return replace(settled, ended=ended)
+                return replace(settled, ended=ended, absent=absent)
             claim = settled.claim
 
     async def settle(self, report: Report) -> Settled:
@@ -161,7 +162,7 @@ class Driver:
         met = [one.answer.step for one in ready if one.answer]
         for step in (one for one in steps if one not in met):
             role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
-            who = self.managers.pick(role) if role else None
+            who = self.managers.pick(role, claim.record.desired.manager.who) if claim.record and role else None
             assignee = who if isinstance(who, Assignee) else None
             if error := self._lacks_rule(step) or _known(step, who, role, claim.known):
                 ready.append(CallOutcome(answer=Answer(step, None, error, claim.now, assignee, sent=False)))

@@ -72,7 +72,7 @@ class Runtime:
         key = settings.api_key.get_secret_value()
         limit = settings.rate_limit
         self.client = SitniksClient(settings.api_url, key, timeout=settings.timeout, client_factory=client_factory)
-        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
+        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_ids)
         options = StoreOptions(
             key=hashlib.sha256(key.encode()).hexdigest()[:16],
             limit=limit,
@@ -83,6 +83,7 @@ class Runtime:
             stages=settings.rules,
             ai_manager=settings.ai_manager_name,
             ai_id=settings.ai_manager_id,
+            live_managers=settings.human_manager_ids,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(

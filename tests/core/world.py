@@ -53,10 +53,9 @@ class Process:
         self.awake.set()
         self.froze_at = 0.0
         self.ahead: dict[str, float] = {}
-        managers = ManagerList(WantedManagers("Павло"), world.loop.time)
-        self.driver = Driver(
-            self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
-        )
+        managers = ManagerList(WantedManagers("Павло", human_ids=world.live), world.loop.time)
+        options = replace(OPTIONS, who=name, live_managers=world.live)
+        self.driver = Driver(self, options, self, managers, CONTEXT, clock=world.loop.time, random=world.random.random)
         # One that begins while the store is away knows nothing of the calls before: that is said, and not tried here.
         self.driver.gate.answered_at = world.loop.time()
         self.worker = Worker(self.driver, sweep=60.0)
@@ -216,11 +215,12 @@ class World:
 
     The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
     `unrecorded` are chats that show what a process wrote past the store before it ended, `persons` when a person moved
-    a chat last.
+    a chat last. `live` are the live managers in turn; none: the first who is there.
     """
 
     processes: int = 2
     seed: int = 0
+    live: tuple[int, ...] = ()
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
     asked: dict[str, list[tuple[str, float]]] = field(default_factory=dict)

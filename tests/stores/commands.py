@@ -12,7 +12,8 @@ from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedVal
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
 from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
-from tests.stores.worlds import OPTIONS, START, World
+from tests.stores.worlds import OPTIONS as PLAIN
+from tests.stores.worlds import START, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")
 NAMES = ("olena", "ivan", "zoe")
@@ -20,6 +21,7 @@ CHATS = ("c1", "c2", "c3", "c4")
 STEPS = (0.25, 3.0, 6.0, 11.0, 31.0, 700.0, 2000.0)
 ERRORS = (None, Error("timeout", "late"), Error("chat_not_found", "gone"))
 CODES = ("rate_limited", "unauthorized")
+OPTIONS = replace(PLAIN, live_managers=(7, 8, 9))
 OTHER = replace(OPTIONS, key="other")
 
 
@@ -74,6 +76,8 @@ class Settle:
     unused: int
     calls: int
     tries: tuple[Try, ...] = ()
+    absent: int | None = None
+    managers: tuple[int, ...] = ()
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         if not claims:
@@ -87,6 +91,7 @@ class Settle:
             unused=claim.grants[: self.unused],
             calls=self.calls,
             tries=self.tries,
+            managers=self.managers,
             basis=claim.basis,
         )
         return store.settle(OPTIONS, report)
@@ -109,6 +114,7 @@ class Settle:
         made = Settlement(
             record.session, record.token, generation, observed, seen.unconfirmed, record.chat_id, gone, lands
         )
+        made = replace(made, absent=self.absent)
         if record.candidate and self.contacts and not gone:
             return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
         return made
@@ -202,6 +208,8 @@ _settles = st.builds(
     unused=st.integers(0, 2),
     calls=st.integers(0, 2),
     tries=st.sampled_from(((), TRIES[:1], TRIES)),
+    absent=st.sampled_from((None, None, None, 7, 8)),
+    managers=st.sampled_from(((), (), (), (1, 7, 8, 9), (1, 7))),
 )
 _commands = st.one_of(
     st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((OPTIONS, OPTIONS, OPTIONS, OTHER))),
