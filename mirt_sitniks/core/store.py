@@ -8,7 +8,7 @@ from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.key_state import MAIN
-from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Try, Unconfirmed
+from mirt_sitniks.core.record import Claim, Intent, Note, Observed, Record, Scan, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stages
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 
@@ -83,10 +83,10 @@ class Recorded:
 class Settlement:
     """What the holder of a record's lease learned.
 
-    `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
-    the CRM, `shown` a chat as it was read, `agrees` whether its status is as it shall be. `unconfirmed_until` is
-    set when a write was sent: the store's time until which it may still land, for the case that the lease was lost
-    meanwhile.
+    `note` was handed out with the claim, and `noted` is what became of it. `generation` is the newest it saw,
+    `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in the CRM, `shown` a chat as it was
+    read, `agrees` whether its status is as it shall be. `unconfirmed_until` is set when a write was sent: the store's
+    time until which it may still land, for the case that the lease was lost meanwhile.
     """
 
     session: str
@@ -99,6 +99,8 @@ class Settlement:
     unconfirmed_until: float | None = None
     shown: Chat | None = None
     agrees: bool = False
+    note: Note | None = None
+    noted: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from mirt_sitniks.core.budget import Limit, locked, slot_in
 from mirt_sitniks.core.health import CALLS, PATIENCE, key_of
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.overview import outcome_of
-from mirt_sitniks.core.record import Record, pending, searching, stale
+from mirt_sitniks.core.record import Record, searching, stale, unshown
 from mirt_sitniks.core.result import LOCKS, Outcome, iso, why_none
 from mirt_sitniks.core.store import Entry, Outlook
 from mirt_sitniks.core.survey import Overview
@@ -57,14 +57,15 @@ def standing(record: Record, sight: Sight) -> Standing:
     if record.closed:
         why = "another session of this customer has the chat, and what was still to be written"
         return Standing(outcome, code, f"{why}: `mirt-sitniks show @USER` shows both")
-    if not pending(record):
+    if not unshown(record):
         if seen.error and record.desired.generation <= seen.given_up:
             cured = f"mirt-sitniks retry {quote(record.session)}"
             why = f"{seen.error.message.rstrip('.')}; given up, so mend that, then: {cured}"
             return Standing(outcome, code, why)
         if wanted and outcome is Outcome.HELD:
             return Standing(outcome, code, _held(wanted, seen.status.value, sight.statuses))
-        return Standing(outcome, code, "Sitniks confirmed all that was asked for")
+        left = "; a note is still to be left" if record.notes else ""
+        return Standing(outcome, code, f"Sitniks confirmed all that was asked for{left}")
     wait = max(0.0, seen.due_at - sight.now)
     if record.lease_until > sight.now and not wait:
         left = span(record.lease_until - sight.now)
@@ -161,6 +162,8 @@ def _intent(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
 
 def _outcome(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     before, after = entry.before, entry.after
+    if fate := after.get("note"):
+        return _NOTES.get(fate, (f"the note: {fate}", "plain"))
     changed = {name for name in after if after[name] != before.get(name)}
     parts: list[str] = []
     if "chat_id" in changed:
@@ -180,6 +183,16 @@ def _outcome(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     elif before.get("error"):
         parts.append(f"{before['error']} is over")
     return "; ".join(parts) or "nothing new was confirmed", "bad" if error else "good" if parts else "plain"
+
+
+_NOTES: Mapping[str, tuple[str, Tone]] = {
+    "sent": ("a note was left", "good"),
+    "unknown": ("a note went out: unknown whether it was left, so it is not repeated", "plain"),
+    "refused": ("the note was refused, none is left", "bad"),
+    "waits": ("the note was not left yet, it is tried again", "plain"),
+    "held": ("no note: a person has the chat", "plain"),
+    "given up": ("the note was given up", "bad"),
+}
 
 
 def _status(shown: str | None, stage: str | None, statuses: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ import httpx
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Intent, Record, pending
+from mirt_sitniks.core.record import Intent, Record, pending, unshown
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
@@ -90,6 +90,7 @@ class Runtime:
             ai_manager=settings.ai_manager_name,
         )
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
+        self.driver.on_rest = self._notify
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())
@@ -191,14 +192,14 @@ class Runtime:
     def _go_on(self, recorded: Recorded, tried_at: float, *, waited_for: bool = True) -> Driven | None:
         """Drive, or leave to who drives; what ends when that is done, if it can be soon."""
         record, driven = recorded.record, None
-        if waited_for and (recorded.claim or self._moves(record, recorded.outlook)):
+        if waited_for and ((recorded.claim and not recorded.claim.note) or self._moves(record, recorded.outlook)):
             driven = self._waiting.setdefault(record.session, asyncio.get_running_loop().create_future())
         if recorded.claim:
             self.worker.spawn(recorded.claim, tried_at)
             return driven
         if pending(record):
             self.worker.expect(recorded.outlook)
-        if pending(record) or record.observed.error:
+        if unshown(record) or record.observed.error:
             # Whoever drives tells; here nobody does, yet.
             self.worker.tell(record, recorded.outlook)
         return driven
@@ -206,7 +207,7 @@ class Runtime:
     def _moves(self, record: Record, outlook: Outlook) -> bool:
         """Whether a record goes on within the reply budget, here or where somebody else drives it."""
         pause = max(outlook.slot_in, record.observed.due_at - outlook.now)
-        return pending(record) and self._polls and outlook.lock is None and pause <= self.settings.reply_budget
+        return unshown(record) and self._polls and outlook.lock is None and pause <= self.settings.reply_budget
 
     def _notify(self, settled: Settled) -> None:
         """Tell those who wait for a session, unless its record goes on within moments."""

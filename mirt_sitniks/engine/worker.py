@@ -9,7 +9,7 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import DAY
-from mirt_sitniks.core.record import Claim, Record, pending
+from mirt_sitniks.core.record import Claim, Record, unshown
 from mirt_sitniks.core.result import why_none
 from mirt_sitniks.core.store import Claimed, Outlook, Settled
 from mirt_sitniks.core.turns import is_unwatched
@@ -122,7 +122,7 @@ class Worker:
     def tell(self, record: Record, outlook: Outlook) -> None:
         """How a record stands, as an event; what is the account's affair once a day, not for each chat."""
         error, now = record.observed.error, self.driver.clock()
-        if error and error.code in ACCOUNT_CODES and pending(record):
+        if error and error.code in ACCOUNT_CODES and unshown(record):
             if now < self._told.get(error.message, -math.inf) + DAY:
                 return
             self._told[error.message] = now
@@ -176,7 +176,7 @@ class Worker:
 def _tell(record: Record, outlook: Outlook) -> None:
     """How a drive ended, or why there was none, as one line with code and cure."""
     ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id or record.candidate}
-    seen, left = record.observed, pending(record)
+    seen, left = record.observed, unshown(record)
     error = seen.error or (why_none(record, outlook) if left else None)
     if record.closed:
         log(INFO, "closed, %s", record.closed, **ids, reason=record.closed)

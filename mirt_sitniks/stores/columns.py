@@ -1,7 +1,7 @@
 """A record as the columns of `sitniks_chat_mappings`, which both databases have, and back."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from mirt_sitniks.core.budget import Budget
@@ -12,6 +12,7 @@ from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
     Error,
+    Note,
     Observed,
     ObservedValue,
     Record,
@@ -56,6 +57,7 @@ def to_row(record: Record) -> dict[str, object]:
         asked: DesiredValue = getattr(desired, field)
         row |= {f"want_{field}": asked.value, f"want_{field}_gen": asked.gen, f"{field}_gen": getattr(seen, field).gen}
         details |= {field: [asked.gen, asked.rank, asked.asked_at]} if asked.gen else {}
+    details |= {"notes": [list(astuple(one)) for one in record.notes]} if record.notes else {}
     lost, error = seen.unconfirmed, seen.error
     row |= {"current_status": seen.status.value, "sitniks_manager_id": seen.manager.value}
     row |= {"doubt_gen": lost and lost.gen, "doubt_until": lost and lost.until, "doubt_looked": lost and False}
@@ -88,6 +90,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
         mine["candidate"] = None
     return Record(
         **mine,
+        notes=tuple(Note(*one) for one in row["details"].get("notes", ())),
         desired=Desired(**desired, status=_desired_from(row, "status"), manager=_desired_from(row, "manager")),
         observed=Observed(
             **kept(_OBSERVED, _OBSERVED_DETAILS),
