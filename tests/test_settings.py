@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.notes import TEMPLATE
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
@@ -79,6 +80,8 @@ def test_defaults_are_those_of_the_design() -> None:
         "hold_hours": 24.0,
         "owner": "",
         "account": "main",
+        "notes": True,
+        "note_template": TEMPLATE,
         "retain_days": 90,
         "store": None,
         "database": str(Path("sitniks.sqlite3").absolute()),
@@ -107,6 +110,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "hold_hours": ("0.5", 0.5),
     "owner": (" 4711 ", "4711"),
     "account": ("shop-2", "shop-2"),
+    "notes": ("false", False),
+    "note_template": (" {words} ", "{words}"),
     "retain_days": ("30", 30),
     "store": ("sqlite", "sqlite"),
     "database": (":memory:", ":memory:"),

@@ -52,8 +52,7 @@ class Driver:
     """Everything a drive needs. `clock` is monotonic, `random` gives numbers in [0, 1).
 
     `vouching` and `vouched_at` are for calls outside a drive: who asks for the key, and when it was last found good.
-    `untold` are tries that the store has not heard of, and that are of no drive. `on_rest` hears of a record for which
-    nothing is done for now but a note.
+    `untold` are tries that the store has not heard of, and that are of no drive.
     """
 
     store: SyncStore
@@ -70,7 +69,6 @@ class Driver:
     vouched_at: float = -1e9
     unverifiable_until: float = -math.inf
     untold: tuple[Try, ...] = ()
-    on_rest: Callable[[Settled], None] = lambda settled: None
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
@@ -84,10 +82,13 @@ class Driver:
         """The store's verb, and when it was asked; its answer tells of the store's clock, too."""
         return self.clock(), await self.asking.heard(self.store.claim(self.options, limit=limit))
 
-    async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
+    async def drive(
+        self, claim: Claim, asked: float | None = None, on_rest: Callable[[Settled], None] = lambda settled: None
+    ) -> Settled:
         """Work until the claim ends; returns how it was settled last. Raises a `StoreError` for what the store refuses.
 
-        `asked` is when the store was asked for the claim (None: just now).
+        `asked` is when the store was asked for the claim (None: just now). `on_rest` hears when nothing is left to do
+        for now but a note, for which no reply waits.
         """
         ended: tuple[Record, ...] = ()
         refused: tuple[CallOutcome, ...] = ()
@@ -102,8 +103,7 @@ class Driver:
             if settled.claim is None:
                 return replace(settled, ended=ended)
             if settled.claim.note:
-                # Nobody's reply waits for it.
-                self.on_rest(settled)
+                on_rest(settled)
             claim = settled.claim
 
     def _say(self, done: Round) -> None:

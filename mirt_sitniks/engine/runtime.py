@@ -90,7 +90,6 @@ class Runtime:
             ai_manager=settings.ai_manager_name,
         )
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
-        self.driver.on_rest = self._notify
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from logging import INFO, WARNING
 from typing import Any
 
@@ -104,13 +105,28 @@ class Worker:
             await asyncio.wait(left)
 
     async def _drive(self, claim: Claim, asked: float | None = None) -> None:
+        # What was told before a note is not told again after it.
+        told = [claim.record] if claim.note else []
+
+        def rest(settled: Settled) -> None:
+            told.append(settled.record)
+            self._heard(settled)
+
         try:
-            settled = await self.driver.drive(claim, asked)
+            settled = await self.driver.drive(claim, asked, rest)
         except Exception as error:
             # Not only a `StoreError`: a bug of ours must not end in silence either.
             log(WARNING, "a drive failed; it is taken up again after its lease", code=_code(error))
             self.kick()
             return
+        last, mine = told[-1] if told else None, settled.record
+        if last and mine and replace(last.observed, due_at=0.0) == replace(mine.observed, due_at=0.0):
+            self.expect(settled.outlook)
+        else:
+            self._heard(settled)
+
+    def _heard(self, settled: Settled) -> None:
+        """A record rests: say how, let those know who wait for it, and look when there can be work."""
         mine = settled.record
         for record in (mine, *(one for one in settled.ended if mine is None or one.session != mine.session)):
             if record:

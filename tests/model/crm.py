@@ -79,7 +79,8 @@ class ModelCrm:
     A call meets the next of `trouble`, or what `usually` says. `refuses`: kinds of call, and ids of chats, that are
     answered 403. `by_creation`: the list filters on that date, else on the last message. What was sent goes on when its
     sender is gone; who waits gets no answer after `timeout` seconds. `calls` has the moments of arrival, refused
-    connections included, `writes` those of the effects, and `notes` those that were left, with chat and text. `clock` runs as the loop's does, from any beginning.
+    connections included, `writes` those of the effects, and `notes` those that were left, with chat and text. `clock`
+    runs as the loop's does, from any beginning.
 
     Habits of an account: `shows` says of a kind of write what its answer shows (`after`, `before`, `nothing`),
     `ignores` which are answered 200 and change nothing, `lacks` which calls are 404. `whole`: what is saved is the
