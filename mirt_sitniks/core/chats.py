@@ -17,8 +17,9 @@ class Chat:
     """One dialogue in the CRM. Every field but `id` may be unknown (None); times in it are ISO 8601 UTC, sort as text.
 
     `nickname` is normalised. `unassigned`: it says that nobody is responsible. `seen_at` is the store's time at which
-    the CRM was asked for what this shows, 0 when it was not kept. `own`: nothing the CRM showed, but the chat that
-    another session of the same name has.
+    the CRM was asked for what this shows, 0 when it was not kept; of one that was `told` by an event and not read, when
+    that happened. `wrote_at` is when the customer wrote his last message that was told. `own`: nothing the CRM showed,
+    but the chat that another session of the same name has.
     """
 
     id: str
@@ -35,6 +36,8 @@ class Chat:
     owner_name: str | None = None
     seen_at: float = 0.0
     own: bool = False
+    told: bool = False
+    wrote_at: float = 0.0
 
 
 # Where an address says more than the name of a profile: what stands before it, and what stands there instead.

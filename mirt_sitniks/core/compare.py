@@ -7,7 +7,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.looks import is_another
 from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext, is_persons
-from mirt_sitniks.core.record import Record, unshown
+from mirt_sitniks.core.record import Record, pending
 
 Whose = Literal["ours", "person"]
 
@@ -50,7 +50,7 @@ def compare(record: Record, chat: Chat | None, context: FoldContext, listed: tup
         return Unknown("no_chat")
     if chat is None:
         return Unknown("not_listed")
-    if unshown(record):
+    if pending(record):
         return Unknown("on_its_way")
     seen, desired = record.observed, record.desired
     if seen.given_up >= desired.generation:

@@ -3,15 +3,29 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES, next_try
+from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES, next_try, retry_delay
 from mirt_sitniks.core.capabilities import KEPT, MISSING, Capabilities, Heard
 from mirt_sitniks.core.folding import Answer, Folded, Folding, contradict, has_chat, took
 from mirt_sitniks.core.looks import looked, unread
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Read, WriteManager, WriteStatus
-from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record, Unconfirmed, may_be_overwritten, stale
+from mirt_sitniks.core.record import (
+    Error,
+    Observed,
+    ObservedValue,
+    Record,
+    Unconfirmed,
+    may_be_overwritten,
+    pending,
+    stale,
+)
+from mirt_sitniks.core.signs import gives_to, signs_of
 from mirt_sitniks.core.stages import BUILT_IN
+from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, NotFound, Refused
+
+# For how long a hint is followed when the chat cannot be read.
+HINTS = 3600.0
 
 
 def fold(
@@ -32,6 +46,8 @@ def fold(
     work = Folding(record, tuple(answers), context, known or Capabilities(), now, record.observed)
     if record.candidate:
         return _whose(work, random)
+    if not pending(record):
+        return _aside(work, random)
     for answer in work.answers:
         if isinstance(answer.error, NotApplied):
             contradict(work, answer, "own")
@@ -43,7 +59,23 @@ def fold(
             _written(work, answer)
     if any(answer.sent and not isinstance(answer.step, Read) for answer in work.answers):
         work.observed = replace(work.observed, looked_gen=0)
-    return Folded(_schedule(work, random), work.gone, tuple(work.heard))
+    return Folded(_schedule(work, random), work.gone, tuple(work.heard), signs=tuple(work.signs))
+
+
+def _aside(work: Folding, random: float) -> Folded:
+    """A look that no stage waits for: it fails nothing, and ends when the chat cannot be read."""
+    seen, answer = work.observed, next(iter(work.answers), None)
+    if answer is None:
+        return Folded(replace(seen, due_at=max(seen.due_at, work.now)))
+    if answer.error is None:
+        looked(work, answer)
+        return Folded(replace(work.observed, due_at=work.now), heard=tuple(work.heard), signs=tuple(work.signs))
+    _hear_refusal(work, answer, answer.error)
+    # What was told so long ago will be told again.
+    if isinstance(answer.error, NotFound | Forbidden) or work.now > work.record.hinted_at + HINTS:
+        return Folded(replace(seen, looked_at=work.now, due_at=work.now), heard=tuple(work.heard))
+    pause = 0.0 if answer.error.code in ("rate_limited", *KEY_CODES) else retry_delay(seen.attempt + 1, random)
+    return Folded(replace(seen, due_at=work.now + pause, attempt=seen.attempt + 1), heard=tuple(work.heard))
 
 
 def _whose(work: Folding, random: float) -> Folded:
@@ -119,9 +151,13 @@ def _confirm(work: Folding, answer: Answer) -> None:
     if isinstance(step, WriteStatus):
         work.observed = took(work, seen, step.stage, step.gen, answer.sent_at)
         work.heard.append(Heard("status", chat=step.chat_id, value=work.context.status_of(step.stage)))
+        work.signs.append(Sign("wrote", answer.sent_at, gives_to(work.context.rule_of(step.stage))))
     elif isinstance(step, WriteManager) and answer.assignee:
         work.observed = replace(seen, manager=ObservedValue(answer.assignee.id, step.gen))
         work.heard.append(Heard("assign", chat=step.chat_id))
+        work.signs.append(Sign("put", answer.sent_at, work.record.desired.manager.value))
+        if answer.value and not work.known.shows_before(answer.kind, work.now):
+            work.signs += signs_of(answer.value, answer.sent_at, work.context)
 
 
 # -------------------------------------------------------------------------------------------------------------- errors

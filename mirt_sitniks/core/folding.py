@@ -9,6 +9,7 @@ from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteNote, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record
+from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError
 
 KINDS: Mapping[type, str] = {Read: "read", WriteStatus: "status", WriteManager: "assign", WriteNote: "note"}
@@ -39,7 +40,7 @@ class Answer:
 class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
     to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
-    that, and `agrees` whether its status is as it shall be.
+    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation.
     """
 
     observed: Observed
@@ -47,6 +48,7 @@ class Folded:
     heard: tuple[Heard, ...] = ()
     shown: Chat | None = None
     agrees: bool = False
+    signs: tuple[Sign, ...] = ()
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Folding:
     errors: list[Error] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
     gone: bool = False
+    signs: list[Sign] = field(default_factory=list)
 
 
 def has_chat(work: Folding, chat: Chat, assignee: Assignee) -> bool | None:
@@ -76,7 +79,15 @@ def took(work: Folding, seen: Observed, stage: str, gen: int, at: float) -> Obse
     confirmed = seen.confirmed if stage in seen.confirmed else (*seen.confirmed, stage)
     before = seen.before if seen.status.value in (status, None) else str(seen.status.value)
     taken = ObservedValue(status, gen)
-    return replace(seen, status=taken, seen_at=max(at, seen.seen_at), confirmed=confirmed, before=before)
+    at = max(at, seen.seen_at)
+    return replace(seen, status=taken, seen_at=at, confirmed=confirmed, before=before, foreign_since=0.0)
+
+
+def found(seen: Observed, shown: str, gen: int, at: float) -> Observed:
+    """The CRM shows a status that is none of ours: since when, at the earliest, does not change while it stays."""
+    since = seen.foreign_since if shown == seen.status.value else 0.0
+    value = ObservedValue(shown, gen)
+    return replace(seen, status=value, seen_at=at, foreign_since=since or seen.seen_at or at)
 
 
 def contradict(work: Folding, answer: Answer, why: str) -> None:

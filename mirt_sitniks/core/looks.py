@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.folding import Answer, Folding, has_chat, took
+from mirt_sitniks.core.folding import Answer, Folding, found, has_chat, took
 from mirt_sitniks.core.managers import Assignee, fold_name
 from mirt_sitniks.core.people import FoldContext, is_persons, ours
 from mirt_sitniks.core.record import (
@@ -16,6 +16,9 @@ from mirt_sitniks.core.record import (
     may_be_overwritten,
     stale,
 )
+from mirt_sitniks.core.signs import gives_to, holds, signs_of, talk_after
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.talk import AI, HUMAN, Owner, Sign
 
 
 def looked(work: Folding, answer: Answer) -> None:
@@ -24,6 +27,8 @@ def looked(work: Folding, answer: Answer) -> None:
     unconfirmed, contradicted, sent_at = work.observed.unconfirmed, work.observed.contradicted, answer.sent_at
     if answer.value and (answer.value.manager_id or answer.value.manager_name):
         work.heard.append(Heard("read", "names"))
+    if answer.value:
+        _look_at_talk(work, answer.value, sent_at)
     if answer.value and work.record.desired.status.value:
         _look_at_status(work, answer.value, sent_at)
     if answer.value and answer.assignee and work.record.desired.manager.value:
@@ -37,6 +42,15 @@ def looked(work: Folding, answer: Answer) -> None:
         work.heard = [one for one in work.heard if one.said != "refused"] + [Heard("status", "crossed")]
     # What it shows may have been there before: until then a lost write can still land, on top of the next stage.
     _looked(work, work.observed, unconfirmed, sent_at)
+
+
+def _look_at_talk(work: Folding, chat: Chat, at: float) -> None:
+    """Who is responsible tells who has the chat, unless a write of ours may still change that."""
+    seen = work.observed
+    wished = work.record.desired.manager.value
+    under_way = seen.unconfirmed or "manager" in stale(work.record) or "manager" in dict(seen.contradicted)
+    told = signs_of(chat, at, work.context)
+    work.signs += [one for one in told if not under_way or (one.who == AI and wished != HUMAN)]
 
 
 def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
@@ -54,19 +68,43 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         # Seen there, our write was not lost: what was there before comes back by a person's hand only.
         work.observed = replace(took(work, seen, stage, desired.gen, at), before=None)
         work.heard.append(Heard("read", value=name))
+        if seen.unconfirmed or why:
+            work.signs.append(Sign("wrote", at, gives_to(work.context.rule_of(stage))))
+        _by_status(work, chat, AI if stage == Stage.FIRST_TOUCH else None, at)
         return
-    if is_persons(record, chat, at, work.context):
-        work.observed = replace(seen, status=ObservedValue(shown, desired.gen), seen_at=at)
+    if shown is not None and (_is_held(work, "status", at) or is_persons(record, chat, at, work.context)):
+        work.observed = found(seen, shown, desired.gen, at)
+        _by_status(work, chat, HUMAN, at)
         return
     if seen.contradicted or "status" in stale(record) or may_be_overwritten(record):
         before = shown is None or shown in ours(record, work.context)
         gen = min(seen.status.gen, desired.gen - 1) if before else 0
         seen = replace(seen, status=ObservedValue(shown or seen.status.value, gen))
         work.observed = replace(seen, seen_at=at) if shown else seen
+    elif shown is not None and shown not in ours(record, work.context):
+        # Nobody waits for it: it is only noted.
+        work.observed = found(seen, shown, seen.status.gen, at)
     if why == "own":
         _refused_by(work, "status", f"Sitniks takes the status “{name}” with 200 and does not set it")
     elif seen.contradicted:
         work.heard.append(Heard("status", "crossed"))
+
+
+def _is_held(work: Folding, name: str, at: float) -> bool:
+    """Whether a person has the chat, by all that was told so far, and keeps what shall be written to it."""
+    talk = talk_after(work.record.talk, tuple(work.signs))
+    return name in stale(work.record) and name in holds(work.record, talk, at, work.context)
+
+
+def _took_it(work: Folding, chat: Chat, at: float) -> bool:
+    """Whether a person has made somebody responsible together with a status of his own."""
+    return is_another(work.observed, chat, work.context) and is_persons(work.record, chat, at, work.context)
+
+
+def _by_status(work: Folding, chat: Chat, who: Owner | None, at: float) -> None:
+    """Where nobody can be assigned, a person takes the chat by a status, and gives it back by that of a first touch."""
+    if who and work.known.rests("assign") and chat.status != work.record.observed.status.value:
+        work.signs.append(Sign("status", at, who))
 
 
 def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -> None:
@@ -77,7 +115,9 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
         if why == "own":
             work.heard.append(Heard("assign", "before"))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
-    elif shown is False and is_another(seen, chat, work.context) and is_persons(record, chat, at, work.context):
+        if seen.unconfirmed or why:
+            work.signs.append(Sign("put", at, desired.value))
+    elif _is_held(work, "manager", at) or (shown is False and _took_it(work, chat, at)):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
     elif why or "manager" in stale(record) or may_be_overwritten(record):
         work.observed = replace(seen, manager=_behind(seen.manager, desired))

@@ -11,7 +11,7 @@ from mirt_sitniks.core.capabilities import MISSING, Capabilities, Heard
 from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.folding import Answer
 from mirt_sitniks.core.notes import note_of
-from mirt_sitniks.core.record import Intent, Note, Observed, Record, owes_note, stale, unshown
+from mirt_sitniks.core.record import Intent, Note, Observed, Record, owes_note, pending, stale
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import rule_of
 from mirt_sitniks.core.store import Entry, Settlement
@@ -45,14 +45,14 @@ def inherited(heir: Record, owing: Record) -> Record:
 
 def is_next(record: Record | None, now: float) -> bool:
     """Whether it is a note's turn: nothing else can be done now."""
-    return record is not None and owes_note(record) and not (unshown(record) and record.observed.due_at <= now)
+    return record is not None and owes_note(record) and not (pending(record) and record.observed.due_at <= now)
 
 
 def is_ready(record: Record) -> bool:
     """Whether a note may go out: the status is confirmed, or will not be soon."""
     error = record.observed.error
     stuck = error is not None and error.code in SETTINGS_CODES
-    return owes_note(record) and (not unshown(record) or "status" not in stale(record) or stuck)
+    return owes_note(record) and (not pending(record) or "status" not in stale(record) or stuck)
 
 
 def hand_out(tx: Transaction, record: Record, known: Capabilities) -> tuple[Record, Note | None]:
@@ -76,7 +76,7 @@ def _hopeless(tx: Transaction, record: Record, note: Note, known: Capabilities) 
         return REFUSED
     if tx.now > note.until:
         return GIVEN_UP
-    held = not unshown(record) and record.observed.given_up < record.desired.generation and shown.value != status
+    held = not pending(record) and record.observed.given_up < record.desired.generation and shown.value != status
     return HELD if held and status and note.gen >= asked.gen else None
 
 

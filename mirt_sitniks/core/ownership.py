@@ -16,11 +16,11 @@ from mirt_sitniks.core.record import (
     Unconfirmed,
     pending,
     stale,
-    unshown,
 )
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
+from mirt_sitniks.core.talk import Talk
 
 NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: check that the channel is connected there")
 
@@ -43,13 +43,16 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     status = ObservedValue(chat.status, 0) if chat.status and not before.status.gen else before.status
     manager = ObservedValue(chat.manager_id, 0) if chat.manager_id and not before.manager.gen else before.manager
     seen = replace(before, status=status, manager=manager, due_at=tx.now, error=lasting(before.error))
-    seen = replace(seen, seen_at=max(seen.seen_at, chat.seen_at)) if chat.status else seen
+    # What was told is no look.
+    seen = replace(seen, seen_at=max(seen.seen_at, chat.seen_at)) if chat.status and not chat.told else seen
     urgent_at = min(record.urgent_at, tx.now - priority_of(tx.options.stages, record.desired.stage))
     mine = replace(record, chat_id=chat.id, observed=seen, search_since=None, search_attempt=0, urgent_at=urgent_at)
     if holder is None:
         return mine
     closed = _close(holder)
     tx.rows.put(closed)
+    # Who has the conversation is the chat's affair, and so is what was told of it.
+    mine = replace(mine, talk=holder.talk, hinted_at=holder.hinted_at)
     audit(tx, holder, closed)
     # What the other session wrote is ours as well, and may still be there.
     there = holder.observed.manager.value
@@ -70,7 +73,7 @@ def _raised(tx: Transaction, seen: Observed, *times: float) -> Observed:
 def _inherit(heir: Record, owing: Record) -> Record:
     """`heir` with what another session still owes the chat, where that was asked for later; a first touch gives way."""
     heir = inherited(heir, owing)
-    if not unshown(owing):
+    if not pending(owing):
         return heir
     desired, seen = heir.desired, heir.observed
     for name in stale(owing):
@@ -102,7 +105,13 @@ def _close(record: Record) -> Record:
     What it knew of the chat goes with it: should the session get a chat again, nothing counts as confirmed.
     """
     lost = replace(
-        record, chat_id=None, candidate=None, closed="superseded", observed=forgotten(record.observed), notes=()
+        record,
+        chat_id=None,
+        candidate=None,
+        closed="superseded",
+        observed=forgotten(record.observed),
+        talk=Talk(),
+        notes=(),
     )
     return replace(lost, token=record.token + 1, lease_until=0.0)
 
@@ -134,6 +143,18 @@ def audit(tx: Transaction, before: Record, after: Record) -> None:
         tx.rows.log(line)
     if after.observed.given_up > before.observed.given_up:
         tx.ended.append(after)
+
+
+def audit_talk(tx: Transaction, before: Record, after: Record) -> None:
+    """Give the ledger a line when the conversation goes from the graph to a person or back, and by what."""
+    old, new = before.talk, after.talk
+    if old.owner != new.owner and old.owner is not None:
+        stage, generation = after.desired.stage, after.desired.generation
+        told = {"owner": new.owner, "why": new.why, "assignee": new.assignee}
+        line = Entry(
+            0, after.session, "owner", None, stage, generation, tx.options.who, tx.wall, {"owner": old.owner}, told
+        )
+        tx.rows.log(line)
 
 
 def log_tries(tx: Transaction, session: str | None, tries: Iterable[Try]) -> None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Observed, Record, stale
-from mirt_sitniks.core.stages import Stage, Stages, rule_of
+from mirt_sitniks.core.record import Observed, Record, owes_look, stale
+from mirt_sitniks.core.stages import Stage, StageRule, Stages, rule_of
+from mirt_sitniks.core.talk import is_taken
 from mirt_sitniks.core.text import iso
 
 
@@ -12,7 +13,8 @@ from mirt_sitniks.core.text import iso
 class FoldContext:
     """What planning and folding need to know of the world: what each stage wants, and how long a lost write can still
     land; after how many seconds a chat is looked at again, for how many a person's change counts as one (0: people are
-    not respected), the statuses of chats that nobody has touched, and the AI manager's name: who is no person.
+    not respected), the statuses of chats that nobody has touched, and the AI manager's name, and his id if that is set:
+    who is no person.
     """
 
     stages: Stages
@@ -21,6 +23,11 @@ class FoldContext:
     hold: float = 86_400.0
     status_new: tuple[str, ...] = ("Нові заявки", "Новый", "Новий")
     ai_manager: str = "Павло"
+    ai_id: int | None = None
+
+    def rule_of(self, stage: str | None) -> StageRule:
+        """What a stage wants; nothing, for one without a rule."""
+        return rule_of(self.stages, stage)
 
     def status_of(self, stage: str | None) -> str:
         """The name of a stage's status; empty for a stage without a rule."""
@@ -45,6 +52,8 @@ def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bo
     rule = rule_of(context.stages, stage)
     if not rule.respects_people and stage != Stage.FIRST_TOUCH:
         return False
+    if owes_look(record) or is_taken(record.talk, now, context.hold):
+        return True
     if _at_first_sight(seen) and listed and listed not in ours(record, context) and not _is_new(listed, context):
         # It is for the chat itself to tell whether a person did that.
         return True
@@ -71,7 +80,8 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
         lost = bool(seen.contradicted) and shown == seen.before
         before = lost or (shown == seen.status.value and not seen.status.gen)
-        return at - seen.seen_at <= context.hold and not before
+        since = seen.foreign_since if shown == seen.status.value and seen.foreign_since else seen.seen_at
+        return at - since <= context.hold and not before
     began = record.desired.began_at
     return bool(began and chat.created_at and chat.created_at > iso(began)) and not _is_new(shown, context)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.people import FoldContext, looks_first
-from mirt_sitniks.core.record import Claim, Note, Record, stale, unshown
+from mirt_sitniks.core.record import Claim, Note, Record, has_work, owes_look, pending, stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,10 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
     not prepared.
     """
     seen, desired = record.observed, record.desired
-    if not unshown(record) or seen.due_at > now:
+    if not has_work(record) or seen.due_at > now:
         return ()
+    if not pending(record):
+        return (Read(record.chat_id or ""),) if owes_look(record) else ()
     if record.chat_id is None:
         return (Read(record.candidate),) if record.candidate else (Find(),)
     fields = stale(record)

@@ -9,6 +9,7 @@ from mirt_sitniks.core.record import Error, Record, Unconfirmed, pending, search
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Settlement
+from mirt_sitniks.core.talk import Talk
 from mirt_sitniks.core.text import iso
 
 SEVERAL = Error(
@@ -21,7 +22,7 @@ COMES_BACK = 7 * DAY
 # Seconds by which two readings of one clock can differ without meaning it.
 ROUNDING = 0.001
 # Whose stage is asked for has just written, or is about to show in the CRM.
-SILENT = 60.0
+SILENT = JUST = 60.0
 # How long after a search was given up the same event looks once more.
 LOOKED = 60.0
 
@@ -55,7 +56,7 @@ def match(tx: Transaction, record: Record, *, own: bool = False, listed: bool = 
     found = choose(known, **names, owner=tx.options.owner)
     rivals = (found,) if isinstance(found, Chat) else found
     # Not being listed says nothing: only who was read since does not have the name any more.
-    if unseen := [one for one in rivals if one.seen_at < record.prove_since - ROUNDING]:
+    if unseen := [one for one in rivals if not _is_proven(one, record.prove_since)]:
         return _read_first(tx, record, min(unseen, key=lambda one: (one.seen_at, one.id)).id)
     if isinstance(found, Chat):
         return record if not listed and _is_silent(tx, record, found) else assign(tx, record, found)
@@ -97,6 +98,7 @@ def without_chat(tx: Transaction, record: Record) -> Record:
     unconfirmed = Unconfirmed(0, lost.until) if lost else None
     seen = replace(forgotten(record.observed), unconfirmed=unconfirmed)
     waits = replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, prove_since=tx.now, observed=seen)
+    waits = replace(waits, talk=Talk(), hinted_at=0.0)
     if not (record.instagram or record.telegram):
         return give_up(waits, NOT_FOUND)
     return replace(waits, notes=()) if seen.given_up >= record.desired.generation else waits
@@ -137,6 +139,11 @@ def look_again(tx: Transaction, record: Record, last: int) -> Record:
         return after
     rested = seen.error is not None and seen.due_at < tx.now - LOOKED
     return replace(again(tx, record), search_attempt=last) if rested else record
+
+
+def _is_proven(chat: Chat, since: float) -> bool:
+    """Whether a chat was seen since then, or its customer has just written by the CRM's own word."""
+    return chat.seen_at >= since - ROUNDING or chat.wrote_at >= since - JUST
 
 
 def _is_silent(tx: Transaction, record: Record, chat: Chat) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.stages import Role
+from mirt_sitniks.core.talk import Talk
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ class Observed:
     `confirmed` are the stages whose status it took. `contradicted` are fields whose write was answered well, by an
     answer that contradicts it: each is a field and whether that answer was its own (`own`) or of a write beside it
     (`beside`). `looked_gen` and `looked_at`: for which generation, and when, the chat was read since the last
-    write. `before` is the status that it had before it took ours.
+    write. `before` is the status that it had before it took ours. `foreign_since` is when it may have got the one that
+    it shows and that is none of ours, at the earliest.
     """
 
     status: ObservedValue = ObservedValue()
@@ -154,6 +156,7 @@ class Observed:
     looked_gen: int = 0
     looked_at: float = 0.0
     before: str | None = None
+    foreign_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +164,9 @@ class Record:
     """One session. `token` rises with every lease; `closed` says why nothing will be done any more.
 
     `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
-    `notes` are those that are still to be sent. `prove_since`: what the CRM showed before that (store's clock) proves
-    nothing. `search_since` is set while the chat
-    is looked for, and when that was given up.
+    `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
+    is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
+    told that differs from what is known of the chat. `notes` are those that are still to be left.
     """
 
     session: str
@@ -182,6 +185,8 @@ class Record:
     candidate: str | None = None
     said: bool = False
     prove_since: float = 0.0
+    talk: Talk = field(default_factory=Talk)
+    hinted_at: float = 0.0
     notes: tuple[Note, ...] = ()
 
     @property
@@ -235,7 +240,15 @@ def searching(record: Record) -> bool:
 
 def pending(record: Record) -> bool:
     """Whether anything is left to be done for this record."""
-    return unshown(record) or owes_note(record)
+    if record.closed or record.desired.generation <= record.observed.given_up:
+        return False
+    return bool(stale(record) or record.observed.contradicted) or may_be_overwritten(record)
+
+
+def owes_look(record: Record) -> bool:
+    """Whether a hint says that the chat may have changed since it was read or written last."""
+    seen = record.observed
+    return bool(record.chat_id and not record.closed) and record.hinted_at > max(seen.looked_at, seen.seen_at)
 
 
 def owes_note(record: Record) -> bool:
@@ -243,11 +256,14 @@ def owes_note(record: Record) -> bool:
     return bool(record.notes) and record.chat_id is not None and record.closed is None
 
 
-def unshown(record: Record) -> bool:
-    """Whether status or manager are not, or may not be, as they shall be, and something is done for it."""
-    if record.closed or record.desired.generation <= record.observed.given_up:
-        return False
-    return bool(stale(record) or record.observed.contradicted) or may_be_overwritten(record)
+def has_work(record: Record) -> bool:
+    """Whether there is anything to do for this record: for its stages, or aside."""
+    return pending(record) or owes_aside(record)
+
+
+def owes_aside(record: Record) -> bool:
+    """Whether there is anything to do that no stage waits for: a look, or a note."""
+    return owes_look(record) or owes_note(record)
 
 
 def stale(record: Record) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES
-from mirt_sitniks.core.record import Error, Record, searching, stale, unshown
+from mirt_sitniks.core.record import Error, Record, pending, searching, stale
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Outlook
 from mirt_sitniks.core.text import iso as iso
@@ -169,7 +169,7 @@ def _outcome(
         return Outcome.SKIPPED, "superseded", None
     shown = wanted is not None and record.observed.status.value == statuses.get(wanted, "")
     short = Outcome.PARTIAL if shown and stale(record) == ("manager",) else Outcome.FAILED
-    if not unshown(record):
+    if not pending(record):
         if error and record.desired.generation <= record.observed.given_up:
             return short, None, error
         if wanted and not shown:

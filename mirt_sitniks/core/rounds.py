@@ -190,6 +190,7 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
         gone=folded.gone,
         shown=folded.shown,
         agrees=folded.agrees,
+        signs=folded.signs,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,
     )
 

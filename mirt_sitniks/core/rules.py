@@ -12,7 +12,7 @@ from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
-from mirt_sitniks.core.ownership import audit, log_tries, raise_unconfirmed
+from mirt_sitniks.core.ownership import audit, audit_talk, log_tries, raise_unconfirmed
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
@@ -23,14 +23,15 @@ from mirt_sitniks.core.record import (
     Record,
     Scan,
     Unconfirmed,
+    has_work,
     keys_of,
     pending,
     searching,
     stale,
-    unshown,
 )
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
+from mirt_sitniks.core.signs import talk_after
 from mirt_sitniks.core.stages import Stage, priority_of, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import outlook, promise, turns_of, urgency
@@ -109,7 +110,7 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         desired=desired,
         observed=replace(old.observed, attempt=0, due_at=tx.now, error=None),
         # What still waits keeps its place: a live manager who is to come does not wait like the invoice behind him.
-        urgent_at=min(tx.now - rule.priority_seconds, old.urgent_at if unshown(old) else tx.now),
+        urgent_at=min(tx.now - rule.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,
         notes=noting.with_note(tx, old, intent, generation),
     )
@@ -230,7 +231,7 @@ def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
         return None
     renewed = old.desired.generation != settlement.generation
     observed = _observed(tx, old, settlement, renewed)
-    fresh = replace(old, observed=observed)
+    fresh = replace(old, observed=observed, talk=talk_after(old.talk, settlement.signs))
     if old.candidate:
         fresh = prove(tx, fresh, settlement)
     elif settlement.gone:
@@ -243,6 +244,7 @@ def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
     go_on = _goes_on(tx, fresh, settlement)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
+    audit_talk(tx, old, fresh)
     tx.rows.put(fresh)
     return fresh if go_on else None
 
@@ -288,7 +290,7 @@ def observe(tx: Transaction, chat_id: str, status: str | None, manager_id: int |
 
 
 def _is_due(tx: Transaction, record: Record) -> bool:
-    return pending(record) and record.observed.due_at <= tx.now
+    return has_work(record) and record.observed.due_at <= tx.now
 
 
 def _goes_on(tx: Transaction, record: Record, settlement: Settlement | None) -> bool:

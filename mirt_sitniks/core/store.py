@@ -7,10 +7,12 @@ from typing import Any, Protocol
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.key_state import MAIN
 from mirt_sitniks.core.record import Claim, Intent, Note, Observed, Record, Scan, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stages
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
+from mirt_sitniks.core.talk import Sign
 
 # How late due work is when `counts` calls it so.
 OVERDUE = 600.0
@@ -24,6 +26,7 @@ class StoreOptions:
 
     `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
     that chats must have come to, None for any; `account` whose records these are, `stages` what each stage wants.
+    `ai_manager` is the name of the AI manager, `ai_id` his id if that is set.
     """
 
     key: str
@@ -34,6 +37,8 @@ class StoreOptions:
     owner: str | None = None
     account: str = MAIN
     stages: Stages = field(default_factory=lambda: BUILT_IN)
+    ai_manager: str = "Павло"
+    ai_id: int | None = None
 
 
 def row_of(account: str, session: str) -> str:
@@ -86,7 +91,8 @@ class Settlement:
     `note` was handed out with the claim, and `noted` is what became of it. `generation` is the newest it saw,
     `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in the CRM, `shown` a chat as it was
     read, `agrees` whether its status is as it shall be. `unconfirmed_until` is set when a write was sent: the store's
-    time until which it may still land, for the case that the lease was lost meanwhile.
+    time until which it may still land, for the case that the lease was lost meanwhile. `signs` tell who has the
+    conversation.
     """
 
     session: str
@@ -99,6 +105,7 @@ class Settlement:
     unconfirmed_until: float | None = None
     shown: Chat | None = None
     agrees: bool = False
+    signs: tuple[Sign, ...] = ()
     note: Note | None = None
     noted: str = ""
 
@@ -204,6 +211,9 @@ class SyncStore(Protocol):
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write that went past the plan, when the chat is known."""
+
+    async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
+        """Take in what the CRM told by itself: into the directory, and for the sessions whose chats these are."""
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""

@@ -10,7 +10,7 @@ from mirt_sitniks.core.budget import Limit, locked, slot_in
 from mirt_sitniks.core.health import CALLS, PATIENCE, key_of
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.overview import outcome_of
-from mirt_sitniks.core.record import Record, searching, stale, unshown
+from mirt_sitniks.core.record import Record, pending, searching, stale
 from mirt_sitniks.core.result import LOCKS, Outcome, iso, why_none
 from mirt_sitniks.core.store import Entry, Outlook
 from mirt_sitniks.core.survey import Overview
@@ -57,7 +57,7 @@ def standing(record: Record, sight: Sight) -> Standing:
     if record.closed:
         why = "another session of this customer has the chat, and what was still to be written"
         return Standing(outcome, code, f"{why}: `mirt-sitniks show @USER` shows both")
-    if not unshown(record):
+    if not pending(record):
         if seen.error and record.desired.generation <= seen.given_up:
             cured = f"mirt-sitniks retry {quote(record.session)}"
             why = f"{seen.error.message.rstrip('.')}; given up, so mend that, then: {cured}"

@@ -38,6 +38,15 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def unix(time: str | None) -> float | None:
+    """ISO 8601 as Unix time, UTC where it says no zone; None for anything else."""
+    try:
+        at = datetime.fromisoformat(time or "")
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 

@@ -35,6 +35,8 @@ from mirt_sitniks.log import log
 
 # How many tries outside a drive are kept for a store that is away.
 UNTOLD = 1000
+# Seconds for which a stage waits for what the CRM told before it: without it a chat may have to be looked for.
+HEARING = 0.25
 
 Job = Callable[[], Coroutine[Any, Any, CallOutcome]]
 
@@ -52,7 +54,7 @@ class Driver:
     """Everything a drive needs. `clock` is monotonic, `random` gives numbers in [0, 1).
 
     `vouching` and `vouched_at` are for calls outside a drive: who asks for the key, and when it was last found good.
-    `untold` are tries that the store has not heard of, and that are of no drive.
+    `untold` are tries that the store has not heard of, and that are of no drive, `hearing` what it is just told.
     """
 
     store: SyncStore
@@ -69,13 +71,16 @@ class Driver:
     vouched_at: float = -1e9
     unverifiable_until: float = -math.inf
     untold: tuple[Try, ...] = ()
+    hearing: set[asyncio.Future[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         # The clock may be replaced later.
         self.gate = StoreGate(lambda: self.clock(), lambda: self.random(), self.options.limit.seconds)
 
     async def record(self, intent: Intent, calls: int) -> Recorded:
-        """The store's verb, with the store's time of asking in place of ours."""
+        """The store's verb, with the store's time of asking in place of ours; what was told before goes before."""
+        if self.hearing:
+            await asyncio.wait(self.hearing, timeout=HEARING)
         return await self.asking.recorded(intent, lambda dated: self.store.record(self.options, dated, calls=calls))
 
     async def claim(self, limit: int) -> tuple[float, Claimed]:

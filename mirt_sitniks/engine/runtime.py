@@ -14,10 +14,11 @@ from weakref import WeakValueDictionary
 
 import httpx
 
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Intent, Record, pending, unshown
+from mirt_sitniks.core.record import Intent, Record, has_work, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
@@ -79,6 +80,8 @@ class Runtime:
             owner=settings.owner or None,
             account=settings.account,
             stages=settings.rules,
+            ai_manager=settings.ai_manager_name,
+            ai_id=settings.ai_manager_id,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(
@@ -88,6 +91,7 @@ class Runtime:
             hold=3600.0 * settings.hold_hours,
             status_new=settings.status_new,
             ai_manager=settings.ai_manager_name,
+            ai_id=settings.ai_manager_id,
         )
         self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
@@ -137,6 +141,16 @@ class Runtime:
             return None
         driven = self._go_on(reopened, tried_at)
         return await self._report(stage, reopened, driven, tried_at + self.settings.reply_budget)
+
+    async def hear(self, events: tuple[Event, ...]) -> None:
+        """Take in what the CRM told by itself; what is asked for from now on waits for it a moment.
+
+        Raises a `StoreError` when the store is away: the scan makes up for it.
+        """
+        hearing = asyncio.ensure_future(self.driver.gate.once(self.store.hear(self.driver.options, events)))
+        self.driver.hearing.add(hearing)
+        hearing.add_done_callback(self.driver.hearing.discard)
+        self.worker.expect(await hearing)
 
     async def status(self) -> dict[str, Any]:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""
@@ -196,9 +210,9 @@ class Runtime:
         if recorded.claim:
             self.worker.spawn(recorded.claim, tried_at)
             return driven
-        if pending(record):
+        if has_work(record):
             self.worker.expect(recorded.outlook)
-        if unshown(record) or record.observed.error:
+        if pending(record) or record.observed.error:
             # Whoever drives tells; here nobody does, yet.
             self.worker.tell(record, recorded.outlook)
         return driven
@@ -206,7 +220,7 @@ class Runtime:
     def _moves(self, record: Record, outlook: Outlook) -> bool:
         """Whether a record goes on within the reply budget, here or where somebody else drives it."""
         pause = max(outlook.slot_in, record.observed.due_at - outlook.now)
-        return unshown(record) and self._polls and outlook.lock is None and pause <= self.settings.reply_budget
+        return pending(record) and self._polls and outlook.lock is None and pause <= self.settings.reply_budget
 
     def _notify(self, settled: Settled) -> None:
         """Tell those who wait for a session, unless its record goes on within moments."""

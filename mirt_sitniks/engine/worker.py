@@ -4,13 +4,12 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from logging import INFO, WARNING
 from typing import Any
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import DAY
-from mirt_sitniks.core.record import Claim, Record, unshown
+from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.result import why_none
 from mirt_sitniks.core.store import Claimed, Outlook, Settled
 from mirt_sitniks.core.turns import is_unwatched
@@ -105,12 +104,11 @@ class Worker:
             await asyncio.wait(left)
 
     async def _drive(self, claim: Claim, asked: float | None = None) -> None:
-        # What was told before a note is not told again after it.
-        told = [claim.record] if claim.note else []
+        # Of one that was only looked at, or given a note, there is no news; nor again after a note.
+        told = [claim.record] if claim.record and not pending(claim.record) else []
 
         def rest(settled: Settled) -> None:
-            told.append(settled.record)
-            self._heard(settled)
+            self._heard(settled, told)
 
         try:
             settled = await self.driver.drive(claim, asked, rest)
@@ -119,16 +117,14 @@ class Worker:
             log(WARNING, "a drive failed; it is taken up again after its lease", code=_code(error))
             self.kick()
             return
-        last, mine = told[-1] if told else None, settled.record
-        if last and mine and replace(last.observed, due_at=0.0) == replace(mine.observed, due_at=0.0):
-            self.expect(settled.outlook)
-        else:
-            self._heard(settled)
+        self._heard(settled, told)
 
-    def _heard(self, settled: Settled) -> None:
-        """A record rests: say how, let those know who wait for it, and look when there can be work."""
+    def _heard(self, settled: Settled, told: list[Record]) -> None:
+        """A record rests: say how, if that was not `told`; let those know who wait, and look when there can be work."""
         mine = settled.record
-        for record in (mine, *(one for one in settled.ended if mine is None or one.session != mine.session)):
+        news = mine if mine and all(one.desired.generation != mine.desired.generation for one in told) else None
+        told += [news] if news else []
+        for record in (news, *(one for one in settled.ended if mine is None or one.session != mine.session)):
             if record:
                 self.tell(record, settled.outlook)
         if mine:
@@ -138,7 +134,7 @@ class Worker:
     def tell(self, record: Record, outlook: Outlook) -> None:
         """How a record stands, as an event; what is the account's affair once a day, not for each chat."""
         error, now = record.observed.error, self.driver.clock()
-        if error and error.code in ACCOUNT_CODES and unshown(record):
+        if error and error.code in ACCOUNT_CODES and pending(record):
             if now < self._told.get(error.message, -math.inf) + DAY:
                 return
             self._told[error.message] = now
@@ -192,7 +188,7 @@ class Worker:
 def _tell(record: Record, outlook: Outlook) -> None:
     """How a drive ended, or why there was none, as one line with code and cure."""
     ids = {"session": record.session, "stage": record.desired.stage, "chat": record.chat_id or record.candidate}
-    seen, left = record.observed, unshown(record)
+    seen, left = record.observed, pending(record)
     error = seen.error or (why_none(record, outlook) if left else None)
     if record.closed:
         log(INFO, "closed, %s", record.closed, **ids, reason=record.closed)

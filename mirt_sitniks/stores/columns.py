@@ -18,9 +18,11 @@ from mirt_sitniks.core.record import (
     Record,
     Scan,
     Unconfirmed,
+    owes_aside,
     pending,
 )
 from mirt_sitniks.core.stages import Role, Stage
+from mirt_sitniks.core.talk import Talk
 
 # The version of tables and columns; `sitniks_check` of the newest migration and a file's `user_version` say it.
 SCHEMA = 2
@@ -35,9 +37,9 @@ _DESIRED = {
     "generation": "generation", "stage": "stage", "intent": "intent", "intent_order": "order", "asked_at": "asked_at",
 }  # fmt: skip
 _OBSERVED = {"parked": "given_up", "attempt": "attempt", "due_at": "due_at"}
-_RECORD_DETAILS = ("candidate", "said", "prove_since")
+_RECORD_DETAILS = ("candidate", "said", "prove_since", "hinted_at")
 _DESIRED_DETAILS = ("stages", "began_at")
-_OBSERVED_DETAILS = ("seen_at", "confirmed", "contradicted", "looked_gen", "looked_at", "before")
+_OBSERVED_DETAILS = ("seen_at", "confirmed", "contradicted", "looked_gen", "looked_at", "before", "foreign_since")
 _FIELDS = ("status", "manager")
 
 
@@ -62,7 +64,10 @@ def to_row(record: Record) -> dict[str, object]:
     row |= {"current_status": seen.status.value, "sitniks_manager_id": seen.manager.value}
     row |= {"doubt_gen": lost and lost.gen, "doubt_until": lost and lost.until, "doubt_looked": lost and False}
     row |= {"error_code": error and error.code, "error_message": error and error.message}
-    return {**row, "pending": pending(record), "details": details}
+    # Only what is not as it begins: most have but a few of them.
+    talk = {name: value for name, value in asdict(record.talk).items() if value}
+    details |= {"talk": talk} if talk else {}
+    return {**row, "pending": pending(record), "aside": owes_aside(record), "details": details}
 
 
 COLUMNS = (*to_row(Record("")), "updated_at")
@@ -90,6 +95,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
         mine["candidate"] = None
     return Record(
         **mine,
+        talk=Talk(**_own(Talk, row["details"].get("talk", {}))),
         notes=tuple(Note(*one) for one in row["details"].get("notes", ())),
         desired=Desired(**desired, status=_desired_from(row, "status"), manager=_desired_from(row, "manager")),
         observed=Observed(
@@ -109,13 +115,13 @@ def _frozen(value: Any) -> Any:
 
 # The directory's columns, in the order of a `Chat`'s first fields, and the fields that stand in its `details`.
 CONTACT = ("chat_id", "nickname", "source", "user_id", "last_message_at", "status", "manager_id")
-_MORE = ("manager_name", "owner_id", "owner_name")
+_MORE = ("manager_name", "owner_id", "owner_name", "told", "wrote_at")
 
 
 def contact_to(chat: Chat) -> dict[str, Any]:
     """A chat as a row of the directory, its `seen_at` in seconds."""
     fields = asdict(chat)
-    details = {name: fields[name] for name in _MORE if fields[name] is not None}
+    details = {name: fields[name] for name in _MORE if fields[name]}
     row = {name: fields["id" if name == "chat_id" else name] for name in CONTACT}
     return {**row, "details": details, "seen_at": chat.seen_at}
 
@@ -123,7 +129,7 @@ def contact_to(chat: Chat) -> dict[str, Any]:
 def contact_from(row: Mapping[str, Any]) -> Chat:
     """A row of the directory as a chat."""
     fields: dict[str, Any] = {name: row[name] for name in (*CONTACT[1:], "seen_at")}
-    return Chat(row["chat_id"], **fields, **{name: row["details"].get(name) for name in _MORE})
+    return Chat(row["chat_id"], **fields, **{name: value for name in _MORE if (value := row["details"].get(name))})
 
 
 _KEY = ("scan_until", "scan_due", "scan_failures", "scans", "lookout_at", "lookout_by")

@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from mirt_sitniks.core import rules
+from mirt_sitniks.core import hearing, rules
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Rows, Transaction
-from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Outlook, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.text import clean
 
@@ -69,6 +70,11 @@ class LocalStore(ABC):
         """Note an own write."""
         chat, seen = clean((chat_id, status))
         await self._run(StoreOptions(""), lambda tx: rules.observe(tx, chat, seen, manager_id))
+
+    async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
+        """Take in what was told."""
+        told = clean(events)
+        return await self._run(options, lambda tx: hearing.hear(tx, told))
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""

@@ -12,7 +12,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.key_state import MAIN, KeyState
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.overview import fits, kind_of
-from mirt_sitniks.core.record import Record, pending, searching
+from mirt_sitniks.core.record import Record, has_work, pending, searching
 from mirt_sitniks.core.rows import Waiting, waits
 from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, StoreOptions
 from mirt_sitniks.core.survey import Group, Overview, OverviewAsked, SessionsAsked
@@ -61,7 +61,7 @@ class MemoryRows:
         self.sessions[record.instagram][session] = self.sessions[record.telegram][session] = None
         if record.chat_id:
             self.chats[record.chat_id] = session
-        if pending(record):
+        if has_work(record):
             self.left[session] = record
         else:
             self.left.pop(session, None)
@@ -139,6 +139,10 @@ class MemoryRows:
         found = (self.records[session] for session in sessions if session not in self.left)
         return [one for one in found if one.search_since is not None and not one.closed]
 
+    def awaiting(self, names: set[str]) -> Iterable[Record]:
+        sessions = sorted({session for name in names for session in self.sessions[name]} & set(self.left))
+        return [self.left[session] for session in sessions if searching(self.left[session])]
+
     def ahead(self, urgent_at: float, now: float, limit: int) -> int:
         return min(limit, sum(1 for one in self._due(now) if one.urgent_at < urgent_at))
 
@@ -162,7 +166,7 @@ class MemoryRows:
     def wake(self, now: float) -> None:
         for one in list(self.left.values()):
             seen = one.observed
-            if one.chat_id and seen.due_at > now and seen.error and seen.error.code in ACCOUNT_CODES:
+            if pending(one) and one.chat_id and seen.due_at > now and seen.error and seen.error.code in ACCOUNT_CODES:
                 self.put(replace(one, observed=replace(seen, due_at=now)))
 
     def ledger(self, session: str, limit: int) -> tuple[Entry, ...]:
@@ -195,8 +199,8 @@ class MemoryRows:
     def counts(self, overdue: float) -> dict[str, int]:
         return {
             "records": len(self.records),
-            "pending": len(self.left),
-            "overdue": sum(1 for one in self.left.values() if one.observed.due_at < overdue),
+            "pending": sum(1 for one in self.left.values() if pending(one)),
+            "overdue": sum(1 for one in self.left.values() if pending(one) and one.observed.due_at < overdue),
             "ledger": len(self.entries),
             "directory": len(self.directory),
             "orders": len(self.made.written),

@@ -39,6 +39,8 @@ create table if not exists sitniks_chat_mappings (
     lease_until real not null default 0,
     closed text,
     pending integer not null default 0,
+    -- there is something to do beside its stages
+    aside integer not null default 0,
     account text not null default 'main',
     -- what has no column of its own, as JSON
     details text not null default '{}'

@@ -113,10 +113,11 @@ _ADDED = (
         (f"sitniks_{table}", "details", "text not null default '{}'")
         for table in ("chat_mappings", "directory", "keys")
     ),
+    ("sitniks_chat_mappings", "aside", "integer not null default 0"),
     *((f"sitniks_{table}", "account", "text not null default 'main'") for table in ("chat_mappings", "directory")),
 )
 # Here and not with the tables, because the columns of earlier files come first.
-_WORK = "where pending = 1 and search_since is null"
+_WORK = "where (pending = 1 or aside = 1) and search_since is null"
 _INDEXES = (
     "drop index if exists sitniks_mappings_pending",
     "drop index if exists sitniks_mappings_ready",

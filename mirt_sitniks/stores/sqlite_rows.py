@@ -20,7 +20,7 @@ _PUT = (
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "user_id")
 )
 # Who waits for a chat has a search; all others can be worked on.
-_WORK = "account = :account and pending = 1 and search_since is null "
+_WORK = "account = :account and (pending = 1 or aside = 1) and search_since is null "
 _DUE = _WORK + "and due_at <= :now and lease_until <= :now "
 _UNFOUND = "account = :account and pending = 1 and search_since is not null "
 _WAITING = (
@@ -108,8 +108,13 @@ class SqliteRows(ReadingRows):
         return self.many(_UNFOUND + "order by urgent_at, intent_order", {})
 
     def lost(self, names: set[str]) -> Iterable[Record]:
-        given_up = "account = :account and pending = 0 and search_since is not null and closed is null and {} = :name"
-        queries = [given_up.format(f"{channel}_username") for channel in ("instagram", "telegram")]
+        return self._named("account = :account and pending = 0 and search_since is not null and closed is null", names)
+
+    def awaiting(self, names: set[str]) -> Iterable[Record]:
+        return self._named(_UNFOUND, names)
+
+    def _named(self, where: str, names: set[str]) -> Iterable[Record]:
+        queries = [f"{where} and {channel}_username = :name" for channel in ("instagram", "telegram")]
         found = [one for query in queries for name in sorted(names) for one in self.many(query, {"name": name})]
         return {one.session: one for one in sorted(found, key=lambda one: one.session)}.values()
 
@@ -165,5 +170,7 @@ class SqliteRows(ReadingRows):
             ("delete from sitniks_ledger where at < ?", limit),
         ]
         if records:
-            queries.append(("delete from sitniks_chat_mappings where pending = 0 and updated_at < ?", limit))
+            queries.append(
+                ("delete from sitniks_chat_mappings where pending = 0 and aside = 0 and updated_at < ?", limit)
+            )
         return self.prune_orders(limit) + sum(self.sql.execute(query, (since,)).rowcount for query, since in queries)

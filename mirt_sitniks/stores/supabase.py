@@ -12,11 +12,12 @@ from typing import Any, TypeAlias, TypeVar
 
 from pydantic import SecretStr
 
-from mirt_sitniks.core import rules
+from mirt_sitniks.core import hearing, rules
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.scanning import fold_part
-from mirt_sitniks.core.store import OF_INTEREST, Claimed, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.store import OF_INTEREST, Claimed, Outlook, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.store import WAITING as WAITS
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.errors import StoreError
@@ -116,6 +117,13 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
             return True
 
         await self._converge("observe", options, request_of(options, chats=[chat]), work)
+
+    async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
+        """Take in what was told; heard twice it changes nothing more."""
+        told = clean(events)
+        chats, names = [one.chat.id for one in told], [one.chat.nickname for one in told]
+        request = request_of(options, told=names, chats=chats)
+        return await self._converge("hear", options, request, lambda tx: hearing.hear(tx, told))
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""

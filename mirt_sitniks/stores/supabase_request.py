@@ -20,17 +20,22 @@ def request_of(
     sessions: Iterable[str] = (),
     *,
     names: Iterable[str | None] = (),
+    told: Iterable[str | None] = (),
     chats: Iterable[str | None] = (),
     due: int = 0,
     event: Intent | None = None,
     scan: Scan | None = None,
 ) -> Json:
-    """What a verb has to see; with a `scan` the first page of those who wait for a chat."""
+    """What a verb has to see; with a `scan` the first page of those who wait for a chat.
+
+    `told` are names for which those who wait are shown.
+    """
     return {
         "key": options.key,
         "account": options.account,
         "sessions": list(sessions),
         "names": [name for name in names if name],
+        "told": [name for name in told if name],
         "chats": [chat for chat in chats if chat],
         "due": due,
         "session": event.session if event else None,

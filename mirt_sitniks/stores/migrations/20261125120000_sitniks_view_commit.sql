@@ -13,6 +13,8 @@ alter table public.sitniks_keys add column if not exists details jsonb not null 
 -- Rows belong to an account: several can share one database.
 alter table public.sitniks_chat_mappings
     add column if not exists details jsonb not null default '{}',
+    -- There is something to do beside its stages; an earlier version passes it over.
+    add column if not exists aside boolean not null default false,
     add column if not exists account text not null default 'main';
 alter table public.sitniks_directory
     add column if not exists details jsonb not null default '{}',
@@ -22,9 +24,9 @@ alter table public.sitniks_directory
 create index if not exists sitniks_mappings_waiting on public.sitniks_chat_mappings (account, user_id)
     where pending and search_since is not null;
 create index if not exists sitniks_mappings_turns on public.sitniks_chat_mappings (account, urgent_at, intent_order)
-    where pending and search_since is null;
+    where (pending or aside) and search_since is null;
 create index if not exists sitniks_mappings_work on public.sitniks_chat_mappings (account, ready_at)
-    where pending and search_since is null;
+    where (pending or aside) and search_since is null;
 create index if not exists sitniks_mappings_lost on public.sitniks_chat_mappings (account, search_since)
     where not pending and search_since is not null and closed is null;
 
@@ -78,7 +80,7 @@ begin
     return (
         with work as not materialized (
             select ctid as place, * from public.sitniks_chat_mappings
-            where account = tenant and pending and search_since is null
+            where account = tenant and (pending or aside) and search_since is null
         ), unfound as not materialized (
             select ctid as place, * from public.sitniks_chat_mappings
             where account = tenant and pending and search_since is not null
@@ -98,10 +100,13 @@ begin
             select * from public.sitniks_directory
             where account = tenant
                 and chat_id = any (array(select jsonb_array_elements_text(request -> 'chats')))
+        ), told as (
+            select jsonb_array_elements_text(request -> 'told')
         ), names as (
             select unnest(array[instagram_username, telegram_username])
             from (table mine union all table page union all table late) as shown
             union select jsonb_array_elements_text(request -> 'names')
+            union table told
         ), hits as (
             select * from public.sitniks_directory where account = tenant and nickname = any (array(table names))
             union select * from listed
@@ -119,6 +124,9 @@ begin
                 and (instagram_username = any (array(table names)) or telegram_username = any (array(table names)))
             union select place from lost
             where instagram_username = any (array(table names)) or telegram_username = any (array(table names))
+            -- Who waits for a name that is told now.
+            union select place from unfound
+            where instagram_username = any (array(table told)) or telegram_username = any (array(table told))
             union (select place from work where ready_at <= tick order by urgent_at, intent_order limit most)
             union (select place from work order by ready_at limit most)
         ), waits as (
@@ -135,7 +143,7 @@ begin
             ),
             'records', (
                 select coalesce(jsonb_agg(
-                    to_jsonb(m) - array['id', 'created_at', 'is_current', 'pending', 'ready_at', 'account']
+                    to_jsonb(m) - array['id', 'created_at', 'is_current', 'pending', 'aside', 'ready_at', 'account']
                         || jsonb_build_object('version', m.xmin::text)
                 ), '[]')
                 from public.sitniks_chat_mappings m where m.ctid = any (array(table found)) and m.is_current
@@ -212,12 +220,12 @@ begin
                 first_touch_at, generation, stage, intent, intent_order, asked_at, want_status, want_status_gen,
                 want_manager, want_manager_gen, status_gen, manager_gen, doubt_gen, doubt_until, doubt_looked, parked,
                 attempt, due_at, error_code, error_message, search_since, search_attempt, urgent_at, lease_token,
-                lease_until, closed, pending, details, updated_at)
+                lease_until, closed, pending, aside, details, updated_at)
                 = (select instagram_username, telegram_username, sitniks_chat_id, sitniks_manager_id, current_status,
                 first_touch_at, generation, stage, intent, intent_order, asked_at, want_status, want_status_gen,
                 want_manager, want_manager_gen, status_gen, manager_gen, doubt_gen, doubt_until, doubt_looked, parked,
                 attempt, due_at, error_code, error_message, search_since, search_attempt, urgent_at, lease_token,
-                lease_until, closed, pending, details, public.sitniks_now() from jsonb_populate_record(m, one))
+                lease_until, closed, pending, aside, details, public.sitniks_now() from jsonb_populate_record(m, one))
             where m.user_id = one ->> 'user_id' and m.is_current
                 and m.xmin::text = coalesce(one ->> 'version', m.xmin::text);
             if not found then raise serialization_failure; end if;
@@ -297,7 +305,7 @@ begin
     perform public.sitniks_locks();
     with gone as (
         delete from public.sitniks_chat_mappings where id in (
-            select id from public.sitniks_chat_mappings where not pending and updated_at < cutoff
+            select id from public.sitniks_chat_mappings where not pending and not aside and updated_at < cutoff
                 and coalesce((request -> 'records')::boolean, true) for update skip locked
         ) returning 1
     ), listed as (

@@ -84,7 +84,7 @@ begin
             'groups', (
                 select coalesce(jsonb_agg(jsonb_build_object(
                     'count', k.count, 'oldest', k.oldest,
-                    'example', to_jsonb(m) - array['id', 'created_at', 'is_current', 'pending', 'ready_at', 'account']
+                    'example', to_jsonb(m) - array['id', 'created_at', 'is_current', 'pending', 'aside', 'ready_at', 'account']
                 )), '[]')
                 from kinds k join public.sitniks_chat_mappings m on m.ctid = k.place
             ),
@@ -119,7 +119,7 @@ begin
     return (
         select coalesce(
             jsonb_agg(
-                to_jsonb(m) - array['id', 'created_at', 'is_current', 'pending', 'ready_at', 'account']
+                to_jsonb(m) - array['id', 'created_at', 'is_current', 'pending', 'aside', 'ready_at', 'account']
                 order by m.user_id
             ), '[]'
         )

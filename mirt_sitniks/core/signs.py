@@ -1,0 +1,51 @@
+"""What a chat that was read, or a write that was taken, tells of who has the conversation. Pure."""
+
+from functools import reduce
+
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.managers import fold_name
+from mirt_sitniks.core.people import FoldContext
+from mirt_sitniks.core.record import Record
+from mirt_sitniks.core.stages import Stage, StageRule
+from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, Sign, Talk, after, is_taken
+
+
+def assignee_of(chat: Chat, ai_manager: str, ai_id: int | None = None) -> str | None:
+    """Who is responsible for a chat in the words of a `Talk`; None when it does not tell."""
+    if chat.manager_name:
+        name = fold_name(chat.manager_name)
+        return AI if name == fold_name(ai_manager) or (ai_id is not None and chat.manager_id == ai_id) else name
+    if chat.manager_id is not None:
+        return AI if chat.manager_id == ai_id else str(chat.manager_id)
+    return NOBODY if chat.unassigned else None
+
+
+def signs_of(chat: Chat, at: float, context: FoldContext) -> tuple[Sign, ...]:
+    """What a chat that was read at `at` tells."""
+    return (Sign("assigned", at, assignee_of(chat, context.ai_manager, context.ai_id)),)
+
+
+def talk_after(talk: Talk, signs: tuple[Sign, ...]) -> Talk:
+    """Who has the chat after all of these signs."""
+    return reduce(after, signs, talk)
+
+
+def gives_to(rule: StageRule) -> str | None:
+    """Whose the chat is by a stage's status; None: as before."""
+    return {"human": HUMAN, "ai": AI}.get(rule.assign or "")
+
+
+def binds(record: Record, name: str, context: FoldContext) -> bool:
+    """Whether what is asked for gives way to a person who has taken the chat: the status of a stage that respects
+    people or of a first touch, and the AI manager."""
+    if name == "manager":
+        return record.desired.manager.value == "ai"
+    stage = record.desired.status.value
+    return stage == Stage.FIRST_TOUCH or context.rule_of(stage).respects_people
+
+
+def holds(record: Record, talk: Talk, at: float, context: FoldContext) -> tuple[str, ...]:
+    """The fields that a person who has the chat keeps as they are."""
+    if context.hold <= 0 or not is_taken(talk, at, context.hold):
+        return ()
+    return tuple(name for name in ("status", "manager") if binds(record, name, context))

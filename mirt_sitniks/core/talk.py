@@ -1,0 +1,91 @@
+"""Who has the conversation, the graph or a person: signs of it, and what each changes. Pure.
+
+A sign comes from an answer, a webhook or a list. All times are the store's.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Owner = Literal["ai", "human"]
+AI: Owner = "ai"
+HUMAN: Owner = "human"
+# Who is responsible: nobody; and a person whom this session has assigned, whatever the CRM calls him.
+NOBODY, OURS = "nobody", "ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """Who has a chat since when, as far as known, and by what.
+
+    `owner` is None until this session has written to the chat. `signed_at` is the last sign that counted, `why` what it
+    was. `assignee` is who was last known as responsible (`ai`, `nobody`, `ours`, or as the CRM shows him), `met_ai`:
+    the AI manager was shown on this chat once. `wrote`: this session has written to it.
+    """
+
+    owner: Owner | None = None
+    signed_at: float = 0.0
+    why: str = ""
+    assignee: str | None = None
+    met_ai: bool = False
+    wrote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What tells who has a chat, and when it was so.
+
+    `kind` is `wrote` (the CRM took a status of ours; `who`: whose the chat is by its stage, None: as before), `put`
+    (it took our manager), `assigned` (`who` is shown as responsible), `message` (a person wrote in it), `status` (a
+    person's status, where nobody can be assigned, or that of a first touch), or `released`.
+    """
+
+    kind: Literal["wrote", "put", "assigned", "message", "status", "released"]
+    at: float
+    who: str | None = None
+
+
+def owner_of(talk: Talk, now: float, hold: float) -> Owner | None:
+    """Who has the chat now: a person has it for `hold` seconds after his last sign of life."""
+    if talk.owner == HUMAN and now >= talk.signed_at + hold:
+        return AI
+    return talk.owner
+
+
+def is_taken(talk: Talk, now: float, hold: float) -> bool:
+    """Whether a person has taken the chat by himself: what we gave him the graph may still write to."""
+    return owner_of(talk, now, hold) == HUMAN and talk.why not in ("wrote", "")
+
+
+def after(talk: Talk, sign: Sign) -> Talk:
+    """Who has the chat after a sign; what is older than the last one that counted changes nothing of that."""
+    match sign.kind:
+        case "wrote":
+            talk = replace(talk, wrote=True, owner=talk.owner or AI)
+            return _turned(talk, sign, HUMAN if sign.who == HUMAN else AI) if sign.who else talk
+        case "put":
+            return replace(talk, assignee=AI if sign.who == AI else OURS)
+        case "assigned":
+            return _assigned(talk, sign)
+        case "released":
+            return _turned(talk, sign, AI)
+    return _turned(talk, sign, AI if sign.who == AI else HUMAN) if talk.wrote else talk
+
+
+def _assigned(talk: Talk, sign: Sign) -> Talk:
+    """Only a change of who is responsible is a sign, and only once the AI manager was: new chats arrive assigned."""
+    if sign.who is None:
+        return talk
+    before, met = talk.assignee, talk.met_ai or sign.who == AI
+    if sign.who not in (AI, NOBODY) and before == OURS:
+        # It is whom we have assigned.
+        return replace(talk, met_ai=met)
+    talk = replace(talk, assignee=sign.who, met_ai=met)
+    if sign.who in (before, NOBODY):
+        return talk
+    if sign.who == AI:
+        return _turned(talk, sign, AI) if before is not None and talk.owner == HUMAN else talk
+    return _turned(talk, sign, HUMAN) if talk.wrote and met else talk
+
+
+def _turned(talk: Talk, sign: Sign, owner: Owner) -> Talk:
+    return talk if sign.at < talk.signed_at else replace(talk, owner=owner, signed_at=sign.at, why=sign.kind)
