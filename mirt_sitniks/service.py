@@ -15,6 +15,7 @@ import httpx
 from mirt_sitniks.core.chats import normalise_username
 from mirt_sitniks.core.hours import is_open, opens_at
 from mirt_sitniks.core.managers import Manager
+from mirt_sitniks.core.notes import LOOKED_AT, REASON
 from mirt_sitniks.core.record import Intent, intent_key
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso
 from mirt_sitniks.core.stages import Stage, parse_stage
@@ -35,7 +36,6 @@ T = TypeVar("T")
 
 # What the runtime answers when the budget ends knows more than a caller who stops at the same moment.
 HEARING = 0.08
-REASON_LENGTH = 200
 STARTING, CLOSING = 1.0, 5.0
 # Seconds that a route of the graph may wait for the store.
 LOOKING = 0.05
@@ -50,6 +50,7 @@ class About(TypedDict, total=False):
     reason: str | None
     chat_id: str | None
     intent: str | Sequence[str] | None
+    words: str | None
 
 
 class SitniksChatService:
@@ -107,9 +108,9 @@ class SitniksChatService:
 
         `intent` names the event, such as a message's id, or by two names, either of which is enough: repeated calls of
         a stage with it are one. By default each call is an event of its own; a first touch is one a session. `chat_id`
-        is a hint from an earlier result, used while the store does not know the chat. Waits at most `reply_budget`
-        seconds, which all calls of a session with one `intent` share; what is not done by then is `queued` and goes on
-        by itself.
+        is a hint from an earlier result, used while the store does not know the chat. `words` are the customer's last
+        ones, for the note of a stage that leaves one. Waits at most `reply_budget` seconds, which all calls of a
+        session with one `intent` share; what is not done by then is `queued` and goes on by itself.
         """
         return await self._sync(awaited, stage, about)
 
@@ -324,6 +325,7 @@ class SitniksChatService:
         reason: str | None = None,
         chat_id: str | None = None,
         intent: str | Sequence[str] | None = None,
+        words: str | None = None,
     ) -> Intent | SyncResult:
         """The intent to record, or the result that says why there is none."""
         rules = self.settings.rules
@@ -356,7 +358,8 @@ class SitniksChatService:
             instagram=normalise_username(instagram_username),
             telegram=normalise_username(telegram_username),
             chat_id=chat_id,
-            reason=str(reason)[:REASON_LENGTH] if reason else None,
+            reason=str(reason)[:REASON] if reason else None,
+            words=str(words)[:LOOKED_AT] if words and rules[known].note else None,
         )
 
     async def _verb(self, name: str, work: Callable[[Runtime], Coroutine[Any, Any, T]], otherwise: T) -> T:

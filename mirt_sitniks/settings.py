@@ -34,6 +34,7 @@ from pydantic_settings import (
 from mirt_sitniks.core.addresses import is_address, is_loopback, is_public, is_sendable
 from mirt_sitniks.core.budget import VENDOR, Limit
 from mirt_sitniks.core.hours import Hours, parse_hours
+from mirt_sitniks.core.notes import CURE, TEMPLATE, is_template
 from mirt_sitniks.core.spelling import closest, meant_by
 from mirt_sitniks.core.stage_table import parse_stages, stages_of
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, Stages
@@ -132,6 +133,8 @@ class _Keywords(TypedDict, total=False):
     hold_hours: float
     owner: str | int | None
     account: str
+    notes: bool
+    note_template: str
     retain_days: int
     webhook_secrets: str | SecretStr | Sequence[str] | None
     store: Literal["sqlite", "supabase"] | None
@@ -189,6 +192,8 @@ class SitniksSettings(BaseSettings):
     account: Annotated[str, Field(pattern=r"\A[A-Za-z0-9._-]{1,64}\z")] = _set(
         "main", "give a short name of letters, digits, `.`, `_` and `-`"
     )
+    notes: bool = _set(True, "give true or false")
+    note_template: Annotated[str, _that(is_template)] = _set(TEMPLATE, CURE, min_length=1)
     retain_days: int = _set(90, "give a whole number of days from 1 to 3650", ge=1, le=3650)
     webhook_secrets: Annotated[_Secret, BeforeValidator(_joined), _that(_are_secrets)] = _set(
         SecretStr(""),
@@ -248,9 +253,17 @@ class SitniksSettings(BaseSettings):
 
     @property
     def rules(self) -> Stages:
-        """What each stage wants: the built-in ones with the statuses that are set, and `stages`, which replace them."""
+        """What each stage wants: the built-in ones with the statuses that are set, and `stages`, which replace them.
+
+        `note` is the template of the note that a stage leaves; of an escalation without its own that of the settings.
+        """
         named = {name: replace(rule, status=str(getattr(self, f"status_{name}"))) for name, rule in BUILT_IN.items()}
-        return MappingProxyType({**named, **self.stages})
+        rules = {**named, **self.stages}
+        if not self.notes:
+            rules = {name: replace(rule, note=None) for name, rule in rules.items()}
+        elif (escalation := rules[Stage.ESCALATION]).note is None:
+            rules[Stage.ESCALATION] = replace(escalation, note=self.note_template)
+        return MappingProxyType(rules)
 
     def __deepcopy__(self, memo: object = None) -> Self:
         # All values are immutable; copied one by one they would stand in frames.

@@ -21,6 +21,7 @@ from pydantic import SecretStr, ValidationError
 
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.hours import parse_hours
+from mirt_sitniks.core.notes import TEMPLATE
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
@@ -83,6 +84,8 @@ def test_defaults_are_those_of_the_design() -> None:
         "hold_hours": 24.0,
         "owner": "",
         "account": "main",
+        "notes": True,
+        "note_template": TEMPLATE,
         "retain_days": 90,
         "webhook_secrets": SecretStr(""),
         "store": None,
@@ -113,6 +116,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "hold_hours": ("0.5", 0.5),
     "owner": (" 4711 ", "4711"),
     "account": ("shop-2", "shop-2"),
+    "notes": ("false", False),
+    "note_template": (" {words} ", "{words}"),
     "retain_days": ("30", 30),
     "webhook_secrets": (" one-secret_of.two~ , 'the-other-secret' ", SecretStr("one-secret_of.two~,the-other-secret")),
     "store": ("sqlite", "sqlite"),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES, next_try, retry_delay
-from mirt_sitniks.core.capabilities import KEPT, Capabilities, Heard
+from mirt_sitniks.core.capabilities import KEPT, MISSING, Capabilities, Heard
 from mirt_sitniks.core.folding import Answer, Folded, Folding, contradict, has_chat, took
 from mirt_sitniks.core.looks import looked, unread
 from mirt_sitniks.core.people import FoldContext
@@ -24,8 +24,6 @@ from mirt_sitniks.core.stages import BUILT_IN
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, NotFound, Refused
 
-# A call that the CRM does not have at all.
-MISSING = (404, 405, 501)
 # For how long a hint is followed when the chat cannot be read.
 HINTS = 3600.0
 
