@@ -35,6 +35,8 @@ T = TypeVar("T")
 HEARING = 0.08
 REASON_LENGTH = 200
 STARTING, CLOSING = 1.0, 5.0
+# Seconds that a route of the graph may wait for the store.
+LOOKING = 0.05
 
 
 class About(TypedDict, total=False):
@@ -172,6 +174,32 @@ class SitniksChatService:
     async def retry(self, session: str) -> SyncResult | None:
         """Take up again what was given up or waits for its next try; None when nothing is known of the session."""
         return await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
+
+    async def is_held(self, session: str) -> bool:
+        """Whether a person has the conversation, by what the store knows: one read, 50 ms at most.
+
+        False when that is not known, nor told in time: `human_has_chat` then believes the state.
+        """
+        return await self.holds(awaited, session) or False
+
+    async def release(self, session: str) -> SyncResult | None:
+        """Give a conversation that a person has back to the graph: the AI manager becomes responsible again, the status
+        stays. None when nothing is known of the session.
+        """
+        return await self._verb("release", lambda runtime: runtime.release(str(session)), None)
+
+    async def holds(self, wait: Wait, session: str) -> bool | None:
+        """Whether a person has the conversation, for the package's other doors; None when the store does not say."""
+        if not self.enabled:
+            return False
+        try:
+            held: bool | None = await wait(self._thread.run(lambda runtime: runtime.is_held(str(session))), LOOKING)
+            return held
+        except (TimeoutError, SitniksError):
+            return None
+        except Exception as error:
+            log(ERROR, "nobody knows who has the chat: %s", type(error).__name__, session=session)
+            return None
 
     async def status(self) -> dict[str, Any]:
         """How syncing is, as plain JSON for a `/healthz`: `ok` is whether the store answers, the key is let in, and

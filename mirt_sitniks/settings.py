@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -64,6 +65,21 @@ def _listed(value: object) -> object:
     return [name for one in value.split(",") if (name := _bare(one))] if isinstance(value, str) else value
 
 
+def _joined(value: object) -> object:
+    """Several secrets as one text, with commas between them; a list with nothing but an empty one is not empty."""
+    value = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(value, str):
+        return ",".join(map(_bare, value.split(",")))
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return ",".join(map(_bare, value)) or "," * len(value)
+    return value
+
+
+def _are_secrets(value: SecretStr) -> bool:
+    """Whether each can stand in a path as it is, and cannot be guessed; the empty text has none."""
+    return all(re.fullmatch(r"[\w.~-]{16,200}", one, re.ASCII) for one in value.get_secret_value().split(",") if value)
+
+
 _PRINTABLE = _that(lambda value: value.isprintable())
 _NOTHING = BeforeValidator(lambda value: "" if value is None else value)
 _BY_ID = BeforeValidator(lambda value: str(value) if type(value) is int else value)
@@ -101,6 +117,7 @@ class _Keywords(TypedDict, total=False):
     owner: str | int | None
     account: str
     retain_days: int
+    webhook_secrets: str | SecretStr | Sequence[str] | None
     store: Literal["sqlite", "supabase"] | None
     database: str
     supabase_url: str | None
@@ -156,6 +173,11 @@ class SitniksSettings(BaseSettings):
         "main", "give a short name of letters, digits, `.`, `_` and `-`"
     )
     retain_days: int = _set(90, "give a whole number of days from 1 to 3650", ge=1, le=3650)
+    webhook_secrets: Annotated[_Secret, BeforeValidator(_joined), _that(_are_secrets)] = _set(
+        SecretStr(""),
+        "give secrets of 16 to 200 letters, digits, `-`, `_`, `.` or `~`, with commas between them and none empty; "
+        "`python -c 'import secrets; print(secrets.token_urlsafe())'` makes one",
+    )
     store: Literal["sqlite", "supabase"] | None = _set(None, "give sqlite or supabase")
     database: str = _set("sitniks.sqlite3", "give the path of a file, or :memory:", min_length=1, validate_default=True)
     supabase_url: Annotated[str, _NOTHING] = _set(

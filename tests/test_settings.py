@@ -81,6 +81,7 @@ def test_defaults_are_those_of_the_design() -> None:
         "owner": "",
         "account": "main",
         "retain_days": 90,
+        "webhook_secrets": SecretStr(""),
         "store": None,
         "database": str(Path("sitniks.sqlite3").absolute()),
         "supabase_url": "",
@@ -109,6 +110,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "owner": (" 4711 ", "4711"),
     "account": ("shop-2", "shop-2"),
     "retain_days": ("30", 30),
+    "webhook_secrets": (" one-secret_of.two~ , 'the-other-secret' ", SecretStr("one-secret_of.two~,the-other-secret")),
     "store": ("sqlite", "sqlite"),
     "database": (":memory:", ":memory:"),
     "supabase_url": (SUPABASE, SUPABASE),
@@ -210,7 +212,8 @@ def test_strangers_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SNITKIX_API_KEY", "use api_key="),
         ("reply_buget", "use reply_budget="),
         ("human_manager", "use human_manager_id="),
-        ("webhook", f"use one of {', '.join(VARIABLES)}"),
+        ("webhook", "use webhook_secrets="),
+        ("proxy", f"use one of {', '.join(VARIABLES)}"),
     ],
 )
 def test_a_keyword_that_is_no_field_is_refused_with_the_right_one(keyword: str, cure: str) -> None:

@@ -86,6 +86,7 @@ class Examination:
         for finding in doctor_settings.judge(self.wrong):
             yield finding
         yield doctor_settings.judge_versions(versions)
+        yield doctor_settings.judge_webhooks(settings)
         call: Caller | None = None
         try:
             async for finding in self._store.findings(self.wrong):

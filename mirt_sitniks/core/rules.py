@@ -57,7 +57,7 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
         current = _written_before(tx, old, current, intent.chat_id, intent)
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
         return Recorded(verdict, current, None, outlook(tx))
-    return _claimed(tx, verdict, current, key, calls)
+    return claimed(tx, verdict, current, key, calls)
 
 
 def _verdict(tx: Transaction, old: Record, intent: Intent, known: int | None) -> Verdict:
@@ -136,7 +136,7 @@ def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, i
     return tx.rows.get(fresh.session) or fresh
 
 
-def _claimed(tx: Transaction, verdict: Verdict, record: Record, key: KeyState, calls: int) -> Recorded:
+def claimed(tx: Transaction, verdict: Verdict, record: Record, key: KeyState, calls: int) -> Recorded:
     """The answer for a record, with its lease if it is due, free, and there is a call for it."""
     claim = None
     if _is_due(tx, record) and record.lease_until <= tx.now:
@@ -164,7 +164,7 @@ def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
     fresh = fresh if fresh.chat_id else begin(tx, fresh, None, afresh=True)
     audit(tx, old, fresh)
     tx.rows.put(fresh)
-    return _claimed(tx, Verdict.KNOWN, fresh, tx.rows.key(tx.options.key), calls)
+    return claimed(tx, Verdict.KNOWN, fresh, tx.rows.key(tx.options.key), calls)
 
 
 # --------------------------------------------------------------------------------------------------------------- claim

@@ -222,6 +222,9 @@ class SyncStore(Protocol):
 class CareStore(Protocol):
     """What looking after a store needs."""
 
+    async def release(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Give a conversation that a person has back to the graph, and claim the record if it is free."""
+
     async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
         """Make due what was given up or waits, as at its first try, and claim it if it is free."""
 

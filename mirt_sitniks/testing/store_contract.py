@@ -23,6 +23,7 @@ from mirt_sitniks.core.record import (
 from mirt_sitniks.core.stages import BUILT_IN, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import LOOKOUT_LEAST, is_unwatched
+from mirt_sitniks.testing.store_hearing import HearingContract
 from mirt_sitniks.testing.store_world import OPTIONS, START, World
 
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
@@ -100,7 +101,7 @@ def scan_page(held: Claim, *contacts: Chat, total: int | None = None, rest: floa
     return ScanPage(held.scan, contacts, raw, raw if total is None else total, rest)
 
 
-class StoreContract:
+class StoreContract(HearingContract):
     """Each test is one claim. A subclass gives the fixture `world`: an empty store whose clock stands (`world_of`)."""
 
     # ------------------------------------------------------------------------------------------------------ record

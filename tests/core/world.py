@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar, cast
 
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Claim, Intent, Try, pending
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
-from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict
+from mirt_sitniks.core.store import Claimed, Outlook, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
@@ -130,6 +131,11 @@ class Process:
             self.doubtful |= {id(one) for one in report.tries}
             raise
         return settled
+
+    async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
+        """The store's verb, with the way there and back."""
+        heard: Outlook = await self._trip(self.world.store.hear, options, events)
+        return heard
 
     async def _trip(self, verb: Any, *args: Any, stall: float = 0.0, **options: Any) -> Any:
         await self.awake.wait()

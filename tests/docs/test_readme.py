@@ -70,6 +70,19 @@ state = build_agent(Model(messages=iter([AIMessage("Вітаю!")])), []).invoke
 print(state["sitniks"]["outcome"])
 """
 
+# Sitniks, as it posts to the README's address.
+HOOK = """
+import asyncio
+import httpx
+
+async def post(secret):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://shop.example") as sitniks:
+        return (await sitniks.post(f"/sitniks/{secret}", json={"test": "ping"})).status_code
+
+print(asyncio.run(post("the-secret-of-the-path")), asyncio.run(post("another")))
+"""
+DRIVERS = {"server.py": SERVER, "agent.py": AGENT, "hook.py": HOOK}
+
 
 class Terminal:
     """A reader who types the blocks of a page, one after the other, in an empty folder."""
@@ -85,6 +98,7 @@ class Terminal:
             "PYTHONIOENCODING": "utf-8",
             # Older versions of the libraries warn of each other.
             "PYTHONWARNINGS": "ignore",
+            "SITNIKS_WEBHOOK_SECRETS": "the-secret-of-the-path",
         }
 
     def run(self, *words: str) -> str:
@@ -106,9 +120,10 @@ class Terminal:
             "def paid_order": "orders.py",
             "def build_agent": "agent.py",
             '"payment_confirmed"': "paid.py",
+            "webhook_routes": "hook.py",
         }
         name = next((name for mark, name in kinds.items() if mark in code), "plain.py")
-        (self.folder / name).write_text(code + {"server.py": SERVER, "agent.py": AGENT}.get(name, ""), "utf-8")
+        (self.folder / name).write_text(code + DRIVERS.get(name, ""), "utf-8")
         if not name.startswith("test_"):
             self.printed.setdefault(name, []).append(self._python(name))
 
@@ -225,6 +240,7 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         assert shown["server.py"] == ["synced\n"]
         assert shown["orders.py"] == ["created\n"]
         assert shown["agent.py"] == ["synced\n"]
+        assert shown["hook.py"] == ["200 404\n"]
         assert [order["client"]["phone"] for order in crm.orders()] == ["380671234567"]
         assert "1 passed" in shown["pytest test_shop.py"][0]
         assert " passed" in shown["pytest test_store.py"][0]
