@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -87,6 +88,8 @@ class Examination:
             yield finding
         yield doctor_settings.judge_versions(versions)
         yield doctor_settings.judge_webhooks(settings)
+        for finding in doctor_settings.judge_hours(settings, time.time()):
+            yield finding
         call: Caller | None = None
         try:
             async for finding in self._store.findings(self.wrong):

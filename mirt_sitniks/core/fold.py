@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES, next_try, retry_delay
-from mirt_sitniks.core.capabilities import KEPT, Capabilities, Heard
+from mirt_sitniks.core.capabilities import KEPT, MISSING, Capabilities, Heard
 from mirt_sitniks.core.folding import Answer, Folded, Folding, contradict, has_chat, took
 from mirt_sitniks.core.looks import looked, unread
 from mirt_sitniks.core.people import FoldContext
@@ -24,8 +24,6 @@ from mirt_sitniks.core.stages import BUILT_IN
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, NotFound, Refused
 
-# A call that the CRM does not have at all.
-MISSING = (404, 405, 501)
 # For how long a hint is followed when the chat cannot be read.
 HINTS = 3600.0
 
@@ -61,7 +59,7 @@ def fold(
             _written(work, answer)
     if any(answer.sent and not isinstance(answer.step, Read) for answer in work.answers):
         work.observed = replace(work.observed, looked_gen=0)
-    return Folded(_schedule(work, random), work.gone, tuple(work.heard), signs=tuple(work.signs))
+    return Folded(_schedule(work, random), work.gone, tuple(work.heard), signs=tuple(work.signs), absent=work.absent)
 
 
 def _aside(work: Folding, random: float) -> Folded:
@@ -179,6 +177,8 @@ def _failed(work: Folding, answer: Answer, error: CrmError) -> None:
         gen = lost.gen if lost else work.record.desired.generation
         work.observed = replace(work.observed, unconfirmed=Unconfirmed(gen, until))
     work.errors.append(_explain(work, answer, error))
+    if work.errors[-1].code == "manager_not_found" and answer.assignee:
+        work.absent = answer.assignee.id
 
 
 def _hear_refusal(work: Folding, answer: Answer, error: CrmError) -> None:

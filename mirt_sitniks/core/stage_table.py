@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from mirt_sitniks.core.notes import CURE, is_template
 from mirt_sitniks.core.spelling import closest
 from mirt_sitniks.core.stages import PRIORITIES, Role, StageRule, Stages
 
@@ -84,6 +85,8 @@ def _checked(where: str, key: str, value: object) -> Any:
         return value and str(value)
     if key == "urgency" and value in tuple(PRIORITIES):
         return value
+    if key == "note" and (value is None or (isinstance(value, str) and is_template(value))):
+        return value
     if key in ("once", "respects_people") and isinstance(value, bool):
         return value
     raise ValueError(f"{where} cannot be right: {_CURES[key]}")
@@ -100,4 +103,5 @@ _CURES = {
     "urgency": f"give {', '.join(PRIORITIES)}",
     "once": "give true or false",
     "respects_people": "give true or false",
+    "note": f"{CURE}, or leave it empty for none",
 }

@@ -67,7 +67,8 @@ def standing(record: Record, sight: Sight) -> Standing:
             return Standing(outcome, code, why)
         if wanted and outcome is Outcome.HELD:
             return Standing(outcome, code, _held(wanted, seen.status.value, sight.statuses))
-        return Standing(outcome, code, "Sitniks confirmed all that was asked for")
+        left = "; a note is still to be left" if record.notes else ""
+        return Standing(outcome, code, f"Sitniks confirmed all that was asked for{left}")
     wait = max(0.0, seen.due_at - sight.now)
     if record.lease_until > sight.now and not wait:
         left = span(record.lease_until - sight.now)
@@ -168,6 +169,8 @@ def _intent(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
 
 def _outcome(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     before, after = entry.before, entry.after
+    if fate := after.get("note"):
+        return _NOTES.get(fate, (f"the note: {fate}", "plain"))
     changed = {name for name in after if after[name] != before.get(name)}
     parts: list[str] = []
     if "chat_id" in changed:
@@ -187,6 +190,16 @@ def _outcome(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     elif before.get("error"):
         parts.append(f"{before['error']} is over")
     return "; ".join(parts) or "nothing new was confirmed", "bad" if error else "good" if parts else "plain"
+
+
+_NOTES: Mapping[str, tuple[str, Tone]] = {
+    "sent": ("a note was left", "good"),
+    "unknown": ("a note went out: unknown whether it was left, so it is not repeated", "plain"),
+    "refused": ("the note was refused, none is left", "bad"),
+    "waits": ("the note was not left yet, it is tried again", "plain"),
+    "held": ("no note: a person has the chat", "plain"),
+    "given up": ("the note was given up", "bad"),
+}
 
 
 def _status(shown: str | None, stage: str | None, statuses: Mapping[str, str]) -> str:
