@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -33,6 +34,7 @@ from pydantic_settings import (
 from mirt_sitniks.core.addresses import is_address, is_loopback, is_public, is_sendable
 from mirt_sitniks.core.budget import VENDOR, Limit
 from mirt_sitniks.core.hours import Hours, parse_hours
+from mirt_sitniks.core.notes import CURE, TEMPLATE, is_template
 from mirt_sitniks.core.spelling import closest, meant_by
 from mirt_sitniks.core.stage_table import parse_stages, stages_of
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, Stages
@@ -65,6 +67,21 @@ def _bare(value: str) -> str:
 
 def _listed(value: object) -> object:
     return [name for one in value.split(",") if (name := _bare(one))] if isinstance(value, str) else value
+
+
+def _joined(value: object) -> object:
+    """Several secrets as one text, with commas between them; a list with nothing but an empty one is not empty."""
+    value = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(value, str):
+        return ",".join(map(_bare, value.split(",")))
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return ",".join(map(_bare, value)) or "," * len(value)
+    return value
+
+
+def _are_secrets(value: SecretStr) -> bool:
+    """Whether each can stand in a path as it is, and cannot be guessed; the empty text has none."""
+    return all(re.fullmatch(r"[\w.~-]{16,200}", one, re.ASCII) for one in value.get_secret_value().split(",") if value)
 
 
 def _one_or_more(value: object) -> object:
@@ -116,7 +133,10 @@ class _Keywords(TypedDict, total=False):
     hold_hours: float
     owner: str | int | None
     account: str
+    notes: bool
+    note_template: str
     retain_days: int
+    webhook_secrets: str | SecretStr | Sequence[str] | None
     store: Literal["sqlite", "supabase"] | None
     database: str
     supabase_url: str | None
@@ -172,7 +192,14 @@ class SitniksSettings(BaseSettings):
     account: Annotated[str, Field(pattern=r"\A[A-Za-z0-9._-]{1,64}\z")] = _set(
         "main", "give a short name of letters, digits, `.`, `_` and `-`"
     )
+    notes: bool = _set(True, "give true or false")
+    note_template: Annotated[str, _that(is_template)] = _set(TEMPLATE, CURE, min_length=1)
     retain_days: int = _set(90, "give a whole number of days from 1 to 3650", ge=1, le=3650)
+    webhook_secrets: Annotated[_Secret, BeforeValidator(_joined), _that(_are_secrets)] = _set(
+        SecretStr(""),
+        "give secrets of 16 to 200 letters, digits, `-`, `_`, `.` or `~`, with commas between them and none empty; "
+        "`python -c 'import secrets; print(secrets.token_urlsafe())'` makes one",
+    )
     store: Literal["sqlite", "supabase"] | None = _set(None, "give sqlite or supabase")
     database: str = _set("sitniks.sqlite3", "give the path of a file, or :memory:", min_length=1, validate_default=True)
     supabase_url: Annotated[str, _NOTHING] = _set(
@@ -226,9 +253,17 @@ class SitniksSettings(BaseSettings):
 
     @property
     def rules(self) -> Stages:
-        """What each stage wants: the built-in ones with the statuses that are set, and `stages`, which replace them."""
+        """What each stage wants: the built-in ones with the statuses that are set, and `stages`, which replace them.
+
+        `note` is the template of the note that a stage leaves; of an escalation without its own that of the settings.
+        """
         named = {name: replace(rule, status=str(getattr(self, f"status_{name}"))) for name, rule in BUILT_IN.items()}
-        return MappingProxyType({**named, **self.stages})
+        rules = {**named, **self.stages}
+        if not self.notes:
+            rules = {name: replace(rule, note=None) for name, rule in rules.items()}
+        elif (escalation := rules[Stage.ESCALATION]).note is None:
+            rules[Stage.ESCALATION] = replace(escalation, note=self.note_template)
+        return MappingProxyType(rules)
 
     def __deepcopy__(self, memo: object = None) -> Self:
         # All values are immutable; copied one by one they would stand in frames.
@@ -276,7 +311,7 @@ def _stages(value: object) -> Stages:
             text = file.read(1_000_000)
     except (OSError, ValueError) as exc:
         why = f"the file that it names cannot be read ({type(exc).__name__})"
-        raise ValueError(f"{why}: give the path of a TOML file, or a table as JSON") from None
+        raise ValueError(f"{why}: give the path of a TOML file in UTF-8, or a table as JSON") from None
     return parse_stages(text)
 
 

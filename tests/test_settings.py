@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic import SecretStr, ValidationError
 
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.hours import parse_hours
+from mirt_sitniks.core.notes import TEMPLATE
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
@@ -82,7 +84,10 @@ def test_defaults_are_those_of_the_design() -> None:
         "hold_hours": 24.0,
         "owner": "",
         "account": "main",
+        "notes": True,
+        "note_template": TEMPLATE,
         "retain_days": 90,
+        "webhook_secrets": SecretStr(""),
         "store": None,
         "database": str(Path("sitniks.sqlite3").absolute()),
         "supabase_url": "",
@@ -111,7 +116,10 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "hold_hours": ("0.5", 0.5),
     "owner": (" 4711 ", "4711"),
     "account": ("shop-2", "shop-2"),
+    "notes": ("false", False),
+    "note_template": (" {words} ", "{words}"),
     "retain_days": ("30", 30),
+    "webhook_secrets": (" one-secret_of.two~ , 'the-other-secret' ", SecretStr("one-secret_of.two~,the-other-secret")),
     "store": ("sqlite", "sqlite"),
     "database": (":memory:", ":memory:"),
     "supabase_url": (SUPABASE, SUPABASE),
@@ -213,7 +221,8 @@ def test_strangers_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SNITKIX_API_KEY", "use api_key="),
         ("reply_buget", "use reply_budget="),
         ("human_manager", "use human_manager_id="),
-        ("webhook", f"use one of {', '.join(VARIABLES)}"),
+        ("webhook", "use webhook_secrets="),
+        ("proxy", f"use one of {', '.join(VARIABLES)}"),
     ],
 )
 def test_a_keyword_that_is_no_field_is_refused_with_the_right_one(keyword: str, cure: str) -> None:
@@ -290,6 +299,34 @@ def test_a_service_key_is_preferred_to_a_browser_key(monkeypatch: pytest.MonkeyP
 def test_the_store_is_supabase_when_its_address_and_key_are_there(values: dict[str, Any], kind: str) -> None:
     """Unset, the store follows from what is there; set, it stands."""
     assert SitniksSettings(**values).store_kind == kind
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "the file that it names cannot be read (FileNotFoundError): give the path of a TOML file in UTF-8"),
+        ("a folder", "the file that it names cannot be read (IsADirectoryError): give the path"),
+        ('[paid]\nstatus = "a"'.encode("utf-16"), "the file that it names cannot be read (UnicodeDecodeError): give"),
+        pytest.param(b"#" * 10_000_000, "it has 1 MB or more: give a file that has nothing but stages", id="10 MB"),
+        (b"[paid]\nstatus = 5", "paid.status cannot be right: give the name of a status"),
+        (b"\xef\xbb\xbf[paid]\nstats = 'a'", "paid.stats is nothing a stage has: use status"),
+        (b'[{"paid": {}}]', "give a table of stages, like"),
+    ],
+)
+def test_a_file_of_stages_that_cannot_be_right(content: bytes | str | None, told: str) -> None:
+    """One line: the variable, which key, and the cure; nothing of what stands in the file."""
+    if isinstance(content, bytes):
+        Path("stages.toml").write_bytes(content)
+    elif content:
+        Path("stages.toml").mkdir()
+    with pytest.raises(ConfigError, match=rf"^SITNIKS_STAGES: {re.escape(told)}[^\n]*\.$"):
+        SitniksSettings(stages="stages.toml")
+
+
+def test_a_file_of_stages_as_a_windows_editor_saves_it() -> None:
+    """With a mark at its beginning and other ends of lines it says the same."""
+    Path("stages.toml").write_bytes('\ufeff[paid]\r\nstatus = "ОПЛАЧЕНО"\r\n'.encode())
+    assert SitniksSettings(stages="stages.toml").stages == {"paid": StageRule("ОПЛАЧЕНО")}
 
 
 def test_each_stage_has_its_status() -> None:

@@ -1,15 +1,19 @@
 """A fold under way, and what goes in and comes out of it: what good answers and looks have in common."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from mirt_sitniks.core.capabilities import Capabilities, Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
+from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteNote, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError
+
+KINDS: Mapping[type, str] = {Read: "read", WriteStatus: "status", WriteManager: "assign", WriteNote: "note"}
+"""The kind of call that each step needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Answer:
     @property
     def kind(self) -> str:
         """The kind of call that the step needs."""
-        return {Read: "read", WriteStatus: "status", WriteManager: "assign"}.get(type(self.step), "")
+        return KINDS.get(type(self.step), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ are written only if they are still the same. Each function is the body of one tr
 from dataclasses import replace
 
 from mirt_sitniks.core import budget as budgets
+from mirt_sitniks.core import noting
 from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.key_state import KeyState
@@ -59,7 +60,7 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
         current = _written_before(tx, old, current, intent.chat_id, intent)
     if verdict not in (Verdict.NEW, Verdict.KNOWN):
         return Recorded(verdict, current, None, outlook(tx))
-    return _claimed(tx, verdict, current, key, calls)
+    return claimed(tx, verdict, current, key, calls)
 
 
 def _verdict(tx: Transaction, old: Record, intent: Intent, known: int | None) -> Verdict:
@@ -113,6 +114,7 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         # What still waits keeps its place: a live manager who is to come does not wait like the invoice behind him.
         urgent_at=min(tx.now - rule.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,
+        notes=noting.with_note(tx, old, intent, generation),
     )
     if fresh.chat_id:
         return fresh
@@ -138,7 +140,7 @@ def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, i
     return tx.rows.get(fresh.session) or fresh
 
 
-def _claimed(tx: Transaction, verdict: Verdict, record: Record, key: KeyState, calls: int) -> Recorded:
+def claimed(tx: Transaction, verdict: Verdict, record: Record, key: KeyState, calls: int) -> Recorded:
     """The answer for a record, with its lease if it is due, free, and there is a call for it."""
     claim = None
     if _is_due(tx, record) and record.lease_until <= tx.now:
@@ -166,7 +168,7 @@ def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
     fresh = fresh if fresh.chat_id else begin(tx, fresh, None, afresh=True)
     audit(tx, old, fresh)
     tx.rows.put(fresh)
-    return _claimed(tx, Verdict.KNOWN, fresh, tx.rows.key(tx.options.key), calls)
+    return claimed(tx, Verdict.KNOWN, fresh, tx.rows.key(tx.options.key), calls)
 
 
 # --------------------------------------------------------------------------------------------------------------- claim
@@ -200,13 +202,15 @@ def settle(tx: Transaction, report: Report) -> Settled:
         key, scan = fold_page(tx, key, report.page)
     bring_back(tx, names)
     record = tx.rows.get(record.session) if record else None
-    if record and not (scan if searching(record) else _is_due(tx, record)):
+    if record and not (scan if searching(record) else _goes_on(tx, record, report.record)):
         _release(tx, record)
         record = None
     grants: tuple[float, ...] = ()
     if record or scan or not (report.record or report.page):
         calls = min(report.calls, _need(record)) if record and record.chat_id else report.calls
-        key, grants = grant(tx, key, urgency(tx, record, scan) - report.priority_seconds, calls)
+        # A note is behind all that somebody waits for.
+        urgent_at = tx.now if noting.is_next(record, tx.now) else urgency(tx, record, scan)
+        key, grants = grant(tx, key, urgent_at - report.priority_seconds, calls)
     if not grants:
         # No call is to be had now: leave the work to whoever is the first to have one.
         if record:
@@ -235,9 +239,12 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
         fresh = prove(tx, fresh, settlement)
     elif settlement.gone:
         fresh = without_chat(tx, fresh)
+    fresh = noting.told(tx, fresh, settlement)
     if fresh.observed.due_at > tx.now:
         fresh = replace(fresh, urgent_at=fresh.observed.due_at - priority_of(tx.options.stages, fresh.desired.stage))
-    go_on = _is_due(tx, fresh)
+    elif noting.is_next(fresh, tx.now):
+        fresh = replace(fresh, urgent_at=tx.now)
+    go_on = _goes_on(tx, fresh, settlement)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
     audit_talk(tx, old, fresh)
@@ -287,6 +294,12 @@ def observe(tx: Transaction, chat_id: str, status: str | None, manager_id: int |
 
 def _is_due(tx: Transaction, record: Record) -> bool:
     return has_work(record) and record.observed.due_at <= tx.now
+
+
+def _goes_on(tx: Transaction, record: Record, settlement: Settlement | None) -> bool:
+    """Whether a holder goes on: while anything is due, and until a note that can go out was tried once."""
+    untried = settlement is None or settlement.note is None or not settlement.noted
+    return _is_due(tx, record) or (untried and noting.is_ready(record))
 
 
 def _need(record: Record) -> int:

@@ -9,7 +9,7 @@ from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.key_state import MAIN
-from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Try, Unconfirmed
+from mirt_sitniks.core.record import Claim, Intent, Note, Observed, Record, Scan, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stages
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.talk import Sign
@@ -90,10 +90,11 @@ class Recorded:
 class Settlement:
     """What the holder of a record's lease learned.
 
-    `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
-    the CRM, `shown` a chat as it was read, `agrees` whether its status is as it shall be. `unconfirmed_until` is
-    set when a write was sent: the store's time until which it may still land, for the case that the lease was lost
-    meanwhile. `signs` tell who has the conversation. `absent` is a manager whom the CRM does not know.
+    `note` was handed out with the claim, and `noted` is what became of it. `generation` is the newest it saw,
+    `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in the CRM, `shown` a chat as it was
+    read, `agrees` whether its status is as it shall be. `unconfirmed_until` is set when a write was sent: the store's
+    time until which it may still land, for the case that the lease was lost meanwhile. `signs` tell who has the
+    conversation. `absent` is a manager whom the CRM does not know.
     """
 
     session: str
@@ -108,6 +109,8 @@ class Settlement:
     agrees: bool = False
     signs: tuple[Sign, ...] = ()
     absent: int | None = None
+    note: Note | None = None
+    noted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +229,9 @@ class SyncStore(Protocol):
 
 class CareStore(Protocol):
     """What looking after a store needs."""
+
+    async def release(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Give a conversation that a person has back to the graph, and claim the record if it is free."""
 
     async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
         """Make due what was given up or waits, as at its first try, and claim it if it is free."""

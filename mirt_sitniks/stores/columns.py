@@ -1,7 +1,7 @@
 """A record as the columns of `sitniks_chat_mappings`, which both databases have, and back."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from mirt_sitniks.core.budget import Budget
@@ -12,12 +12,13 @@ from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
     Error,
+    Note,
     Observed,
     ObservedValue,
     Record,
     Scan,
     Unconfirmed,
-    owes_look,
+    owes_aside,
     pending,
 )
 from mirt_sitniks.core.stages import Role, Stage
@@ -59,6 +60,7 @@ def to_row(record: Record) -> dict[str, object]:
         row |= {f"want_{field}": asked.value, f"want_{field}_gen": asked.gen, f"{field}_gen": getattr(seen, field).gen}
         details |= {field: [asked.gen, asked.rank, asked.asked_at]} if asked.gen else {}
         details |= {"who": asked.who} if asked.who else {}
+    details |= {"notes": [list(astuple(one)) for one in record.notes]} if record.notes else {}
     lost, error = seen.unconfirmed, seen.error
     row |= {"current_status": seen.status.value, "sitniks_manager_id": seen.manager.value}
     row |= {"doubt_gen": lost and lost.gen, "doubt_until": lost and lost.until, "doubt_looked": lost and False}
@@ -66,7 +68,7 @@ def to_row(record: Record) -> dict[str, object]:
     # Only what is not as it begins: most have but a few of them.
     talk = {name: value for name, value in asdict(record.talk).items() if value}
     details |= {"talk": talk} if talk else {}
-    return {**row, "pending": pending(record), "aside": owes_look(record), "details": details}
+    return {**row, "pending": pending(record), "aside": owes_aside(record), "details": details}
 
 
 COLUMNS = (*to_row(Record("")), "updated_at")
@@ -96,6 +98,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
     return Record(
         **mine,
         talk=Talk(**_own(Talk, row["details"].get("talk", {}))),
+        notes=tuple(Note(*one) for one in row["details"].get("notes", ())),
         desired=Desired(**desired, status=_desired_from(row, "status"), manager=_desired_from(row, "manager")),
         observed=Observed(
             **kept(_OBSERVED, _OBSERVED_DETAILS),

@@ -13,7 +13,7 @@ from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.plan import plan
 from mirt_sitniks.core.record import pending
 from mirt_sitniks.core.stages import Role, Stage
-from mirt_sitniks.crm.calls import GetChat, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.crm.calls import CreateNote, GetChat, ListManagers, SetStatus, UpdateChat
 from tests.core.world import CONTEXT, STAGES, STATUSES, World, intent
 from tests.model.crm import ERRORS, MANAGERS, Trouble
 
@@ -39,7 +39,7 @@ HABITS = st.fixed_dictionaries(
     optional={
         "shows": st.dictionaries(st.sampled_from(WRITES), st.sampled_from(("before", "nothing")), max_size=2),
         "ignores": st.sets(st.sampled_from(WRITES), max_size=1),
-        "lacks": st.sets(st.sampled_from((*WRITES, GetChat, ListManagers)), max_size=1),
+        "lacks": st.sets(st.sampled_from((*WRITES, GetChat, ListManagers, CreateNote)), max_size=1),
         "closed": st.sets(st.sampled_from(("chat-a", "chat-b")), max_size=1),
         "whole": st.booleans(),
     },
@@ -170,7 +170,9 @@ class Convergence(RuleBasedStateMachine):
         """The key is refused from now on, or accepted again."""
         self.crm.key_ok = ok
 
-    @rule(kinds=st.sets(st.sampled_from((SetStatus, UpdateChat, GetChat, ListManagers, "chat-a", "chat-b"))))
+    @rule(
+        kinds=st.sets(st.sampled_from((SetStatus, UpdateChat, GetChat, ListManagers, CreateNote, "chat-a", "chat-b")))
+    )
     def rights(self, kinds: set[type | str]) -> None:
         """From now on the key may not make these calls, nor any for these chats; or it may again."""
         self.crm.refuses = set(kinds)
@@ -222,6 +224,7 @@ class Convergence(RuleBasedStateMachine):
         world.loop.run_for(4000.0)
         assert len(crm.calls) == before, "calls for records that are done"
         world.check_tries()
+        world.check_notes()
         world.finish()
 
 

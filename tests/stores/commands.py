@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
-from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
 from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
-from tests.stores.worlds import OPTIONS as PLAIN
+from tests.stores import worlds
 from tests.stores.worlds import START, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")
@@ -21,7 +21,9 @@ CHATS = ("c1", "c2", "c3", "c4")
 STEPS = (0.25, 3.0, 6.0, 11.0, 31.0, 700.0, 2000.0)
 ERRORS = (None, Error("timeout", "late"), Error("chat_not_found", "gone"))
 CODES = ("rate_limited", "unauthorized")
-OPTIONS = replace(PLAIN, live_managers=(7, 8, 9))
+# An escalation leaves a note.
+STAGES = {**BUILT_IN, "escalation": replace(BUILT_IN["escalation"], status="S", note="{reason} {words}")}
+OPTIONS = replace(worlds.OPTIONS, live_managers=(7, 8, 9), stages=STAGES)
 OTHER = replace(OPTIONS, key="other")
 
 
@@ -50,6 +52,8 @@ HEARD = (
     Heard("status", "refused", "c1", "forbidden", "no"),
     Heard("status", "before"),
     Heard("assign", "crossed"),
+    Heard("note", "missing", code="forbidden", message="no"),
+    Heard("note"),
     Heard("list", "vouched"),
     Heard("list", "too_large"),
 )
@@ -78,6 +82,7 @@ class Settle:
     tries: tuple[Try, ...] = ()
     absent: int | None = None
     managers: tuple[int, ...] = ()
+    noted: str = ""
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         if not claims:
@@ -115,6 +120,7 @@ class Settle:
             record.session, record.token, generation, observed, seen.unconfirmed, record.chat_id, gone, lands
         )
         made = replace(made, absent=self.absent)
+        made = replace(made, note=claim.note, noted=self.noted)
         if record.candidate and self.contacts and not gone:
             return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
         return made
@@ -210,6 +216,7 @@ _settles = st.builds(
     tries=st.sampled_from(((), TRIES[:1], TRIES)),
     absent=st.sampled_from((None, None, None, 7, 8)),
     managers=st.sampled_from(((), (), (), (1, 7, 8, 9), (1, 7))),
+    noted=st.sampled_from(("", "waits", "waits", "sent", "unknown", "refused")),
 )
 _commands = st.one_of(
     st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((OPTIONS, OPTIONS, OPTIONS, OTHER))),

@@ -100,13 +100,13 @@ begin
             select * from public.sitniks_directory
             where account = tenant
                 and chat_id = any (array(select jsonb_array_elements_text(request -> 'chats')))
+        ), told as (
+            select jsonb_array_elements_text(request -> 'told')
         ), names as (
             select unnest(array[instagram_username, telegram_username])
             from (table mine union all table page union all table late) as shown
             union select jsonb_array_elements_text(request -> 'names')
             union table told
-        ), told as (
-            select jsonb_array_elements_text(request -> 'told')
         ), hits as (
             select * from public.sitniks_directory where account = tenant and nickname = any (array(table names))
             union select * from listed
