@@ -154,7 +154,7 @@ def test_row30_a_note_waits_for_a_store_that_is_away(shop: Shop, monkeypatch: py
 
 def test_a_template_that_cannot_be_right_is_refused_at_the_start() -> None:
     """One line with the variable and the cure, and without the text."""
-    with pytest.raises(Exception, match="SITNIKS_NOTE_TEMPLATE cannot be right: write plain text") as caught:
+    with pytest.raises(Exception, match="SITNIKS_NOTE_TEMPLATE cannot be right: give plain text") as caught:
         SitniksSettings(note_template="{secret}", _env_file=None)
     assert "secret" not in str(caught.value)
     assert not isinstance(caught.value, StoreError)
