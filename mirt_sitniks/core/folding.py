@@ -40,7 +40,8 @@ class Answer:
 class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
     to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
-    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation.
+    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation. `absent` is a
+    manager whom the CRM does not know.
     """
 
     observed: Observed
@@ -49,6 +50,7 @@ class Folded:
     shown: Chat | None = None
     agrees: bool = False
     signs: tuple[Sign, ...] = ()
+    absent: int | None = None
 
 
 @dataclass
@@ -65,6 +67,7 @@ class Folding:
     heard: list[Heard] = field(default_factory=list)
     gone: bool = False
     signs: list[Sign] = field(default_factory=list)
+    absent: int | None = None
 
 
 def has_chat(work: Folding, chat: Chat, assignee: Assignee) -> bool | None:

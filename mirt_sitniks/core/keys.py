@@ -8,6 +8,7 @@ from mirt_sitniks.core.backoff import PROBE
 from mirt_sitniks.core.capabilities import learn, lend
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import Claim, Note, Record, Scan, stale
+from mirt_sitniks.core.rota import fold_absent
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import Report
 
@@ -21,7 +22,7 @@ def fold_key(tx: Transaction, report: Report) -> KeyState:
         budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
     elif verdict:
         budget = budgets.welcome(budget)
-    key = replace(key, budget=budget, known=learn(key.known, report.heard, tx.now))
+    key = fold_absent(tx, replace(key, budget=budget, known=learn(key.known, report.heard, tx.now)), report)
     if not report.managers:
         return key
     if unverified(tx, key) and not set(report.managers) & set(tx.rows.managers()):

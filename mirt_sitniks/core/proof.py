@@ -41,7 +41,13 @@ def begin(tx: Transaction, record: Record, said: str | None, *, afresh: bool, as
         record = replace(record, candidate=None, search_attempt=0, search_since=tx.wall - ago, prove_since=tx.now - ago)
     if said and not (record.instagram or record.telegram) and tx.rows.by_chat(said) is None:
         return assign(tx, record, Chat(said))
-    return _read_first(tx, record, said, said=True) if said else match(tx, record, own=True)
+    if not said:
+        return match(tx, record, own=True)
+    # The host's word, and the CRM's own of a moment ago, are enough.
+    known = tx.rows.contacts(instagram=record.instagram, telegram=record.telegram)
+    told = (one for one in known if one.id == said and not one.own and _is_proven(one, record.prove_since))
+    here = next(told, None)
+    return assign(tx, record, here) if here else _read_first(tx, record, said, said=True)
 
 
 def match(tx: Transaction, record: Record, *, own: bool = False, listed: bool = False) -> Record:

@@ -16,12 +16,14 @@ from mirt_sitniks.core.talk import Talk
 class DesiredValue:
     """A desired value (a stage for the status, a `Role` for the manager), the generation that asked for it, and when
     it was asked for, on the store's clock. `rank` is 0 for a first touch, which takes back nothing of a later stage's.
+    `who`, of a manager: the live one whose turn it was when a person was first wanted; he keeps the session.
     """
 
     value: str | None = None
     gen: int = 0
     asked_at: float = 0.0
     rank: int = 0
+    who: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,7 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
         shown=folded.shown,
         agrees=folded.agrees,
         signs=folded.signs,
+        absent=folded.absent,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,
     )
 

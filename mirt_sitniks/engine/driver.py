@@ -96,6 +96,7 @@ class Driver:
         for now but a note, for which no reply waits.
         """
         ended: tuple[Record, ...] = ()
+        absent: tuple[int, ...] = ()
         refused: tuple[CallOutcome, ...] = ()
         while True:
             received = self.clock()
@@ -103,10 +104,10 @@ class Driver:
             done = await self._round(claim, granted, refused)
             refused = done.unexplained
             asked, settled = await self._settle(report_of(done, self.context, self.random()))
-            ended += settled.ended
+            ended, absent = ended + settled.ended, absent + settled.absent
             self._say(done)
             if settled.claim is None:
-                return replace(settled, ended=ended)
+                return replace(settled, ended=ended, absent=absent)
             if settled.claim.note:
                 on_rest(settled)
             claim = settled.claim
@@ -181,7 +182,7 @@ class Driver:
         met = [one.answer.step for one in ready if one.answer]
         for step in (one for one in steps if one not in met):
             role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
-            who = self.managers.pick(role) if role else None
+            who = self.managers.pick(role, claim.record.desired.manager.who) if claim.record and role else None
             assignee = who if isinstance(who, Assignee) else None
             if error := self._lacks_rule(step) or _known(step, who, role, claim.known):
                 ready.append(CallOutcome(answer=Answer(step, None, error, claim.now, assignee, sent=False)))

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from logging import INFO, WARNING
+from logging import ERROR, INFO, WARNING
 from typing import Any
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
@@ -22,6 +22,9 @@ SWEEP = 60.0
 SHORTEST, IDLE = 0.01, 5.0
 AT_ONCE = 32
 TIDY_FIRST, TIDY_AGAIN = 600.0, 86_400.0
+ABSENT = (
+    "Sitniks has no manager %s, the others get his chats in turn: correct SITNIKS_HUMAN_MANAGER_ID or take the id out"
+)
 
 
 class Worker:
@@ -117,6 +120,8 @@ class Worker:
             log(WARNING, "a drive failed; it is taken up again after its lease", code=_code(error))
             self.kick()
             return
+        for who in settled.absent:
+            log(ERROR, ABSENT, who, manager=who, code="manager_not_found")
         self._heard(settled, told)
 
     def _heard(self, settled: Settled, told: list[Record]) -> None:

@@ -59,6 +59,7 @@ def to_row(record: Record) -> dict[str, object]:
         asked: DesiredValue = getattr(desired, field)
         row |= {f"want_{field}": asked.value, f"want_{field}_gen": asked.gen, f"{field}_gen": getattr(seen, field).gen}
         details |= {field: [asked.gen, asked.rank, asked.asked_at]} if asked.gen else {}
+        details |= {"who": asked.who} if asked.who else {}
     details |= {"notes": [list(astuple(one)) for one in record.notes]} if record.notes else {}
     lost, error = seen.unconfirmed, seen.error
     row |= {"current_status": seen.status.value, "sitniks_manager_id": seen.manager.value}
@@ -77,9 +78,10 @@ def _desired_from(row: Mapping[str, Any], field: str) -> DesiredValue:
     """A desired value; an earlier version writes it and leaves the details as they are: then they are another's."""
     value, gen = row[f"want_{field}"], row[f"want_{field}_gen"]
     told, rank, asked_at = row["details"].get(field, (0, 0, 0.0))
+    who = row["details"].get("who") if field == "manager" else None
     if told != gen:
         rank, asked_at = (int(value not in (Stage.FIRST_TOUCH, Role.AI)), row["asked_at"]) if gen else (0, 0.0)
-    return DesiredValue(value, gen, asked_at, rank)
+    return DesiredValue(value, gen, asked_at, rank, who)
 
 
 def from_row(row: Mapping[str, Any]) -> Record:
@@ -134,7 +136,7 @@ def contact_from(row: Mapping[str, Any]) -> Chat:
 
 _KEY = ("scan_until", "scan_due", "scan_failures", "scans", "lookout_at", "lookout_by")
 # What of a key has no column of its own; an earlier version does not know it.
-_KEY_DETAILS = ("chats_read", "account", "managers", "listed_at")
+_KEY_DETAILS = ("chats_read", "account", "managers", "listed_at", "turn", "absent")
 
 
 def key_to(state: KeyState) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_row07_a_429_rests_the_key_for_everyone_and_loses_nothing(world: World) 
 def test_row09_a_chat_that_is_listed_but_not_there_is_looked_up_again_once(world: World) -> None:
     """The list shows it, the write is answered 404: twice, and then it is given up and not tried for ever."""
     world.crm.trouble = [Trouble(), *[Trouble("404", 0.01), Trouble("ok", 0.01)] * 500]
-    world.team[0].driver.managers.wanted = replace(world.team[0].driver.managers.wanted, human_id=102)
+    world.team[0].driver.managers.wanted = replace(world.team[0].driver.managers.wanted, human_ids=(102,))
     say(world, INVOICE)
     world.loop.run_for(600.0)
     assert sent(world, SetStatus) + sent(world, GetChat) == 2

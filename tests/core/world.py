@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar, cast
 
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Claim, Intent, Try, pending
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
-from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, Settled, StoreOptions, Verdict
+from mirt_sitniks.core.store import Claimed, Entry, Outlook, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
@@ -53,10 +54,9 @@ class Process:
         self.awake.set()
         self.froze_at = 0.0
         self.ahead: dict[str, float] = {}
-        managers = ManagerList(WantedManagers("Павло"), world.loop.time)
-        self.driver = Driver(
-            self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
-        )
+        managers = ManagerList(WantedManagers("Павло", human_ids=world.live), world.loop.time)
+        options = replace(OPTIONS, who=name, live_managers=world.live)
+        self.driver = Driver(self, options, self, managers, CONTEXT, clock=world.loop.time, random=world.random.random)
         # One that begins while the store is away knows nothing of the calls before: that is said, and not tried here.
         self.driver.gate.answered_at = world.loop.time()
         self.worker = Worker(self.driver, sweep=60.0)
@@ -131,6 +131,11 @@ class Process:
             self.doubtful |= {id(one) for one in report.tries}
             raise
         return settled
+
+    async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
+        """The store's verb, with the way there and back."""
+        heard: Outlook = await self._trip(self.world.store.hear, options, events)
+        return heard
 
     async def _trip(self, verb: Any, *args: Any, stall: float = 0.0, **options: Any) -> Any:
         await self.awake.wait()
@@ -211,11 +216,12 @@ class World:
 
     The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
     `unrecorded` are chats that show what a process wrote past the store before it ended, `persons` when a person moved
-    a chat last.
+    a chat last. `live` are the live managers in turn; none: the first who is there.
     """
 
     processes: int = 2
     seed: int = 0
+    live: tuple[int, ...] = ()
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
     asked: dict[str, list[tuple[str, float]]] = field(default_factory=dict)

@@ -84,13 +84,15 @@ class ModelCrm:
 
     Habits of an account: `shows` says of a kind of write what its answer shows (`after`, `before`, `nothing`),
     `ignores` which are answered 200 and change nothing, `lacks` which calls are 404. `whole`: what is saved is the
-    whole chat, as it was when the call arrived. `closed` are chats that refuse every write with 422.
+    whole chat, as it was when the call arrived. `closed` are chats that refuse every write with 422, `left` managers
+    who are no more.
     """
 
     clock: Callable[[], float]
     usually: Callable[[Call], Trouble] = lambda call: Trouble()
     timeout: float = TIMEOUT
     managers: tuple[Manager, ...] = MANAGERS
+    left: set[int] = field(default_factory=set)
     trouble: list[Trouble] = field(default_factory=list)
     key_ok: bool = True
     refuses: set[type | str] = field(default_factory=set)
@@ -200,7 +202,7 @@ class ModelCrm:
             error = ERRORS["403"](write)
         elif type(call) in self.lacks:
             error = Forbidden("no such route", status=404)
-        elif write and getattr(call, "chat_id", None) in self.closed:
+        elif (write and getattr(call, "chat_id", None) in self.closed) or getattr(call, "manager_id", 0) in self.left:
             error = _error("400", call)
         elif kind in ERRORS:
             error = _error(kind, call)
@@ -244,8 +246,9 @@ class ModelCrm:
                 page = tuple(shown[skip : skip + limit])
                 return Page(page, len(shown), len(page))
             case ListManagers(skip, limit):
-                managers = self.managers[skip : skip + limit]
-                return Page(managers, len(self.managers), len(managers))
+                listed = tuple(one for one in self.managers if one.id not in self.left)
+                managers = listed[skip : skip + limit]
+                return Page(managers, len(listed), len(managers))
             case GetChat(chat_id):
                 return self._change(chat_id)
             case CreateNote(chat_id, text):

@@ -23,7 +23,7 @@ ERRORS = (None, Error("timeout", "late"), Error("chat_not_found", "gone"))
 CODES = ("rate_limited", "unauthorized")
 # An escalation leaves a note.
 STAGES = {**BUILT_IN, "escalation": replace(BUILT_IN["escalation"], status="S", note="{reason} {words}")}
-OPTIONS = replace(worlds.OPTIONS, stages=STAGES)
+OPTIONS = replace(worlds.OPTIONS, live_managers=(7, 8, 9), stages=STAGES)
 OTHER = replace(OPTIONS, key="other")
 
 
@@ -80,6 +80,8 @@ class Settle:
     unused: int
     calls: int
     tries: tuple[Try, ...] = ()
+    absent: int | None = None
+    managers: tuple[int, ...] = ()
     noted: str = ""
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
@@ -94,6 +96,7 @@ class Settle:
             unused=claim.grants[: self.unused],
             calls=self.calls,
             tries=self.tries,
+            managers=self.managers,
             basis=claim.basis,
         )
         return store.settle(OPTIONS, report)
@@ -116,6 +119,7 @@ class Settle:
         made = Settlement(
             record.session, record.token, generation, observed, seen.unconfirmed, record.chat_id, gone, lands
         )
+        made = replace(made, absent=self.absent)
         made = replace(made, note=claim.note, noted=self.noted)
         if record.candidate and self.contacts and not gone:
             return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
@@ -210,6 +214,8 @@ _settles = st.builds(
     unused=st.integers(0, 2),
     calls=st.integers(0, 2),
     tries=st.sampled_from(((), TRIES[:1], TRIES)),
+    absent=st.sampled_from((None, None, None, 7, 8)),
+    managers=st.sampled_from(((), (), (), (1, 7, 8, 9), (1, 7))),
     noted=st.sampled_from(("", "waits", "waits", "sent", "unknown", "refused")),
 )
 _commands = st.one_of(
