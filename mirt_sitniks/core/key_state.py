@@ -20,6 +20,8 @@ class KeyState:
     `wide_read_at`. `managers` are
     the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
     `repeats` are texts of the shop's page that may be auto-replies, or are.
+    `turn` is the live manager whose turn was last, `absent` who of them was found missing: his id, the chat that it
+    concerns (empty: all), and until when he is passed over.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -38,3 +40,5 @@ class KeyState:
     managers: tuple[int, ...] = ()
     listed_at: float = 0.0
     repeats: tuple[Repeat, ...] = ()
+    turn: int = 0
+    absent: tuple[tuple[int, str, float], ...] = ()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.noting import inherited
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
@@ -72,6 +73,7 @@ def _raised(tx: Transaction, seen: Observed, *times: float) -> Observed:
 
 def _inherit(heir: Record, owing: Record) -> Record:
     """`heir` with what another session still owes the chat, where that was asked for later; a first touch gives way."""
+    heir = inherited(heir, owing)
     if not pending(owing):
         return heir
     desired, seen = heir.desired, heir.observed
@@ -111,6 +113,7 @@ def _close(record: Record) -> Record:
         observed=forgotten(record.observed),
         talk=Talk(),
         voices=Voices(),
+        notes=(),
     )
     return replace(lost, token=record.token + 1, lease_until=0.0)
 
