@@ -39,3 +39,8 @@ def watch(
     known = len(chats) >= CHATS
     fresh = replace(heard, chats=() if known else chats)
     return (*others, fresh)[-WATCHED:], known, tuple(one for one, _ in chats) if known else ()
+
+
+def without_chat(repeats: tuple[Repeat, ...], chat: str | None) -> tuple[Repeat, ...]:
+    """The same without what was counted in a chat that shall be known no more."""
+    return tuple(one for one in repeats if chat not in dict(one.chats))
