@@ -47,7 +47,7 @@ texts = st.lists(st.sampled_from(PIECES), min_size=1, max_size=14).map("\n".join
 
 def cut(text: str, size: int, at_words: bool) -> list[str]:
     """A text as a channel splits it: at so many characters, or at the last space before."""
-    pieces = []
+    pieces: list[str] = []
     while text:
         end = size
         if at_words and len(text) > size and (space := max(text.rfind(" ", 0, size), text.rfind("\n", 0, size))) > 0:
