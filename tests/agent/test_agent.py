@@ -345,7 +345,7 @@ class TestWiring:
         ("options", "named"),
         [
             ({"service": FakeService}, "the class FakeService"),
-            ({"stages": {"pay": "paid"}}, "stage='paid' is unknown: use one of first_touch"),
+            ({"stages": {"pay": "shipped"}}, "stage='shipped' is unknown: use one of first_touch"),
             ({"stages": "give_requisites"}, "stages is 'give_requisites': use a dict"),
             ({"stages": {"": "escalation"}}, "use a dict"),
             ({"stages": {"escalate_to_manager": "escalation"}}, "leave it out"),
