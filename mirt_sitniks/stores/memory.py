@@ -225,7 +225,9 @@ class MemoryRows:
             known = groups.get(kind, Group(one, 0, at))
             groups[kind] = replace(known, count=known.count + 1, oldest=min(known.oldest, at))
         active = {one.who: one.at for one in self.entries if one.at > self.wall - asked.active}
-        return Overview(now, self.wall, SCHEMA, tuple(groups.values()), dict(self.keys), active, len(self.entries))
+        shown = frozenset(one.status for one in self.directory.values() if one.status and asked.listed)
+        lines = len(self.entries)
+        return Overview(now, self.wall, SCHEMA, tuple(groups.values()), dict(self.keys), active, lines, shown)
 
     def sessions_that(self, asked: SessionsAsked) -> tuple[Record, ...]:
         found = (one for _, one in sorted(self.records.items()) if fits(one, asked))

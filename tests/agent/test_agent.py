@@ -354,7 +354,7 @@ class TestWiring:
         ("options", "named"),
         [
             ({"service": FakeService}, "the class FakeService"),
-            ({"stages": {"pay": "shipped"}}, "stage='shipped' is unknown: use one of first_touch"),
+            ({"stages": {"pay": "refund"}}, "stage='refund' is unknown: use one of first_touch"),
             ({"stages": "give_requisites"}, "stages is 'give_requisites': use a dict"),
             ({"stages": {"": "escalation"}}, "use a dict"),
             ({"stages": {"escalate_to_manager": "escalation"}}, "leave it out"),
