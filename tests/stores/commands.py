@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event, Message
+from mirt_sitniks.core.marks import marks_of, words_of
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
 from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.core.text import iso
+from mirt_sitniks.core.voices import Spoken
 from tests.stores import worlds
 from tests.stores.worlds import START, World
 
@@ -177,11 +179,25 @@ class Hear:
     by: str | None
     manager: str | None
     ago: float | None
+    text: str = "так"
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         at = None if self.ago is None else iso(now - self.ago)
-        told = Message("m", self.by, self.manager, "так", at) if self.by else None
+        told = Message("m", self.by, self.manager, self.text, at) if self.by else None
         return store.hear(OPTIONS, (Event(self.chat, told, at),))
+
+
+@dataclass(frozen=True)
+class Say:
+    """The graph has told customers of these sessions something, so many seconds ago."""
+
+    sessions: tuple[str, ...]
+    text: str
+    ago: float
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        marks = (marks_of(words_of(self.text), self.ago, OPTIONS.account),)
+        return store.said(OPTIONS, tuple(Spoken(one, marks) for one in self.sessions))
 
 
 @dataclass(frozen=True)
@@ -205,6 +221,7 @@ class Wait:
     seconds: float
 
 
+TEXTS = ("так", "Дякуємо за повідомлення! Відповімо згодом.", "Є сукня «Волошка» з льону, на який зріст шукаєте?")
 _names = st.sampled_from(NAMES) | st.none()
 _contacts = st.builds(
     Chat,
@@ -254,8 +271,14 @@ _settles = st.builds(
 )
 _events = st.builds(
     Hear, _contacts, st.sampled_from(("u1", "u2", "page", None)), st.sampled_from(("Олена", "Павло", None)),
-    st.sampled_from((0.0, 3.0, 70.0, 5000.0, None)),
+    st.sampled_from((0.0, 3.0, 70.0, 5000.0, None)), st.sampled_from(TEXTS),
 )  # fmt: skip
+_says = st.builds(
+    Say,
+    st.lists(st.sampled_from(SESSIONS), min_size=1, max_size=2, unique=True).map(tuple),
+    st.sampled_from(TEXTS),
+    st.sampled_from((0.0, 5.0, 700.0)),
+)
 _commands = st.one_of(
     st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((OPTIONS, OPTIONS, OPTIONS, OTHER))),
     st.builds(Record, _intents, st.just(2), st.just(OPTIONS)),
@@ -269,6 +292,7 @@ _commands = st.one_of(
     st.builds(Release, st.sampled_from(SESSIONS), st.integers(0, 2)),
     _events,
     _events,
+    _says,
     st.builds(Forget, st.sampled_from(SESSIONS)),
     st.builds(Prune, st.sampled_from((5.0, 800.0))),
 )
