@@ -1,22 +1,28 @@
 """A fold under way, and what goes in and comes out of it: what good answers and looks have in common."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from mirt_sitniks.core.capabilities import Capabilities, Heard
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.events import Message
 from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
+from mirt_sitniks.core.plan import Listen, Read, Step, WriteManager, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError
+
+KINDS: Mapping[type, str] = {Read: "read", Listen: "messages", WriteStatus: "status", WriteManager: "assign"}
+"""The kind of call that each step needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came of one step: the CRM's value (for a write anything), or the error; `sent_at` is on the store's clock.
 
-    `assignee` is who the manager step was about. `sent`: a call was made; else it is known what it would bring.
+    `assignee` is who the manager step was about, `told` are the messages that were listened for. `sent`: a call was
+    made; else it is known what it would bring.
     """
 
     step: Step
@@ -25,18 +31,20 @@ class Answer:
     sent_at: float
     assignee: Assignee | None = None
     sent: bool = True
+    told: tuple[Message, ...] = ()
 
     @property
     def kind(self) -> str:
         """The kind of call that the step needs."""
-        return {Read: "read", WriteStatus: "status", WriteManager: "assign"}.get(type(self.step), "")
+        return KINDS.get(type(self.step), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
     to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
-    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation.
+    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation. `heard_at` is until when
+    its messages are known, of which `told` are the newest.
     """
 
     observed: Observed
@@ -45,6 +53,8 @@ class Folded:
     shown: Chat | None = None
     agrees: bool = False
     signs: tuple[Sign, ...] = ()
+    heard_at: float | None = None
+    told: tuple[Message, ...] = ()
 
 
 @dataclass

@@ -14,16 +14,17 @@ from typing import Any, Protocol
 from mirt_sitniks.core.backoff import KEY_CODES, retry_delay
 from mirt_sitniks.core.capabilities import PAGE_LEAST, Capabilities
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.folding import Answer
+from mirt_sitniks.core.folding import KINDS, Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
+from mirt_sitniks.core.plan import Find, Listen, Read, Step, WriteManager, WriteStatus, plan
 from mirt_sitniks.core.record import Claim, Intent, Record, Scan, Try, stale
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.answers import forbidden
 from mirt_sitniks.crm.calls import ASK, Call, GetChat, ListChats, Page, SetStatus, UpdateChat, kind_of
+from mirt_sitniks.crm.events import ListMessages
 from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
@@ -193,6 +194,8 @@ class Driver:
                 return UpdateChat(chat_id, assignee.id)
             case Read(chat_id):
                 return GetChat(chat_id)
+            case Listen(chat_id):
+                return ListMessages(chat_id)
         return None
 
     def is_late(self, granted: float) -> bool:
@@ -234,7 +237,10 @@ class Driver:
     ) -> CallOutcome:
         answer = Answer(step, None, None, claim.now + self.clock() - granted, assignee)
         value, outcome = await self.send(call, granted)
-        return replace(outcome, answer=replace(answer, value=value, error=outcome.error)) if outcome.sent else outcome
+        if not outcome.sent:
+            return outcome
+        brought = {"told": value.items} if isinstance(value, Page) else {"value": value}
+        return replace(outcome, answer=replace(answer, error=outcome.error, **brought))
 
     async def _people(self, role: Role | None, granted: float) -> CallOutcome:
         """Read a page of managers, unless another drive has done it meanwhile; for `role`, or to know who they are."""
@@ -300,8 +306,7 @@ def _needs_managers(step: Step, record: Record) -> bool:
 
 def _known(step: Step, who: Assignee | NoManager | None, role: Role | None, known: Capabilities) -> CrmError | None:
     """Why a step needs no call: nobody can be assigned, or its kind of call, or the list of managers, is refused."""
-    kind = {Read: "read", WriteStatus: "status", WriteManager: "assign"}.get(type(step), "")
-    refusal = known.rests(kind)
+    refusal = known.rests(KINDS.get(type(step), ""))
     if isinstance(step, WriteManager) and not refusal:
         if isinstance(who, NoManager):
             return CrmError(who.message, code=who.code)

@@ -11,6 +11,7 @@ from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Claim, Intent, Try, pending
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
 from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, Verdict
+from mirt_sitniks.core.watch import is_watch
 from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
@@ -54,7 +55,7 @@ class Process:
         self.ahead: dict[str, float] = {}
         managers = ManagerList(WantedManagers("Павло"), world.loop.time)
         self.driver = Driver(
-            self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
+            self, replace(OPTIONS, who=name, watch=world.watch), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
         )
         # One that begins while the store is away knows nothing of the calls before: that is said, and not tried here.
         self.driver.gate.answered_at = world.loop.time()
@@ -210,11 +211,12 @@ class World:
 
     The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
     `unrecorded` are chats that show what a process wrote past the store before it ended, `persons` when a person moved
-    a chat last.
+    a chat last. With `watch` each looks for changes that often: `watched` has its calls, as they were granted.
     """
 
     processes: int = 2
     seed: int = 0
+    watch: float = 0.0
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
     asked: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
@@ -227,6 +229,7 @@ class World:
     lost: list[str] = field(default_factory=list)
     unrecorded: set[str | None] = field(default_factory=set)
     persons: dict[str, float] = field(default_factory=dict)
+    watched: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -306,6 +309,8 @@ class World:
         """What the store hands out: a lease is one process's own."""
         claims: tuple[Claim | None, ...] = answer.claims if isinstance(answer, Claimed) else (answer.claim,)
         for claim in claims:
+            if claim and (is_watch(claim.scan) or (claim.record and not pending(claim.record))):
+                self.watched += claim.grants
             if claim and claim.record:
                 owner = self.owners.setdefault((claim.record.session, claim.record.token), process.name)
                 if owner != process.name:
