@@ -92,7 +92,7 @@ def listened(tx: Transaction, record: Record, messages: Iterable[Message], until
     known = tx.rows.contact(record.chat_id or "")
     chat = Chat(record.chat_id or "", user_id=known and known.user_id)
     for at, message in sorted(((when(tx, one.at), one) for one in messages), key=itemgetter(0)):
-        record = hinted(tx, record, Event(chat, message, message.at), at) if at > since else record
+        record = hinted(tx, record, Event(chat, message, message.at), at) if at > since + ROUNDING else record
         until = max(until, at)
     return replace(record, heard_at=until)
 

@@ -46,7 +46,7 @@ def ready_at(options: StoreOptions, watch: Watch) -> float:
     """When the watch has its next call to make, on the store's clock."""
     if not options.watch:
         return inf
-    under_way = watch.recent or watch.sweep or watch.unlisted_since
+    under_way = watch.recent or watch.sweep or watch.unlisted_since or (watch.is_short and options.hold)
     begins = -inf if under_way else watch.began_at + options.watch
     return max(watch.held_until, watch.next_at, begins)
 

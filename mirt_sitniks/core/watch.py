@@ -12,7 +12,7 @@ from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.hearing import aside, find, hinted, when
 from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.ownership import audit, audit_talk
-from mirt_sitniks.core.proof import bring_back, note
+from mirt_sitniks.core.proof import ROUNDING, note
 from mirt_sitniks.core.record import Record, Scan, has_work, owes_look, owes_words
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import ScanPage
@@ -36,7 +36,7 @@ def next_list(tx: Transaction, watch: Watch) -> Scan | None:
     if tx.now < ready_at(options, watch):
         return None
     due = tx.now >= watch.began_at + options.watch
-    if due and options.hold and not (watch.recent or watch.sweep or watch.unlisted_since):
+    if options.hold and not (watch.recent or watch.sweep or watch.unlisted_since):
         # It shows what has moved as well.
         begun = _begun(tx, SWEEP, tx.wall - max(options.hold, options.lookback))
     elif watch.recent or due:
@@ -55,6 +55,8 @@ def _begun(tx: Transaction, window: int, since: float) -> Scan:
 def hold_list(tx: Transaction, key: KeyState, scan: Scan) -> KeyState:
     """The lease of a list's next page, which takes a slot."""
     watch = _slot(tx, replace(key.watch, token=scan.token, held_until=tx.now + tx.options.lease))[1]
+    if scan.window == SWEEP and not scan.skip:
+        watch = replace(watch, is_short=False)
     return replace(key, watch=_with(watch, scan, scan))
 
 
@@ -83,8 +85,10 @@ def fold_list(tx: Transaction, key: KeyState, page: ScanPage) -> KeyState:
     if page.pause is not None:
         again = replace(scan, failures=scan.failures + (page.pause > 0))
         return replace(key, watch=_with(replace(watch, next_at=max(watch.next_at, tx.now + page.pause)), scan, again))
-    for chat in sorted(page.chats, key=lambda one: one.last_message_at or ""):
-        watch = _tell(tx, watch, chat)
+    shown = [(record, chat) for chat in page.chats if (record := tx.rows.by_chat(chat.id)) and is_live(tx, record)]
+    # Where there is more to read than slots, those go first who wait longest.
+    for record, chat in sorted(shown, key=lambda one: one[0].heard_at):
+        watch = _tell(tx, watch, record, chat)
     if page.unsent or not finished(scan.skip + page.raw, page.raw, page.total, PAGES):
         ahead = max(page.raw - OVERLAP, 1) if page.raw else 0
         return replace(key, watch=_with(watch, scan, replace(scan, skip=scan.skip + ahead, failures=0)))
@@ -94,18 +98,17 @@ def fold_list(tx: Transaction, key: KeyState, page: ScanPage) -> KeyState:
     return replace(key, watch=_with(watch, scan, None))
 
 
-def _tell(tx: Transaction, watch: Watch, chat: Chat) -> Watch:
-    """Tell the session that has a chat how the list shows it; what that gives to do has slots, if they are near."""
-    record = tx.rows.by_chat(chat.id)
-    if record is None or not is_live(tx, record):
-        return watch
+def _tell(tx: Transaction, watch: Watch, record: Record, chat: Chat) -> Watch:
+    """Tell a session how a list shows its chat; what that gives to do has slots, if they are near."""
     fresh = hinted(tx, record, Event(chat), chat.seen_at)
     written = when(tx, chat.last_message_at)
-    if record.talk.wrote and written > max(record.heard_at, record.moved_at):
+    if record.talk.wrote and written > max(record.heard_at, record.moved_at) + ROUNDING:
         fresh = replace(fresh, moved_at=written)
-    if fresh == record or watch.next_at > tx.now + tx.options.watch:
-        # It will be shown again.
+    if fresh == record:
         return watch
+    if watch.next_at > tx.now + tx.options.watch:
+        # It will be shown again.
+        return replace(watch, is_short=True)
     return _give(tx, watch, record, fresh)
 
 
@@ -141,7 +144,7 @@ def look_at_unlisted(tx: Transaction, key: KeyState) -> KeyState:
         return key
     found = list(_unlisted(tx, since))[:AT_A_TIME]
     for record in found:
-        watch = _give(tx, watch, record, replace(record, hinted_at=tx.now))
+        watch = _give(tx, watch, record, replace(record, hinted_at=since))
     if not found:
         watch = replace(watch, unlisted_since=0.0, took=tx.now - since)
     return replace(key, watch=watch)
