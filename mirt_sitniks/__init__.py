@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mirt_sitniks.core.result import Outcome, SyncResult
     from mirt_sitniks.core.stages import Stage, StageRule
     from mirt_sitniks.errors import ConfigError, SitniksError
-    from mirt_sitniks.graph import SitniksState, add_subgraph, build_subgraph
+    from mirt_sitniks.graph import SitniksState, add_subgraph, build_subgraph, human_has_chat
     from mirt_sitniks.service import SitniksChatService, get_sitniks_chat_service
     from mirt_sitniks.settings import SitniksSettings
 
@@ -37,12 +37,13 @@ __all__ = [
     "add_subgraph",
     "build_subgraph",
     "get_sitniks_chat_service",
+    "human_has_chat",
 ]
 _HOMES = {
     "core.result": ("Outcome", "SyncResult"),
     "core.stages": ("Stage", "StageRule"),
     "errors": ("ConfigError", "SitniksError"),
-    "graph": ("SitniksState", "add_subgraph", "build_subgraph"),
+    "graph": ("SitniksState", "add_subgraph", "build_subgraph", "human_has_chat"),
     "service": ("SitniksChatService", "get_sitniks_chat_service"),
     "settings": ("SitniksSettings",),
 }

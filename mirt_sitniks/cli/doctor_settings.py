@@ -3,6 +3,7 @@
 import platform
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from mirt_sitniks.cli.doctor_findings import Finding, from_message, many
+from mirt_sitniks.core.hours import is_open, opens_at
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
 
@@ -60,6 +62,14 @@ def judge_webhooks(settings: SitniksSettings) -> Finding:
     if secrets := settings.webhook_secrets.get_secret_value():
         return Finding("Webhooks", None, f"taken, with {many(len(secrets.split(',')), 'secret')}")
     return Finding("Webhooks", None, "none: what people do in Sitniks is seen when the next stage is synced")
+
+
+def judge_hours(settings: SitniksSettings, now: float) -> Iterable[Finding]:
+    """Which working hours are set, and whether it is within them."""
+    if hours := settings.hours:
+        back = opens_at(hours, now)
+        opens = f"closed, opens {datetime.fromtimestamp(back, hours.zone):%Y-%m-%d %H:%M}" if back else "closed"
+        yield Finding("Hours", True, f"{hours}: {'open now' if is_open(hours, now) else opens}")
 
 
 def given(settings: SitniksSettings, wrong: Mapping[str, str]) -> dict[str, str]:

@@ -8,12 +8,18 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Message
 from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Listen, Read, Step, WriteManager, WriteStatus
+from mirt_sitniks.core.plan import Listen, Read, Step, WriteManager, WriteNote, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError
 
-KINDS: Mapping[type, str] = {Read: "read", Listen: "messages", WriteStatus: "status", WriteManager: "assign"}
+KINDS: Mapping[type, str] = {
+    Read: "read",
+    Listen: "messages",
+    WriteStatus: "status",
+    WriteManager: "assign",
+    WriteNote: "note",
+}
 """The kind of call that each step needs."""
 
 
@@ -43,8 +49,8 @@ class Answer:
 class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
     to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
-    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation. `heard_at` is until when
-    its messages are known, of which `told` are the newest.
+    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation. `absent` is a
+    manager whom the CRM does not know. `heard_at` is until when its messages are known, of which `told` are the newest.
     """
 
     observed: Observed
@@ -55,6 +61,7 @@ class Folded:
     signs: tuple[Sign, ...] = ()
     heard_at: float | None = None
     told: tuple[Message, ...] = ()
+    absent: int | None = None
 
 
 @dataclass
@@ -71,6 +78,7 @@ class Folding:
     heard: list[Heard] = field(default_factory=list)
     gone: bool = False
     signs: list[Sign] = field(default_factory=list)
+    absent: int | None = None
 
 
 def has_chat(work: Folding, chat: Chat, assignee: Assignee) -> bool | None:

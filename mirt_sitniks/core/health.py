@@ -19,6 +19,7 @@ CALLS: Mapping[str, str] = {
     "messages": "read a chat's messages",
     "status": "set the status",
     "assign": "assign the manager",
+    "note": "leave a note",
     "managers": "list the managers",
 }
 """The kinds of call in words."""

@@ -14,11 +14,10 @@ MAIN = "main"
 class Watch:
     """How far the one watch over a key has come (`core/watch`).
 
-    `recent` and `sweep` are its two lists, of which a page is read until `held_until` by whoever has `token`; one of them
-    began last at `began_at`. All chats that moved before `told_to` (wall clock) were told of. Who was not
-    listed since `unlisted_since` is looked at in turn (0: nobody). `next_at` is its next call; `is_short`:
-    there was more to be looked at than calls for it. `took` how many seconds
-    went by until all chats were seen once.
+    `recent` and `sweep` are its two lists, of which a page is read until `held_until` by whoever has `token`; one of
+    them began last at `began_at`. All chats that moved before `told_to` (wall clock) were told of. Who was not listed
+    since `unlisted_since` is looked at in turn (0: nobody). `next_at` is its next call; `is_short`: there was more to
+    be looked at than calls for it. `took` is how many seconds went by until all chats were seen once.
     """
 
     recent: Scan | None = None
@@ -41,6 +40,8 @@ class KeyState:
     `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read, that began at
     `wide_read_at`. `managers` are
     the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
+    `turn` is the live manager whose turn was last, `absent` who of them was found missing: his id, the chat that it
+    concerns (empty: all), and until when he is passed over.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -59,3 +60,5 @@ class KeyState:
     managers: tuple[int, ...] = ()
     listed_at: float = 0.0
     watch: Watch = field(default_factory=Watch)
+    turn: int = 0
+    absent: tuple[tuple[int, str, float], ...] = ()

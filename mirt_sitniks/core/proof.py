@@ -105,7 +105,9 @@ def without_chat(tx: Transaction, record: Record) -> Record:
     seen = replace(forgotten(record.observed), unconfirmed=unconfirmed)
     waits = replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, prove_since=tx.now, observed=seen)
     waits = replace(waits, talk=Talk(), hinted_at=0.0, moved_at=0.0, heard_at=0.0)
-    return waits if record.instagram or record.telegram else give_up(waits, NOT_FOUND)
+    if not (record.instagram or record.telegram):
+        return give_up(waits, NOT_FOUND)
+    return replace(waits, notes=()) if seen.given_up >= record.desired.generation else waits
 
 
 def note(tx: Transaction, chats: Iterable[Chat]) -> set[str]:
@@ -158,7 +160,9 @@ def _is_silent(tx: Transaction, record: Record, chat: Chat) -> bool:
 
 def give_up(record: Record, error: Error) -> Record:
     """Nothing more is tried for what the record wants now."""
-    return replace(record, observed=replace(record.observed, error=error, given_up=record.desired.generation))
+    seen = replace(record.observed, error=error, given_up=record.desired.generation)
+    # What a customer said is not kept for a chat that may never come.
+    return replace(record, observed=seen, notes=record.notes if record.chat_id else ())
 
 
 def again(tx: Transaction, record: Record) -> Record:

@@ -9,6 +9,7 @@ from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES
 from mirt_sitniks.core.record import Error, Record, pending, searching, stale
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Outlook
+from mirt_sitniks.core.talk import HUMAN, owner_of
 from mirt_sitniks.core.text import iso as iso
 
 
@@ -34,8 +35,9 @@ class SyncResult(Mapping[str, Any]):
     """The outcome of one sync; `to_state()` is what lands in graph state under `sitniks`.
 
     `at` is ISO 8601 UTC. `chat_id`, `status` and `manager_id` are as the CRM confirmed them, else None. `error` is None
-    or `{"code", "message"}`. `event` names the event in graph state. `owner` (who has the chat), `held_until` and
-    `people` are None for now.
+    or `{"code", "message"}`. `event` names the event in graph state. `owner` is who has the chat, `ai` or `human`, None
+    while that is not known; a person has it until `held_until` (ISO 8601 UTC) unless he shows signs of life before.
+    `people` says whether it is within the working hours (`open`, `closed`, None without any).
 
     The truth value is `success`: whether the CRM confirmed all that the stage asked for. For code written for the dict
     that the host's former service returned, a result is a mapping of all its fields, as plain JSON.
@@ -126,15 +128,20 @@ def result_of(
     at: float,
     statuses: Mapping[str, str],
     lock: tuple[str, float] | None = None,
+    now: float | None = None,
+    hold: float = 0.0,
 ) -> SyncResult:
     """The outcome of a stage whose record is `record`.
 
-    `lock` is the key's: it explains why nothing is sent. A converged record whose status is not the desired one was
-    changed by a person: `held`. What a person has to put right is `failed`, or `partial` when the CRM shows the status
-    and only the manager is missing.
+    `now` is `at` on the store's clock, `hold` for how many seconds a person has a chat: without them nothing is said of
+    who has it. `lock` is the key's: it explains why nothing is sent. A converged record whose status is not the desired
+    one was changed by a person: `held`. What a person has to put right is `failed`, or `partial` when the CRM shows the
+    status and only the manager is missing.
     """
     outcome, reason, error = _outcome(record, statuses, lock)
-    seen = record.observed
+    seen, talk = record.observed, record.talk
+    owner = None if now is None else owner_of(talk, now, hold)
+    until = at + talk.signed_at + hold - now if now is not None and owner == HUMAN else None
     return SyncResult(
         stage=stage,
         at=iso(at),
@@ -144,6 +151,8 @@ def result_of(
         status=str(seen.status.value) if seen.status.gen else None,
         manager_id=int(seen.manager.value) if seen.manager.gen and seen.manager.value is not None else None,
         first_touch=record.first_touch_at is not None,
+        owner=owner,
+        held_until=None if until is None else iso(until),
         error={"code": error.code, "message": error.message} if error else None,
     )
 

@@ -51,9 +51,9 @@ class Rows(Protocol):
     is the newest generation of an intent that has one of `keys`, as its first or second one.
 
     `lost` are those of these names whose search was given up, `awaiting` those who wait for a chat; `managers` the
-    account's people as its keys listed them last; `unlisted` those who were at work within `hold` seconds and have a chat
-    that no list or answer has shown since then, at least `SHOWN` of them if there are as many. `unfolded`: more wait for a chat than `unfound` shows. `wake`: what
-    waits because of an error of `ACCOUNT_CODES` is due now.
+    account's people as its keys listed them last. `unfolded`: more wait for a chat than `unfound` shows. `wake`: what
+    waits because of an error of `ACCOUNT_CODES` is due now. `unlisted` are those who were at work within `hold` seconds
+    and have a chat that no list or answer has shown since then, at least `SHOWN` of them if there are as many.
     """
 
     unfolded: bool
@@ -83,10 +83,13 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One transaction: its rows and options, the store's clock and the wall's; `ended` are those it has given up."""
+    """One transaction: its rows and options, the store's clock and the wall's; `ended` are those it has given up,
+    `absent` the live managers whom it has found missing.
+    """
 
     rows: Rows
     options: StoreOptions
     now: float
     wall: float
     ended: list[Record] = field(default_factory=list)
+    absent: list[int] = field(default_factory=list)

@@ -9,7 +9,7 @@ from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event, Message
 from mirt_sitniks.core.key_state import MAIN
-from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Try, Unconfirmed
+from mirt_sitniks.core.record import Claim, Intent, Note, Observed, Record, Scan, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stages
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.talk import Sign
@@ -26,8 +26,9 @@ class StoreOptions:
 
     `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
     that chats must have come to, None for any; `account` whose records these are, `stages` what each stage wants.
-    `ai_manager` is the name of the AI manager, `ai_id` his id if that is set. Every `watch` seconds (0: never) the CRM
-    is looked through for changes of those who were asked for within `hold` seconds, in `watch_share` of the budget.
+    `ai_manager` is the name of the AI manager, `ai_id` his id if that is set, `live_managers` who get escalations, in
+    turn; empty: whoever is there. Every `watch` seconds (0: never) the CRM is looked through for changes of those who
+    were asked for within `hold` seconds, in `watch_share` of the budget.
     """
 
     key: str
@@ -40,6 +41,7 @@ class StoreOptions:
     stages: Stages = field(default_factory=lambda: BUILT_IN)
     ai_manager: str = "Павло"
     ai_id: int | None = None
+    live_managers: tuple[int, ...] = ()
     watch: float = 0.0
     watch_share: float = 0.1
     hold: float = 86_400.0
@@ -99,10 +101,12 @@ class Recorded:
 class Settlement:
     """What the holder of a record's lease learned.
 
-    `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
-    the CRM, `shown` a chat as it was read, `agrees` whether its status is as it shall be. `unconfirmed_until` is
-    set when a write was sent: the store's time until which it may still land, for the case that the lease was lost
-    meanwhile. `signs` tell who has the conversation, and so may the messages `told`, the newest until `heard_at`.
+    `note` was handed out with the claim, and `noted` is what became of it. `generation` is the newest it saw,
+    `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in the CRM, `shown` a chat as it was
+    read, `agrees` whether its status is as it shall be. `unconfirmed_until` is set when a write was sent: the store's
+    time until which it may still land, for the case that the lease was lost meanwhile. `signs` tell who has the
+    conversation, and so may the messages `told`, the newest until `heard_at`. `absent` is a manager whom the CRM does
+    not know.
     """
 
     session: str
@@ -118,6 +122,9 @@ class Settlement:
     signs: tuple[Sign, ...] = ()
     heard_at: float | None = None
     told: tuple[Message, ...] = ()
+    absent: int | None = None
+    note: Note | None = None
+    noted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +177,15 @@ class Report:
 class Settled:
     """The record after settling (None: it is not known any more), and the claim while there is more to send.
 
-    `ended` are all records that were given up with it, also those of others who waited for the scan.
+    `ended` are all records that were given up with it, also those of others who waited for the scan; `absent` live
+    managers who were found missing.
     """
 
     record: Record | None = None
     claim: Claim | None = None
     outlook: Outlook = Outlook()
     ended: tuple[Record, ...] = ()
+    absent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +243,9 @@ class SyncStore(Protocol):
 
 class CareStore(Protocol):
     """What looking after a store needs."""
+
+    async def release(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Give a conversation that a person has back to the graph, and claim the record if it is free."""
 
     async def reopen(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
         """Make due what was given up or waits, as at its first try, and claim it if it is free."""

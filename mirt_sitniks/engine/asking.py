@@ -38,6 +38,10 @@ class Asking:
         self._remember(intent, at)
         return replace(intent, asked_at=at, waited=0.0 if at else self.clock() - intent.asked_at)
 
+    def now(self) -> float | None:
+        """About what the store's clock shows now; None while nothing is known of it."""
+        return None if self._bound is None else self.clock() + self._bound
+
     async def recorded(self, intent: Intent, exchange: Callable[[Intent], Awaitable[Recorded]]) -> Recorded:
         """The answer of `exchange` to the dated intent; what the store had to date itself is remembered."""
         dated = self.dated(intent)

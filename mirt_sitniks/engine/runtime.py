@@ -6,7 +6,7 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from logging import WARNING
 from typing import Any, TypeAlias
@@ -18,11 +18,12 @@ from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Intent, Record, pending
+from mirt_sitniks.core.record import Intent, Record, has_work, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
 from mirt_sitniks.core.survey import OverviewAsked
+from mirt_sitniks.core.talk import HUMAN, owner_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
@@ -71,7 +72,7 @@ class Runtime:
         key = settings.api_key.get_secret_value()
         limit = settings.rate_limit
         self.client = SitniksClient(settings.api_url, key, timeout=settings.timeout, client_factory=client_factory)
-        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
+        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_ids)
         options = StoreOptions(
             key=hashlib.sha256(key.encode()).hexdigest()[:16],
             limit=limit,
@@ -86,6 +87,7 @@ class Runtime:
             watch=settings.watch if worker else 0.0,
             watch_share=settings.watch_share,
             hold=3600.0 * settings.hold_hours,
+            live_managers=settings.human_manager_ids,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(
@@ -137,9 +139,11 @@ class Runtime:
 
     async def retry(self, session: str) -> SyncResult | None:
         """Take up again what was given up or waits, and report; None when nothing is known of the session."""
+        return await self._taken_up(session, self.store.reopen)
+
+    async def _taken_up(self, session: str, verb: Callable[..., Awaitable[Recorded]]) -> SyncResult | None:
         tried_at, session = self.driver.clock(), row_of(self.settings.account, session)
-        reopening = self.store.reopen(self.driver.options, session, calls=self._calls)
-        reopened = await self.driver.gate.once(reopening)
+        reopened = await self.driver.gate.once(verb(self.driver.options, session, calls=self._calls))
         stage = reopened.record.desired.stage
         if stage is None:
             return None
@@ -155,6 +159,18 @@ class Runtime:
         self.driver.hearing.add(hearing)
         hearing.add_done_callback(self.driver.hearing.discard)
         self.worker.expect(await hearing)
+
+    async def release(self, session: str) -> SyncResult | None:
+        """Give a conversation that a person has back to the graph, and report; None when nothing is known of it."""
+        return await self._taken_up(session, self.store.release)
+
+    async def is_held(self, session: str) -> bool | None:
+        """Whether a person has the conversation; None when nothing is known of it."""
+        record = await self.driver.gate.once(self.store.get(row_of(self.settings.account, session)))
+        now = self.driver.asking.now()
+        # Before the first exchange nothing is known of the store's clock, which shows the time of day.
+        now = time.time() if now is None else now
+        return owner_of(record.talk, now, self.driver.context.hold) == HUMAN if record else None
 
     async def status(self) -> dict[str, Any]:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""
@@ -193,6 +209,8 @@ class Runtime:
             at=time.time(),
             statuses=self.settings.statuses,
             lock=settled.outlook.lock,
+            now=settled.outlook.now,
+            hold=self.driver.context.hold,
         )
         if recorded.verdict is Verdict.NO_USERNAME:
             session = recorded.record.session
@@ -209,12 +227,12 @@ class Runtime:
     def _go_on(self, recorded: Recorded, tried_at: float, *, waited_for: bool = True) -> Driven | None:
         """Drive, or leave to who drives; what ends when that is done, if it can be soon."""
         record, driven = recorded.record, None
-        if waited_for and (recorded.claim or self._moves(record, recorded.outlook)):
+        if waited_for and ((recorded.claim and not recorded.claim.note) or self._moves(record, recorded.outlook)):
             driven = self._waiting.setdefault(record.session, asyncio.get_running_loop().create_future())
         if recorded.claim:
             self.worker.spawn(recorded.claim, tried_at)
             return driven
-        if pending(record):
+        if has_work(record):
             self.worker.expect(recorded.outlook)
         if pending(record) or record.observed.error:
             # Whoever drives tells; here nobody does, yet.

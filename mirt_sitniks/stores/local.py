@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from mirt_sitniks.core import hearing, rules
+from mirt_sitniks.core import giving_back, hearing, rules
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Intent, Record
@@ -65,6 +65,11 @@ class LocalStore(ABC):
         """Take up again."""
         name = clean(session)
         return await self._run(options, lambda tx: rules.reopen(tx, name, calls))
+
+    async def release(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Give a conversation back."""
+        name = clean(session)
+        return await self._run(options, lambda tx: giving_back.release(tx, name, calls))
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""

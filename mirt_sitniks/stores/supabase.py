@@ -7,12 +7,13 @@ view that comes with a claim is what its settlement starts from.
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from logging import WARNING
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import SecretStr
 
-from mirt_sitniks.core import hearing, rules
+from mirt_sitniks.core import giving_back, hearing, rules
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Transaction
@@ -112,6 +113,12 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
         name = clean(session)
         request = request_of(options, [name])
         return await self._converge("reopen", options, request, lambda tx: rules.reopen(tx, name, calls))
+
+    async def release(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Give a conversation back; repeated after a lost answer it finds that done."""
+        name = clean(session)
+        work = partial(giving_back.release, session=name, calls=calls)
+        return await self._converge("release", options, request_of(options, [name]), work)
 
     async def observe(self, chat_id: str, *, status: str | None = None, manager_id: int | None = None) -> None:
         """Note an own write."""

@@ -13,7 +13,7 @@ from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.plan import plan
 from mirt_sitniks.core.record import has_work, pending
 from mirt_sitniks.core.stages import Role, Stage
-from mirt_sitniks.crm.calls import GetChat, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.crm.calls import CreateNote, GetChat, ListManagers, SetStatus, UpdateChat
 from tests.core.world import CONTEXT, OPTIONS, STAGES, STATUSES, World, intent
 from tests.model.crm import ERRORS, MANAGERS, Trouble
 
@@ -39,7 +39,7 @@ HABITS = st.fixed_dictionaries(
     optional={
         "shows": st.dictionaries(st.sampled_from(WRITES), st.sampled_from(("before", "nothing")), max_size=2),
         "ignores": st.sets(st.sampled_from(WRITES), max_size=1),
-        "lacks": st.sets(st.sampled_from((*WRITES, GetChat, ListManagers)), max_size=1),
+        "lacks": st.sets(st.sampled_from((*WRITES, GetChat, ListManagers, CreateNote)), max_size=1),
         "closed": st.sets(st.sampled_from(("chat-a", "chat-b")), max_size=1),
         "whole": st.booleans(),
     },
@@ -49,9 +49,22 @@ HABITS = st.fixed_dictionaries(
 class Convergence(RuleBasedStateMachine):
     """Processes, faults and sessions in any order; at the end each chat shows what its session wanted last."""
 
-    @initialize(seed=st.integers(0, 3), habits=HABITS, watch=st.sampled_from((0.0, 0.0, 60.0)), created=st.booleans())
-    def begin(self, seed: int, habits: dict[str, Any], watch: float = 0.0, created: bool = False) -> None:
-        self.world = World(seed=seed, watch=watch)
+    @initialize(
+        seed=st.integers(0, 3),
+        habits=HABITS,
+        live=st.sampled_from(((), (103, 102))),
+        watch=st.sampled_from((0.0, 0.0, 60.0)),
+        created=st.booleans(),
+    )
+    def begin(
+        self,
+        seed: int,
+        habits: dict[str, Any],
+        live: tuple[int, ...] = (),
+        watch: float = 0.0,
+        created: bool = False,
+    ) -> None:
+        self.world = World(seed=seed, live=live, watch=watch)
         self.crm = self.world.crm
         self.crm.by_creation = created
         # What is ignored, or lost when it crosses another, can only be noticed if an answer shows something.
@@ -156,6 +169,11 @@ class Convergence(RuleBasedStateMachine):
         """The AI manager is renamed, or has the old name again."""
         self.crm.managers = MANAGERS if here else MANAGERS[1:]
 
+    @rule(who=st.sampled_from((102, 103)))
+    def leave(self, who: int) -> None:
+        """One of the live managers is there no more; the other one has come back."""
+        self.crm.left = {who} if self.world.live else set()
+
     @rule(chat=st.sampled_from(("chat-a", "chat-b", "chat-v")), status=st.sampled_from(("ОПЛАЧЕНО", "Чекає на товар")))
     def person(self, chat: str, status: str) -> None:
         """Somebody in the shop moves a chat on."""
@@ -173,7 +191,9 @@ class Convergence(RuleBasedStateMachine):
         """The key is refused from now on, or accepted again."""
         self.crm.key_ok = ok
 
-    @rule(kinds=st.sets(st.sampled_from((SetStatus, UpdateChat, GetChat, ListManagers, "chat-a", "chat-b"))))
+    @rule(
+        kinds=st.sets(st.sampled_from((SetStatus, UpdateChat, GetChat, ListManagers, CreateNote, "chat-a", "chat-b")))
+    )
     def rights(self, kinds: set[type | str]) -> None:
         """From now on the key may not make these calls, nor any for these chats; or it may again."""
         self.crm.refuses = set(kinds)
@@ -218,6 +238,9 @@ class Convergence(RuleBasedStateMachine):
                 assert shown == "павло" or spoken
             elif record.role is Role.HUMAN:
                 assert shown not in ("", "павло")
+                whose = record.desired.manager.who
+                assert not world.live or chat.manager_id == whose or world.shows_persons(chat.id)
+                assert world.live or whose is None
         assert crm.chats["chat-other"].status == "Нові заявки", "another person's chat was written to"
         assert not any(pending(record) for record in records.values())
         world.check()
@@ -232,6 +255,7 @@ class Convergence(RuleBasedStateMachine):
                 assert shown in (None, record.observed.status.value), f"{record.session}: nobody saw {shown}"
                 assert not has_work(record), f"{record.session}: it is looked at for ever"
         world.check_tries()
+        world.check_notes()
         world.finish()
 
 
@@ -295,16 +319,24 @@ def meddling(day: Convergence, random: Random) -> None:
 
 
 def bad_day(
-    seed: int, *, store: bool = False, overtaken: bool = False, people: bool = False, watch: float = 0.0
+    seed: int,
+    *,
+    store: bool = False,
+    overtaken: bool = False,
+    people: bool = False,
+    live: tuple[int, ...] = (),
+    watch: float = 0.0,
 ) -> None:
     """One bad day that only `seed` decides: the same rules, but troubles and talk come thicker than by even chance.
 
     With `store` the store is not there all day; with `overtaken` what is asked for first is not recorded first; with
-    `people` somebody in the shop moves the chats as well, and with `watch` that is looked for so often.
+    `people` somebody in the shop moves the chats as well, and with `watch` that is looked for so often; with `live`
+    managers one of them leaves now and then.
     """
     luck = Random(-seed)
     random, day = Random(seed), Convergence()
-    day.begin(seed=seed % 4, habits=_habits(Random(seed)), watch=watch, created=watch > 0 and seed % 2 == 0)
+    created = watch > 0 and seed % 2 == 0
+    day.begin(seed=seed % 4, habits=_habits(Random(seed)), live=live, watch=watch, created=created)
     rare = ["429", "401", "404", "400"] if random.random() < 0.2 else []
     kinds = ["ok", "lost", "reset", "late", "reset", "late", "500", "html", "502", *rare]
     sessions = sorted(SESSIONS)[:2] if random.random() < 0.5 else sorted(SESSIONS)
@@ -316,6 +348,8 @@ def bad_day(
             overtakings(day, luck)
         if people:
             meddling(day, luck)
+        if live and luck.random() < 0.1:
+            day.leave(who=luck.choice(live))
         remembers = store and luck.random() < 0.7
         chance = random.random()
         if chance < 0.35:
@@ -369,6 +403,12 @@ def test_sixty_bad_days_under_watch() -> None:
     """What people do is known without a stage, in its share of the calls, whoever dies or freezes in the middle."""
     for seed in range(70_000, 70_060):
         bad_day(seed, people=True, store=seed % 3 == 0, watch=60.0)
+
+
+def test_row15_a_hundred_bad_days_of_live_managers() -> None:
+    """They leave, and come back: whoever wants a person gets the one whose turn it was, or the next."""
+    for seed in range(70_000, 70_100):
+        bad_day(seed, live=(103, 102), store=seed % 3 == 0, overtaken=seed % 3 == 1)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Without webhooks: what people do in the CRM is seen from its lists, within a share of the calls and behind all else."""
+"""Without webhooks: what people do is seen from the lists of chats, in a share of the calls and behind all else."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -68,8 +68,8 @@ def most_in(moments: list[float], seconds: float) -> int:
 
 
 def test_chats_that_no_list_shows_are_looked_at_in_turn(world: World) -> None:
-    """Twenty old chats under a filter of creation, all changed by a person: each is seen, within the share of calls, and
-    how long that takes is known."""
+    """Twenty old chats, all changed by a person: each is seen, in the share of calls, and how long that takes is
+    known."""
     names = [f"customer{number:02}" for number in range(20)]
     serve(world, *names, age=400 * 86_400.0)
     for name in names:

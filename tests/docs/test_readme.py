@@ -119,6 +119,7 @@ class Terminal:
             "def build_graph": "shop.py",
             "def paid_order": "orders.py",
             "def build_agent": "agent.py",
+            '"payment_confirmed"': "paid.py",
             "webhook_routes": "hook.py",
         }
         name = next((name for mark, name in kinds.items() if mark in code), "plain.py")
@@ -215,10 +216,12 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         for block in blocks(ENGLISH):
             if block.language == "python":
                 terminal.python(block.text)
+            elif block.language == "toml":
+                (tmp_path / "stages.toml").write_text(block.text, "utf-8")
             elif block.language == "bash":
                 for line in filter(str.strip, block.text.splitlines()):
                     terminal.type(line)
-                if "export" in block.text:
+                if "export SNITKIX" in block.text:
                     assert terminal.type("python shop.py") == "synced\n"
                     assert "httpx" not in terminal.logged
                     assert [chat["status"] for chat in crm.chats()] == ["Взято в роботу"]
@@ -230,7 +233,9 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
             elif block.text.startswith("INFO:"):
                 logged = re.findall(r"^[A-Z]+:.*\n", terminal.logged, re.MULTILINE)
                 assert block.text == "".join(logged) + shown["shop.py"][0]
-        (chat,) = crm.chats()
+        bought, chat = crm.chats()
+        assert shown["python paid.py"] == ["synced ОПЛАЧЕНО\n"]
+        assert (bought["userNickName"], bought["status"]) == ("olena.example", "ОПЛАЧЕНО")
         assert shown["shop.py"] == ["disabled\n"]
         assert shown["server.py"] == ["synced\n"]
         assert shown["orders.py"] == ["created\n"]
