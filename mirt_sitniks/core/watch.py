@@ -55,6 +55,7 @@ def _begun(tx: Transaction, window: int, since: float) -> Scan:
 def hold_list(tx: Transaction, key: KeyState, scan: Scan) -> KeyState:
     """The lease of a list's next page, which takes a slot."""
     watch = _slot(tx, replace(key.watch, token=scan.token, held_until=tx.now + tx.options.lease))[1]
+    watch = replace(watch, every=tx.options.watch)
     if scan.window == SWEEP and not scan.skip:
         watch = replace(watch, is_short=False)
     return replace(key, watch=_with(watch, scan, scan))

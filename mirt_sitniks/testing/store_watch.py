@@ -58,9 +58,7 @@ def taken(world: World, *sessions: str) -> None:
         settle(world, settled.claim, wrote, talks=True)
 
 
-def settle(
-    world: World, held: Claim, seen: Observed, *, calls: int = 0, talks: bool = False, **told: Any
-) -> Settled:
+def settle(world: World, held: Claim, seen: Observed, *, calls: int = 0, talks: bool = False, **told: Any) -> Settled:
     """Settle the record of a claim; its calls are given back, so that none is missing elsewhere."""
     mine = held.record
     assert mine
