@@ -18,7 +18,7 @@ class Watch:
     them began last at `began_at`. All chats that moved before `told_to` (wall clock) were told of. Who was not listed
     since `unlisted_since` is looked at in turn (0: nobody). `next_at` is its next call; `is_short`: there was more to
     be looked at than calls for it. `took` is how many seconds went by until all chats were seen once, which began
-    `every` so many seconds.
+    `every` so many seconds. `was_recent`: the last turn was that of `recent`.
     """
 
     recent: Scan | None = None
@@ -32,6 +32,7 @@ class Watch:
     took: float = 0.0
     every: float = 0.0
     is_short: bool = False
+    was_recent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

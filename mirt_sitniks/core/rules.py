@@ -38,7 +38,7 @@ from mirt_sitniks.core.signs import talk_after
 from mirt_sitniks.core.stages import LAST_OF_ALL, Stage, priority_of, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import outlook, promise, turns_of, urgency
-from mirt_sitniks.core.watch import hold_list, is_watch, look_at_unlisted, next_list
+from mirt_sitniks.core.watch import hold_list, is_watch, look_at_unlisted, moved, next_list
 
 # -------------------------------------------------------------------------------------------------------------- record
 
@@ -251,6 +251,7 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
     fresh = noting.told(tx, fresh, settlement)
     if settlement.heard_at is not None:
         fresh = listened(tx, fresh, settlement.told, settlement.heard_at)
+    key, fresh = moved(tx, key, fresh, settlement.last_message_at)
     if not (pending(fresh) or owes_note(fresh)):
         # What is left waits until all others were served.
         fresh = replace(fresh, urgent_at=fresh.observed.due_at + LAST_OF_ALL)

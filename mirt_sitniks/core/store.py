@@ -105,8 +105,8 @@ class Settlement:
     `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in the CRM, `shown` a chat as it was
     read, `agrees` whether its status is as it shall be. `unconfirmed_until` is set when a write was sent: the store's
     time until which it may still land, for the case that the lease was lost meanwhile. `signs` tell who has the
-    conversation, and so may the messages `told`, the newest until `heard_at`. `absent` is a manager whom the CRM does
-    not know.
+    conversation, and so may the messages `told`, the newest until `heard_at`; the chat showed that its last one came
+    at `last_message_at`. `absent` is a manager whom the CRM does not know.
     """
 
     session: str
@@ -122,6 +122,7 @@ class Settlement:
     signs: tuple[Sign, ...] = ()
     heard_at: float | None = None
     told: tuple[Message, ...] = ()
+    last_message_at: str | None = None
     absent: int | None = None
     note: Note | None = None
     noted: str = ""
