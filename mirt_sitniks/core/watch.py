@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, OVERLAP, finished
-from mirt_sitniks.core.events import Event
-from mirt_sitniks.core.hearing import aside, find, hinted, when
+from mirt_sitniks.core.hearing import aside, find, hinted, put, when
 from mirt_sitniks.core.key_state import KeyState, Watch
-from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, note
 from mirt_sitniks.core.record import Record, Scan, has_work, owes_look, owes_words, searching
 from mirt_sitniks.core.rows import Transaction
@@ -94,9 +92,9 @@ def fold_list(tx: Transaction, key: KeyState, page: ScanPage) -> KeyState:
     shown = [(record, chat) for chat in page.chats if (record := tx.rows.by_chat(chat.id)) and is_live(tx, record)]
     # Where there is more to read than slots, those go first who wait longest.
     for record, chat in sorted(shown, key=lambda one: one[0].heard_at):
-        watch, fresh = _give(tx, watch, record, hinted(tx, record, Event(chat), chat.seen_at))
+        watch, fresh = _give(tx, watch, record, hinted(tx, record, chat, chat.seen_at))
         watch, fresh = _listen(tx, watch, fresh, chat.last_message_at)
-        _put(tx, record, fresh)
+        put(tx, record, fresh)
     if page.unsent or not finished(scan.skip + page.raw, page.raw, page.total, PAGES):
         ahead = max(page.raw - OVERLAP, 1) if page.raw else 0
         return replace(key, watch=_with(watch, scan, replace(scan, skip=scan.skip + ahead, failures=0)))
@@ -134,13 +132,6 @@ def _give(tx: Transaction, watch: Watch, record: Record, fresh: Record) -> tuple
     return watch, fresh
 
 
-def _put(tx: Transaction, record: Record, fresh: Record) -> None:
-    if fresh != record:
-        audit(tx, record, fresh)
-        audit_talk(tx, record, fresh)
-        tx.rows.put(fresh)
-
-
 def is_live(tx: Transaction, record: Record) -> bool:
     """Whether a session is at work, or a person in its chat."""
     since = tx.options.hold
@@ -158,7 +149,7 @@ def look_at_unlisted(tx: Transaction, key: KeyState) -> KeyState:
     found, watch = list(_unlisted(tx, since))[:AT_A_TIME], replace(watch, was_recent=False)
     for record in found:
         watch, fresh = _give(tx, watch, record, replace(record, hinted_at=since))
-        _put(tx, record, fresh)
+        put(tx, record, fresh)
     if not found:
         watch = replace(watch, unlisted_since=0.0, took=tx.now - since)
     return replace(key, watch=watch)
