@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.events import Event, Message
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
 from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
+from mirt_sitniks.core.talk import Sign
+from mirt_sitniks.core.text import iso
 from tests.stores import worlds
 from tests.stores.worlds import START, World
 
@@ -83,6 +86,8 @@ class Settle:
     absent: int | None = None
     managers: tuple[int, ...] = ()
     noted: str = ""
+    signs: tuple[tuple[Any, str | None], ...] = ()
+    looked: bool = False
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         if not claims:
@@ -121,6 +126,9 @@ class Settle:
         )
         made = replace(made, absent=self.absent)
         made = replace(made, note=claim.note, noted=self.noted)
+        made = replace(made, signs=tuple(Sign(kind, now, who) for kind, who in self.signs))
+        if self.looked:
+            made = replace(made, observed=replace(observed, seen_at=claim.now, looked_at=claim.now))
         if record.candidate and self.contacts and not gone:
             return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
         return made
@@ -150,6 +158,30 @@ class Reopen:
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         return store.reopen(OPTIONS, self.session, calls=self.calls)
+
+
+@dataclass(frozen=True)
+class Release:
+    session: str
+    calls: int
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        return store.release(OPTIONS, self.session, calls=self.calls)
+
+
+@dataclass(frozen=True)
+class Hear:
+    """A chat is told of, with a message by one of those, or none, so many seconds ago; None: it does not say when."""
+
+    chat: Chat
+    by: str | None
+    manager: str | None
+    ago: float | None
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        at = None if self.ago is None else iso(now - self.ago)
+        told = Message("m", self.by, self.manager, "так", at) if self.by else None
+        return store.hear(OPTIONS, (Event(self.chat, told, at),))
 
 
 @dataclass(frozen=True)
@@ -217,7 +249,13 @@ _settles = st.builds(
     absent=st.sampled_from((None, None, None, 7, 8)),
     managers=st.sampled_from(((), (), (), (1, 7, 8, 9), (1, 7))),
     noted=st.sampled_from(("", "waits", "waits", "sent", "unknown", "refused")),
+    signs=st.sampled_from(((), (("wrote", "ai"),), (("wrote", "human"), ("put", "human")), (("assigned", "ai"),))),
+    looked=st.booleans(),
 )
+_events = st.builds(
+    Hear, _contacts, st.sampled_from(("u1", "u2", "page", None)), st.sampled_from(("Олена", "Павло", None)),
+    st.sampled_from((0.0, 3.0, 70.0, 5000.0, None)),
+)  # fmt: skip
 _commands = st.one_of(
     st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((OPTIONS, OPTIONS, OPTIONS, OTHER))),
     st.builds(Record, _intents, st.just(2), st.just(OPTIONS)),
@@ -228,6 +266,9 @@ _commands = st.one_of(
     st.builds(Wait, st.sampled_from(STEPS)),
     st.builds(Observe, st.sampled_from(CHATS), st.sampled_from(("T", None)), st.sampled_from((9, None))),
     st.builds(Reopen, st.sampled_from(SESSIONS), st.integers(0, 2)),
+    st.builds(Release, st.sampled_from(SESSIONS), st.integers(0, 2)),
+    _events,
+    _events,
     st.builds(Forget, st.sampled_from(SESSIONS)),
     st.builds(Prune, st.sampled_from((5.0, 800.0))),
 )
