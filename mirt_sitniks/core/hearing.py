@@ -9,7 +9,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Author, Event, author_of
 from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, bring_back, match
-from mirt_sitniks.core.record import Record, has_work, owes_look, searching
+from mirt_sitniks.core.record import Record, has_work, owes_look, pending, searching
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.signs import assignee_of
 from mirt_sitniks.core.stages import LAST_OF_ALL
@@ -80,6 +80,9 @@ def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))
     if _differs(fresh, chat, who) and at > max(fresh.observed.seen_at, fresh.observed.looked_at):
         fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at))
+    if who == AI and not pending(record) and at > max(record.observed.looked_at, fresh.talk.signed_at):
+        # He has it back: a customer who has just written waits for an answer, not for a look.
+        fresh = replace(fresh, talk=after(fresh.talk, Sign("assigned", at, AI)))
     if owes_look(fresh) and not has_work(record):
         # Behind all else; what paused before has nothing to do with it.
         due = replace(fresh.observed, due_at=tx.now, attempt=0)
