@@ -12,6 +12,7 @@ from mirt_sitniks.core.proof import ROUNDING, bring_back, match
 from mirt_sitniks.core.record import Record, has_work, owes_look, pending, searching
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.signs import assignee_of
+from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
 from mirt_sitniks.core.talk import AI, NOBODY, OURS, Sign, after
@@ -26,8 +27,9 @@ def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
     for event in events:
         at = _when(tx, event)
         names |= _note(tx, event, at)
+        heard = _voiced(tx, event, at)
         if record := tx.rows.by_chat(event.chat.id):
-            _tell(tx, record, event, at)
+            _tell(tx, record, heard or record, event, at)
     _find(tx, names)
     return promise(tx, busy=False)
 
@@ -69,11 +71,15 @@ def _wrote(event: Event) -> bool:
     return told is not None and not told.comment and author_of(event.chat, told) is Author.CUSTOMER
 
 
-def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
-    """Tell a session of its chat: who has written, and that it may not be any more as it is known."""
-    chat, told, fresh = event.chat, event.message, record
-    if told and not told.comment and author_of(chat, told) is Author.MANAGER:
-        fresh = replace(fresh, talk=after(fresh.talk, Sign("message", at)))
+def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
+    """The record of a chat after what somebody wrote there."""
+    record, chat = tx.rows.by_chat(event.chat.id), _filled(event.chat, tx.rows.contact(event.chat.id))
+    return spoke(tx, record, chat, event.message, at) if event.message else record
+
+
+def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
+    """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
+    chat = event.chat
     who = assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)
     if who == AI:
         # That he was there at all may be told late as well.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.record import Scan
+from mirt_sitniks.core.repeats import Repeat
 
 # The account that was there before there were several.
 MAIN = "main"
@@ -18,6 +19,7 @@ class KeyState:
     `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read, that began at
     `wide_read_at`. `managers` are
     the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
+    `repeats` are texts of the shop's page that may be auto-replies, or are.
     `turn` is the live manager whose turn was last, `absent` who of them was found missing: his id, the chat that it
     concerns (empty: all), and until when he is passed over.
     """
@@ -37,5 +39,6 @@ class KeyState:
     account: str = MAIN
     managers: tuple[int, ...] = ()
     listed_at: float = 0.0
+    repeats: tuple[Repeat, ...] = ()
     turn: int = 0
     absent: tuple[tuple[int, str, float], ...] = ()

@@ -21,6 +21,7 @@ from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.talk import Talk
+from mirt_sitniks.core.voices import Voices, joined
 
 NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: check that the channel is connected there")
 
@@ -52,7 +53,7 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     closed = _close(holder)
     tx.rows.put(closed)
     # Who has the conversation is the chat's affair, and so is what was told of it.
-    mine = replace(mine, talk=holder.talk, hinted_at=holder.hinted_at)
+    mine = replace(mine, talk=holder.talk, hinted_at=holder.hinted_at, voices=joined(holder.voices, mine.voices))
     audit(tx, holder, closed)
     # What the other session wrote is ours as well, and may still be there.
     there = holder.observed.manager.value
@@ -111,6 +112,7 @@ def _close(record: Record) -> Record:
         closed="superseded",
         observed=forgotten(record.observed),
         talk=Talk(),
+        voices=Voices(),
         notes=(),
     )
     return replace(lost, token=record.token + 1, lease_until=0.0)
@@ -145,12 +147,13 @@ def audit(tx: Transaction, before: Record, after: Record) -> None:
         tx.ended.append(after)
 
 
-def audit_talk(tx: Transaction, before: Record, after: Record) -> None:
+def audit_talk(tx: Transaction, before: Record, after: Record, why: str = "") -> None:
     """Give the ledger a line when the conversation goes from the graph to a person or back, and by what."""
     old, new = before.talk, after.talk
     if old.owner != new.owner and old.owner is not None:
         stage, generation = after.desired.stage, after.desired.generation
-        told = {"owner": new.owner, "why": new.why, "assignee": new.assignee}
+        told = {"owner": new.owner, "why": why or new.why, "assignee": new.assignee}
+        told |= {"by": new.by} if new.by and not why else {}
         line = Entry(
             0, after.session, "owner", None, stage, generation, tx.options.who, tx.wall, {"owner": old.owner}, told
         )

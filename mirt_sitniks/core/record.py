@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.talk import Talk
+from mirt_sitniks.core.voices import Voices
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ class Record:
     `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
     `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
-    told that differs from what is known of the chat. `notes` are those that are still to be left.
+    told that differs from what is known of the chat. `voices` is what was said and heard in it.
+    `notes` are those that are still to be left.
     """
 
     session: str
@@ -189,6 +191,7 @@ class Record:
     prove_since: float = 0.0
     talk: Talk = field(default_factory=Talk)
     hinted_at: float = 0.0
+    voices: Voices = field(default_factory=Voices)
     notes: tuple[Note, ...] = ()
 
     @property

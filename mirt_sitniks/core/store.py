@@ -13,6 +13,7 @@ from mirt_sitniks.core.record import Claim, Intent, Note, Observed, Record, Scan
 from mirt_sitniks.core.stages import BUILT_IN, Stages
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.talk import Sign
+from mirt_sitniks.core.voices import Spoken
 
 # How late due work is when `counts` calls it so.
 OVERDUE = 600.0
@@ -219,6 +220,9 @@ class SyncStore(Protocol):
 
     async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
         """Take in what the CRM told by itself: into the directory, and for the sessions whose chats these are."""
+
+    async def said(self, options: StoreOptions, spoken: tuple[Spoken, ...]) -> tuple[str, ...]:
+        """Remember what the graph has told customers; returns the sessions that are not recorded yet."""
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""

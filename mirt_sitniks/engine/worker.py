@@ -11,6 +11,7 @@ from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.result import why_none
+from mirt_sitniks.core.rota import MISSING
 from mirt_sitniks.core.store import Claimed, Outlook, Settled
 from mirt_sitniks.core.turns import is_unwatched
 from mirt_sitniks.engine.driver import Driver
@@ -22,9 +23,6 @@ SWEEP = 60.0
 SHORTEST, IDLE = 0.01, 5.0
 AT_ONCE = 32
 TIDY_FIRST, TIDY_AGAIN = 600.0, 86_400.0
-ABSENT = (
-    "Sitniks has no manager %s, the others get his chats in turn: correct SITNIKS_HUMAN_MANAGER_ID or take the id out"
-)
 
 
 class Worker:
@@ -122,7 +120,7 @@ class Worker:
             self.kick()
             return
         for who in settled.absent:
-            log(ERROR, ABSENT, who, manager=who, code="manager_not_found")
+            log(ERROR, MISSING, who, manager=who, code="manager_not_found")
         self._heard(settled, told)
 
     def _heard(self, settled: Settled, told: list[Record]) -> None:
