@@ -19,6 +19,12 @@ COMPLAINT = "Прийшов не той колір, покличте менед�
 SILENCE = None
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is asked who has the conversation, however busy this machine is."""
+    monkeypatch.setattr("mirt_sitniks.service.LOOKING", 30.0)
+
+
 class Talk:
     """The customer at the shop's chat and at the graph of `build`, whose service Sitniks tells of each message."""
 
