@@ -26,8 +26,9 @@ def human_has_chat(service: HoldService, *, reads: Mapping[str, str] | None = No
     """A route function, plain and async: True while a person has the customer's conversation.
 
     It costs one read of the store, and waits for that no longer than 50 ms (a thirtieth of a longer reply budget); then
-    the state's own `sitniks` tells, with `held_until` against the clock, so that nobody is locked out for ever. `reads` as in `add_subgraph`. It never
-    raises. Without Sitniks' webhooks or `SITNIKS_WATCH` a person's doing is seen only when a stage is synced.
+    the state's own `sitniks` tells, with `held_until` against the clock, so that nobody is locked out for ever. `reads`
+    as in `add_subgraph`. It never raises. Without Sitniks' webhooks or `SITNIKS_WATCH` a person's doing is seen only
+    when a stage is synced.
 
     >>> from langgraph.graph import END, START, StateGraph
     >>> from mirt_sitniks import SitniksChatService, SitniksSettings, SitniksState, human_has_chat
