@@ -182,6 +182,9 @@ class Demo:
         self.service.last = None
         state: dict[str, Any] = self.graph.invoke(given, {"configurable": {"thread_id": customer.session}})
         self._heed()
+        if answer := self._answer(state):
+            # The channel shows it as the page's own, of which nobody can tell who wrote it.
+            self._heard(self.sandbox.phone_writes(self.chats[customer], answer))
         result, held = self.service.last or (None, 0.0)
         self.holds.append(held)
         order = state.get("sitniks_order", {}).get("outcome") if shows else None
@@ -189,7 +192,7 @@ class Demo:
             shows = self.service.settings.statuses[result.stage]
         if shows:
             self._wait(lambda: self._shown(customer)[0] == shows)
-        self.view.turn(Turn(who, text, self._answer(state), result, held, order), self.rows())
+        self.view.turn(Turn(who, text, answer, result, held, order), self.rows())
         return state
 
     @staticmethod
