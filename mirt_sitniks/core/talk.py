@@ -43,8 +43,8 @@ class Sign:
 
     `kind` is `wrote` (the CRM took a status of ours; `who`: whose the chat is by its stage, None: as before), `put`
     (it took our manager), `assigned` (`who` is shown as responsible), `message` (a person wrote in it; `who`: in the
-    `phone`, else in Sitniks), `status` (a
-    person's status, where nobody can be assigned, or that of a first touch), or `released`.
+    `phone`, else in Sitniks), `status` (a person's status, where nobody can be assigned, or that of a first touch), or
+    `released`.
     """
 
     kind: Literal["wrote", "put", "assigned", "message", "status", "released"]

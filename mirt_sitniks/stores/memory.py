@@ -152,6 +152,14 @@ class MemoryRows:
         found = (one for one in self.left.values() if not searching(one))
         return min((max(one.observed.due_at, one.lease_until) for one in found), default=inf)
 
+    def unlisted(self, now: float, since: float, hold: float) -> Iterable[Record]:
+        found = (one for name, one in sorted(self.records.items()) if one.chat_id and self._is_unlisted(one, since))
+        return [one for one in found if not one.closed and self.touched[one.session] > self.wall - hold]
+
+    def _is_unlisted(self, record: Record, since: float) -> bool:
+        listed = self.directory.get(record.chat_id or "")
+        return listed is None or listed.seen_at < since
+
     def keep_entries(self, entries: Iterable[Entry]) -> None:
         self.entries = list(entries)
         self.intents = {(one.session, one.key): one.generation for one in self.entries if one.kind in INTENTS}
@@ -192,8 +200,9 @@ class MemoryRows:
         young = {name for name, at in self.touched.items() if at >= limit}
         for session in set(self.records) - young - set(self.left) if records else ():
             self.remove(session)
-        for one in [one for name, one in self.records.items() if name not in young and one.voices != Voices()]:
-            self.records[one.session] = replace(one, voices=Voices())
+        for rows in (self.records, self.left):
+            for one in [one for name, one in rows.items() if name not in young and one.voices != Voices()]:
+                rows[one.session] = replace(one, voices=Voices())
         self.keep_entries(entry for entry in self.entries if entry.at >= limit)
         for chat_id in [one.id for one in self.directory.values() if one.seen_at < seen]:
             self.drop_contact(chat_id)

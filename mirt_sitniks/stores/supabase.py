@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import SecretStr
 
 from mirt_sitniks.core import giving_back, hearing, rules, speaking
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Transaction
@@ -23,6 +24,7 @@ from mirt_sitniks.core.store import OF_INTEREST, Claimed, Outlook, Recorded, Rep
 from mirt_sitniks.core.store import WAITING as WAITS
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.core.voices import Spoken
+from mirt_sitniks.core.watch import is_watch
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.stores.columns import SCHEMA
@@ -83,22 +85,32 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
         """
         news = clean(report)
         mine, page = news.record, news.page
+        listed = is_watch(page.scan) if page else False
         request = request_of(
             options,
             [mine.session] if mine else [],
             names=[mine.shown.nickname] if mine and mine.shown else (),
             chats=[mine.chat_id if mine else None, *(one.id for one in (page.chats if page else ()))],
+            told=[one.nickname for one in page.chats] if page and listed else (),
             scan=page.scan if page else None,
         )
 
+        events = [Event(Chat(mine.chat_id or ""), one) for one in mine.told] if mine else []
+
         def settling(news: Report) -> Work[Settled]:
             def work(tx: Transaction) -> Settled | None:
+                if more := repeated(tx, events).difference(request["chats"]):
+                    request["chats"] += sorted(more)
+                    return None
                 return None if page and fold_part(tx, page) else rules.settle(tx, news)
 
             return work
 
         once = settling(replace(news, unused=(), delayed=()))
         basis = self._newest(report.basis) if isinstance(report.basis, View) and not page else report.basis
+        if listed or (mine and mine.told):
+            # What is told is of other sessions, or needs the chat's line of the directory.
+            basis = None
         if mine and mine.shown and not shows(basis, mine.session, mine.shown.nickname):
             # Others may have waited for the name that it has now.
             basis = None

@@ -94,7 +94,7 @@ def test_a_person_takes_over_and_hands_back(
 
 @pytest.mark.parametrize("way", ["board", "release"])
 def test_what_has_escalated_does_not_again(shop: Shop, hosted: Callable[..., SitniksChatService], way: str) -> None:
-    """Row 1: neither the same message, told to the graph a second time after the hand-back, nor a replay of the checkpoint
+    """Row 1: neither the same message, told to the graph again after the hand-back, nor a replay of the checkpoint
     before the escalation, whose state still asks for it."""
     talk = Talk(shop, hosted, build_main_graph)
     talk.escalates()
