@@ -11,13 +11,13 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Author, Event, Message, author_of
 from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, bring_back, match
-from mirt_sitniks.core.record import Record, has_work, owes_look, searching
+from mirt_sitniks.core.record import Record, has_work, owes_look, pending, searching
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.signs import assignee_of
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, NOBODY, OURS
+from mirt_sitniks.core.talk import AI, NOBODY, OURS, Sign, after
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -81,7 +81,11 @@ def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
 
 def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
     """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
+    seen, shows_ai = record.observed, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id) == AI
     fresh = hinted(tx, fresh, event.chat, at)
+    if shows_ai and not pending(record) and at > max(seen.seen_at, seen.looked_at, fresh.talk.signed_at):
+        # He has it back: a customer who has just written waits for an answer, not for a look.
+        fresh = replace(fresh, talk=after(fresh.talk, Sign("assigned", at, AI)))
     put(tx, record, aside(fresh, tx.now) if owes_look(fresh) and not has_work(record) else fresh)
 
 
