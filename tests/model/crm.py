@@ -31,6 +31,8 @@ WALL = 1_800_000_000.0
 """Unix time when the model's clock shows zero."""
 TIMEOUT = 10.0
 CALLS, WINDOW, LOCK = 10, 10.0, 60.0
+# What of a change counts as an effect.
+_EFFECTS = ("status", "manager_id")
 MANAGERS = (Manager(101, "Павло"), Manager(102, "Олена"), Manager(103, "Марко"))
 
 ERRORS: dict[str, Callable[[bool], CrmError]] = {
@@ -118,6 +120,10 @@ class ModelCrm:
     def person_sets(self, chat_id: str, **changes: Any) -> None:
         """Somebody changes a chat by hand."""
         self.chats[chat_id] = replace(self.chats[chat_id], **changes)
+
+    def person_assigns(self, chat_id: str, manager_id: int) -> None:
+        """Somebody makes a person, or the AI manager, responsible by hand."""
+        self.person_sets(chat_id, **self._responsible(manager_id))
 
     def behave(self, **habits: Any) -> None:
         """From now on the account has these habits and no others."""
@@ -238,7 +244,7 @@ class ModelCrm:
             case SetStatus(chat_id, status):
                 return self._write(call, chat_id, before, status=status)
             case UpdateChat(chat_id, manager_id):
-                return self._write(call, chat_id, before, manager_id=manager_id, unassigned=False)
+                return self._write(call, chat_id, before, **self._responsible(manager_id))
         raise AssertionError(call)
 
     def _write(self, call: Call, chat_id: str, read: Chat | None, **changes: Any) -> Any:
@@ -248,6 +254,11 @@ class ModelCrm:
         after = self._change(chat_id, **({} if type(call) in self.ignores else changes))
         shown = {"nothing": None, "before": read or old}.get(self.shows.get(type(call), ""), after)
         return after if isinstance(after, NotFound) else shown
+
+    def _responsible(self, manager_id: int) -> dict[str, Any]:
+        """Who is responsible, as chats show it: by name as well."""
+        name = next((one.name for one in self.managers if one.id == manager_id), None)
+        return {"manager_id": manager_id, "manager_name": name, "unassigned": False}
 
     def _written_to(self, since: float, until: float) -> list[Chat]:
         """The chats that were written to between two moments and are shown, the newest first."""
@@ -261,7 +272,7 @@ class ModelCrm:
         if not self._is_shown(chat_id):
             return NotFound("not there", status=404)
         self.chats[chat_id] = replace(self.chats[chat_id], **changes)
-        self.writes.extend((self.clock(), chat_id, value) for name, value in changes.items() if name != "unassigned")
+        self.writes.extend((self.clock(), chat_id, value) for name, value in changes.items() if name in _EFFECTS)
         return self.chats[chat_id]
 
 
