@@ -1,15 +1,16 @@
-"""A shop's chat graph with three syncs and an order in it: the shape to copy.
+"""A shop's chat graph with five syncs and an order in it: the shape to copy.
 
 A customer writes to a shop of children's clothes; a person confirms the payment, and the order is made. Replies come
-from a table of words instead of a language model, so a conversation runs the same every time. The three `add_subgraph`
-calls and the `add_order_subgraph` at the end are all that the CRM needs, but for the node that tells the number.
+from a table of words instead of a language model, so a conversation runs the same every time. The `add_subgraph` calls
+and the `add_order_subgraph` at the end are all that the CRM needs, but for the node that tells the number. Two of the
+stages are the shop's own: `SITNIKS_STAGES` names the file beside this one, `stages.toml`.
 
 Run as a file it knows no CRM, whatever the environment says: each sync is `disabled`, and only logged.
 """
 
 import asyncio
-import threading
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -28,6 +29,8 @@ from mirt_sitniks.orders import (
     SitniksOrderState,
     add_order_subgraph,
 )
+
+STAGES = Path(__file__).with_name("stages.toml")
 
 REQUISITES = (
     "Оплатити можна на рахунок (приклад, не для справжніх платежів):\n"
@@ -144,22 +147,22 @@ def paid_order(state: MainState) -> Order | None:
     return Order(client=Client(**client), items=[DRESS], total=Decimal(980)) if client else None
 
 
-def order_teller(service: SitniksChatService) -> Any:
-    """The node that tells the customer the number of the order, and moves the chat."""
+def order_stage(state: MainState) -> str | None:
+    """What the order is to the CRM: placed once it is there, or on its way by itself."""
+    return "order_placed" if state.get("sitniks_order", {}).get("outcome") in ("created", "queued") else None
 
-    def tell_order(state: MainState) -> Update:
-        made = state.get("sitniks_order", {})
-        outcome, order = made.get("outcome"), "Зберемо замовлення"
-        if outcome in ("failed", "refused", "unknown"):
-            return {"should_escalate": True, "escalation_reason": f"Оплачене замовлення: {made['error']['code']}"}
-        if outcome in ("created", "queued"):  # it is there, or on its way by itself
-            _move(service, state.get("sitniks", {}).get("chat_id") or "", "Оформлено замовлення")
-            order = "Номер замовлення надішлемо згодом. Зберемо його"
-        if outcome == "created":
-            order = f"Ваше замовлення №{made['order_number']}: зберемо його"
-        return {"messages": [AIMessage(THANKS.format(order=order))], "dialog_phase": "order_confirmed"}
 
-    return tell_order
+def tell_order(state: MainState) -> Update:
+    """Tell the customer the number of the order."""
+    made = state.get("sitniks_order", {})
+    outcome, order = made.get("outcome"), "Зберемо замовлення"
+    if outcome in ("failed", "refused", "unknown"):
+        return {"should_escalate": True, "escalation_reason": f"Оплачене замовлення: {made['error']['code']}"}
+    if outcome == "created":
+        order = f"Ваше замовлення №{made['order_number']}: зберемо його"
+    elif outcome == "queued":
+        order = "Номер замовлення надішлемо згодом. Зберемо його"
+    return {"messages": [AIMessage(THANKS.format(order=order))], "dialog_phase": "order_confirmed"}
 
 
 def escalation(state: MainState) -> Update:
@@ -183,8 +186,8 @@ def after_intent(state: MainState) -> Literal["agent", "payment", "escalation"]:
     return "payment" if state.get("current_state") == "payment" else "agent"
 
 
-def after_approval(state: MainState) -> Literal["sitniks_order", "escalation"]:
-    return "escalation" if state.get("should_escalate") else "sitniks_order"
+def after_approval(state: MainState) -> Literal["sitniks_sync_paid", "escalation"]:
+    return "escalation" if state.get("should_escalate") else "sitniks_sync_paid"
 
 
 def after_order(state: MainState) -> Literal["end", "escalation"]:
@@ -205,7 +208,7 @@ def build_main_graph(
     builder.add_node("agent", agent)
     builder.add_node("payment", payment)
     builder.add_node("payment_approval", payment_approval)
-    builder.add_node("tell_order", order_teller(service))
+    builder.add_node("tell_order", tell_order)
     builder.add_node("escalation", escalation)
     builder.add_node("end", end)
 
@@ -221,7 +224,11 @@ def build_main_graph(
     add_subgraph(builder, service=service, after="payment", stage="give_requisites", then="payment_approval")
     add_subgraph(builder, service=service, after="escalation", stage="escalation", then=END)
     orders = orders or SitniksOrderService(service)
-    add_order_subgraph(builder, service=orders, after=None, name="sitniks_order", order=paid_order, then="tell_order")
+    add_subgraph(builder, service=service, after=None, name="sitniks_sync_paid", stage="paid", then="sitniks_order")
+    add_order_subgraph(
+        builder, service=orders, after=None, name="sitniks_order", order=paid_order, then="sitniks_sync_order"
+    )
+    add_subgraph(builder, service=service, after=None, name="sitniks_sync_order", stage=order_stage, then="tell_order")
 
     return builder.compile(checkpointer=checkpointer)
 
@@ -229,16 +236,6 @@ def build_main_graph(
 def served() -> CompiledStateGraph[Any, Any, Any, Any]:
     """The graph for `langgraph dev`, which calls this for each run and has a checkpointer of its own."""
     return build_main_graph(get_sitniks_chat_service())
-
-
-def _move(service: SitniksChatService, chat_id: str, status: str) -> None:
-    """Move the chat, and wait no longer than the reply budget: what is slow goes on by itself.
-
-    In a thread of its own, for under `invoke` a node has no event loop.
-    """
-    moving = threading.Thread(target=lambda: asyncio.run(service.update_chat_status(chat_id, status)), daemon=True)
-    moving.start()
-    moving.join(service.settings.reply_budget)
 
 
 def _mentions(state: MainState, words: tuple[str, ...]) -> bool:
@@ -252,7 +249,8 @@ async def _main() -> None:
 
     from mirt_sitniks import SitniksSettings
 
-    async with SitniksChatService(SitniksSettings(api_url="", api_key="", database=":memory:")) as service:
+    settings = SitniksSettings(api_url="", api_key="", database=":memory:", stages=str(STAGES))
+    async with SitniksChatService(settings) as service:
         graph = build_main_graph(service, checkpointer=InMemorySaver())
         config: Any = {"configurable": {"thread_id": "example"}}
         turns: list[Any] = [

@@ -5,14 +5,17 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from logging import ERROR, INFO, WARNING
-from typing import Any, NoReturn, Required, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, NoReturn, Required, Self, TypedDict, TypeVar, Unpack
 
 import httpx
 
 from mirt_sitniks.core.chats import normalise_username
+from mirt_sitniks.core.hours import is_open, opens_at
 from mirt_sitniks.core.managers import Manager
+from mirt_sitniks.core.notes import LOOKED_AT, REASON
 from mirt_sitniks.core.record import Intent, intent_key
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso
 from mirt_sitniks.core.stages import Stage, parse_stage
@@ -33,7 +36,6 @@ T = TypeVar("T")
 
 # What the runtime answers when the budget ends knows more than a caller who stops at the same moment.
 HEARING = 0.08
-REASON_LENGTH = 200
 STARTING, CLOSING = 1.0, 5.0
 # Seconds that a route of the graph may wait for the store.
 LOOKING = 0.05
@@ -48,6 +50,7 @@ class About(TypedDict, total=False):
     reason: str | None
     chat_id: str | None
     intent: str | Sequence[str] | None
+    words: str | None
 
 
 class SitniksChatService:
@@ -105,15 +108,26 @@ class SitniksChatService:
 
         `intent` names the event, such as a message's id, or by two names, either of which is enough: repeated calls of
         a stage with it are one. By default each call is an event of its own; a first touch is one a session. `chat_id`
-        is a hint from an earlier result, used while the store does not know the chat. Waits at most `reply_budget`
-        seconds, which all calls of a session with one `intent` share; what is not done by then is `queued` and goes on
-        by itself.
+        is a hint from an earlier result, used while the store does not know the chat. `words` are the customer's last
+        ones, for the note of a stage that leaves one. Waits at most `reply_budget` seconds, which all calls of a
+        session with one `intent` share; what is not done by then is `queued` and goes on by itself.
         """
         return await self._sync(awaited, stage, about)
 
     def sync_blocking(self, stage: Stage | str, **about: Unpack[About]) -> SyncResult:
         """The same for code without an event loop: the calling thread waits, at most for the reply budget."""
         return without_loop(self._sync(blocked, stage, about))
+
+    def people(self) -> Literal["open", "closed"] | None:
+        """Whether it is within the working hours (`SITNIKS_HOURS`), by the clock of this machine; None without any."""
+        hours = self.settings.hours
+        return None if hours is None else "open" if is_open(hours, time.time()) else "closed"
+
+    def people_back_at(self) -> str | None:
+        """When people are there again while they are not, as ISO 8601 UTC."""
+        hours, now = self.settings.hours, time.time()
+        back = opens_at(hours, now) if hours else None
+        return iso(back) if back and back > now else None
 
     async def handle_first_touch(
         self, user_id: str, instagram_username: str | None = None, telegram_username: str | None = None
@@ -173,7 +187,8 @@ class SitniksChatService:
 
     async def retry(self, session: str) -> SyncResult | None:
         """Take up again what was given up or waits for its next try; None when nothing is known of the session."""
-        return await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
+        found = await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
+        return None if found is None else replace(found, people=self.people())
 
     async def is_held(self, session: str) -> bool:
         """Whether a person has the conversation, by what the store knows: one read, 50 ms at most.
@@ -186,7 +201,8 @@ class SitniksChatService:
         """Give a conversation that a person has back to the graph: the AI manager becomes responsible again, the status
         stays. None when nothing is known of the session.
         """
-        return await self._verb("release", lambda runtime: runtime.release(str(session)), None)
+        found = await self._verb("release", lambda runtime: runtime.release(str(session)), None)
+        return None if found is None else replace(found, people=self.people())
 
     async def holds(self, wait: Wait, session: str) -> bool | None:
         """Whether a person has the conversation, for the package's other doors; None when the store does not say."""
@@ -250,6 +266,9 @@ class SitniksChatService:
         self.close()
 
     async def _sync(self, wait: Wait, stage: Stage | str, about: About) -> SyncResult:
+        return replace(await self._synced(wait, stage, about), people=self.people())
+
+    async def _synced(self, wait: Wait, stage: Stage | str, about: About) -> SyncResult:
         intent = self._intent(stage, **about)
         if isinstance(intent, SyncResult):
             return intent
@@ -306,6 +325,7 @@ class SitniksChatService:
         reason: str | None = None,
         chat_id: str | None = None,
         intent: str | Sequence[str] | None = None,
+        words: str | None = None,
     ) -> Intent | SyncResult:
         """The intent to record, or the result that says why there is none."""
         rules = self.settings.rules
@@ -338,7 +358,8 @@ class SitniksChatService:
             instagram=normalise_username(instagram_username),
             telegram=normalise_username(telegram_username),
             chat_id=chat_id,
-            reason=str(reason)[:REASON_LENGTH] if reason else None,
+            reason=str(reason)[:REASON] if reason else None,
+            words=str(words)[:LOOKED_AT] if words and rules[known].note else None,
         )
 
     async def _verb(self, name: str, work: Callable[[Runtime], Coroutine[Any, Any, T]], otherwise: T) -> T:
@@ -358,6 +379,17 @@ class SitniksChatService:
 _default: dict[None, SitniksChatService] = {}
 
 
+def _disabled() -> SitniksSettings:
+    """Settings without a CRM, with the shop's own stages where these are right: a graph that names one is built."""
+    fields: dict[str, Any] = {
+        name: field.get_default(call_default_factory=True) for name, field in SitniksSettings.model_fields.items()
+    }
+    del fields["stages"]
+    with suppress(ConfigError):
+        return SitniksSettings(**fields)
+    return SitniksSettings.model_construct(api_url="")
+
+
 def get_sitniks_chat_service() -> SitniksChatService:
     """The process's one service, from the environment; made anew after `aclose()`.
 
@@ -369,5 +401,5 @@ def get_sitniks_chat_service() -> SitniksChatService:
         made = SitniksChatService()
     except ConfigError as error:
         log(ERROR, "disabled, nothing will reach the CRM: %s", error.message)
-        made = SitniksChatService(SitniksSettings.model_construct(api_url=""))
+        made = SitniksChatService(_disabled())
     return _default.setdefault(None, made)

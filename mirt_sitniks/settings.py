@@ -2,12 +2,15 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import tzinfo
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NoReturn, Self, TypedDict, Unpack, cast
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +33,8 @@ from pydantic_settings import (
 
 from mirt_sitniks.core.addresses import is_address, is_loopback, is_public, is_sendable
 from mirt_sitniks.core.budget import VENDOR, Limit
+from mirt_sitniks.core.hours import Hours, parse_hours
+from mirt_sitniks.core.notes import CURE, TEMPLATE, is_template
 from mirt_sitniks.core.spelling import closest, meant_by
 from mirt_sitniks.core.stage_table import parse_stages, stages_of
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, Stages
@@ -64,12 +69,38 @@ def _listed(value: object) -> object:
     return [name for one in value.split(",") if (name := _bare(one))] if isinstance(value, str) else value
 
 
+def _joined(value: object) -> object:
+    """Several secrets as one text, with commas between them; a list with nothing but an empty one is not empty."""
+    value = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(value, str):
+        return ",".join(map(_bare, value.split(",")))
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return ",".join(map(_bare, value)) or "," * len(value)
+    return value
+
+
+def _are_secrets(value: SecretStr) -> bool:
+    """Whether each can stand in a path as it is, and cannot be guessed; the empty text has none."""
+    return all(re.fullmatch(r"[\w.~-]{16,200}", one, re.ASCII) for one in value.get_secret_value().split(",") if value)
+
+
+def _one_or_more(value: object) -> object:
+    """One id as it is, several as a tuple, each once."""
+    listed = _listed(value)
+    ids = tuple(dict.fromkeys(str(one) for one in listed)) if isinstance(listed, list | tuple) else ()
+    return (ids[0] if len(ids) == 1 else ids) if ids else value
+
+
 _PRINTABLE = _that(lambda value: value.isprintable())
 _NOTHING = BeforeValidator(lambda value: "" if value is None else value)
 _BY_ID = BeforeValidator(lambda value: str(value) if type(value) is int else value)
 _Rate = Annotated[Limit, BeforeValidator(Limit.parse), PlainSerializer(str, return_type=str)]
 _Name = Annotated[str, Field(min_length=1, max_length=200), _PRINTABLE]
 _Id = Annotated[int, Field(ge=1, lt=2**63)]
+_Ids = Annotated[_Id | Annotated[tuple[_Id, ...], Field(max_length=50)] | None, BeforeValidator(_one_or_more)]
+_Hours = Annotated[
+    Hours | None, PlainValidator(lambda value: _hours(value)), PlainSerializer(lambda value: value and str(value))
+]
 _Names = Annotated[tuple[_Name, ...], BeforeValidator(_listed), Field(min_length=1, max_length=50)]
 _Stages = Annotated[Any, PlainValidator(lambda value: _stages(value)), PlainSerializer(lambda value: _plain(value))]
 _Secret = Annotated[SecretStr, _NOTHING]
@@ -77,6 +108,7 @@ _PREFIXES = {"api": "SNITKIX_", "supabase": ""}
 _ALSO = {"supabase_key": ("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_API_KEY")}
 _A_STATUS = "give the name of a status as Sitniks shows it"
 _AN_ID = "give the manager's id in Sitniks, a positive whole number"
+_TOLD = ("stages", "hours")
 
 
 class _Keywords(TypedDict, total=False):
@@ -86,7 +118,8 @@ class _Keywords(TypedDict, total=False):
     api_key: str | SecretStr | None
     ai_manager_name: str
     ai_manager_id: int | None
-    human_manager_id: int | None
+    human_manager_id: int | str | Sequence[int] | None
+    hours: str | None
     status_first_touch: str
     status_give_requisites: str
     status_escalation: str
@@ -100,7 +133,10 @@ class _Keywords(TypedDict, total=False):
     hold_hours: float
     owner: str | int | None
     account: str
+    notes: bool
+    note_template: str
     retain_days: int
+    webhook_secrets: str | SecretStr | Sequence[str] | None
     store: Literal["sqlite", "supabase"] | None
     database: str
     supabase_url: str | None
@@ -130,7 +166,8 @@ class SitniksSettings(BaseSettings):
     )
     ai_manager_name: _Name = _set("Павло", "give the full name of a manager as Sitniks shows it")
     ai_manager_id: _Id | None = _set(None, _AN_ID)
-    human_manager_id: _Id | None = _set(None, _AN_ID)
+    human_manager_id: _Ids = _set(None, f"{_AN_ID}, or several with commas between them")
+    hours: _Hours = _set(None, "give days, times and a time zone like Mon-Fri 09:00-19:00 Europe/Kyiv")
     status_first_touch: _Name = _set(BUILT_IN[Stage.FIRST_TOUCH].status, _A_STATUS)
     status_give_requisites: _Name = _set(BUILT_IN[Stage.GIVE_REQUISITES].status, _A_STATUS)
     status_escalation: _Name = _set(BUILT_IN[Stage.ESCALATION].status, _A_STATUS)
@@ -155,7 +192,14 @@ class SitniksSettings(BaseSettings):
     account: Annotated[str, Field(pattern=r"\A[A-Za-z0-9._-]{1,64}\z")] = _set(
         "main", "give a short name of letters, digits, `.`, `_` and `-`"
     )
+    notes: bool = _set(True, "give true or false")
+    note_template: Annotated[str, _that(is_template)] = _set(TEMPLATE, CURE, min_length=1)
     retain_days: int = _set(90, "give a whole number of days from 1 to 3650", ge=1, le=3650)
+    webhook_secrets: Annotated[_Secret, BeforeValidator(_joined), _that(_are_secrets)] = _set(
+        SecretStr(""),
+        "give secrets of 16 to 200 letters, digits, `-`, `_`, `.` or `~`, with commas between them and none empty; "
+        "`python -c 'import secrets; print(secrets.token_urlsafe())'` makes one",
+    )
     store: Literal["sqlite", "supabase"] | None = _set(None, "give sqlite or supabase")
     database: str = _set("sitniks.sqlite3", "give the path of a file, or :memory:", min_length=1, validate_default=True)
     supabase_url: Annotated[str, _NOTHING] = _set(
@@ -173,8 +217,8 @@ class SitniksSettings(BaseSettings):
         except ValidationError as exc:
             first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
             field = str(first["loc"][0])
-            # Of the stages there is more to say: which key of which one.
-            told = first["msg"].removeprefix("Value error, ") if field == "stages" else ""
+            # Of some there is more to say: which key of which stage, which part of the hours.
+            told = first["msg"].removeprefix("Value error, ") if field in _TOLD else ""
             problem = f"{VARIABLES[field][0]}: {told}." if told else _wrong(field)
         except (OSError, ValueError) as exc:
             problem = f"The file .env cannot be read ({type(exc).__name__}); save it as UTF-8 text, or remove it."
@@ -192,6 +236,12 @@ class SitniksSettings(BaseSettings):
         return bool(self.api_url and self.api_key)
 
     @property
+    def human_manager_ids(self) -> tuple[int, ...]:
+        """The live managers in turn; none are set: empty."""
+        ids = self.human_manager_id
+        return ids if isinstance(ids, tuple) else () if ids is None else (ids,)
+
+    @property
     def store_kind(self) -> Literal["sqlite", "supabase"]:
         """The store that is used: the one set, else Supabase when its address and key are there, else SQLite."""
         return self.store or ("supabase" if self.supabase_url and self.supabase_key else "sqlite")
@@ -203,9 +253,17 @@ class SitniksSettings(BaseSettings):
 
     @property
     def rules(self) -> Stages:
-        """What each stage wants: the built-in ones with the statuses that are set, and `stages`, which replace them."""
+        """What each stage wants: the built-in ones with the statuses that are set, and `stages`, which replace them.
+
+        `note` is the template of the note that a stage leaves; of an escalation without its own that of the settings.
+        """
         named = {name: replace(rule, status=str(getattr(self, f"status_{name}"))) for name, rule in BUILT_IN.items()}
-        return MappingProxyType({**named, **self.stages})
+        rules = {**named, **self.stages}
+        if not self.notes:
+            rules = {name: replace(rule, note=None) for name, rule in rules.items()}
+        elif (escalation := rules[Stage.ESCALATION]).note is None:
+            rules[Stage.ESCALATION] = replace(escalation, note=self.note_template)
+        return MappingProxyType(rules)
 
     def __deepcopy__(self, memo: object = None) -> Self:
         # All values are immutable; copied one by one they would stand in frames.
@@ -253,8 +311,27 @@ def _stages(value: object) -> Stages:
             text = file.read(1_000_000)
     except (OSError, ValueError) as exc:
         why = f"the file that it names cannot be read ({type(exc).__name__})"
-        raise ValueError(f"{why}: give the path of a TOML file, or a table as JSON") from None
+        raise ValueError(f"{why}: give the path of a TOML file in UTF-8, or a table as JSON") from None
     return parse_stages(text)
+
+
+def _hours(value: object) -> Hours | None:
+    """Working hours, read from text."""
+    if isinstance(value, Hours) or not value:
+        return value or None  # type: ignore[return-value]
+    if not isinstance(value, str):
+        raise ValueError("give them as text like Mon-Fri 09:00-19:00 Europe/Kyiv")
+    return parse_hours(value, _zone)
+
+
+def _zone(name: str) -> tzinfo:
+    # Databases of before 2022 know Kyiv by its former spelling only.
+    for one in (name, name.replace("Kyiv", "Kiev")):
+        with suppress(KeyError, ValueError, OSError):
+            return ZoneInfo(one)
+    if available_timezones():
+        raise ValueError("there is no time zone of this name: name one like Europe/Kyiv")
+    raise ValueError("this machine has no database of time zones: pip install tzdata")
 
 
 def _plain(stages: Stages) -> dict[str, dict[str, object]]:

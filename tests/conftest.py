@@ -106,6 +106,7 @@ class Planted:
 
     crm_key: str = "planted-crm-7Jq2vX9sLw4RzT8b"
     supabase_key: str = supabase.token("service_role", secret="planted" * 6, exp=4_102_444_800)
+    webhook_secret: str = "planted-webhook-Vn5cPz8Ry3Lm"
     customer_text: str = "planted-customer-words-Kd83hQ"
 
     def assert_absent(self, *texts: object) -> None:
@@ -113,6 +114,7 @@ class Planted:
         marks = {
             "CRM key": self.crm_key.rpartition("-")[2],
             "Supabase key": self.supabase_key.rpartition(".")[2],
+            "webhook's secret": self.webhook_secret.rpartition("-")[2],
             "customer's text": self.customer_text.rpartition("-")[2],
         }
         for text in texts:
@@ -160,7 +162,7 @@ def _no_strangers() -> Iterator[list[str]]:
     assert not _strangers, f"tried to reach {_strangers}; tests use loopback only"
 
 
-ARMED = ("agent", "crm", "engine", "graph", "orders", "postgres", "process", "service", "stores")
+ARMED = ("agent", "crm", "engine", "graph", "orders", "postgres", "process", "service", "stores", "webhook")
 """The folders whose tests run with a guard on every event loop, as everything does under LangGraph's dev server."""
 
 _refused: list[str] = []

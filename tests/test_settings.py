@@ -6,11 +6,13 @@ import copy
 import json
 import os
 import pickle
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, get_args, get_type_hints
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -18,6 +20,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from mirt_sitniks.core.budget import Limit
+from mirt_sitniks.core.hours import parse_hours
+from mirt_sitniks.core.notes import TEMPLATE
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
@@ -66,6 +70,7 @@ def test_defaults_are_those_of_the_design() -> None:
         "ai_manager_name": "Павло",
         "ai_manager_id": None,
         "human_manager_id": None,
+        "hours": None,
         "status_first_touch": "Взято в роботу",
         "status_give_requisites": "Виставлено рахунок",
         "status_escalation": "AI Увага",
@@ -79,7 +84,10 @@ def test_defaults_are_those_of_the_design() -> None:
         "hold_hours": 24.0,
         "owner": "",
         "account": "main",
+        "notes": True,
+        "note_template": TEMPLATE,
         "retain_days": 90,
+        "webhook_secrets": SecretStr(""),
         "store": None,
         "database": str(Path("sitniks.sqlite3").absolute()),
         "supabase_url": "",
@@ -94,6 +102,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "ai_manager_name": (" Олена ", "Олена"),
     "ai_manager_id": ("17", 17),
     "human_manager_id": (" 18 ", 18),
+    "hours": (" Mon 9-18 Europe/Kyiv ", parse_hours("Mon 9-18 Europe/Kyiv", ZoneInfo)),
     "status_first_touch": ("a", "a"),
     "status_give_requisites": ("b", "b"),
     "status_escalation": ("c", "c"),
@@ -107,7 +116,10 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "hold_hours": ("0.5", 0.5),
     "owner": (" 4711 ", "4711"),
     "account": ("shop-2", "shop-2"),
+    "notes": ("false", False),
+    "note_template": (" {words} ", "{words}"),
     "retain_days": ("30", 30),
+    "webhook_secrets": (" one-secret_of.two~ , 'the-other-secret' ", SecretStr("one-secret_of.two~,the-other-secret")),
     "store": ("sqlite", "sqlite"),
     "database": (":memory:", ":memory:"),
     "supabase_url": (SUPABASE, SUPABASE),
@@ -209,7 +221,8 @@ def test_strangers_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SNITKIX_API_KEY", "use api_key="),
         ("reply_buget", "use reply_budget="),
         ("human_manager", "use human_manager_id="),
-        ("webhook", f"use one of {', '.join(VARIABLES)}"),
+        ("webhook", "use webhook_secrets="),
+        ("proxy", f"use one of {', '.join(VARIABLES)}"),
     ],
 )
 def test_a_keyword_that_is_no_field_is_refused_with_the_right_one(keyword: str, cure: str) -> None:
@@ -286,6 +299,34 @@ def test_a_service_key_is_preferred_to_a_browser_key(monkeypatch: pytest.MonkeyP
 def test_the_store_is_supabase_when_its_address_and_key_are_there(values: dict[str, Any], kind: str) -> None:
     """Unset, the store follows from what is there; set, it stands."""
     assert SitniksSettings(**values).store_kind == kind
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "the file that it names cannot be read (FileNotFoundError): give the path of a TOML file in UTF-8"),
+        ("a folder", "the file that it names cannot be read (IsADirectoryError): give the path"),
+        ('[paid]\nstatus = "a"'.encode("utf-16"), "the file that it names cannot be read (UnicodeDecodeError): give"),
+        pytest.param(b"#" * 10_000_000, "it has 1 MB or more: give a file that has nothing but stages", id="10 MB"),
+        (b"[paid]\nstatus = 5", "paid.status cannot be right: give the name of a status"),
+        (b"\xef\xbb\xbf[paid]\nstats = 'a'", "paid.stats is nothing a stage has: use status"),
+        (b'[{"paid": {}}]', "give a table of stages, like"),
+    ],
+)
+def test_a_file_of_stages_that_cannot_be_right(content: bytes | str | None, told: str) -> None:
+    """One line: the variable, which key, and the cure; nothing of what stands in the file."""
+    if isinstance(content, bytes):
+        Path("stages.toml").write_bytes(content)
+    elif content:
+        Path("stages.toml").mkdir()
+    with pytest.raises(ConfigError, match=rf"^SITNIKS_STAGES: {re.escape(told)}[^\n]*\.$"):
+        SitniksSettings(stages="stages.toml")
+
+
+def test_a_file_of_stages_as_a_windows_editor_saves_it() -> None:
+    """With a mark at its beginning and other ends of lines it says the same."""
+    Path("stages.toml").write_bytes('\ufeff[paid]\r\nstatus = "ОПЛАЧЕНО"\r\n'.encode())
+    assert SitniksSettings(stages="stages.toml").stages == {"paid": StageRule("ОПЛАЧЕНО")}
 
 
 def test_each_stage_has_its_status() -> None:
@@ -376,7 +417,7 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(flaw: str) -> None:
         ("reply_budget", ["-0.1", "60.1", "nan", "inf", "soon"]),
         ("lookback_minutes", ["0", "1441", "-5", "1.5", "soon"]),
         ("ai_manager_id", ["0", "-1", "1.5", "Павло", str(2**63), "9" * 5000]),
-        ("human_manager_id", ["0", "-1", "x"]),
+        ("human_manager_id", ["0", "-1", "x", ",", "5,x", "5;6", [5, 0], ",".join(map(str, range(1, 52)))]),
         ("status_first_touch", ["", " ", "a\nb", "x" * 201, 5]),
         ("status_give_requisites", ["", "\x00"]),
         ("status_escalation", ["", "\ud800"]),
@@ -400,6 +441,60 @@ def test_a_value_out_of_its_range_is_refused(field: str, values: list[object]) -
         assert message.startswith(f"{VARIABLES[field][0]} cannot be right: give ")
         assert "\n" not in message
         assert "pydantic" not in message.lower()
+
+
+@pytest.mark.parametrize(
+    ("given", "held", "in_turn"),
+    [
+        (None, None, ()),
+        (5, 5, (5,)),
+        ("5", 5, (5,)),
+        (" 7, '5' ,6,5", (7, 5, 6), (7, 5, 6)),
+        ([6, 5], (6, 5), (6, 5)),
+        ((5, 5), 5, (5,)),
+    ],
+)
+def test_live_managers_are_one_or_several(given: Any, held: object, in_turn: tuple[int, ...]) -> None:
+    """One is an id as ever; several are in turn, in their order and each once."""
+    got = SitniksSettings(human_manager_id=given)
+    assert (got.human_manager_id, got.human_manager_ids) == (held, in_turn)
+
+
+@pytest.mark.parametrize(
+    ("hours", "why"),
+    [
+        (5, "give them as text"),
+        ("Mon-Fri 09:00-19:00", "it ends with no time zone: give"),
+        ("Mon 09:00-19:00 Europe/Kiyv", "there is no time zone of this name: name one like Europe/Kyiv"),
+        ("Mon 09:00-19:00 ../../etc/passwd", "there is no time zone of this name"),
+        ("Mon 09:00-19:00 /etc/passwd", "there is no time zone of this name"),
+        ("Mon-Fri secret Europe/Kyiv", "group 1 names something that is no weekday: give"),
+    ],
+)
+def test_hours_that_cannot_be_right_are_refused(hours: Any, why: str) -> None:
+    """With what is wrong and the cure; the value is not shown."""
+    message = refusal(hours=hours)
+    assert message.startswith(f"SITNIKS_HOURS: {why}")
+    assert "secret" not in message
+    assert "passwd" not in message
+
+
+def test_a_machine_without_time_zones_is_told_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No database at all is another trouble than a misspelt name; one of before 2022 knows Kyiv by its old spelling."""
+    zones: set[str] = {"Europe/Kiev"}
+
+    def zone(name: str) -> ZoneInfo:
+        if name not in zones:
+            raise KeyError(name)
+        return ZoneInfo("Europe/Kyiv")
+
+    monkeypatch.setattr("mirt_sitniks.settings.ZoneInfo", zone)
+    monkeypatch.setattr("mirt_sitniks.settings.available_timezones", lambda: zones)
+    assert SitniksSettings(hours="Mon 9-18 Europe/Kyiv").hours
+    zones.clear()
+    assert refusal(hours="Mon 9-18 Europe/Kyiv") == (
+        "SITNIKS_HOURS: this machine has no database of time zones: pip install tzdata."
+    )
 
 
 @pytest.mark.parametrize("limit", ["10/10", "9/10.5", "5/5", "3/4", "1/1", "1/3600"])

@@ -23,6 +23,13 @@ def speed(text: str) -> float:
     return float(text)
 
 
+def seconds(text: str) -> float:
+    """How long something stays."""
+    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", text):
+        raise ArgumentTypeError(f"{text!r} is no number of seconds: give one from 0 to 99999")
+    return float(text)
+
+
 def key(text: str) -> str:
     """A key of the API."""
     if not re.fullmatch("[!-~]+", text):

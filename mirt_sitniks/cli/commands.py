@@ -21,7 +21,7 @@ class Command(Protocol):
 
 def add(command: Command) -> None:
     """Make them all."""
-    for make in (_status, _show, _list, _retry, _tail, _diff, _export):
+    for make in (_status, _show, _list, _retry, _release, _tail, _diff, _export):
         make(command)
 
 
@@ -149,6 +149,26 @@ def _retry(command: Command) -> None:
     made.add_argument("--code", action="append", type=given.code, default=[], help="with this error code; repeatable")
     made.add_argument("--limit", type=given.count, default=1000, metavar="N", help="so many at most (default: 1000)")
     made.add_argument("--dry-run", action="store_true", help="only say which calls it takes, and for how long")
+    made.add_argument("--json", action="store_true", help=JSON)
+
+
+def _release(command: Command) -> None:
+    made = _made(
+        command,
+        "release",
+        "Give a conversation that a person has back to the graph",
+        "The AI manager becomes responsible in Sitniks again, the status stays. Managers do the same by assigning him "
+        "there. What called the person does not call him again; the customer's next message may.",
+        """
+        examples:
+          mirt-sitniks release session-17
+          mirt-sitniks release @iryna.example
+
+        Exit code: 0 it is given back; 1 no person has it, or Sitniks could not be told
+        yet; 2 wrong use or settings. Needs SNITKIX_API_URL and SNITKIX_API_KEY.
+        """,
+    )
+    made.add_argument("who", metavar="WHO", type=given.who, help=WHO)
     made.add_argument("--json", action="store_true", help=JSON)
 
 

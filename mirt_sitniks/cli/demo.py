@@ -3,259 +3,33 @@
 import asyncio
 import importlib.util
 import logging
-import re
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
-from langsmith import tracing_context
 
-from mirt_sitniks.cli.demo_view import Row, Turn, View
+from mirt_sitniks.cli.demo_hold import hold, on_terminal
+from mirt_sitniks.cli.demo_talk import PATIENCE, Demo, TimedService
+from mirt_sitniks.cli.demo_view import View
 from mirt_sitniks.core.budget import Limit
-from mirt_sitniks.core.result import Outcome, SyncResult
-from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import SitniksError
 from mirt_sitniks.sandbox import Sandbox
-from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 
 # The sandbox's seconds pass ten times as fast, so that its limit of ten calls in ten seconds holds nobody up.
 SPEED = 10.0
 LIMIT = Limit(9, 1.05)
 ANSWERS_AFTER = 0.08
-PATIENCE = 20.0
-# Beyond the reply budget; a busy machine's scheduling is not the plugin's.
-SLACK = 0.5
-
-KINDS = (
-    ("list chats", "GET", re.compile("/chats$")),
-    ("read a chat", "GET", re.compile("/chats/[^/]+$")),
-    ("list managers", "GET", re.compile("/managers$")),
-    ("set a status", "PATCH", re.compile("/status$")),
-    ("assign a manager", "PUT", re.compile("/chats/[^/]+$")),
-    ("find an item", "GET", re.compile("/variations$")),
-    ("make an order", "POST", re.compile("/orders$")),
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """One who writes: `channel` is `instagram` or `telegram`.
-
-    The chat's status must go through `moves`, once each, and end with them; `manager` must be responsible at the end.
-    """
-
-    name: str
-    nickname: str
-    channel: str
-    moves: tuple[str, ...]
-    manager: str
-
-    @property
-    def session(self) -> str:
-        """The thread of the conversation."""
-        return f"demo-{self.nickname}"
-
-
-BOUGHT = ("Взято в роботу", "Виставлено рахунок", "ОПЛАЧЕНО", "Оформлено замовлення")
-IRYNA = Customer("Ірина", "iryna.example", "instagram", BOUGHT, "Павло")
-OKSANA = Customer("Оксана", "oksana.example", "instagram", ("Взято в роботу", "Виставлено рахунок"), "Павло")
-TARAS = Customer("Тарас", "taras_example", "telegram", ("Взято в роботу", "AI Увага"), "Олена")
-CUSTOMERS = (IRYNA, OKSANA, TARAS)
-
-
-class TimedService(SitniksChatService):
-    """The service with a stopwatch on what a node waits for: `last` is the latest sync, None before one."""
-
-    last: tuple[SyncResult, float] | None = None
-
-    def sync_blocking(self, stage: Stage | str, **arguments: Any) -> SyncResult:
-        """The same, timed."""
-        began = time.perf_counter()
-        result = super().sync_blocking(stage, **arguments)
-        self.last = result, time.perf_counter() - began
-        return result
-
-
-class Demo:
-    """Three conversations, one after the other; `problems` says afterwards what is not as it must be."""
-
-    def __init__(self, sandbox: Sandbox, service: TimedService, graph: Any, view: View) -> None:
-        self.sandbox, self.service, self.graph, self.view = sandbox, service, graph, view
-        self.told = threading.Event()
-        self.chats: dict[Customer, str] = {}
-        self.others = [
-            sandbox.add_chat("maria.example", name="Марія", status="Оформлено замовлення", manager="Марко"),
-            sandbox.add_chat("bohdan_example", source="telegram_bot", name="Богдан"),
-        ]
-        sandbox.add_variation("VOLOSHKA", price=980, title="Сукня «Волошка»")
-        self.holds: list[float] = []
-        self.missed: list[str] = []
-
-    def run(self) -> None:
-        """Hold the conversations; TimeoutError when something does not arrive, KeyboardInterrupt after Ctrl+C."""
-        with tracing_context(enabled=False), _ctrl_c(self.told):
-            self.purchase()
-            self.outage()
-            self.complaint()
-
-    def purchase(self) -> None:
-        """First touch, questions, payment details with a real interrupt, its resume, and the order."""
-        self.view.chapter("A purchase", "The stages move the chat; questions in between cost no call.")
-        self.says(IRYNA, "Добрий вечір! Побачила у вас лляну сукню, вона ще є?")
-        self.says(IRYNA, "Доньці чотири роки, зріст 104. Який розмір порадите?")
-        state = self.says(IRYNA, "Беру блакитну на 104! Надішліть, будь ласка, реквізити")
-        if not state.get("__interrupt__"):
-            self.missed.append("the graph did not stop at its interrupt")
-        self.view.note(
-            "The graph waits in interrupt(). Олена, a manager, sees the payment and sets ОПЛАЧЕНО in the CRM by hand."
-        )
-        self.sandbox.person_sets(self.chats[IRYNA], status="ОПЛАЧЕНО")
-        self.resumes(IRYNA, True, "Command(resume=True): the payment has come")
-        self._wait(lambda: bool(self.sandbox.orders()))
-
-    def outage(self) -> None:
-        """The CRM hangs while the payment details are shown, and what was recorded arrives by itself."""
-        self.view.chapter("The CRM fails", "The customer gets the reply all the same, and nothing is lost.")
-        self.says(OKSANA, "Вітаю! Шукаю святкову сукню доньці на випускний у садочку")
-        self.view.trouble("The CRM hangs: it takes requests and never answers.")
-        self.sandbox.fault("hang", times=None)
-        self.says(OKSANA, "Молочну, на зріст 116. Беру, скиньте реквізити", waits=False)
-        if not self.service.last or self.service.last[0].outcome is not Outcome.QUEUED:
-            self.missed.append("what was recorded during the outage was not queued")
-        self.view.note("The CRM is back. Nobody writes, nobody clicks.")
-        began = time.perf_counter()
-        self.sandbox.clear_faults()
-        self.arrived(OKSANA)
-        self.view.arrival(f"arrived by itself after {time.perf_counter() - began:.1f} s", self.rows())
-
-    def complaint(self) -> None:
-        """An escalation: a live manager becomes responsible."""
-        self.view.chapter("A complaint", "Another channel; a live manager takes over from the AI.")
-        self.says(TARAS, "Добрий день! Підкажіть, скільки днів їде доставка в Полтаву?")
-        self.says(TARAS, "Посилка приїхала, але костюм не той: просив оливковий, а поклали сірий")
-        self.arrived(TARAS)
-
-    def says(self, customer: Customer, text: str, *, waits: bool = True) -> dict[str, Any]:
-        """The customer writes: into the CRM's chat, as the messenger does, and to the graph; returns its state.
-
-        With `waits` the next message comes after the CRM has moved, for people write slower than a busy machine works.
-        """
-        if customer not in self.chats:
-            source = {"telegram": "telegram_bot"}.get(customer.channel, customer.channel)
-            self.chats[customer] = self.sandbox.add_chat(customer.nickname, source=source, name=customer.name)
-        self.sandbox.customer_writes(self.chats[customer], text)
-        message = {
-            "messages": [HumanMessage(text)],
-            "session_id": customer.session,
-            "metadata": {
-                f"{customer.channel}_username": customer.nickname,
-                "client": {"fullname": f"{customer.name} Приклад", "phone": "0671234567"},
-            },
-        }
-        return self._turn(customer, customer.name, text, message, waits=waits)
-
-    def resumes(self, customer: Customer, value: object, text: str) -> None:
-        """A person answers the interrupt, and the chat comes to its last status."""
-        self._turn(customer, "Host", text, Command(resume=value), shows=customer.moves[-1])
-
-    def _turn(
-        self, customer: Customer, who: str, text: str, given: Any, *, waits: bool = True, shows: str | None = None
-    ) -> dict[str, Any]:
-        self.service.last = None
-        state: dict[str, Any] = self.graph.invoke(given, {"configurable": {"thread_id": customer.session}})
-        self._heed()
-        reply = next(one.text for one in reversed(state["messages"]) if isinstance(one, AIMessage))
-        result, held = self.service.last or (None, 0.0)
-        self.holds.append(held)
-        if waits and result is not None and result.stage:
-            shows = self.service.settings.statuses[result.stage]
-        if shows:
-            self._wait(lambda: self._shown(customer)[0] == shows)
-        order = state.get("sitniks_order", {}).get("outcome") if shows and result is None else None
-        self.view.turn(Turn(who, text, reply, result, held, order), self.rows())
-        return state
-
-    def arrived(self, customer: Customer) -> None:
-        """Wait until the CRM shows what it must show at the end of the conversation."""
-        self._wait(lambda: self._shown(customer) == (customer.moves[-1], customer.manager))
-
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        def there() -> bool:
-            self._heed()
-            return condition()
-
-        self.sandbox.wait(there, PATIENCE)
-
-    def _heed(self) -> None:
-        if self.told.is_set():
-            raise KeyboardInterrupt
-
-    def _shown(self, customer: Customer) -> tuple[str, str | None]:
-        chat = self.sandbox.chat(self.chats[customer])
-        return chat["status"], chat.get("assignedManagerName")
-
-    def rows(self) -> list[Row]:
-        """The chats of this demo's customers as the CRM has them."""
-        found = [self.sandbox.chat(chat_id) for chat_id in self.chats.values()]
-        return [
-            Row(one["userNickName"], one["initialSource"], one["status"], one.get("assignedManagerName") or "")
-            for one in found
-        ]
-
-    def calls(self) -> dict[str, int]:
-        """The calls that the CRM counted, by kind."""
-        counted = Counter(
-            next((kind for kind, method, path in KINDS if call.method == method and path.search(call.path)), "others")
-            for call in self.sandbox.calls
-        )
-        return {kind: counted[kind] for kind in (*(kind for kind, _, _ in KINDS), "others") if counted[kind]}
-
-    def problems(self) -> list[str]:
-        """What is not as it must be, one line each; empty when all is well."""
-        found = list(self.missed)
-        for customer in CUSTOMERS:
-            if customer not in self.chats:
-                found.append(f"{customer.nickname} never wrote")
-                continue
-            status, manager = self._shown(customer)
-            if (status, manager) != (customer.moves[-1], customer.manager):
-                wanted = f"{customer.moves[-1]}, {customer.manager}"
-                found.append(f"{customer.nickname} shows {status}, {manager} instead of {wanted}")
-            history = self.sandbox.history(self.chats[customer])
-            moves = tuple(change["after"] for change in history if change["field"] == "status")
-            if moves != customer.moves:
-                found.append(f"{customer.nickname} went {' → '.join(moves)} instead of {' → '.join(customer.moves)}")
-        if (made := len(self.sandbox.orders())) != 1:
-            found.append(f"the CRM has {made} orders instead of 1")
-        if any(self.sandbox.history(chat_id) for chat_id in self.others):
-            found.append("a chat of somebody else was changed")
-        if any(call.status == 429 for call in self.sandbox.calls):
-            found.append("the CRM was asked too often (429)")
-        if not any(call.fault == "hang" for call in self.sandbox.calls):
-            found.append("the outage met no call")
-        budget = self.service.settings.reply_budget
-        if max(self.holds, default=0.0) > budget + SLACK:
-            found.append(f"a reply was held {max(self.holds):.2f} s, more than the budget of {budget:g} s")
-        return found
-
-
-def run(*, keep: bool = False, port: int = 0, view: View | None = None) -> int:
-    """Run the demo; 0 when the CRM ended as it must, else 1. `keep` leaves the board open until SIGINT or SIGTERM."""
-    view = view or View(command=command_name())
+def run(*, seconds: float | None = None, port: int = 0, view: View | None = None) -> int:
+    """Run the demo; 0 when the CRM ended as it must, else 1. On a terminal the board then waits for Enter, or stays
+    for `seconds`."""
+    view, stays = view or View(command=command_name()), on_terminal() and seconds != 0
     # The plugin's warnings are part of an outage; the transcript tells of it better.
     logging.getLogger("mirt_sitniks").addHandler(logging.NullHandler())
     example = load_example()
@@ -263,9 +37,9 @@ def run(*, keep: bool = False, port: int = 0, view: View | None = None) -> int:
         tempfile.TemporaryDirectory(prefix="mirt-sitniks-demo-") as folder,
         Sandbox(key="demo-key", speed=SPEED, port=port, latency=ANSWERS_AFTER * SPEED) as sandbox,
     ):
-        service = TimedService(settings_for(sandbox, Path(folder, "sitniks.sqlite3")))
+        service = TimedService(settings_for(sandbox, Path(folder, "sitniks.sqlite3"), example.STAGES))
         try:
-            view.begin(sandbox.url, ANSWERS_AFTER, keep=keep)
+            view.begin(sandbox.url, ANSWERS_AFTER, stays=stays)
             # A host's service has been open for long when a customer writes.
             asyncio.run(service.reconcile(0))
             began = time.perf_counter()
@@ -288,16 +62,17 @@ def run(*, keep: bool = False, port: int = 0, view: View | None = None) -> int:
             # Whoever interrupts an outage shall not wait for it.
             sandbox.clear_faults()
             service.close()
-        if keep:
-            view.keep(sandbox.url)
-            _until_told()
+        if stays:
+            hold(seconds, lambda: view.stays(sandbox.url, seconds))
     return 1 if problems else 0
 
 
-def settings_for(sandbox: Sandbox, database: Path) -> SitniksSettings:
-    """Settings of which none comes from the environment or `.env`: a real CRM must never see the demo."""
+def settings_for(sandbox: Sandbox, database: Path, stages: Path | None = None) -> SitniksSettings:
+    """Settings, with the stages of a file. None comes from the environment or `.env`: a real CRM must not see this."""
     defaults = {name: field.default for name, field in SitniksSettings.model_fields.items()}
     chosen = {"api_url": sandbox.url, "api_key": sandbox.key, "rate_limit": LIMIT, "database": str(database)}
+    if stages:
+        chosen["stages"] = str(stages)
     return SitniksSettings(_env_file=None, **{**defaults, "store": "sqlite", **chosen})
 
 
@@ -324,32 +99,3 @@ def command_name() -> str:
     if used.name != "mirt-sitniks":
         return "python -m mirt_sitniks"
     return str(used.relative_to(Path.cwd()) if used.is_relative_to(Path.cwd()) else used)
-
-
-@contextmanager
-def _ctrl_c(told: threading.Event) -> Iterator[None]:
-    """The first Ctrl+C only sets `told`, the second one interrupts.
-
-    Raised in the middle of a thread's start, as LangGraph starts some in each turn, a `KeyboardInterrupt` would leave
-    the interpreter waiting for ever for a thread that it does not know.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def hear(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        told.set()
-
-    before = signal.signal(signal.SIGINT, hear)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _until_told() -> None:
-    told = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told.set())
-    told.wait()

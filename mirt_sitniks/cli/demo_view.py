@@ -22,7 +22,6 @@ BADGES: Mapping[Outcome, tuple[str, str]] = {
 WIDEST = 100
 CHANNELS = {"instagram": "Instagram", "telegram_bot": "Telegram"}
 NEXT = (
-    ("demo --keep", "the same, with the CRM's board left open"),
     ("sandbox", "a local Sitniks for your own graph"),
     ("doctor", "checks your address, key, managers, store"),
 )
@@ -40,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message, its reply, and the sync between them (None: nothing was to be told to the CRM), or the order."""
+    """One message, its reply, the last sync between them (None: nothing was to be told to the CRM), and the order."""
 
     who: str
     text: str
@@ -62,15 +61,15 @@ class View:
         self.chapters = 0
         self._before: dict[str, Row] = {}
 
-    def begin(self, url: str, answers_after: float, *, keep: bool = False) -> None:
-        """Say what is going to happen, and where to look; with `keep` the board outlives the demo."""
+    def begin(self, url: str, answers_after: float, *, stays: bool = False) -> None:
+        """Say what is going to happen, and where to look; when the board `stays`, it outlives the demo."""
         self._print()
         self._print(Text("mirt-sitniks demo", "bold"))
         self._print(
             "A shop's LangGraph graph talks to customers; the plugin keeps the CRM in step. Everything runs on this "
             f"machine: a local Sitniks that answers after {answers_after * 1000:.0f} ms, an SQLite store, no key."
         )
-        ends = "" if keep else " (closes at the end, unless --keep)"
+        ends = "" if stays else " (closes at the end)"
         self._print(Text.assemble("Board in the browser: ", (url, "bold cyan"), ends))
 
     def chapter(self, title: str, about: str) -> None:
@@ -144,19 +143,19 @@ class View:
         steps.add_row(Text("add_subgraph(builder, ...)", "cyan"), "a sync in your own graph: see README")
         self._print(steps)
 
-    def keep(self, url: str) -> None:
-        """The board stays."""
+    def stays(self, url: str, seconds: float | None = None) -> None:
+        """The board stays, and until when."""
+        until = " until you press Enter." if seconds is None else f" for {seconds:g} s; Ctrl+C ends it."
         self._print()
-        self._print(Text.assemble("The board stays open at ", (url, "bold cyan"), " until Ctrl+C."))
+        self._print(Text.assemble("The board stays open at ", (url, "bold cyan"), until))
 
     def _badge(self, turn: Turn) -> Text:
-        if turn.order:
-            return Text(f"✓ {turn.order} · order", "bold green")
         if turn.result is None:
             return Text("– nothing to tell, no call", "dim")
         text, style = BADGES[turn.result.outcome]
         stage = turn.result.stage or ""
-        return Text.assemble((text, style), f" · {stage} · reply held {turn.held * 1000:.0f} ms")
+        order = (f"✓ {turn.order} · order\n", "bold green") if turn.order else ""
+        return Text.assemble(order, (text, style), f" · {stage} · reply held {turn.held * 1000:.0f} ms")
 
     def _changed(self, rows: Sequence[Row]) -> bool:
         return {row.nickname: row for row in rows} != self._before

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,8 @@ from mirt_sitniks.cli.doctor_chat import ChatTrial
 from mirt_sitniks.cli.doctor_crm import Caller, CrmChecks, unset
 from mirt_sitniks.cli.doctor_findings import Finding, show
 from mirt_sitniks.cli.doctor_report import default_path, report_of, write
-from mirt_sitniks.cli.doctor_store import StoreChecks, judge_statuses
+from mirt_sitniks.cli.doctor_stages import judge_stages
+from mirt_sitniks.cli.doctor_store import StoreChecks
 from mirt_sitniks.cli.looking import print_json
 from mirt_sitniks.core.stages import BUILT_IN
 from mirt_sitniks.log import shown
@@ -85,6 +87,9 @@ class Examination:
         for finding in doctor_settings.judge(self.wrong):
             yield finding
         yield doctor_settings.judge_versions(versions)
+        yield doctor_settings.judge_webhooks(settings)
+        for finding in doctor_settings.judge_hours(settings, time.time()):
+            yield finding
         call: Caller | None = None
         try:
             async for finding in self._store.findings(self.wrong):
@@ -117,7 +122,8 @@ class Examination:
             seen |= self._trial.statuses
         elif chat is not None:
             yield Finding("Chat", None, "not tried: fix the above first")
-        yield judge_statuses(settings, seen)
+        for finding in judge_stages(settings, seen):
+            yield finding
 
     def _facts(self) -> dict[str, Any]:
         """What was found, in our own words and numbers."""

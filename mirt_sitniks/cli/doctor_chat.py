@@ -94,7 +94,7 @@ class Watch:
                 name := self._settings.statuses.get(one.desired.status.value or "")
             ):
                 wanted["status"] = name
-            if one.desired.manager.gen > manager and one.role and (person := ids(one.role)):
+            if one.desired.manager.gen > manager and one.role and (person := one.desired.manager.who or ids(one.role)):
                 wanted["assign"] = person
         return wanted
 
@@ -177,7 +177,7 @@ class ChatTrial:
 
     def _person(self, role: Role) -> int | None:
         settings = self.settings
-        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
+        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_ids)
         found = pick(role, wanted, self.managers or ())
         return found.id if isinstance(found, Assignee) else None
 

@@ -121,8 +121,8 @@ class CrmChecks:
         yield Finding("Address", True, settings.api_url)
         yield Finding("Key", True, "accepted")
         yield Finding("Plan", True, "has the Open API")
-        yield _person(Role.AI, settings, managers)
-        yield _person(Role.HUMAN, settings, managers)
+        for finding in _people(settings, managers):
+            yield finding
 
     async def statuses(self, call: Caller) -> set[str]:
         """Those that the chats of the last month show: one page of them, and none when that cannot be had."""
@@ -182,7 +182,7 @@ def _refused(settings: SitniksSettings, error: CrmError) -> Iterable[Finding]:
         text = f"this key may not list them ({error.status})"
         cure = "set SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID, or give the key this right in Sitniks"
         later = Finding("Managers", False, text, cure)
-        if settings.ai_manager_id and settings.human_manager_id:
+        if settings.ai_manager_id and settings.human_manager_ids:
             later = Finding("Managers", None, f"not checked: {text}")
         return address, Finding("Key", True, "accepted"), Finding("Plan", True, "has the Open API"), later
     if error.code == "rate_limited":
@@ -191,25 +191,37 @@ def _refused(settings: SitniksSettings, error: CrmError) -> Iterable[Finding]:
     return from_message("Address", f"{settings.api_url}: {error.message}"), later
 
 
-def _person(role: Role, settings: SitniksSettings, managers: tuple[Manager, ...]) -> Finding:
-    """Whether the AI or a live manager is known, and who it is."""
-    wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
-    name, field = ("AI manager", "ai_manager_id") if role is Role.AI else ("Live manager", "human_manager_id")
-    assignee, variable = pick(role, wanted, managers), VARIABLES[field][0]
+def _people(settings: SitniksSettings, managers: tuple[Manager, ...]) -> Iterable[Finding]:
+    """Whether the AI and the live managers are known, and who they are."""
+    wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_ids)
     ai = pick(Role.AI, wanted, managers)
-    if role is Role.HUMAN and isinstance(assignee, NoManager) and isinstance(ai, NoManager):
-        return Finding(name, False, "nobody, while it is not known who the AI is", f"fix the above, or set {variable}")
-    if isinstance(assignee, NoManager):
-        return from_message(name, assignee.message)
-    if assignee is None or assignee.name is None:
+    yield _person(
+        "AI manager", ai, managers, "ai_manager_id", "by SITNIKS_AI_MANAGER_ID" if wanted.ai_id else "by name"
+    )
+    variable = VARIABLES["human_manager_id"][0]
+    for number, who in enumerate(wanted.human_ids or (None,), start=1):
+        human = pick(Role.HUMAN, wanted, managers, who)
+        how = f"by {variable}" if who else f"the first who is not the AI; {variable} names another"
+        how += f", {number} of {len(wanted.human_ids)} in turn" if len(wanted.human_ids) > 1 else ""
+        if isinstance(human, NoManager) and isinstance(ai, NoManager):
+            text, cure = "nobody, while it is not known who the AI is", f"fix the above, or set {variable}"
+            yield Finding("Live manager", False, text, cure)
+        elif isinstance(human, Assignee) and isinstance(ai, Assignee) and ai.id == human.id and human.name:
+            text = f"{human.name} ({human.id}) is the AI manager, so nobody would see an escalation"
+            yield Finding("Live manager", False, text, f"set {variable} to a person's id")
+        else:
+            yield _person("Live manager", human, managers, "human_manager_id", how)
+
+
+def _person(
+    name: str, found: Assignee | NoManager | None, managers: tuple[Manager, ...], field: str, how: str
+) -> Finding:
+    if isinstance(found, NoManager):
+        return from_message(name, found.message)
+    if found is None or found.name is None:
+        variable = VARIABLES[field][0]
         ids = ", ".join(str(one.id) for one in managers[:20]) or "none"
-        text = f"Sitniks has no manager with the id in {variable} (ids there: {ids})"
+        which = f"{found.id}" if found and "in turn" in how else f"with the id in {variable}"
+        text = f"Sitniks has no manager {which} (ids there: {ids})"
         return Finding(name, False, text, f"correct {variable} or remove it")
-    if role is Role.HUMAN and isinstance(ai, Assignee) and ai.id == assignee.id:
-        text = f"{assignee.name} ({assignee.id}) is the AI manager, so nobody would see an escalation"
-        return Finding(name, False, text, f"set {variable} to a person's id")
-    if getattr(settings, field):
-        how = f"by {variable}"
-    else:
-        how = "by name" if role is Role.AI else f"the first who is not the AI; {variable} names another"
-    return Finding(name, True, f"{assignee.name} ({assignee.id}), {how}")
+    return Finding(name, True, f"{found.name} ({found.id}), {how}")

@@ -3,13 +3,15 @@
 import platform
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from mirt_sitniks.cli.doctor_findings import Finding, from_message
+from mirt_sitniks.cli.doctor_findings import Finding, from_message, many
+from mirt_sitniks.core.hours import is_open, opens_at
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.settings import VARIABLES, SitniksSettings, look_alikes
 
@@ -53,6 +55,21 @@ def judge(wrong: Mapping[str, str]) -> Iterable[Finding]:
         )
         for name, right in look_alikes().items():
             yield Finding("Settings", False, f"{name} is not read by anything", f"rename it to {right}, or remove it")
+
+
+def judge_webhooks(settings: SitniksSettings) -> Finding:
+    """Whether Sitniks may tell something by itself."""
+    if secrets := settings.webhook_secrets.get_secret_value():
+        return Finding("Webhooks", None, f"taken, with {many(len(secrets.split(',')), 'secret')}")
+    return Finding("Webhooks", None, "none: what people do in Sitniks is seen when the next stage is synced")
+
+
+def judge_hours(settings: SitniksSettings, now: float) -> Iterable[Finding]:
+    """Which working hours are set, and whether it is within them."""
+    if hours := settings.hours:
+        back = opens_at(hours, now)
+        opens = f"closed, opens {datetime.fromtimestamp(back, hours.zone):%Y-%m-%d %H:%M}" if back else "closed"
+        yield Finding("Hours", True, f"{hours}: {'open now' if is_open(hours, now) else opens}")
 
 
 def given(settings: SitniksSettings, wrong: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from mirt_sitniks.cli.doctor_findings import Finding, from_message, many, named
 from mirt_sitniks.cli.files import is_file, is_missing, place
-from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.overview import tallies
 from mirt_sitniks.core.record import Record, pending
@@ -120,23 +119,6 @@ def clock(whose: str, ahead: float) -> Finding:
     how = "behind" if ahead > 0 else "ahead of"
     text = f"this machine's clock is {abs(ahead):.0f} s {how} {whose}"
     return Finding("Clock", False, text, "set it by NTP: chats are looked for by the time of their last message")
-
-
-def judge_statuses(settings: SitniksSettings, seen: Iterable[str]) -> Finding:
-    """Which of the stages' statuses the account is known to have: the API cannot list them."""
-    known = set(seen)
-    missing = {stage: name for stage, name in settings.statuses.items() if name not in known}
-    names = ", ".join(f"“{name}” ({stage})" for stage, name in missing.items())
-    if not missing:
-        return Finding("Statuses", True, f"all {len(settings.statuses)} were seen in this account")
-    alike = {fold_name(one): one for one in sorted(known)}
-    for stage, name in missing.items():
-        if other := alike.get(fold_name(name)):
-            own = stage in settings.stages
-            cure = f"write it as Sitniks does, in {'SITNIKS_STAGES' if own else f'SITNIKS_STATUS_{stage.upper()}'}"
-            return Finding("Statuses", False, f"“{name}” ({stage}) was not seen, but “{other}” was", cure)
-    text = f"not seen yet: {names}; the API cannot list them, so compare with Sitniks, letter by letter"
-    return Finding("Statuses", None, text)
 
 
 def _refused(overview: Overview) -> Iterable[Finding]:

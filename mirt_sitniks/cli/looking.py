@@ -29,7 +29,9 @@ class View:
     @property
     def sight(self) -> Sight:
         """Against what its records are looked at."""
-        return Sight.of(self.overview, self.settings.statuses, self.settings.rate_limit, self.key)
+        settings = self.settings
+        hold = 3600.0 * settings.hold_hours
+        return Sight.of(self.overview, settings.statuses, settings.rate_limit, self.key, hold)
 
     @property
     def health(self) -> dict[str, Any]:

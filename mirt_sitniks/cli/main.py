@@ -95,7 +95,12 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     demo = command("demo", _demo, "Show a shop's conversations against a local Sitniks", "No key, no account.")
-    demo.add_argument("--keep", action="store_true", help="leave the board open in the browser until Ctrl+C")
+    demo.add_argument(
+        "--seconds",
+        type=given.seconds,
+        metavar="N",
+        help="close the board after so many, instead of at Enter; without a terminal it closes at once",
+    )
     demo.add_argument("--port", type=given.port, default=0, help="the board's port (default: a free one)")
 
     doctor = command("doctor", _doctor, "Check settings, store, CRM", "Exit code 0 when all is well, else 1.")
@@ -159,7 +164,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from mirt_sitniks.cli import demo
 
     with _bound(arguments.port):
-        return demo.run(keep=arguments.keep, port=arguments.port)
+        return demo.run(seconds=arguments.seconds, port=arguments.port)
 
 
 def _sandbox(arguments: argparse.Namespace) -> int:

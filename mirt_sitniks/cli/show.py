@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from mirt_sitniks.cli.files import where, with_store
@@ -9,6 +10,7 @@ from mirt_sitniks.cli.looking import print_json, view_of, whom
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.store import Entry, Store
 from mirt_sitniks.core.story import Sight, as_json, entry_json, story
+from mirt_sitniks.core.talk import HUMAN
 from mirt_sitniks.core.text import span
 from mirt_sitniks.log import shown
 from mirt_sitniks.settings import SitniksSettings
@@ -60,6 +62,8 @@ def render(record: Record, lines: Sequence[Entry], sight: Sight) -> "RenderableT
     facts.add_row("outcome", Text.assemble(tables.outcome(seen["outcome"]), f"  {seen['code'] or ''}"))
     facts.add_row("why", tables.safe(seen["why"]))
     facts.add_row("next try", _next(seen))
+    if seen["owner"]:
+        facts.add_row("conversation", _whose(record, seen, sight))
     facts.add_row("asked for", f"{seen['stage']}, {tables.ago(sight.wall - record.desired.asked_at)}")
     chat = record.chat_id or (f"perhaps {record.candidate}" if record.candidate else "not known")
     facts.add_row("chat", tables.safe(chat))
@@ -73,6 +77,17 @@ def _next(seen: dict[str, Any]) -> str:
         return "none by itself" if seen["outcome"] in ("failed", "partial") else "not needed"
     after = f", after {seen['attempt']} that failed" if seen["attempt"] else ""
     return tables.soon(seen["next_try_in"]) + after
+
+
+def _whose(record: Record, seen: dict[str, Any], sight: Sight) -> str:
+    from mirt_sitniks.cli import tables
+
+    if seen["owner"] != HUMAN:
+        return "the graph has it"
+    since = tables.ago(max(0.0, sight.now - record.talk.signed_at))
+    left = span(record.talk.signed_at + sight.hold - sight.now)
+    release = f"mirt-sitniks release {quote(shown(record.session))}"
+    return f"a person has it, last seen {since}; for {left} more, or until: {release}"
 
 
 def _fields(record: Record, seen: dict[str, Any], sight: Sight) -> "RenderableType":

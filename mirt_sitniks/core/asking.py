@@ -48,7 +48,7 @@ def taken(record: Record, intent: Intent, now: float, stages: Stages) -> dict[st
         stands = dict.fromkeys(stands, DesiredValue(asked_at=last, rank=rank))
     order = {name: (one.rank, one.asked_at if one.asked_at <= now else 0.0) for name, one in stands.items()}
     return {
-        name: DesiredValue(wish, desired.generation + 1, at, rank)
+        name: DesiredValue(wish, desired.generation + 1, at, rank, stands[name].who)
         for name, wish in wishes.items()
         if (rank, at) >= order[name]
     }

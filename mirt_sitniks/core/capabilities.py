@@ -1,6 +1,6 @@
 """What an account's answers have taught of its kinds of call, shared by all processes that use the key: pure.
 
-The kinds are `list`, `read`, `status`, `assign` and `managers`. All times are on the store's clock.
+The kinds are `list`, `read`, `status`, `assign`, `note` and `managers`. All times are on the store's clock.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,8 @@ KEPT, PROBE = 86_400.0, 600.0
 # So many chats make a refusal the affair of the kind of call, and for so long one good answer speaks for the key.
 ENOUGH, VOUCHED = 3, 60.0
 PAGE_LEAST = 5
+# A call that the CRM does not have at all.
+MISSING = (404, 405, 501)
 
 
 @dataclass(frozen=True, slots=True)

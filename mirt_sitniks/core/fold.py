@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES, next_try, retry_delay
-from mirt_sitniks.core.capabilities import KEPT, Capabilities, Heard
+from mirt_sitniks.core.capabilities import KEPT, MISSING, Capabilities, Heard
 from mirt_sitniks.core.folding import Answer, Folded, Folding, contradict, has_chat, took
 from mirt_sitniks.core.looks import looked, unread
 from mirt_sitniks.core.people import FoldContext
@@ -24,8 +24,6 @@ from mirt_sitniks.core.stages import BUILT_IN
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, NotFound, Refused
 
-# A call that the CRM does not have at all.
-MISSING = (404, 405, 501)
 # For how long a hint is followed when the chat cannot be read.
 HINTS = 3600.0
 
@@ -61,7 +59,7 @@ def fold(
             _written(work, answer)
     if any(answer.sent and not isinstance(answer.step, Read) for answer in work.answers):
         work.observed = replace(work.observed, looked_gen=0)
-    return Folded(_schedule(work, random), work.gone, tuple(work.heard), signs=tuple(work.signs))
+    return Folded(_schedule(work, random), work.gone, tuple(work.heard), signs=tuple(work.signs), absent=work.absent)
 
 
 def _aside(work: Folding, random: float) -> Folded:
@@ -179,6 +177,8 @@ def _failed(work: Folding, answer: Answer, error: CrmError) -> None:
         gen = lost.gen if lost else work.record.desired.generation
         work.observed = replace(work.observed, unconfirmed=Unconfirmed(gen, until))
     work.errors.append(_explain(work, answer, error))
+    if work.errors[-1].code == "manager_not_found" and answer.assignee:
+        work.absent = answer.assignee.id
 
 
 def _hear_refusal(work: Folding, answer: Answer, error: CrmError) -> None:
@@ -200,9 +200,9 @@ def _explain(work: Folding, answer: Answer, error: CrmError) -> Error:
         if error.code == "chat_refused" or all_refused or is_there:
             return Error("chat_refused", "Sitniks refuses to change this chat: open it again there, if it is closed")
         if error.code == "unknown_status" and isinstance(step, WriteStatus):
-            setting = f"SITNIKS_STATUS_{step.stage.upper()}" if step.stage in BUILT_IN else "SITNIKS_STAGES"
-            cure = f"create it there or set {setting}"
-            return Error("unknown_status", f"Sitniks has no status “{name}”: {cure}")
+            own = f"write {step.stage}.status in SITNIKS_STAGES as it is there"
+            cure = f"set SITNIKS_STATUS_{step.stage.upper()}" if step.stage in BUILT_IN else own
+            return Error("unknown_status", f"Sitniks has no status “{name}”: create it there or {cure}")
     if error.code == "manager_not_found" and isinstance(step, WriteManager) and isinstance(error, Refused):
         who = f"manager {answer.assignee.id}" if answer.assignee else "the manager"
         cure = "check SITNIKS_AI_MANAGER_ID and SITNIKS_HUMAN_MANAGER_ID"

@@ -1,15 +1,19 @@
 """A fold under way, and what goes in and comes out of it: what good answers and looks have in common."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from mirt_sitniks.core.capabilities import Capabilities, Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteStatus
+from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteNote, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError
+
+KINDS: Mapping[type, str] = {Read: "read", WriteStatus: "status", WriteManager: "assign", WriteNote: "note"}
+"""The kind of call that each step needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +33,15 @@ class Answer:
     @property
     def kind(self) -> str:
         """The kind of call that the step needs."""
-        return {Read: "read", WriteStatus: "status", WriteManager: "assign"}.get(type(self.step), "")
+        return KINDS.get(type(self.step), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
     to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
-    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation.
+    that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation. `absent` is a
+    manager whom the CRM does not know.
     """
 
     observed: Observed
@@ -45,6 +50,7 @@ class Folded:
     shown: Chat | None = None
     agrees: bool = False
     signs: tuple[Sign, ...] = ()
+    absent: int | None = None
 
 
 @dataclass
@@ -61,6 +67,7 @@ class Folding:
     heard: list[Heard] = field(default_factory=list)
     gone: bool = False
     signs: list[Sign] = field(default_factory=list)
+    absent: int | None = None
 
 
 def has_chat(work: Folding, chat: Chat, assignee: Assignee) -> bool | None:

@@ -18,6 +18,7 @@ CALLS: Mapping[str, str] = {
     "read": "read a chat",
     "status": "set the status",
     "assign": "assign the manager",
+    "note": "leave a note",
     "managers": "list the managers",
 }
 """The kinds of call in words."""

@@ -18,6 +18,8 @@ class KeyState:
     `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read, that began at
     `wide_read_at`. `managers` are
     the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
+    `turn` is the live manager whose turn was last, `absent` who of them was found missing: his id, the chat that it
+    concerns (empty: all), and until when he is passed over.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -35,3 +37,5 @@ class KeyState:
     account: str = MAIN
     managers: tuple[int, ...] = ()
     listed_at: float = 0.0
+    turn: int = 0
+    absent: tuple[tuple[int, str, float], ...] = ()

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from mirt_sitniks.core import budget as budgets
+from mirt_sitniks.core import noting
 from mirt_sitniks.core.backoff import PROBE
 from mirt_sitniks.core.capabilities import learn, lend
 from mirt_sitniks.core.key_state import KeyState
-from mirt_sitniks.core.record import Claim, Record, Scan, stale
+from mirt_sitniks.core.record import Claim, Note, Record, Scan, stale
+from mirt_sitniks.core.rota import fold_absent
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import Report
 
@@ -20,7 +22,7 @@ def fold_key(tx: Transaction, report: Report) -> KeyState:
         budget = budgets.lock(budget, tx.now, verdict.code, verdict.seconds)
     elif verdict:
         budget = budgets.welcome(budget)
-    key = replace(key, budget=budget, known=learn(key.known, report.heard, tx.now))
+    key = fold_absent(tx, replace(key, budget=budget, known=learn(key.known, report.heard, tx.now)), report)
     if not report.managers:
         return key
     if unverified(tx, key) and not set(report.managers) & set(tx.rows.managers()):
@@ -47,13 +49,18 @@ def claim_with(
 ) -> tuple[KeyState, Claim]:
     """A claim, with what is known of the account; what is to be probed is so for the first who needs it."""
     kinds: tuple[str, ...] = ()
-    if record and (record.chat_id or record.candidate):
+    note: Note | None = None
+    if noted := noting.is_next(record, tx.now):
+        kinds = ("note",)
+    elif record and (record.chat_id or record.candidate):
         fields = stale(record)
         kinds = ("read", *(("status",) if "status" in fields else ()))
         kinds = (*kinds, "assign", "managers") if "manager" in fields else kinds
     known, shown = lend(key.known, kinds, record.session if record else "", tx.now, tx.options.lease)
+    if record and noted:
+        record, note = noting.hand_out(tx, record, shown)
     ask = budgets.is_asked_for(key.budget)
-    return replace(key, known=known), Claim(record, scan, grants, tx.now, ask, shown, unverified(tx, key))
+    return replace(key, known=known), Claim(record, scan, grants, tx.now, ask, shown, unverified(tx, key), note)
 
 
 def grant(tx: Transaction, key: KeyState, urgent_at: float, calls: int) -> tuple[KeyState, tuple[float, ...]]:

@@ -45,7 +45,7 @@ class WantedManagers:
 
     ai_name: str
     ai_id: int | None = None
-    human_id: int | None = None
+    human_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,16 @@ def fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", " ".join(seen.translate(_APOSTROPHES).split())).casefold()
 
 
-def pick(role: Role, wanted: WantedManagers, managers: Iterable[Manager] | None) -> Assignee | NoManager | None:
+def pick(
+    role: Role, wanted: WantedManagers, managers: Iterable[Manager] | None, who: int | None = None
+) -> Assignee | NoManager | None:
     """The person for `role`; None when the list of managers has to be read first.
 
-    The AI is found by id, else by full name; two of one name are nobody. The live manager is the one with the id set,
-    else the first who is not the AI; while the AI is unknown that could be the AI itself, so it is nobody.
+    The AI is found by id, else by full name; two of one name are nobody. The live manager is `who` was chosen, else the
+    first whose id is set, else the first who is not the AI; while the AI is unknown that could be the AI itself, so it
+    is nobody.
     """
-    by_id = wanted.ai_id if role is Role.AI else wanted.human_id
+    by_id = wanted.ai_id if role is Role.AI else who or next(iter(wanted.human_ids), None)
     listed = tuple(managers) if managers is not None else None
     names = tuple(fold_name(one.name) for one in listed or ())
     if by_id is not None:

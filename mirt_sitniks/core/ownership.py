@@ -5,6 +5,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.noting import inherited
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
@@ -71,6 +72,7 @@ def _raised(tx: Transaction, seen: Observed, *times: float) -> Observed:
 
 def _inherit(heir: Record, owing: Record) -> Record:
     """`heir` with what another session still owes the chat, where that was asked for later; a first touch gives way."""
+    heir = inherited(heir, owing)
     if not pending(owing):
         return heir
     desired, seen = heir.desired, heir.observed
@@ -103,7 +105,13 @@ def _close(record: Record) -> Record:
     What it knew of the chat goes with it: should the session get a chat again, nothing counts as confirmed.
     """
     lost = replace(
-        record, chat_id=None, candidate=None, closed="superseded", observed=forgotten(record.observed), talk=Talk()
+        record,
+        chat_id=None,
+        candidate=None,
+        closed="superseded",
+        observed=forgotten(record.observed),
+        talk=Talk(),
+        notes=(),
     )
     return replace(lost, token=record.token + 1, lease_until=0.0)
 

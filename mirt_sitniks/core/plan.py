@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.people import FoldContext, looks_first
-from mirt_sitniks.core.record import Record, has_work, pending, stale
+from mirt_sitniks.core.record import Claim, Note, Record, has_work, owes_look, pending, stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,23 @@ class WriteManager:
     gen: int
 
 
-Step = Find | Read | WriteStatus | WriteManager
+@dataclass(frozen=True, slots=True)
+class WriteNote:
+    """A note is left in the chat."""
+
+    chat_id: str
+    note: Note
+
+
+Step = Find | Read | WriteStatus | WriteManager | WriteNote
+
+
+def steps_of(claim: Claim, context: FoldContext) -> tuple[Step, ...]:
+    """What a claim is for: the note that came with it, or what the record needs now."""
+    record = claim.record
+    if record and claim.note:
+        return (WriteNote(record.chat_id or "", claim.note),)
+    return plan(record, claim.now, context, claim.known) if record else ()
 
 
 def plan(record: Record, now: float, context: FoldContext, known: Capabilities | None = None) -> tuple[Step, ...]:
@@ -50,7 +66,7 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
     if not has_work(record) or seen.due_at > now:
         return ()
     if not pending(record):
-        return (Read(record.chat_id or ""),)
+        return (Read(record.chat_id or ""),) if owes_look(record) else ()
     if record.chat_id is None:
         return (Read(record.candidate),) if record.candidate else (Find(),)
     fields = stale(record)

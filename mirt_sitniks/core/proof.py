@@ -41,7 +41,13 @@ def begin(tx: Transaction, record: Record, said: str | None, *, afresh: bool, as
         record = replace(record, candidate=None, search_attempt=0, search_since=tx.wall - ago, prove_since=tx.now - ago)
     if said and not (record.instagram or record.telegram) and tx.rows.by_chat(said) is None:
         return assign(tx, record, Chat(said))
-    return _read_first(tx, record, said, said=True) if said else match(tx, record, own=True)
+    if not said:
+        return match(tx, record, own=True)
+    # The host's word, and the CRM's own of a moment ago, are enough.
+    known = tx.rows.contacts(instagram=record.instagram, telegram=record.telegram)
+    told = (one for one in known if one.id == said and not one.own and _is_proven(one, record.prove_since))
+    here = next(told, None)
+    return assign(tx, record, here) if here else _read_first(tx, record, said, said=True)
 
 
 def match(tx: Transaction, record: Record, *, own: bool = False, listed: bool = False) -> Record:
@@ -99,7 +105,9 @@ def without_chat(tx: Transaction, record: Record) -> Record:
     seen = replace(forgotten(record.observed), unconfirmed=unconfirmed)
     waits = replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, prove_since=tx.now, observed=seen)
     waits = replace(waits, talk=Talk(), hinted_at=0.0)
-    return waits if record.instagram or record.telegram else give_up(waits, NOT_FOUND)
+    if not (record.instagram or record.telegram):
+        return give_up(waits, NOT_FOUND)
+    return replace(waits, notes=()) if seen.given_up >= record.desired.generation else waits
 
 
 def note(tx: Transaction, chats: Iterable[Chat]) -> set[str]:
@@ -152,7 +160,9 @@ def _is_silent(tx: Transaction, record: Record, chat: Chat) -> bool:
 
 def give_up(record: Record, error: Error) -> Record:
     """Nothing more is tried for what the record wants now."""
-    return replace(record, observed=replace(record.observed, error=error, given_up=record.desired.generation))
+    seen = replace(record.observed, error=error, given_up=record.desired.generation)
+    # What a customer said is not kept for a chat that may never come.
+    return replace(record, observed=seen, notes=record.notes if record.chat_id else ())
 
 
 def again(tx: Transaction, record: Record) -> Record:

@@ -16,12 +16,14 @@ from mirt_sitniks.core.talk import Talk
 class DesiredValue:
     """A desired value (a stage for the status, a `Role` for the manager), the generation that asked for it, and when
     it was asked for, on the store's clock. `rank` is 0 for a first touch, which takes back nothing of a later stage's.
+    `who`, of a manager: the live one whose turn it was when a person was first wanted; he keeps the session.
     """
 
     value: str | None = None
     gen: int = 0
     asked_at: float = 0.0
     rank: int = 0
+    who: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,11 @@ class Intent:
     """One stage of one session, as a node asks for it.
 
     `key` makes it one event however often it is recorded; `also` is a second one, and either of them is enough.
-    `chat_id` is what the host knows, or remembers of an earlier sync. `reason` is kept in the ledger only. `asked_at`
-    is when it was asked for: on the clock of who asks until it is recorded, on the store's from then on; None: `waited`
-    seconds before the store hears of it. `written` is the status that the CRM has confirmed on `chat_id` before this is
-    recorded, `sent` how many calls that took, of which `tries` have ended, and for `landing` seconds one without an
-    answer may still land there: the store was away.
+    `chat_id` is what the host knows, or remembers of an earlier sync. `reason` is kept in the ledger, and with the
+    customer's last `words` in a note until that is sent. `asked_at` is when it was asked for: on the clock of who asks
+    until it is recorded, on the store's from then on; None: `waited` seconds before the store hears of it. `written` is
+    the status that the CRM has confirmed on `chat_id` before this is recorded, `sent` how many calls that took, of
+    which `tries` have ended, and for `landing` seconds one without an answer may still land there: the store was away.
     """
 
     session: str
@@ -94,6 +96,22 @@ class Intent:
     sent: int = 0
     landing: float = 0.0
     tries: tuple[Try, ...] = ()
+    words: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note that an intent (by its key) leaves in the chat for the stage of generation `gen`, at most once.
+
+    It makes sense `until` then, and has been tried `tries` times.
+    """
+
+    gen: int
+    stage: str
+    intent: str
+    text: str = field(repr=False)
+    until: float = 0.0
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +168,7 @@ class Record:
     `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
     `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
-    told that differs from what is known of the chat.
+    told that differs from what is known of the chat. `notes` are those that are still to be left.
     """
 
     session: str
@@ -171,6 +189,7 @@ class Record:
     prove_since: float = 0.0
     talk: Talk = field(default_factory=Talk)
     hinted_at: float = 0.0
+    notes: tuple[Note, ...] = ()
 
     @property
     def role(self) -> Role | None:
@@ -200,8 +219,9 @@ class Claim:
     """The right to work: a record whose lease is ours, or the scan, or both, with the calls that may be sent now.
 
     `now` is the store's clock at the moment of the grant. `ask`: the key is to be asked for before anything else;
-    `verify`: whose key this is. `known` is what the account is known to do. `basis` is for the store alone: what it saw
-    when it granted, so that the settlement need not ask for it again.
+    `verify`: whose key this is. `note` is one to send, which is nowhere else any more. `known` is what the account is
+    known to do. `basis` is for the store alone: what it saw when it granted, so that the settlement need not ask for it
+    again.
     """
 
     record: Record | None
@@ -211,6 +231,7 @@ class Claim:
     ask: bool = False
     known: Capabilities = field(default_factory=Capabilities)
     verify: bool = False
+    note: Note | None = None
     basis: object = field(default=None, compare=False, repr=False)
 
 
@@ -232,9 +253,19 @@ def owes_look(record: Record) -> bool:
     return bool(record.chat_id and not record.closed) and record.hinted_at > max(seen.looked_at, seen.seen_at)
 
 
+def owes_note(record: Record) -> bool:
+    """Whether a note can be left: it needs a chat."""
+    return bool(record.notes) and record.chat_id is not None and record.closed is None
+
+
 def has_work(record: Record) -> bool:
     """Whether there is anything to do for this record: for its stages, or aside."""
-    return pending(record) or owes_look(record)
+    return pending(record) or owes_aside(record)
+
+
+def owes_aside(record: Record) -> bool:
+    """Whether there is anything to do that no stage waits for: a look, or a note."""
+    return owes_look(record) or owes_note(record)
 
 
 def stale(record: Record) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ class SyncResult(Mapping[str, Any]):
     `at` is ISO 8601 UTC. `chat_id`, `status` and `manager_id` are as the CRM confirmed them, else None. `error` is None
     or `{"code", "message"}`. `event` names the event in graph state. `owner` is who has the chat, `ai` or `human`, None
     while that is not known; a person has it until `held_until` (ISO 8601 UTC) unless he shows signs of life before.
-    `people` is None for now.
+    `people` says whether it is within the working hours (`open`, `closed`, None without any).
 
     The truth value is `success`: whether the CRM confirmed all that the stage asked for. For code written for the dict
     that the host's former service returned, a result is a mapping of all its fields, as plain JSON.

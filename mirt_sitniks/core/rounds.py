@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mirt_sitniks.core import noting
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE, SUSPECTED
 from mirt_sitniks.core.capabilities import VOUCHED, Heard
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Step, WriteManager, WriteStatus
-from mirt_sitniks.core.record import Claim, Error, Record, Try
+from mirt_sitniks.core.record import Claim, Error, Note, Record, Try
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement
 from mirt_sitniks.errors import CrmError, Forbidden, TooLarge
 
@@ -84,6 +85,12 @@ class Round:
         return tuple(one.answer for one in self.meanings if one.answer)
 
     @property
+    def noted(self) -> tuple[Note, str]:
+        """The note of the claim, and what became of it."""
+        assert self.claim.note
+        return noting.fate_of(self.claim.note, next(iter(self.answers), None))
+
+    @property
     def sent(self) -> int:
         """How many calls went out."""
         return sum(1 for one in self.outcomes if one.sent)
@@ -136,6 +143,10 @@ def report_of(done: Round, context: FoldContext, random: float) -> Report:
     if record := done.claim.record:
         folded = _folded(done, record, context, random)
         settlement, heard = _settlement(done, record, folded, context), [*heard, *folded.heard]
+        if done.claim.note:
+            note, fate = done.noted
+            settlement = replace(settlement, note=note, noted=fate)
+            heard += noting.heard_of(record.chat_id, next(iter(done.answers), None))
     return Report(
         record=settlement,
         page=done.page,
@@ -180,6 +191,7 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
         shown=folded.shown,
         agrees=folded.agrees,
         signs=folded.signs,
+        absent=folded.absent,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,
     )
 
@@ -187,6 +199,9 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
 def _folded(done: Round, record: Record, context: FoldContext, random: float) -> Folded:
     """What is known of the chat after the round."""
     folded, now = Folded(record.observed), done.now
+    if done.claim.note:
+        note, fate = done.noted
+        return replace(folded, observed=noting.paced(record.observed, note, fate, now, random))
     if done.unread:
         # The scan paces itself; the record only tells why its chat is not found yet.
         error = Error(done.unread.code, done.unread.message)

@@ -77,10 +77,13 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One transaction: its rows and options, the store's clock and the wall's; `ended` are those it has given up."""
+    """One transaction: its rows and options, the store's clock and the wall's; `ended` are those it has given up,
+    `absent` the live managers whom it has found missing.
+    """
 
     rows: Rows
     options: StoreOptions
     now: float
     wall: float
     ended: list[Record] = field(default_factory=list)
+    absent: list[int] = field(default_factory=list)

@@ -7,6 +7,7 @@ are written only if they are still the same. Each function is the body of one tr
 from dataclasses import replace
 
 from mirt_sitniks.core import budget as budgets
+from mirt_sitniks.core import noting
 from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.key_state import KeyState
@@ -28,6 +29,7 @@ from mirt_sitniks.core.record import (
     searching,
     stale,
 )
+from mirt_sitniks.core.rota import in_turn
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
 from mirt_sitniks.core.signs import talk_after
@@ -47,6 +49,7 @@ def record(tx: Transaction, intent: Intent, calls: int) -> Recorded:
     key = replace(key, budget=budgets.charge(key.budget, tx.now, intent.sent))
     if verdict in (Verdict.NEW, Verdict.SUPERSEDED):
         current = _renew(tx, old, intent) if verdict is Verdict.NEW else _remember(tx, old, intent, 0)[1]
+        key, current = in_turn(tx, key, current) if verdict is Verdict.NEW else (key, current)
     elif verdict is Verdict.KNOWN:
         current = look_again(tx, old, LAST_SEARCH)
     if current != old:
@@ -111,6 +114,7 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
         # What still waits keeps its place: a live manager who is to come does not wait like the invoice behind him.
         urgent_at=min(tx.now - rule.priority_seconds, old.urgent_at if pending(old) else tx.now),
         closed=None,
+        notes=noting.with_note(tx, old, intent, generation),
     )
     if fresh.chat_id:
         return fresh
@@ -193,18 +197,20 @@ def settle(tx: Transaction, report: Report) -> Settled:
     key, scan = fold_key(tx, report), None
     names = note(tx, [report.record.shown]) if report.record and report.record.shown else set()
     log_tries(tx, report.record.session if report.record else None, report.tries)
-    record = _fold_record(tx, report.record) if report.record else None
+    key, record = _fold_record(tx, report.record, key) if report.record else (key, None)
     if report.page:
         key, scan = fold_page(tx, key, report.page)
     bring_back(tx, names)
     record = tx.rows.get(record.session) if record else None
-    if record and not (scan if searching(record) else _is_due(tx, record)):
+    if record and not (scan if searching(record) else _goes_on(tx, record, report.record)):
         _release(tx, record)
         record = None
     grants: tuple[float, ...] = ()
     if record or scan or not (report.record or report.page):
         calls = min(report.calls, _need(record)) if record and record.chat_id else report.calls
-        key, grants = grant(tx, key, urgency(tx, record, scan) - report.priority_seconds, calls)
+        # A note is behind all that somebody waits for.
+        urgent_at = tx.now if noting.is_next(record, tx.now) else urgency(tx, record, scan)
+        key, grants = grant(tx, key, urgent_at - report.priority_seconds, calls)
     if not grants:
         # No call is to be had now: leave the work to whoever is the first to have one.
         if record:
@@ -215,31 +221,35 @@ def settle(tx: Transaction, report: Report) -> Settled:
     key, further = claim_with(tx, key, record, scan, grants) if grants else (key, None)
     tx.rows.put_key(tx.options.key, key)
     newest = tx.rows.get(report.record.session) if report.record else None
-    return Settled(newest, further, outlook(tx), tuple(tx.ended))
+    return Settled(newest, further, outlook(tx), tuple(tx.ended), tuple(tx.absent))
 
 
-def _fold_record(tx: Transaction, settlement: Settlement) -> Record | None:
+def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tuple[KeyState, Record | None]:
     """The record with what its holder learned, or None when the lease is given up or was lost."""
     old = tx.rows.get(settlement.session)
     if old is None or old.token != settlement.token:
         if settlement.unconfirmed_until is not None and settlement.chat_id:
             raise_unconfirmed(tx, settlement.chat_id, settlement.unconfirmed_until)
-        return None
+        return key, None
     renewed = old.desired.generation != settlement.generation
     observed = _observed(tx, old, settlement, renewed)
     fresh = replace(old, observed=observed, talk=talk_after(old.talk, settlement.signs))
+    key, fresh = in_turn(tx, key, fresh)
     if old.candidate:
         fresh = prove(tx, fresh, settlement)
     elif settlement.gone:
         fresh = without_chat(tx, fresh)
-    if observed.due_at > tx.now:
-        fresh = replace(fresh, urgent_at=observed.due_at - priority_of(tx.options.stages, fresh.desired.stage))
-    go_on = _is_due(tx, fresh)
+    fresh = noting.told(tx, fresh, settlement)
+    if fresh.observed.due_at > tx.now:
+        fresh = replace(fresh, urgent_at=fresh.observed.due_at - priority_of(tx.options.stages, fresh.desired.stage))
+    elif noting.is_next(fresh, tx.now):
+        fresh = replace(fresh, urgent_at=tx.now)
+    go_on = _goes_on(tx, fresh, settlement)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
     audit_talk(tx, old, fresh)
     tx.rows.put(fresh)
-    return fresh if go_on else None
+    return key, fresh if go_on else None
 
 
 def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: bool) -> Observed:
@@ -286,6 +296,12 @@ def _is_due(tx: Transaction, record: Record) -> bool:
     return has_work(record) and record.observed.due_at <= tx.now
 
 
+def _goes_on(tx: Transaction, record: Record, settlement: Settlement | None) -> bool:
+    """Whether a holder goes on: while anything is due, and until a note that can go out was tried once."""
+    untried = settlement is None or settlement.note is None or not settlement.noted
+    return _is_due(tx, record) or (untried and noting.is_ready(record))
+
+
 def _need(record: Record) -> int:
     """How many calls the next round of a record that does not wait for a scan sends side by side."""
     return max(1, len(stale(record))) if record.chat_id else 1
@@ -296,6 +312,7 @@ def _take(
 ) -> tuple[KeyState, Claim]:
     """A claim, with the leases of what it is for."""
     if record:
+        key, record = in_turn(tx, key, record)
         record = replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
         tx.rows.put(record)
     return claim_with(tx, hold_scan(tx, key, scan) if scan else key, record, scan, grants)

@@ -1,7 +1,32 @@
 """What was meant by a name that is nearly right: pure."""
 
+import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+# Latin letters and digits that nobody tells from Cyrillic ones, in small letters of either.
+_TWINS = str.maketrans("abcehikmoptxy0", "авсенікмортхуо")
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufe0e\ufe0f\ufeff]")
+
+
+def alike(text: str) -> str:
+    """The same for texts that look the same: letter case, spaces, and letters of another alphabet make no difference.
+
+    >>> alike("AI  увага ") == alike("АІ Увага"), alike("Оплачено ✅") == alike("Оплачено")
+    (True, False)
+    """
+    plain = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
+    return " ".join(plain.translate(_TWINS).split())
+
+
+def letters(text: str) -> str:
+    """What `alike` leaves but for signs, emoji and spaces.
+
+    >>> letters("🔥 Гарячий лід!") == letters("гарячий лід")
+    True
+    """
+    return "".join(one for one in alike(text) if one.isalnum())
 
 
 def closest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str | None:

@@ -7,25 +7,40 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from mirt_sitniks.core.notes import CURE, is_template
 from mirt_sitniks.core.spelling import closest
 from mirt_sitniks.core.stages import PRIORITIES, Role, StageRule, Stages
 
-MOST, LONGEST = 100, 200
+MOST, LONGEST, LARGEST = 100, 200, 1_000_000
 _KEYS = tuple(one.name for one in fields(StageRule))
 _NAME = "a stage's name is made of a-z, 0-9 and `_`, begins with a letter, and has at most 64 of them"
 _STATUS = "give the name of a status as Sitniks shows it"
+_TWICE = "said twice"
 
 
 def parse_stages(text: str) -> Stages:
     """Stages from text: JSON when it begins with `{`, else TOML. Raises `ValueError`, one line with the cure."""
+    if len(text) >= LARGEST:
+        raise ValueError("it has 1 MB or more: give a file that has nothing but stages")
+    # A list is no table, and is told so; to TOML its brackets mean nothing.
+    in_json = text.lstrip().startswith(("{", "[{", "[]"))
     try:
-        raw = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+        raw = json.loads(text, object_pairs_hook=_once) if in_json else tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        kind, line = ("JSON", getattr(error, "lineno", 0)) if text.lstrip().startswith("{") else ("TOML", 0)
-        where = re.search(r"at line (\d+)", str(error))
-        at = f", line {line or (where and where[1])}" if line or where else ""
-        raise ValueError(f"it is no {kind}{at}: correct it there") from None
+        line = getattr(error, "lineno", 0) or next(iter(re.findall(r"at line (\d+)", str(error))), 0)
+        at = f", line {line}" if line else ", at its end" if "at end" in str(error) else ""
+        if re.search(f"{_TWICE}|Cannot|Duplicate", str(error)):
+            raise ValueError(f"it says something twice{at}: keep one of the two") from None
+        kind = "JSON" if in_json else "TOML"
+        raise ValueError(f'it is no {kind}{at}: correct it there, texts stand in "straight quotes"') from None
     return stages_of(raw)
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A table of JSON, which would keep the last of two, and say nothing."""
+    if len(table := dict(pairs)) < len(pairs):
+        raise ValueError(_TWICE)
+    return table
 
 
 def stages_of(raw: object) -> Stages:
@@ -70,6 +85,8 @@ def _checked(where: str, key: str, value: object) -> Any:
         return value and str(value)
     if key == "urgency" and value in tuple(PRIORITIES):
         return value
+    if key == "note" and (value is None or (isinstance(value, str) and is_template(value))):
+        return value
     if key in ("once", "respects_people") and isinstance(value, bool):
         return value
     raise ValueError(f"{where} cannot be right: {_CURES[key]}")
@@ -80,10 +97,11 @@ def _is_status(value: object) -> bool:
 
 
 _CURES = {
-    "status": _STATUS,
-    "replaces": "give a list of names of statuses as Sitniks shows them",
+    "status": f"{_STATUS}, of at most {LONGEST} characters",
+    "replaces": 'give a list of names of statuses, like ["Виставлено рахунок"]',
     "assign": f"give {' or '.join(Role)}, or leave it out",
     "urgency": f"give {', '.join(PRIORITIES)}",
     "once": "give true or false",
     "respects_people": "give true or false",
+    "note": f"{CURE}, or leave it empty for none",
 }

@@ -36,9 +36,10 @@ class StageRule:
     """What a stage wants of a chat.
 
     `status` is a status of the account as Sitniks shows it. `assign` is who becomes responsible: `ai`, `human`, or None
-    (unchanged). `urgency` is `first` (an escalation), `normal` or `last` (a first touch). What comes `once` is
-    one event a session, however often it is asked for. A stage that `respects_people` is not written over a person's
-    status, other than those that it `replaces`.
+    (unchanged). `urgency` is `first` (an escalation), `normal` or `last` (a first touch). What comes `once` is one
+    event a session, however often it is asked for. A stage that `respects_people` is not written over a person's
+    status, other than those that it `replaces`. `note` is the template of a note that it leaves in the chat: None for
+    none (an escalation's is `SITNIKS_NOTE_TEMPLATE` then), empty for none at all.
 
     >>> StageRule("ОПЛАЧЕНО", replaces=("Виставлено рахунок",)).urgency
     'normal'
@@ -49,6 +50,7 @@ class StageRule:
     urgency: Literal["first", "normal", "last"] = "normal"
     once: bool = False
     respects_people: bool = True
+    note: str | None = None
     replaces: tuple[str, ...] = ()
 
     @property

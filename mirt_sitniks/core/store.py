@@ -9,7 +9,7 @@ from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.key_state import MAIN
-from mirt_sitniks.core.record import Claim, Intent, Observed, Record, Scan, Try, Unconfirmed
+from mirt_sitniks.core.record import Claim, Intent, Note, Observed, Record, Scan, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stages
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.talk import Sign
@@ -26,7 +26,8 @@ class StoreOptions:
 
     `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
     that chats must have come to, None for any; `account` whose records these are, `stages` what each stage wants.
-    `ai_manager` is the name of the AI manager, `ai_id` his id if that is set.
+    `ai_manager` is the name of the AI manager, `ai_id` his id if that is set, `live_managers` who get escalations, in
+    turn; empty: whoever is there.
     """
 
     key: str
@@ -39,6 +40,7 @@ class StoreOptions:
     stages: Stages = field(default_factory=lambda: BUILT_IN)
     ai_manager: str = "Павло"
     ai_id: int | None = None
+    live_managers: tuple[int, ...] = ()
 
 
 def row_of(account: str, session: str) -> str:
@@ -88,10 +90,11 @@ class Recorded:
 class Settlement:
     """What the holder of a record's lease learned.
 
-    `generation` is the newest it saw, `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in
-    the CRM, `shown` a chat as it was read, `agrees` whether its status is as it shall be. `unconfirmed_until` is
-    set when a write was sent: the store's time until which it may still land, for the case that the lease was lost
-    meanwhile. `signs` tell who has the conversation.
+    `note` was handed out with the claim, and `noted` is what became of it. `generation` is the newest it saw,
+    `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in the CRM, `shown` a chat as it was
+    read, `agrees` whether its status is as it shall be. `unconfirmed_until` is set when a write was sent: the store's
+    time until which it may still land, for the case that the lease was lost meanwhile. `signs` tell who has the
+    conversation. `absent` is a manager whom the CRM does not know.
     """
 
     session: str
@@ -105,6 +108,9 @@ class Settlement:
     shown: Chat | None = None
     agrees: bool = False
     signs: tuple[Sign, ...] = ()
+    absent: int | None = None
+    note: Note | None = None
+    noted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +163,15 @@ class Report:
 class Settled:
     """The record after settling (None: it is not known any more), and the claim while there is more to send.
 
-    `ended` are all records that were given up with it, also those of others who waited for the scan.
+    `ended` are all records that were given up with it, also those of others who waited for the scan; `absent` live
+    managers who were found missing.
     """
 
     record: Record | None = None
     claim: Claim | None = None
     outlook: Outlook = Outlook()
     ended: tuple[Record, ...] = ()
+    absent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

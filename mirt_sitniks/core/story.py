@@ -14,6 +14,7 @@ from mirt_sitniks.core.record import Record, pending, searching, stale
 from mirt_sitniks.core.result import LOCKS, Outcome, iso, why_none
 from mirt_sitniks.core.store import Entry, Outlook
 from mirt_sitniks.core.survey import Overview
+from mirt_sitniks.core.talk import HUMAN, owner_of
 from mirt_sitniks.core.text import span
 
 Tone = Literal["asked", "good", "bad", "plain"]
@@ -21,18 +22,20 @@ Tone = Literal["asked", "good", "bad", "plain"]
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Against what a record is looked at: the clocks of its store, its key's state, and the settings' names."""
+    """Against what a record is looked at: the clocks of its store, its key's state, the settings' names, and for how
+    many seconds a person has a chat."""
 
     now: float
     wall: float
     statuses: Mapping[str, str]
     limit: Limit = field(default_factory=Limit)
     key: KeyState = field(default_factory=KeyState)
+    hold: float = 0.0
 
     @classmethod
-    def of(cls, overview: Overview, statuses: Mapping[str, str], limit: Limit, key: str) -> "Sight":
+    def of(cls, overview: Overview, statuses: Mapping[str, str], limit: Limit, key: str, hold: float = 0.0) -> "Sight":
         """That of a store which was looked at."""
-        return cls(overview.now, overview.wall, statuses, limit, key_of(overview, key))
+        return cls(overview.now, overview.wall, statuses, limit, key_of(overview, key), hold)
 
     def at(self, due: float) -> float:
         """A time on the store's clock as Unix time."""
@@ -64,7 +67,8 @@ def standing(record: Record, sight: Sight) -> Standing:
             return Standing(outcome, code, why)
         if wanted and outcome is Outcome.HELD:
             return Standing(outcome, code, _held(wanted, seen.status.value, sight.statuses))
-        return Standing(outcome, code, "Sitniks confirmed all that was asked for")
+        left = "; a note is still to be left" if record.notes else ""
+        return Standing(outcome, code, f"Sitniks confirmed all that was asked for{left}")
     wait = max(0.0, seen.due_at - sight.now)
     if record.lease_until > sight.now and not wait:
         left = span(record.lease_until - sight.now)
@@ -103,6 +107,7 @@ def as_json(record: Record, sight: Sight) -> dict[str, Any]:
     """A session as plain JSON; times are ISO 8601 UTC."""
     desired, seen, stands = record.desired, record.observed, standing(record, sight)
     wanted, left = desired.status.value, stale(record)
+    talk, owner = record.talk, owner_of(record.talk, sight.now, sight.hold)
     return {
         "session": record.session,
         "instagram_username": record.instagram,
@@ -115,6 +120,9 @@ def as_json(record: Record, sight: Sight) -> dict[str, Any]:
         "why": stands.why,
         "message": seen.error and seen.error.message,
         "next_try_in": None if stands.next_in is None else round(stands.next_in, 1),
+        "owner": owner,
+        "owner_by": talk.why or None,
+        "held_until": iso(sight.at(talk.signed_at + sight.hold)) if owner == HUMAN else None,
         "attempt": seen.attempt,
         "searches": record.search_attempt,
         "stages": list(desired.stages),
@@ -161,6 +169,8 @@ def _intent(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
 
 def _outcome(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     before, after = entry.before, entry.after
+    if fate := after.get("note"):
+        return _NOTES.get(fate, (f"the note: {fate}", "plain"))
     changed = {name for name in after if after[name] != before.get(name)}
     parts: list[str] = []
     if "chat_id" in changed:
@@ -182,6 +192,16 @@ def _outcome(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     return "; ".join(parts) or "nothing new was confirmed", "bad" if error else "good" if parts else "plain"
 
 
+_NOTES: Mapping[str, tuple[str, Tone]] = {
+    "sent": ("a note was left", "good"),
+    "unknown": ("a note went out: unknown whether it was left, so it is not repeated", "plain"),
+    "refused": ("the note was refused, none is left", "bad"),
+    "waits": ("the note was not left yet, it is tried again", "plain"),
+    "held": ("no note: a person has the chat", "plain"),
+    "given up": ("the note was given up", "bad"),
+}
+
+
 def _status(shown: str | None, stage: str | None, statuses: Mapping[str, str]) -> str:
     if shown is None:
         return "the status is to be written again"
@@ -200,7 +220,24 @@ def _try(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     return f"call: {call}, {answer} after {took}", "bad"
 
 
-_TELLERS = {"intent": _intent, "outcome": _outcome, "try": _try}
+# What a sign was, for whom it speaks.
+_SIGNS = {
+    "message": "wrote in Sitniks",
+    "assigned": "was made responsible in Sitniks",
+    "status": "set a status in Sitniks",
+    "wrote": "was called by the graph",
+}
+
+
+def _owner(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
+    why = entry.after.get("why")
+    if entry.after.get("owner") == HUMAN:
+        return f"a person has the conversation: he {_SIGNS.get(why or '', 'took it')}", "plain"
+    by = {"released": "the host released it", "assigned": "the AI manager was assigned again"}
+    return f"the graph has the conversation again: {by.get(why or '', 'the stage gives it back')}", "good"
+
+
+_TELLERS = {"owner": _owner, "intent": _intent, "outcome": _outcome, "try": _try}
 
 
 def entry_json(entry: Entry, statuses: Mapping[str, str]) -> dict[str, Any]:

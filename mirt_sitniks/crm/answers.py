@@ -3,16 +3,13 @@
 The vendor's contract leaves much open, so answers are read tolerantly: what an object lacks is None, and one unreadable
 object in a page costs that object alone. No message carries text that came from the CRM."""
 
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar, cast
 
-from mirt_sitniks.core.chats import Chat, normalise_username
-from mirt_sitniks.core.managers import Manager
-from mirt_sitniks.core.text import clean_text
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.crm.calls import (
     _RIGHTS,
     UNREADABLE,
@@ -21,13 +18,11 @@ from mirt_sitniks.crm.calls import (
     ListChats,
     ListManagers,
     OwnCall,
-    Page,
     SetStatus,
     UpdateChat,
-    format_time,
-    id_of,
     is_write,
 )
+from mirt_sitniks.crm.objects import chat_of, int_of, manager_of, page_of, parse
 from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
@@ -74,7 +69,7 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
     html = bool(body.strip()) and _is_page(headers, body)
     if write and html:
         raise _bad_response(call, status, "a page (HTML) instead of data", unconfirmed=True)
-    document = _parse(body)
+    document = parse(body)
     if document is UNREADABLE and not write:
         raise _bad_response(call, status, "a page (HTML) instead of data" if html else "no readable JSON")
     if write and isinstance(document, dict) and _says_no(document):
@@ -88,16 +83,16 @@ def decode(call: Expects[T], status: int, headers: Mapping[str, str], body: byte
 
 def _says_no(document: Mapping[str, object]) -> bool:
     """Whether a 2xx says in its body that nothing was done."""
-    code = _int(document.get("statusCode"))
+    code = int_of(document.get("statusCode"))
     return document.get("success") is False or document.get("ok") is False or (code is not None and code >= 400)
 
 
 def _read(call: object, document: object) -> object:
     match call:
         case ListChats():
-            return _page(document, _chat)
+            return page_of(document, chat_of)
         case ListManagers():
-            return _page(document, _manager)
+            return page_of(document, manager_of)
         case GetChat(chat_id):
             return _own_chat(document, chat_id) or UNREADABLE
         case SetStatus(chat_id) | UpdateChat(chat_id):
@@ -110,80 +105,8 @@ def _read(call: object, document: object) -> object:
 def _own_chat(document: object, chat_id: str) -> Chat | None:
     """The chat that was asked for; another chat's values must never count as confirmed for this one."""
     inner = document.get("data") if isinstance(document, dict) and "id" not in document else document
-    chat = _chat(inner)
+    chat = chat_of(inner)
     return chat if chat is not None and chat.id.casefold() == chat_id.strip().casefold() else None
-
-
-def _page(document: object, read: Callable[[object], T | None]) -> object:
-    data = document.get("data") if isinstance(document, dict) else document
-    if not isinstance(data, list):
-        return UNREADABLE
-    total = _int(document.get("count")) if isinstance(document, dict) else None
-    items = tuple(item for item in map(read, data) if item is not None)
-    return Page(items=items, total=total, raw=len(data))
-
-
-def _chat(value: object) -> Chat | None:
-    if not isinstance(value, dict) or (chat_id := id_of(value.get("id"))) is None:
-        return None
-    status = value.get("status")
-    named = _text(status.get("title")) or _text(status.get("name")) if isinstance(status, dict) else _text(status)
-    shown = _int(value.get("assignedManagerId"), least=1), _text(value.get("assignedManagerName"))
-    told = any(name in value for name in ("assignedManagerId", "assignedManagerName"))
-    return Chat(
-        id=chat_id,
-        nickname=normalise_username(value.get("userNickName")),
-        source=_text(value.get("initialSource")),
-        user_id=id_of(value.get("userId")),
-        status=named,
-        manager_id=shown[0],
-        manager_name=shown[1],
-        owner_id=id_of(value.get("ownerId")),
-        owner_name=_text(value.get("ownerName")),
-        last_message_at=_time(value.get("lastMessageCreatedAt")),
-        created_at=_time(value.get("createdAt")),
-        unassigned=told and shown == (None, None),
-    )
-
-
-def _manager(value: object) -> Manager | None:
-    if not isinstance(value, dict) or (manager_id := _int(value.get("id"), least=1)) is None:
-        return None
-    user = value.get("user")
-    name = _text(user.get("fullname")) if isinstance(user, dict) else _text(user)
-    return Manager(manager_id, name or _text(value.get("fullname")) or _text(value.get("name")) or "")
-
-
-def _parse(body: bytes) -> object:
-    """The JSON in `body`, or `UNREADABLE`: bad bytes and syntax, nesting bombs, numbers too long for Python."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return UNREADABLE
-
-
-def _text(value: object) -> str | None:
-    return clean_text(value).strip() or None if isinstance(value, str) else None
-
-
-def _int(value: object, least: int = 0) -> int | None:
-    """A number from `least` to what a bigint holds, also as digits in text or as 17.0; else None."""
-    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,19}\s*", value):
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63:
-        return value
-    return None
-
-
-def _time(value: object) -> str | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        return format_time(datetime.fromisoformat(value.strip()))
-    except (ValueError, OverflowError):
-        return None
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -114,6 +114,24 @@ class OwnCall(Expects[T_co]):
 
 
 Call: TypeAlias = ListChats | GetChat | SetStatus | UpdateChat | ListManagers | OwnCall[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNote(OwnCall[bool]):
+    """Leave a note in a chat, which only staff see. It cannot be read back, so a lost answer stays `unconfirmed`."""
+
+    chat_id: str
+    text: str = field(repr=False)
+
+    kind, right, writes, makes = "note", "leave notes in chats", True, True
+
+    def request(self) -> Request:
+        """`POST /chats/{chatId}/notes`."""
+        return Request("POST", _chat_path(self.chat_id, "/notes"), body=_json({"text": clean_text(self.text)}))
+
+    def read(self, document: object) -> object:
+        """A 2xx says that it was left, whatever else it shows."""
+        return True
 
 
 def is_write(call: object) -> bool:

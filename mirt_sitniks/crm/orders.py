@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from mirt_sitniks.core.orders import CrmOrder, Line, OrderStatus, Variation
 from mirt_sitniks.core.text import clean
-from mirt_sitniks.crm.answers import _bad_response, _int, _page, _text
+from mirt_sitniks.crm.answers import _bad_response
 from mirt_sitniks.crm.calls import UNREADABLE, OwnCall, Page, Request, _json, _order_path, _paging, format_time, id_of
+from mirt_sitniks.crm.objects import int_of, page_of, text_of
 from mirt_sitniks.errors import CrmError, NotFound, Refused
 
 T = TypeVar("T")
@@ -122,7 +123,7 @@ class ListOrders(_List[Page[CrmOrder]]):
 
     def read(self, document: object) -> object:
         """A page."""
-        return _page(document, _order)
+        return page_of(document, _order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class ListOrderStatuses(_List[tuple[OrderStatus, ...]]):
 
     def read(self, document: object) -> object:
         """All of them: there are no pages."""
-        page = _page(document, _status)
+        page = page_of(document, _status)
         return page.items if isinstance(page, Page) else UNREADABLE
 
 
@@ -157,7 +158,7 @@ class ListVariations(_List[Page[Variation]]):
 
     def read(self, document: object) -> object:
         """A page."""
-        return _page(document, _variation)
+        return page_of(document, _variation)
 
 
 def _order_gone(status: int, said: str) -> NotFound:
@@ -183,8 +184,8 @@ def _order(value: object) -> CrmOrder | None:
         id=order_id,
         number=id_of(value.get("orderNumber")),
         external_id=id_of(value.get("externalId")),
-        status=_title(status) if isinstance(status, dict) else _text(status),
-        status_id=_int(_dict(status).get("id", value.get("statusId"))),
+        status=_title(status) if isinstance(status, dict) else text_of(status),
+        status_id=int_of(_dict(status).get("id", value.get("statusId"))),
         phone=id_of(client.get("phone")),
         total=_money(value.get("totalPrice")) if paid is None else paid,
         lines=_lines(value.get("products")) or _lines(value.get("offers")),
@@ -203,29 +204,29 @@ def _lines(value: object) -> tuple[Line, ...]:
 def _line(value: object) -> Line | None:
     item = _dict(value)
     variation = _dict(item.get("productVariation")) or _dict(item.get("variation"))
-    price, quantity = _money(item.get("price")), _int(item.get("quantity"))
+    price, quantity = _money(item.get("price")), int_of(item.get("quantity"))
     if price is None or quantity is None:
         return None
     ids = (variation.get("id"), item.get("productVariationId"), item.get("itemId"))
-    named = next((one for one in map(_int, ids) if one is not None), None)
+    named = next((one for one in map(int_of, ids) if one is not None), None)
     return Line(named, id_of(variation.get("sku")) or id_of(item.get("sku")), price, quantity)
 
 
 def _status(value: object) -> OrderStatus | None:
     status = _dict(value)
-    status_id, title = _int(status.get("id")), _title(status)
-    return None if status_id is None or title is None else OrderStatus(status_id, title, _text(status.get("code")))
+    status_id, title = int_of(status.get("id")), _title(status)
+    return None if status_id is None or title is None else OrderStatus(status_id, title, text_of(status.get("code")))
 
 
 def _variation(value: object) -> Variation | None:
     shown = _dict(value)
-    if (variation_id := _int(shown.get("id"), least=1)) is None:
+    if (variation_id := int_of(shown.get("id"), least=1)) is None:
         return None
     return Variation(variation_id, id_of(shown.get("sku")), shown.get("isActive") is not False)
 
 
 def _title(status: Mapping[str, object]) -> str | None:
-    return _text(status.get("title")) or _text(status.get("name"))
+    return text_of(status.get("title")) or text_of(status.get("name"))
 
 
 def _dict(value: object) -> dict[str, object]:

@@ -8,27 +8,30 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, repeat
+from logging import WARNING
 from random import Random
 from typing import Any, Protocol
 
+from mirt_sitniks.core import noting
 from mirt_sitniks.core.backoff import KEY_CODES, retry_delay
 from mirt_sitniks.core.capabilities import PAGE_LEAST, Capabilities
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.folding import Answer
+from mirt_sitniks.core.folding import KINDS, Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteStatus, plan
+from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteNote, WriteStatus, steps_of
 from mirt_sitniks.core.record import Claim, Intent, Record, Scan, Try, stale
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.answers import forbidden
-from mirt_sitniks.crm.calls import ASK, Call, GetChat, ListChats, Page, SetStatus, UpdateChat, kind_of
+from mirt_sitniks.crm.calls import ASK, Call, CreateNote, GetChat, ListChats, Page, SetStatus, UpdateChat, kind_of
 from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
 from mirt_sitniks.engine.managers import MISSED_FOR, ManagerList
 from mirt_sitniks.errors import CallTimeout, CrmError, Forbidden, TooLarge
+from mirt_sitniks.log import log
 
 # How many tries outside a drive are kept for a store that is away.
 UNTOLD = 1000
@@ -84,12 +87,16 @@ class Driver:
         """The store's verb, and when it was asked; its answer tells of the store's clock, too."""
         return self.clock(), await self.asking.heard(self.store.claim(self.options, limit=limit))
 
-    async def drive(self, claim: Claim, asked: float | None = None) -> Settled:
+    async def drive(
+        self, claim: Claim, asked: float | None = None, on_rest: Callable[[Settled], None] = lambda settled: None
+    ) -> Settled:
         """Work until the claim ends; returns how it was settled last. Raises a `StoreError` for what the store refuses.
 
-        `asked` is when the store was asked for the claim (None: just now).
+        `asked` is when the store was asked for the claim (None: just now). `on_rest` hears when nothing is left to do
+        for now but a note, for which no reply waits.
         """
         ended: tuple[Record, ...] = ()
+        absent: tuple[int, ...] = ()
         refused: tuple[CallOutcome, ...] = ()
         while True:
             received = self.clock()
@@ -97,10 +104,24 @@ class Driver:
             done = await self._round(claim, granted, refused)
             refused = done.unexplained
             asked, settled = await self._settle(report_of(done, self.context, self.random()))
-            ended += settled.ended
+            ended, absent = ended + settled.ended, absent + settled.absent
+            self._say(done)
             if settled.claim is None:
-                return replace(settled, ended=ended)
+                return replace(settled, ended=ended, absent=absent)
+            if settled.claim.note:
+                on_rest(settled)
             claim = settled.claim
+
+    def _say(self, done: Round) -> None:
+        """What became of a note, where it was not left: a refusal once, as long as it is known."""
+        record, error = done.claim.record, next((one.error for one in done.answers), None)
+        if record is None or done.claim.note is None or error is None:
+            return
+        fate, ids = done.noted[1], {"session": record.session, "chat": record.chat_id, "stage": done.claim.note.stage}
+        if fate == noting.REFUSED and "note" not in done.claim.known.refused:
+            log(WARNING, "no note was left, all else goes on: %s", error.message, **ids, code=error.code)
+        elif fate in (noting.UNKNOWN, noting.GIVEN_UP):
+            log(WARNING, "whether a note was left is %s, it is not sent again", fate, **ids, code=error.code)
 
     async def settle(self, report: Report) -> Settled:
         """The store's verb, which hears of the tries outside a drive as well; the next one does when this one fails."""
@@ -136,7 +157,7 @@ class Driver:
 
         `refused` are the refusals of the round before that nothing has explained yet.
         """
-        steps = plan(claim.record, claim.now, self.context, claim.known) if claim.record else ()
+        steps = steps_of(claim, self.context)
         if claim.known.writes_apart(claim.now):
             steps = steps[:1]
         if not claim.ask:
@@ -161,7 +182,7 @@ class Driver:
         met = [one.answer.step for one in ready if one.answer]
         for step in (one for one in steps if one not in met):
             role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
-            who = self.managers.pick(role) if role else None
+            who = self.managers.pick(role, claim.record.desired.manager.who) if claim.record and role else None
             assignee = who if isinstance(who, Assignee) else None
             if error := self._lacks_rule(step) or _known(step, who, role, claim.known):
                 ready.append(CallOutcome(answer=Answer(step, None, error, claim.now, assignee, sent=False)))
@@ -193,6 +214,8 @@ class Driver:
                 return UpdateChat(chat_id, assignee.id)
             case Read(chat_id):
                 return GetChat(chat_id)
+            case WriteNote(chat_id, note):
+                return CreateNote(chat_id, note.text)
         return None
 
     def is_late(self, granted: float) -> bool:
@@ -300,8 +323,7 @@ def _needs_managers(step: Step, record: Record) -> bool:
 
 def _known(step: Step, who: Assignee | NoManager | None, role: Role | None, known: Capabilities) -> CrmError | None:
     """Why a step needs no call: nobody can be assigned, or its kind of call, or the list of managers, is refused."""
-    kind = {Read: "read", WriteStatus: "status", WriteManager: "assign"}.get(type(step), "")
-    refusal = known.rests(kind)
+    refusal = known.rests(KINDS.get(type(step), ""))
     if isinstance(step, WriteManager) and not refusal:
         if isinstance(who, NoManager):
             return CrmError(who.message, code=who.code)

@@ -27,10 +27,10 @@ class ManagerList:
     _pages: list[Manager] = field(default_factory=list)
     _skip: int = 0
 
-    def pick(self, role: Role) -> Assignee | NoManager | None:
-        """The person for `role`, or None when `call()` has to be sent first."""
+    def pick(self, role: Role, who: int | None = None) -> Assignee | NoManager | None:
+        """The person for `role`, or None when `call()` has to be sent first; `who` is the live manager in turn."""
         age = self.clock() - self._read_at
-        assignee = pick(role, self.wanted, self._listed if age < LISTED_FOR else None)
+        assignee = pick(role, self.wanted, self._listed if age < LISTED_FOR else None, who)
         return None if isinstance(assignee, NoManager) and age >= MISSED_FOR else assignee
 
     @property

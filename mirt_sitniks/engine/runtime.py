@@ -18,7 +18,7 @@ from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Intent, Record, pending
+from mirt_sitniks.core.record import Intent, Record, has_work, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
@@ -72,7 +72,7 @@ class Runtime:
         key = settings.api_key.get_secret_value()
         limit = settings.rate_limit
         self.client = SitniksClient(settings.api_url, key, timeout=settings.timeout, client_factory=client_factory)
-        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
+        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_ids)
         options = StoreOptions(
             key=hashlib.sha256(key.encode()).hexdigest()[:16],
             limit=limit,
@@ -83,6 +83,7 @@ class Runtime:
             stages=settings.rules,
             ai_manager=settings.ai_manager_name,
             ai_id=settings.ai_manager_id,
+            live_managers=settings.human_manager_ids,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(
@@ -222,12 +223,12 @@ class Runtime:
     def _go_on(self, recorded: Recorded, tried_at: float, *, waited_for: bool = True) -> Driven | None:
         """Drive, or leave to who drives; what ends when that is done, if it can be soon."""
         record, driven = recorded.record, None
-        if waited_for and (recorded.claim or self._moves(record, recorded.outlook)):
+        if waited_for and ((recorded.claim and not recorded.claim.note) or self._moves(record, recorded.outlook)):
             driven = self._waiting.setdefault(record.session, asyncio.get_running_loop().create_future())
         if recorded.claim:
             self.worker.spawn(recorded.claim, tried_at)
             return driven
-        if pending(record):
+        if has_work(record):
             self.worker.expect(recorded.outlook)
         if pending(record) or record.observed.error:
             # Whoever drives tells; here nobody does, yet.

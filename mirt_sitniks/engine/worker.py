@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from logging import INFO, WARNING
+from logging import ERROR, INFO, WARNING
 from typing import Any
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
@@ -22,6 +22,9 @@ SWEEP = 60.0
 SHORTEST, IDLE = 0.01, 5.0
 AT_ONCE = 32
 TIDY_FIRST, TIDY_AGAIN = 600.0, 86_400.0
+ABSENT = (
+    "Sitniks has no manager %s, the others get his chats in turn: correct SITNIKS_HUMAN_MANAGER_ID or take the id out"
+)
 
 
 class Worker:
@@ -104,16 +107,28 @@ class Worker:
             await asyncio.wait(left)
 
     async def _drive(self, claim: Claim, asked: float | None = None) -> None:
+        # Of one that was only looked at, or given a note, there is no news; nor again after a note.
+        told = [claim.record] if claim.record and not pending(claim.record) else []
+
+        def rest(settled: Settled) -> None:
+            self._heard(settled, told)
+
         try:
-            settled = await self.driver.drive(claim, asked)
+            settled = await self.driver.drive(claim, asked, rest)
         except Exception as error:
             # Not only a `StoreError`: a bug of ours must not end in silence either.
             log(WARNING, "a drive failed; it is taken up again after its lease", code=_code(error))
             self.kick()
             return
+        for who in settled.absent:
+            log(ERROR, ABSENT, who, manager=who, code="manager_not_found")
+        self._heard(settled, told)
+
+    def _heard(self, settled: Settled, told: list[Record]) -> None:
+        """A record rests: say how, if that was not `told`; let those know who wait, and look when there can be work."""
         mine = settled.record
-        # Of one that was only looked at there is no news.
-        news = mine if claim.record is None or pending(claim.record) else None
+        news = mine if mine and all(one.desired.generation != mine.desired.generation for one in told) else None
+        told += [news] if news else []
         for record in (news, *(one for one in settled.ended if mine is None or one.session != mine.session)):
             if record:
                 self.tell(record, settled.outlook)

@@ -122,6 +122,7 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
                 telegram_username=reading.telegram_username,
                 # A reason stays in state after its escalation; other stages have nothing to do with it.
                 reason=reading.reason if calls_a_person else None,
+                words=reading.words if rule_of(self._host.stages, stage).note else None,
                 chat_id=reading.chat_id,
                 intent=reading.intent(chained=not calls_a_person),
             )

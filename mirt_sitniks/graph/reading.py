@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from mirt_sitniks.core.notes import LOOKED_AT
 from mirt_sitniks.core.stages import BUILT_IN, Stage, Stages, parse_stage
 from mirt_sitniks.graph.turn import chain_of, keys_of_message, name_of
 
@@ -39,7 +40,8 @@ class Reading:
     """What one sync needs to know of the host's state; every text is non-empty or None.
 
     `chat_id` is what the host says, else what the thread's last sync found; `first_touch` and `at` are that sync's.
-    `keys` name the event; `chain` is the thread's next link, one of them or not; `task` is the run of the host's node.
+    `keys` name the event; `chain` is the thread's next link, one of them or not; `words` are the customer's last;
+    `task` is the run of the host's node.
     """
 
     session: str | None = None
@@ -51,6 +53,7 @@ class Reading:
     at: str = ""
     keys: tuple[str, ...] = ()
     chain: str = ""
+    words: str | None = field(default=None, repr=False)
     task: str | None = None
 
     def intent(self, *, chained: bool = True) -> tuple[str, ...] | None:
@@ -99,6 +102,7 @@ def read(
         at=_text(_value(last, "at")) or "",
         keys=keys,
         chain=chain,
+        words=_words(customers[-1]) if customers else None,
         task=(_text(checkpoint_ns) or "").split("|")[0] or None,
     )
 
@@ -193,6 +197,14 @@ def _content(message: object) -> str:
     except Exception:
         # Whatever a host puts into a message may do anything when it is asked for its text.
         return ""
+
+
+def _words(message: object) -> str | None:
+    """The text of a message, also of one in parts; not all of a very long one."""
+    content = _part(message, "content")
+    parts = content if isinstance(content, list | tuple) else [content]
+    texts = (one if isinstance(one, str) else _value(one, "text") for one in parts[:100])
+    return " ".join(one[:LOOKED_AT] for one in texts if isinstance(one, str))[:LOOKED_AT].strip() or None
 
 
 def _value(holder: object, key: str) -> Any:

@@ -58,7 +58,10 @@ def checked_stage(stage: StageChoice, stages: Stages) -> str | Callable[[Any], o
     if isinstance(stage, str):
         known = parse_stage(stage, stages)
         if known is None:
-            raise ConfigError(f"stage={str(stage)!r} is unknown: use one of {names}, or add it to SITNIKS_STAGES.")
+            raise ConfigError(
+                f"stage={str(stage)!r} is unknown: use one of {names}, or add it to SITNIKS_STAGES, "
+                "which `mirt-sitniks doctor` checks."
+            )
         return known
     return checked_function("stage", stage, f"one of {names}, a function of the state, or None")
 

@@ -1,7 +1,7 @@
 """A record as the columns of `sitniks_chat_mappings`, which both databases have, and back."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from mirt_sitniks.core.budget import Budget
@@ -12,12 +12,13 @@ from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
     Error,
+    Note,
     Observed,
     ObservedValue,
     Record,
     Scan,
     Unconfirmed,
-    owes_look,
+    owes_aside,
     pending,
 )
 from mirt_sitniks.core.stages import Role, Stage
@@ -58,6 +59,8 @@ def to_row(record: Record) -> dict[str, object]:
         asked: DesiredValue = getattr(desired, field)
         row |= {f"want_{field}": asked.value, f"want_{field}_gen": asked.gen, f"{field}_gen": getattr(seen, field).gen}
         details |= {field: [asked.gen, asked.rank, asked.asked_at]} if asked.gen else {}
+        details |= {"who": asked.who} if asked.who else {}
+    details |= {"notes": [list(astuple(one)) for one in record.notes]} if record.notes else {}
     lost, error = seen.unconfirmed, seen.error
     row |= {"current_status": seen.status.value, "sitniks_manager_id": seen.manager.value}
     row |= {"doubt_gen": lost and lost.gen, "doubt_until": lost and lost.until, "doubt_looked": lost and False}
@@ -65,7 +68,7 @@ def to_row(record: Record) -> dict[str, object]:
     # Only what is not as it begins: most have but a few of them.
     talk = {name: value for name, value in asdict(record.talk).items() if value}
     details |= {"talk": talk} if talk else {}
-    return {**row, "pending": pending(record), "aside": owes_look(record), "details": details}
+    return {**row, "pending": pending(record), "aside": owes_aside(record), "details": details}
 
 
 COLUMNS = (*to_row(Record("")), "updated_at")
@@ -75,9 +78,10 @@ def _desired_from(row: Mapping[str, Any], field: str) -> DesiredValue:
     """A desired value; an earlier version writes it and leaves the details as they are: then they are another's."""
     value, gen = row[f"want_{field}"], row[f"want_{field}_gen"]
     told, rank, asked_at = row["details"].get(field, (0, 0, 0.0))
+    who = row["details"].get("who") if field == "manager" else None
     if told != gen:
         rank, asked_at = (int(value not in (Stage.FIRST_TOUCH, Role.AI)), row["asked_at"]) if gen else (0, 0.0)
-    return DesiredValue(value, gen, asked_at, rank)
+    return DesiredValue(value, gen, asked_at, rank, who)
 
 
 def from_row(row: Mapping[str, Any]) -> Record:
@@ -94,6 +98,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
     return Record(
         **mine,
         talk=Talk(**_own(Talk, row["details"].get("talk", {}))),
+        notes=tuple(Note(*one) for one in row["details"].get("notes", ())),
         desired=Desired(**desired, status=_desired_from(row, "status"), manager=_desired_from(row, "manager")),
         observed=Observed(
             **kept(_OBSERVED, _OBSERVED_DETAILS),
@@ -131,7 +136,7 @@ def contact_from(row: Mapping[str, Any]) -> Chat:
 
 _KEY = ("scan_until", "scan_due", "scan_failures", "scans", "lookout_at", "lookout_by")
 # What of a key has no column of its own; an earlier version does not know it.
-_KEY_DETAILS = ("chats_read", "account", "managers", "listed_at")
+_KEY_DETAILS = ("chats_read", "account", "managers", "listed_at", "turn", "absent")
 
 
 def key_to(state: KeyState) -> dict[str, Any]:

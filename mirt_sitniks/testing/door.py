@@ -171,11 +171,10 @@ class SitniksSandbox(Sandbox):
 
     def _people(self, settings: SitniksSettings) -> People:
         listed = [Manager(number, name) for number, name in self.managers.items()]
-        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_id)
-        ai, human = (pick(role, wanted, listed) for role in (Role.AI, Role.HUMAN))
+        wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_ids)
+        ai = pick(Role.AI, wanted, listed)
         ais = {ai.id} if isinstance(ai, Assignee) else set()
-        humans = {human.id} if isinstance(human, Assignee) and settings.human_manager_id else {*self.managers} - ais
-        return {Role.AI: ais, Role.HUMAN: humans}
+        return {Role.AI: ais, Role.HUMAN: set(settings.human_manager_ids) or {*self.managers} - ais}
 
 
 API = "Open API"

@@ -1,7 +1,6 @@
 """The demo: a stranger's first minute, and a check of the whole path that cannot lie."""
 
 import re
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from rich.console import Console
 
 from mirt_sitniks import SitniksError, SitniksSettings, Stage, SyncResult
 from mirt_sitniks.cli import demo
-from mirt_sitniks.cli.demo import CUSTOMERS, IRYNA, TARAS, Demo, TimedService
+from mirt_sitniks.cli.demo_talk import CUSTOMERS, IRYNA, TARAS, Demo, TimedService
 from mirt_sitniks.cli.demo_view import BADGES, Row, Turn, View
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.sandbox import Sandbox
@@ -37,14 +36,13 @@ class Shown:
     text: str
     err: str
     seconds: float
-    board: str
     strangers: int
     files: list[str]
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Shown:
-    """`demo --keep` as a real process whose environment and `.env` are full of other people's settings, then Ctrl+C."""
+    """`demo` as a real process whose environment and `.env` are full of other people's settings."""
     folder = tmp_path_factory.mktemp("demo")
     (folder / ".env").write_bytes(b"\xff\xfe SNITKIX_API_URL=http://127.0.0.1:9\n")
     with socket.socket() as trap:
@@ -71,21 +69,16 @@ def shown(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             "LANGSMITH_API_KEY": "planted-real-key",
         }
         began = time.monotonic()
-        with process.Command("demo", "--keep", folder=folder, **settings) as command:
-            command.until("until Ctrl+C.", 60)
+        with process.Command("demo", "--seconds", "600", folder=folder, **settings) as command:
+            code = command.wait(60)
             seconds = time.monotonic() - began
-            url = re.search(r"The board stays open at (http://127\.0\.0\.1:\d+)", command.out)
-            assert url
-            board = httpx.get(url[1], trust_env=False).text
-            command.signal(signal.SIGINT)
-            code = command.wait()
         try:
             trap.accept()[0].close()
             strangers = 1
         except BlockingIOError:
             strangers = 0
     files = sorted(path.name for path in folder.iterdir())
-    return Shown(code, command.out, command.err, seconds, board, strangers, files)
+    return Shown(code, command.out, command.err, seconds, strangers, files)
 
 
 def test_it_ends_well_and_soon(shown: Shown) -> None:
@@ -102,11 +95,10 @@ def test_it_meets_nobody(shown: Shown) -> None:
     assert "planted" not in shown.text
 
 
-def test_the_board_stays_open(shown: Shown) -> None:
-    """With `--keep` the page is served until Ctrl+C, and its address stands at the top too."""
-    assert "<html" in shown.board
-    assert len(set(re.findall(r"http://127\.0\.0\.1:\d+", shown.text))) == 1
-    assert re.search(r"^Board in the browser: http://127\.0\.0\.1:\d+ *$", shown.text, re.MULTILINE)
+def test_without_a_terminal_nobody_waits(shown: Shown) -> None:
+    """In a pipe the board closes at the end, whatever `--seconds` says; its address stands at the top."""
+    assert "stays open" not in shown.text
+    assert re.search(r"^Board in the browser: http://127\.0\.0\.1:\d+ \(closes at the end\)$", shown.text, re.MULTILINE)
 
 
 def test_its_transcript(shown: Shown) -> None:
@@ -270,7 +262,6 @@ def test_a_wrong_end_is_exit_code_1(run: Run, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Demo, "run", fail)
     code, out, err = run("demo")
     assert (code, err) == (1, "")
-    assert "(closes at the end, unless --keep)" in out
     assert "! Something did not arrive within 20 s." in out
     assert re.search(r"^Everything arrived +no *$", out, re.MULTILINE)
     assert "✗ iryna.example never wrote" in out
@@ -353,7 +344,7 @@ def rendered(width: int, **options: Any) -> str:
     view.trouble("Trouble.")
     view.arrival("arrived", rows)
     view.end(rows=rows, calls={"list chats": 3}, busiest=9, longest=1.5, budget=1.5, seconds=4, problems=["a problem"])
-    view.keep("http://127.0.0.1:8765")
+    view.stays("http://127.0.0.1:8765", 99_999)
     return file.getvalue()
 
 

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -351,18 +353,48 @@ def test_managers_by_id(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, setting
     assert code == ("✗" in said)
 
 
+def test_row15_each_of_several_live_managers(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a line of his own, with his place; who is not there, or is the AI, has a cross."""
+    monkeypatch.setenv("SITNIKS_HUMAN_MANAGER_ID", "103, 7, 101")
+    code, out = doctor.ask()
+    assert code == 1
+    assert "✓ Live manager  Марко (103), by SITNIKS_HUMAN_MANAGER_ID, 1 of 3 in turn" in out
+    assert "✗ Live manager  Sitniks has no manager 7 (ids there: 101, 102, 103)" in out
+    assert "→ correct SITNIKS_HUMAN_MANAGER_ID or remove it" in out
+    assert "✗ Live manager  Павло (101) is the AI manager, so nobody would see" in out
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ("2026-11-27T12:00+02:00", "open now"),
+        ("2026-11-28T12:00+02:00", "closed, opens 2026-11-30 09:00"),
+    ],
+)
+def test_the_hours_are_told(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, now: str, said: str) -> None:
+    """On the clock of their zone, whichever this machine has."""
+    monkeypatch.setenv("SITNIKS_HOURS", "Mon-Fri 09:00-19:00 Europe/Kyiv")
+    at = datetime.fromisoformat(now).timestamp()
+    monkeypatch.setattr("mirt_sitniks.cli.doctor.time", SimpleNamespace(time=lambda: at))
+    code, out = doctor.ask()
+    assert code == 0
+    assert f"✓ Hours         Mon-Fri 09:00-19:00 Europe/Kyiv: {said}" in out
+
+
 def test_wrong_settings_hide_nothing(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each wrong setting has its own cross and cure, and the rest is checked with what is right."""
     monkeypatch.setenv("SITNIKS_TIMEOUT", "soon")
     monkeypatch.setenv("SITNIKS_RATE_LIMIT", "many")
     monkeypatch.setenv("SITNIKS_STAGES", "{")
+    monkeypatch.setenv("SITNIKS_HOURS", "Mon-Fri 09:00-19:00")
     code, out = doctor.ask()
     assert code == 1
     assert "✗ Settings      SITNIKS_TIMEOUT cannot be right\n                  → give seconds from 0.1 to 25" in out
     assert "✗ Settings      SITNIKS_RATE_LIMIT cannot be right" in out
+    assert "✗ Settings      SITNIKS_HOURS: it ends with no time zone\n                  → give days, times and" in out
     assert "✗ Settings      SITNIKS_STAGES: it is no JSON, line 1\n                  → correct it there" in out
     assert "✓ Live manager" in out
-    assert "3 of 10 checks failed." in out
+    assert "4 of 11 checks failed." in out
 
 
 def test_a_key_in_the_wrong_place_is_not_shown(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, planted) -> None:

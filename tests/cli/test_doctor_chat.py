@@ -289,11 +289,12 @@ def test_statuses_that_were_seen(crm: Sandbox, run: Run, monkeypatch: pytest.Mon
     """Names that chats show are known; one that differs in letter case alone is a mistake, with the setting's name."""
     for status in (STATUS, "Виставлено рахунок", "AI Увага", "ОПЛАЧЕНО"):
         crm.add_chat("one.example", status=status)
-    assert "✓ Statuses      all 4 were seen in this account" in run("doctor")[1]
+    told = said(run("doctor")[1])
+    assert f"✓ Statuses      all 4 were seen in this account: “{STATUS}” (first_touch), “Вис" in told
     monkeypatch.setenv("SITNIKS_STATUS_ESCALATION", "AI увага")
     code, out, _ = run("doctor")
     assert code == 1
-    assert "✗ Statuses      “AI увага” (escalation) was not seen, but “AI Увага” was" in out
+    assert "✗ Statuses      “AI увага” (escalation) was not seen, but “AI Увага” was" in said(out)
     assert "→ write it as Sitniks does, in SITNIKS_STATUS_ESCALATION" in said(out)
     monkeypatch.setenv("SITNIKS_STATUS_ESCALATION", "AI Увага")
     monkeypatch.setenv("SITNIKS_STAGES", json.dumps({OWN: {"status": "оплачено"}}))

@@ -13,7 +13,7 @@ from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Verdict
-from mirt_sitniks.crm.calls import GetChat, ListChats, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.crm.calls import CreateNote, GetChat, ListChats, ListManagers, SetStatus, UpdateChat
 from mirt_sitniks.errors import StoreError
 from tests.core.virtual import Busy, Stalled, VirtualLoop, run
 from tests.core.world import OPTIONS, STATUSES, World, intent
@@ -56,13 +56,14 @@ def sent(world: World, kind: type) -> int:
     return sum(1 for _, call in world.crm.calls if isinstance(call, kind))
 
 
-def test_a_whole_conversation_takes_six_calls_and_the_list_of_managers(world: World) -> None:
-    """One look-up, two writes, one, two; nothing is read that need not be."""
+def test_a_whole_conversation_takes_seven_calls_and_the_list_of_managers(world: World) -> None:
+    """One look-up, two writes, one, two, and a note; nothing is read that need not be."""
     for stage in (FIRST, INVOICE, ALARM):
         say(world, stage)
         world.loop.run_for(5.0)
     assert [type(call).__name__ for _, call in world.crm.calls] == [
         "ListChats", "ListManagers", "SetStatus", "UpdateChat", "SetStatus", "SetStatus", "UpdateChat",
+        "CreateNote",
     ]  # fmt: skip
     assert (world.crm.chats["chat"].status, world.crm.chats["chat"].manager_id) == ("AI Увага", 102)
 
@@ -149,7 +150,7 @@ def test_row07_a_429_rests_the_key_for_everyone_and_loses_nothing(world: World) 
 def test_row09_a_chat_that_is_listed_but_not_there_is_looked_up_again_once(world: World) -> None:
     """The list shows it, the write is answered 404: twice, and then it is given up and not tried for ever."""
     world.crm.trouble = [Trouble(), *[Trouble("404", 0.01), Trouble("ok", 0.01)] * 500]
-    world.team[0].driver.managers.wanted = replace(world.team[0].driver.managers.wanted, human_id=102)
+    world.team[0].driver.managers.wanted = replace(world.team[0].driver.managers.wanted, human_ids=(102,))
     say(world, INVOICE)
     world.loop.run_for(600.0)
     assert sent(world, SetStatus) + sent(world, GetChat) == 2
@@ -502,8 +503,8 @@ def test_row18_a_burst_keeps_the_limit_and_everybody_is_served(world: World) -> 
     world.loop.run_for(150.0)
     assert world.crm.most_in_window(10.0) <= 9
     assert not world.pending()
-    needed = sent(world, SetStatus) + sent(world, UpdateChat)
-    assert needed == 40 + 27
+    needed = sent(world, SetStatus) + sent(world, UpdateChat) + sent(world, CreateNote)
+    assert needed == 40 + 27 + 13
     assert len(world.crm.calls) <= needed + 4
 
 

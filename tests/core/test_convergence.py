@@ -13,7 +13,7 @@ from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.plan import plan
 from mirt_sitniks.core.record import pending
 from mirt_sitniks.core.stages import Role, Stage
-from mirt_sitniks.crm.calls import GetChat, ListManagers, SetStatus, UpdateChat
+from mirt_sitniks.crm.calls import CreateNote, GetChat, ListManagers, SetStatus, UpdateChat
 from tests.core.world import CONTEXT, STAGES, STATUSES, World, intent
 from tests.model.crm import ERRORS, MANAGERS, Trouble
 
@@ -39,7 +39,7 @@ HABITS = st.fixed_dictionaries(
     optional={
         "shows": st.dictionaries(st.sampled_from(WRITES), st.sampled_from(("before", "nothing")), max_size=2),
         "ignores": st.sets(st.sampled_from(WRITES), max_size=1),
-        "lacks": st.sets(st.sampled_from((*WRITES, GetChat, ListManagers)), max_size=1),
+        "lacks": st.sets(st.sampled_from((*WRITES, GetChat, ListManagers, CreateNote)), max_size=1),
         "closed": st.sets(st.sampled_from(("chat-a", "chat-b")), max_size=1),
         "whole": st.booleans(),
     },
@@ -49,9 +49,9 @@ HABITS = st.fixed_dictionaries(
 class Convergence(RuleBasedStateMachine):
     """Processes, faults and sessions in any order; at the end each chat shows what its session wanted last."""
 
-    @initialize(seed=st.integers(0, 3), habits=HABITS)
-    def begin(self, seed: int, habits: dict[str, Any]) -> None:
-        self.world = World(seed=seed)
+    @initialize(seed=st.integers(0, 3), habits=HABITS, live=st.sampled_from(((), (103, 102))))
+    def begin(self, seed: int, habits: dict[str, Any], live: tuple[int, ...] = ()) -> None:
+        self.world = World(seed=seed, live=live)
         self.crm = self.world.crm
         # What is ignored, or lost when it crosses another, can only be noticed if an answer shows something.
         shows = dict(habits.get("shows", {}))
@@ -155,6 +155,11 @@ class Convergence(RuleBasedStateMachine):
         """The AI manager is renamed, or has the old name again."""
         self.crm.managers = MANAGERS if here else MANAGERS[1:]
 
+    @rule(who=st.sampled_from((102, 103)))
+    def leave(self, who: int) -> None:
+        """One of the live managers is there no more; the other one has come back."""
+        self.crm.left = {who} if self.world.live else set()
+
     @rule(chat=st.sampled_from(("chat-a", "chat-b", "chat-v")), status=st.sampled_from(("ОПЛАЧЕНО", "Чекає на товар")))
     def person(self, chat: str, status: str) -> None:
         """Somebody in the shop moves a chat on."""
@@ -165,7 +170,9 @@ class Convergence(RuleBasedStateMachine):
         """The key is refused from now on, or accepted again."""
         self.crm.key_ok = ok
 
-    @rule(kinds=st.sets(st.sampled_from((SetStatus, UpdateChat, GetChat, ListManagers, "chat-a", "chat-b"))))
+    @rule(
+        kinds=st.sets(st.sampled_from((SetStatus, UpdateChat, GetChat, ListManagers, CreateNote, "chat-a", "chat-b")))
+    )
     def rights(self, kinds: set[type | str]) -> None:
         """From now on the key may not make these calls, nor any for these chats; or it may again."""
         self.crm.refuses = set(kinds)
@@ -207,6 +214,9 @@ class Convergence(RuleBasedStateMachine):
                 assert shown == "павло"
             elif record.role is Role.HUMAN:
                 assert shown not in ("", "павло")
+                whose = record.desired.manager.who
+                assert not world.live or chat.manager_id == whose or world.shows_persons(chat.id)
+                assert world.live or whose is None
         assert crm.chats["chat-other"].status == "Нові заявки", "another person's chat was written to"
         assert not any(pending(record) for record in records.values())
         world.check()
@@ -214,6 +224,7 @@ class Convergence(RuleBasedStateMachine):
         world.loop.run_for(4000.0)
         assert len(crm.calls) == before, "calls for records that are done"
         world.check_tries()
+        world.check_notes()
         world.finish()
 
 
@@ -274,15 +285,17 @@ def meddling(day: Convergence, random: Random) -> None:
         day.pass_time(seconds=120.0)
 
 
-def bad_day(seed: int, *, store: bool = False, overtaken: bool = False, people: bool = False) -> None:
+def bad_day(
+    seed: int, *, store: bool = False, overtaken: bool = False, people: bool = False, live: tuple[int, ...] = ()
+) -> None:
     """One bad day that only `seed` decides: the same rules, but troubles and talk come thicker than by even chance.
 
     With `store` the store is not there all day; with `overtaken` what is asked for first is not recorded first; with
-    `people` somebody in the shop moves the chats as well.
+    `people` somebody in the shop moves the chats as well; with `live` managers one of them leaves now and then.
     """
     luck = Random(-seed)
     random, day = Random(seed), Convergence()
-    day.begin(seed=seed % 4, habits=_habits(Random(seed)))
+    day.begin(seed=seed % 4, habits=_habits(Random(seed)), live=live)
     rare = ["429", "401", "404", "400"] if random.random() < 0.2 else []
     kinds = ["ok", "lost", "reset", "late", "reset", "late", "500", "html", "502", *rare]
     sessions = sorted(SESSIONS)[:2] if random.random() < 0.5 else sorted(SESSIONS)
@@ -294,6 +307,8 @@ def bad_day(seed: int, *, store: bool = False, overtaken: bool = False, people: 
             overtakings(day, luck)
         if people:
             meddling(day, luck)
+        if live and luck.random() < 0.1:
+            day.leave(who=luck.choice(live))
         remembers = store and luck.random() < 0.7
         chance = random.random()
         if chance < 0.35:
@@ -341,6 +356,12 @@ def test_row42_two_hundred_bad_days_among_people() -> None:
     """They move the chats as well: an invoice goes over none of it, and who escalated gets a person all the same."""
     for seed in range(60_100, 60_300):
         bad_day(seed, people=True, store=seed % 3 == 0, overtaken=seed % 3 == 1)
+
+
+def test_row15_a_hundred_bad_days_of_live_managers() -> None:
+    """They leave, and come back: whoever wants a person gets the one whose turn it was, or the next."""
+    for seed in range(70_000, 70_100):
+        bad_day(seed, live=(103, 102), store=seed % 3 == 0, overtaken=seed % 3 == 1)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ def test_row15_the_ai_is_found_by_name_and_the_human_is_not_the_ai() -> None:
 def test_row15_ids_go_before_names() -> None:
     """An id needs no list; the name comes with it once the list is there."""
     assert pick(Role.AI, WantedManagers("?", ai_id=9), None) == Assignee(9)
-    assert pick(Role.HUMAN, WantedManagers("?", human_id=3), STAFF) == Assignee(3, "Марко")
+    assert pick(Role.HUMAN, WantedManagers("?", human_ids=(3,)), STAFF) == Assignee(3, "Марко")
     assert pick(Role.AI, WantedManagers("Павло"), None) is None
 
 
@@ -76,4 +76,4 @@ def test_row15_a_name_is_the_same_however_it_was_typed() -> None:
 
 def test_row15_an_unknown_ai_takes_no_live_manager_away() -> None:
     """Who is named by id is assigned, whoever the AI is."""
-    assert pick(Role.HUMAN, WantedManagers("Петро", human_id=3), STAFF) == Assignee(3, "Марко")
+    assert pick(Role.HUMAN, WantedManagers("Петро", human_ids=(3,)), STAFF) == Assignee(3, "Марко")

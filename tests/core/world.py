@@ -11,7 +11,7 @@ from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Claim, Intent, Try, pending
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
-from mirt_sitniks.core.store import Claimed, Outlook, Recorded, Report, Settled, StoreOptions, Verdict
+from mirt_sitniks.core.store import Claimed, Entry, Outlook, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
@@ -28,8 +28,9 @@ T = TypeVar("T")
 # A shop's own stages beside the built-in ones: one like an invoice, one like an escalation.
 STAGES = {
     **BUILT_IN,
+    "escalation": replace(BUILT_IN["escalation"], note="{reason}"),
     "paid": StageRule("Оплату отримано", replaces=("Виставлено рахунок",)),
-    "complaint": StageRule("Скарга", assign="human", urgency="first", respects_people=False),
+    "complaint": StageRule("Скарга", assign="human", urgency="first", respects_people=False, note="{reason}"),
 }
 STATUSES: dict[str, str] = {stage: rule.status for stage, rule in STAGES.items()}
 CONTEXT = FoldContext(STAGES, landing_time=2 * TIMEOUT)
@@ -53,10 +54,9 @@ class Process:
         self.awake.set()
         self.froze_at = 0.0
         self.ahead: dict[str, float] = {}
-        managers = ManagerList(WantedManagers("Павло"), world.loop.time)
-        self.driver = Driver(
-            self, replace(OPTIONS, who=name), self, managers, CONTEXT, clock=world.loop.time, random=world.random.random
-        )
+        managers = ManagerList(WantedManagers("Павло", human_ids=world.live), world.loop.time)
+        options = replace(OPTIONS, who=name, live_managers=world.live)
+        self.driver = Driver(self, options, self, managers, CONTEXT, clock=world.loop.time, random=world.random.random)
         # One that begins while the store is away knows nothing of the calls before: that is said, and not tried here.
         self.driver.gate.answered_at = world.loop.time()
         self.worker = Worker(self.driver, sweep=60.0)
@@ -216,11 +216,12 @@ class World:
 
     The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
     `unrecorded` are chats that show what a process wrote past the store before it ended, `persons` when a person moved
-    a chat last.
+    a chat last. `live` are the live managers in turn; none: the first who is there.
     """
 
     processes: int = 2
     seed: int = 0
+    live: tuple[int, ...] = ()
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
     asked: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
@@ -326,6 +327,19 @@ class World:
         for record in self.store.rows.records.values():
             assert not (record.closed and record.chat_id)
 
+    def check_notes(self) -> None:
+        """No intent has two notes, of each that was left the ledger knows, and none is owed for ever."""
+        left = Counter(text for _, _, text in self.crm.notes)
+        fates = {(one.session, one.key, one.after["note"]) for one in self.lines("outcome") if "note" in one.after}
+        sent, unknown = ({one[:2] for one in fates if one[2] == fate} for fate in ("sent", "unknown"))
+        assert not left or max(left.values()) == 1, f"two notes for one intent: {left}"
+        assert len(sent) <= len(left) <= len(unknown), f"{sent}, {left}, {unknown}"
+        assert not any(one.notes for one in self.store.rows.records.values()), "a note is owed for ever"
+
+    def lines(self, kind: str) -> list[Entry]:
+        """The ledger's lines of a kind."""
+        return [one for one in self.store.rows.entries if one.kind == kind]
+
     def check_tries(self) -> None:
         """Every call has its line in the ledger, but those of which a process died before it could tell."""
         assert sum((one.sent for one in self.ever_there), Counter()) == Counter(
@@ -379,7 +393,7 @@ def intent(
 ) -> Intent:
     """An intent of a session whose customer has `name` in `channel`."""
     names = {one: name if channel == one else None for one in ("instagram", "telegram")}
-    return Intent(session, stage, key, names["instagram"], names["telegram"], chat_id)
+    return Intent(session, stage, key, names["instagram"], names["telegram"], chat_id, reason=f"{session} {key}")
 
 
 def _order(asked: tuple[str, float]) -> tuple[bool, float]:

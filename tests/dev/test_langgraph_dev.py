@@ -41,7 +41,8 @@ def sandbox() -> Iterator[Sandbox]:
 def server(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     """The server with the example's own `langgraph.json`, and beside its graph one that blocks."""
     folder = tmp_path_factory.mktemp("dev")
-    shutil.copy(EXAMPLES / "main_graph.py", folder)
+    for name in ("main_graph.py", "stages.toml"):
+        shutil.copy(EXAMPLES / name, folder)
     config = json.loads((EXAMPLES / "langgraph.json").read_text())
     config["graphs"]["blocking"] = "./blocking.py:graph"
     (folder / "langgraph.json").write_text(json.dumps(config))

@@ -70,6 +70,19 @@ state = build_agent(Model(messages=iter([AIMessage("Вітаю!")])), []).invoke
 print(state["sitniks"]["outcome"])
 """
 
+# Sitniks, as it posts to the README's address.
+HOOK = """
+import asyncio
+import httpx
+
+async def post(secret):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://shop.example") as sitniks:
+        return (await sitniks.post(f"/sitniks/{secret}", json={"test": "ping"})).status_code
+
+print(asyncio.run(post("the-secret-of-the-path")), asyncio.run(post("another")))
+"""
+DRIVERS = {"server.py": SERVER, "agent.py": AGENT, "hook.py": HOOK}
+
 
 class Terminal:
     """A reader who types the blocks of a page, one after the other, in an empty folder."""
@@ -85,6 +98,7 @@ class Terminal:
             "PYTHONIOENCODING": "utf-8",
             # Older versions of the libraries warn of each other.
             "PYTHONWARNINGS": "ignore",
+            "SITNIKS_WEBHOOK_SECRETS": "the-secret-of-the-path",
         }
 
     def run(self, *words: str) -> str:
@@ -105,9 +119,11 @@ class Terminal:
             "def build_graph": "shop.py",
             "def paid_order": "orders.py",
             "def build_agent": "agent.py",
+            '"payment_confirmed"': "paid.py",
+            "webhook_routes": "hook.py",
         }
         name = next((name for mark, name in kinds.items() if mark in code), "plain.py")
-        (self.folder / name).write_text(code + {"server.py": SERVER, "agent.py": AGENT}.get(name, ""), "utf-8")
+        (self.folder / name).write_text(code + DRIVERS.get(name, ""), "utf-8")
         if not name.startswith("test_"):
             self.printed.setdefault(name, []).append(self._python(name))
 
@@ -200,10 +216,12 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         for block in blocks(ENGLISH):
             if block.language == "python":
                 terminal.python(block.text)
+            elif block.language == "toml":
+                (tmp_path / "stages.toml").write_text(block.text, "utf-8")
             elif block.language == "bash":
                 for line in filter(str.strip, block.text.splitlines()):
                     terminal.type(line)
-                if "export" in block.text:
+                if "export SNITKIX" in block.text:
                     assert terminal.type("python shop.py") == "synced\n"
                     assert "httpx" not in terminal.logged
                     assert [chat["status"] for chat in crm.chats()] == ["Взято в роботу"]
@@ -215,11 +233,14 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
             elif block.text.startswith("INFO:"):
                 logged = re.findall(r"^[A-Z]+:.*\n", terminal.logged, re.MULTILINE)
                 assert block.text == "".join(logged) + shown["shop.py"][0]
-        (chat,) = crm.chats()
+        bought, chat = crm.chats()
+        assert shown["python paid.py"] == ["synced ОПЛАЧЕНО\n"]
+        assert (bought["userNickName"], bought["status"]) == ("olena.example", "ОПЛАЧЕНО")
         assert shown["shop.py"] == ["disabled\n"]
         assert shown["server.py"] == ["synced\n"]
         assert shown["orders.py"] == ["created\n"]
         assert shown["agent.py"] == ["synced\n"]
+        assert shown["hook.py"] == ["200 404\n"]
         assert [order["client"]["phone"] for order in crm.orders()] == ["380671234567"]
         assert "1 passed" in shown["pytest test_shop.py"][0]
         assert " passed" in shown["pytest test_store.py"][0]

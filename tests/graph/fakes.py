@@ -6,9 +6,11 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from examples.main_graph import STAGES
 from mirt_sitniks.core.record import intent_key
 from mirt_sitniks.core.result import Outcome, SyncResult
-from mirt_sitniks.core.stages import BUILT_IN, Stage
+from mirt_sitniks.core.stage_table import parse_stages
+from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.settings import SitniksSettings
 
 AT = "2026-11-22T10:00:00.000Z"
@@ -20,15 +22,16 @@ class FakeService:
     """Records every call; like the store, it counts a known intent of a session once.
 
     `effects` are the changes that reached the CRM, `crm` is the status that each session's chat shows there. `raises`
-    is what `sync` raises instead of answering. `moved` are the chats that were moved past the syncs. To a service for
-    orders over it, it is disabled.
+    is what `sync` raises instead of answering. It has the stages of the example. To a service for orders over it, it is
+    disabled.
     """
 
     enabled = False
-    settings = SitniksSettings.model_construct(account="main", reply_budget=1.5)
+    settings = SitniksSettings.model_construct(
+        account="main", reply_budget=1.5, stages=parse_stages(STAGES.read_text("utf-8"))
+    )
 
     def __init__(self, *, raises: BaseException | None = None) -> None:
-        self.moved: list[tuple[str, str]] = []
         self.calls: list[dict[str, Any]] = []
         self.effects: list[tuple[str, str]] = []
         self.crm: dict[str, str] = {}
@@ -42,13 +45,9 @@ class FakeService:
     def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         return self.answer("blocking", stage, session, arguments)
 
-    async def update_chat_status(self, chat_id: str, status: str) -> bool:
-        self.moved.append((chat_id, status))
-        return True
-
     @property
     def stages(self) -> list[str]:
-        return [call["stage"].value for call in self.calls]
+        return [str(call["stage"]) for call in self.calls]
 
     @property
     def intents(self) -> list[str]:
@@ -57,7 +56,7 @@ class FakeService:
 
     def answer(self, door: str, stage: Stage, session: str, arguments: dict[str, Any]) -> SyncResult:
         names = arguments["intent"] or (f"fresh {len(self.calls) + 1}",)
-        keys = tuple(intent_key(stage, name, once=BUILT_IN[stage].once) for name in names)
+        keys = tuple(intent_key(stage, name, once=self.settings.rules[stage].once) for name in names)
         self.calls.append({"door": door, "stage": stage, "session": session, **arguments, "intent": keys})
         if self.raises is not None:
             raise self.raises
@@ -67,8 +66,8 @@ class FakeService:
             return SyncResult(stage, AT, Outcome.SKIPPED, reason="replay")
         if not (known and known[-1] & set(keys)):
             known.append(set(keys))
-            self.effects.append((session, stage.value))
-            self.crm[session] = BUILT_IN[stage].status
+            self.effects.append((session, str(stage)))
+            self.crm[session] = self.settings.rules[stage].status
         return SyncResult(
             stage, AT, Outcome.SYNCED, chat_id=f"chat of {session}", status=self.crm[session], first_touch=touched
         )

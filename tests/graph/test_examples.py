@@ -61,7 +61,7 @@ class TestMainGraph:
         assert service.stages == ["escalation"]
         assert state["escalation_reason"] == "Різкі слова від клієнта"
 
-    @pytest.mark.parametrize(("confirmed", "stages"), [(True, []), (False, ["escalation"])])
+    @pytest.mark.parametrize(("confirmed", "stages"), [(True, ["paid"]), (False, ["escalation"])])
     def test_a_person_confirms_the_payment_or_not(self, confirmed: bool, stages: list[str], service: Any) -> None:
         """The requisites are shown and the graph waits; what is not confirmed goes to a person."""
         graph = build_main_graph(service, checkpointer=InMemorySaver())
@@ -73,20 +73,19 @@ class TestMainGraph:
         assert ("Оплату отримали" in state["messages"][-1].text) is confirmed
 
     @pytest.mark.parametrize(
-        ("outcome", "answer", "moved"),
+        ("outcome", "answer", "last"),
         [
-            ("created", "Ваше замовлення №7: зберемо його сьогодні", [("chat of s1", "Оформлено замовлення")]),
-            ("queued", "Номер замовлення надішлемо згодом.", [("chat of s1", "Оформлено замовлення")]),
-            ("disabled", "дякуємо! Зберемо замовлення сьогодні", []),
-            ("refused", "менеджеру", []),
-            ("unknown", "менеджеру", []),
-            ("failed", "менеджеру", []),
+            ("created", "Ваше замовлення №7: зберемо його сьогодні", "order_placed"),
+            ("queued", "Номер замовлення надішлемо згодом.", "order_placed"),
+            ("disabled", "дякуємо! Зберемо замовлення сьогодні", "paid"),
+            ("refused", "менеджеру", "escalation"),
+            ("unknown", "менеджеру", "escalation"),
+            ("failed", "менеджеру", "escalation"),
         ],
     )
-    def test_the_number_of_the_order_is_told(
-        self, outcome: str, answer: str, moved: list[tuple[str, str]], service: Any
-    ) -> None:
-        """Who has paid hears the number, or that it follows; an order that is not made goes to a person."""
+    def test_the_number_of_the_order_is_told(self, outcome: str, answer: str, last: str, service: Any) -> None:
+        """Who has paid hears the number, or that it follows, and the chat shows it; an order that is not made goes to
+        a person."""
 
         class Orders:
             account = "main"
@@ -103,7 +102,7 @@ class TestMainGraph:
         by_invoke(graph, value, THREAD)
         state = by_invoke(graph, Command(resume=True), THREAD)
         assert answer in state["messages"][-1].text
-        assert service.moved == moved
+        assert service.stages[-1] == last
         assert state["sitniks_order"]["outcome"] == outcome
         (order,) = Orders.asked
         assert (order.client.phone, order.total, problems(order)) == ("380671234567", 980, [])

@@ -143,6 +143,7 @@ def test_every_host_syncs_alike_and_keeps_its_values(schema: Any, run: Run) -> N
             "instagram_username": "iryna.example",
             "telegram_username": None,
             "reason": "повернення",
+            "words": "Хочу повернути",
             "chat_id": None,
             "intent": service.calls[0]["intent"],
         }

@@ -54,7 +54,7 @@ class TestResume:
         run(graph, said("Надішліть реквізити", 1), THREAD)
         assert service.stages == ["first_touch", "give_requisites"]
         run(graph, Command(resume=True), THREAD)
-        assert service.stages == ["first_touch", "give_requisites"]
+        assert service.stages == ["first_touch", "give_requisites", "paid"]
         assert graph.get_state(THREAD).values["dialog_phase"] == "order_confirmed"
 
     def test_what_a_manager_sets_meanwhile_stays(self, run: Run) -> None:
@@ -207,7 +207,7 @@ class TestReplay:
         run(graph, said("Надішліть реквізити", 1), THREAD)
         run(graph, Command(resume=True), THREAD)
         run(graph, said("Покличте менеджера", 2), THREAD)
-        assert service.effects == [("s1", "first_touch"), ("s1", "give_requisites"), ("s1", "escalation")]
+        assert service.effects == [("s1", one) for one in ("first_touch", "give_requisites", "paid", "escalation")]
         return service, graph
 
     @pytest.mark.parametrize("node", ["sitniks_sync_memory", "sitniks_sync_payment"])
@@ -219,7 +219,7 @@ class TestReplay:
         run(graph, None, old.config)
         assert set(service.intents[before:]) <= set(service.intents[:before])
         assert len(service.intents) > before
-        assert len(service.effects) == 3
+        assert len(service.effects) == 4
         assert service.crm["s1"] == "AI Увага"
         last = graph.get_state(THREAD).values["sitniks"]
         assert (last["outcome"], last["reason"]) == ("skipped", "replay")
@@ -231,7 +231,7 @@ class TestReplay:
             snapshot for snapshot in graph.get_state_history(THREAD) if "sitniks_sync_escalation" in snapshot.next
         )
         run(graph, None, old.config)
-        assert len(service.effects) == 3
+        assert len(service.effects) == 4
         assert graph.get_state(THREAD).values["sitniks"]["outcome"] == "synced"
 
     def test_a_fork_with_other_values_has_the_intent_it_had(self, run: Run) -> None:
@@ -241,7 +241,7 @@ class TestReplay:
         fork = graph.update_state(old.config, {"dialog_phase": "forked"}, as_node="intent")
         run(graph, None, fork)
         assert service.intents[-1] == "give_requisites:h1"
-        assert len(service.effects) == 3
+        assert len(service.effects) == 4
 
     def test_a_fork_with_a_new_message_is_a_new_event(self, run: Run) -> None:
         """A fork in which the customer says something else is recorded, and the newest stage stands."""

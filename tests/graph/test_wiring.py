@@ -73,7 +73,10 @@ class AnyCallable:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"stage": "refund"}, r"stage='refund' is unknown: use one of first_touch, give_requisites, escalation, or add"),
+    (
+        {"stage": "refund"},
+        r"stage='refund' is unknown: use one of first_touch, give_requisites, escalation, paid, order_placed, or add",
+    ),
     ({"stage": ""}, r"stage='' is unknown: use one of"),
     ({"stage": 7}, r"stage is 7: use one of"),
     ({"stage": State}, r"stage is .*State.*: use one of"),

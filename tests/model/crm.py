@@ -13,7 +13,18 @@ from typing import Any
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import Manager
-from mirt_sitniks.crm.calls import Call, GetChat, ListChats, ListManagers, Page, SetStatus, UpdateChat, is_write
+from mirt_sitniks.crm.calls import (
+    Call,
+    CreateNote,
+    GetChat,
+    ListChats,
+    ListManagers,
+    OwnCall,
+    Page,
+    SetStatus,
+    UpdateChat,
+    is_write,
+)
 from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
@@ -70,17 +81,20 @@ class ModelCrm:
     A call meets the next of `trouble`, or what `usually` says. `refuses`: kinds of call, and ids of chats, that are
     answered 403. `by_creation`: the list filters on that date, else on the last message. What was sent goes on when its
     sender is gone; who waits gets no answer after `timeout` seconds. `calls` has the moments of arrival, refused
-    connections included, `writes` those of the effects. `clock` runs as the loop's does, from any beginning.
+    connections included, `writes` those of the effects, and `notes` those that were left, with chat and text. `clock`
+    runs as the loop's does, from any beginning.
 
     Habits of an account: `shows` says of a kind of write what its answer shows (`after`, `before`, `nothing`),
     `ignores` which are answered 200 and change nothing, `lacks` which calls are 404. `whole`: what is saved is the
-    whole chat, as it was when the call arrived. `closed` are chats that refuse every write with 422.
+    whole chat, as it was when the call arrived. `closed` are chats that refuse every write with 422, `left` managers
+    who are no more.
     """
 
     clock: Callable[[], float]
     usually: Callable[[Call], Trouble] = lambda call: Trouble()
     timeout: float = TIMEOUT
     managers: tuple[Manager, ...] = MANAGERS
+    left: set[int] = field(default_factory=set)
     trouble: list[Trouble] = field(default_factory=list)
     key_ok: bool = True
     refuses: set[type | str] = field(default_factory=set)
@@ -94,6 +108,7 @@ class ModelCrm:
     by_creation: bool = False
     calls: list[tuple[float, Call]] = field(default_factory=list)
     writes: list[tuple[float, str, str | int]] = field(default_factory=list)
+    notes: list[tuple[float, str, str]] = field(default_factory=list)
     limited: int = 0
     pending: int = 0
     locked_until: float = 0.0
@@ -193,7 +208,7 @@ class ModelCrm:
             error = ERRORS["403"](write)
         elif type(call) in self.lacks:
             error = Forbidden("no such route", status=404)
-        elif write and getattr(call, "chat_id", None) in self.closed:
+        elif (write and getattr(call, "chat_id", None) in self.closed) or getattr(call, "manager_id", 0) in self.left:
             error = _error("400", call)
         elif kind in ERRORS:
             error = _error(kind, call)
@@ -237,10 +252,16 @@ class ModelCrm:
                 page = tuple(shown[skip : skip + limit])
                 return Page(page, len(shown), len(page))
             case ListManagers(skip, limit):
-                managers = self.managers[skip : skip + limit]
-                return Page(managers, len(self.managers), len(managers))
+                listed = tuple(one for one in self.managers if one.id not in self.left)
+                managers = listed[skip : skip + limit]
+                return Page(managers, len(listed), len(managers))
             case GetChat(chat_id):
                 return self._change(chat_id)
+            case CreateNote(chat_id, text):
+                if not self._is_shown(chat_id):
+                    return NotFound("not there", status=404)
+                self.notes.append((self.clock(), chat_id, text))
+                return True
             case SetStatus(chat_id, status):
                 return self._write(call, chat_id, before, status=status)
             case UpdateChat(chat_id, manager_id):
@@ -302,6 +323,9 @@ def _error(kind: str, call: Call) -> CrmError:
     error = ERRORS[kind](is_write(call))
     if isinstance(error, NotFound) and isinstance(call, ListChats | ListManagers):
         return BadResponse("no such page", status=404)
-    if isinstance(error, Refused) and is_write(call):
+    if isinstance(call, OwnCall) and call.makes:
+        # Whether it was made before the server failed, nobody knows.
+        error.unconfirmed = kind.startswith("5") or kind == "html"
+    if isinstance(error, Refused) and isinstance(call, SetStatus | UpdateChat):
         error.code = "unknown_status" if isinstance(call, SetStatus) else "manager_not_found"
     return error

@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
 
-from examples.main_graph import build_main_graph
+from examples.main_graph import STAGES, build_main_graph
 from mirt_sitniks.orders import Client, Item, Order, SitniksOrderService, SitniksOrderState, add_order_subgraph
 from mirt_sitniks.sandbox import Sandbox
 from tests.graph.fakes import by_ainvoke, by_invoke
@@ -42,7 +42,7 @@ def buys(graph: Any, door: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("door", [by_invoke, by_ainvoke])
 def test_who_has_paid_hears_his_number(shop: Shop, door: Any) -> None:
     """The order is in the CRM, the chat says so, the customer hears the number; a replay of all of it adds none."""
-    graph = build_main_graph(shop.service(), checkpointer=InMemorySaver())
+    graph = build_main_graph(shop.service(stages=str(STAGES)), checkpointer=InMemorySaver())
     state = buys(graph, door)
     (made,) = shop.sandbox.orders()
     assert f"Ваше замовлення №{made['orderNumber']}" in state["messages"][-1].text
@@ -59,7 +59,7 @@ def test_who_has_paid_hears_his_number(shop: Shop, door: Any) -> None:
 
 def test_while_the_crm_is_away_the_number_follows(shop: Shop) -> None:
     """The reply goes out all the same; the order is made by itself when the CRM is back, once."""
-    service = shop.service(reply_budget=0.3)
+    service = shop.service(reply_budget=0.3, stages=str(STAGES))
     graph = build_main_graph(service, checkpointer=InMemorySaver())
     by_invoke(graph, {"messages": [HumanMessage("Беру!")], "session_id": "anna", "metadata": WHO}, THREAD)
     shop.sandbox.stop()

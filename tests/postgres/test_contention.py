@@ -136,6 +136,23 @@ def test_an_intent_recorded_by_all_at_once_is_new_once(project: Stack, kinds: Ki
     assert sum(claimed for _, claimed in answers) == 1
 
 
+@pytest.mark.parametrize("calls", [0, 2], ids=["only recorded", "with calls"])
+def test_no_turn_is_given_twice(project: Stack, calls: int) -> None:
+    """Escalations from all processes at once: each live manager gets as many, whether or not the key is written for its
+    calls as well."""
+    options = replace(WIDE, live_managers=(5, 6, 7, 8))
+
+    async def escalate(number: int, store: SupabaseStore) -> list[int | None]:
+        given = []
+        for place in range(6):
+            made = intent(f"s{number}-{place}", Stage.ESCALATION)
+            given.append((await store.record(options, made, calls=calls)).record.desired.manager.who)
+        return given
+
+    given = Counter(one for mine in crowd(project, [SupabaseStore], escalate) for one in mine)
+    assert given == dict.fromkeys(options.live_managers, 6 * CROWD // 4)
+
+
 def test_takeovers_cross_without_a_deadlock(project: Stack, kinds: Kinds) -> None:
     """Row 19: sessions that take one another's chats, under two keys whose rows do not order them, all end well."""
 

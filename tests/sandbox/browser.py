@@ -73,11 +73,12 @@ class Browser:
         self._post("/url", url=url)
         self.until("document.querySelectorAll('.column').length > 0")
 
-    def resize(self, width: int, height: int) -> None:
-        """Give the page a screen of this size; 0 times 0 is the window's own again."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False} if width else {}
+    def resize(self, width: int, height: int, *, touch: bool = False) -> None:
+        """Give the page a screen of this size, with `touch` one for fingers; 0 times 0 is the window's own again."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": touch} if width else {}
         way = "setDeviceMetricsOverride" if width else "clearDeviceMetricsOverride"
         self._post("/goog/cdp/execute", cmd=f"Emulation.{way}", params=size)
+        self._post("/goog/cdp/execute", cmd="Emulation.setTouchEmulationEnabled", params={"enabled": touch})
 
     def js(self, script: str) -> Any:
         """What the script returns."""
@@ -118,6 +119,11 @@ class Browser:
         """A finger's touchStart or touchMove at a point, or its touchEnd at none."""
         where = [{"x": point["x"], "y": point["y"]} for point in points]
         self._post("/goog/cdp/execute", cmd="Input.dispatchTouchEvent", params={"type": kind, "touchPoints": where})
+
+    def tap(self, node: str) -> None:
+        """A finger touches its middle, and is gone."""
+        self.finger("touchStart", self.middle(node))
+        self.finger("touchEnd")
 
     def keys(self, text: str) -> None:
         """Press and let go, one key after the other."""

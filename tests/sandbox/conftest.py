@@ -69,7 +69,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def screen(browser: Browser) -> Iterator[Callable[[int, int], None]]:
+def screen(browser: Browser) -> Iterator[Callable[..., None]]:
     """Changes the screen's size until the end of the test."""
     yield browser.resize
     browser.resize(0, 0)

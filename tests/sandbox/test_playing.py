@@ -1,6 +1,5 @@
 """Both sides of a shop played by hand on the board, in a real browser."""
 
-import json
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -9,6 +8,7 @@ import pytest
 from mirt_sitniks.sandbox import Sandbox
 
 from .browser import DOWN, ENTER, ESCAPE, RIGHT, TAB, Browser
+from .places import at, card, column, lies_in, opened
 
 # One browser serves them all.
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -23,29 +23,6 @@ def no_complaints(browser: Browser, sandbox: Sandbox) -> Iterator[None]:
     said = browser.complaints()
     browser.leave()
     assert said == []
-
-
-def at(selector: str) -> str:
-    return f"document.querySelector({json.dumps(selector)})"
-
-
-def card(chat: str) -> str:
-    return at(f'[data-chat="{chat}"]')
-
-
-def column(status: str) -> str:
-    return at(f'.column[data-status="{status}"]')
-
-
-def lies_in(status: str, chat: str) -> str:
-    return f"{column(status)}.contains({card(chat)})"
-
-
-def opened(browser: Browser, sandbox: Sandbox, chat: str) -> None:
-    """The page, with this chat open."""
-    browser.open(sandbox.url, prefers_reduced_motion="reduce")
-    browser.js(f"{card(chat)}.querySelector('.name').click()")
-    browser.until("!chat.hidden")
 
 
 class TestDragging:

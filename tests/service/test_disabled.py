@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.graph import END, START, StateGraph
 
+from mirt_sitniks import SitniksState, add_subgraph
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.service import get_sitniks_chat_service
 from tests.service.shop import Shop, touch
+
+
+class State(SitniksState):
+    session_id: str
 
 
 @pytest.mark.parametrize("missing", [{"api_url": ""}, {"api_key": ""}, {"api_key": "  \n"}])
@@ -63,3 +69,33 @@ def test_row24_wrong_settings_disable_the_default_service_loudly(
     again = get_sitniks_chat_service()
     assert again.enabled
     asyncio.run(again.aclose())
+
+
+@pytest.mark.parametrize("stages", ["stages.toml", '{"paid": {"status": "ОПЛАЧЕНО"}}'])
+def test_row24_wrong_settings_keep_the_stages_that_a_graph_names(stages: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose timeout is nonsense runs without a CRM, its own stages included: it is built, and answers."""
+    Path("stages.toml").write_text('[paid]\nstatus = "ОПЛАЧЕНО"\n', "utf-8")
+    monkeypatch.setenv("SITNIKS_STAGES", stages)
+    monkeypatch.setenv("SITNIKS_TIMEOUT", "nonsense")
+    monkeypatch.setenv("SNITKIX_API_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("SNITKIX_API_KEY", "key")
+    service = get_sitniks_chat_service()
+    try:
+        assert not service.enabled
+        builder = StateGraph(State).add_node("before", lambda state: {}).add_edge(START, "before")
+        graph = add_subgraph(builder, service=service, after="before", stage="paid", then=END).compile()
+        state = graph.invoke({"session_id": "s1"})
+        assert (state["sitniks"]["stage"], state["sitniks"]["outcome"]) == ("paid", "disabled")
+    finally:
+        service.close()
+
+
+def test_row24_wrong_stages_leave_the_built_in_ones(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says which key is wrong, and the service has the others."""
+    monkeypatch.setenv("SITNIKS_STAGES", '{"paid": {"status": "ОПЛАЧЕНО", "assign": "bot"}}')
+    service = get_sitniks_chat_service()
+    service.close()
+    assert "SITNIKS_STAGES: paid.assign cannot be right: give ai or human" in caplog.text
+    assert list(service.settings.rules) == ["first_touch", "give_requisites", "escalation"]

@@ -37,8 +37,9 @@ TROUBLES = ("hang", "reset", "answer_lost", "html", "empty", "huge", "refuse_key
 
 @pytest.fixture
 def guarded(shop: Shop, planted: Any) -> Shop:
-    """A shop whose key is the planted one."""
+    """A shop whose key is the planted one, as is its webhook's secret."""
     shop.sandbox.key = planted.crm_key
+    shop.options["webhook_secrets"] = planted.webhook_secret
     return shop
 
 

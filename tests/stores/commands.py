@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
-from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
 from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
-from tests.stores.worlds import OPTIONS, START, World
+from tests.stores import worlds
+from tests.stores.worlds import START, World
 
 SESSIONS = ("ann", "bob", "cat", "dan")
 NAMES = ("olena", "ivan", "zoe")
@@ -20,6 +21,9 @@ CHATS = ("c1", "c2", "c3", "c4")
 STEPS = (0.25, 3.0, 6.0, 11.0, 31.0, 700.0, 2000.0)
 ERRORS = (None, Error("timeout", "late"), Error("chat_not_found", "gone"))
 CODES = ("rate_limited", "unauthorized")
+# An escalation leaves a note.
+STAGES = {**BUILT_IN, "escalation": replace(BUILT_IN["escalation"], status="S", note="{reason} {words}")}
+OPTIONS = replace(worlds.OPTIONS, live_managers=(7, 8, 9), stages=STAGES)
 OTHER = replace(OPTIONS, key="other")
 
 
@@ -48,6 +52,8 @@ HEARD = (
     Heard("status", "refused", "c1", "forbidden", "no"),
     Heard("status", "before"),
     Heard("assign", "crossed"),
+    Heard("note", "missing", code="forbidden", message="no"),
+    Heard("note"),
     Heard("list", "vouched"),
     Heard("list", "too_large"),
 )
@@ -74,6 +80,9 @@ class Settle:
     unused: int
     calls: int
     tries: tuple[Try, ...] = ()
+    absent: int | None = None
+    managers: tuple[int, ...] = ()
+    noted: str = ""
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         if not claims:
@@ -87,6 +96,7 @@ class Settle:
             unused=claim.grants[: self.unused],
             calls=self.calls,
             tries=self.tries,
+            managers=self.managers,
             basis=claim.basis,
         )
         return store.settle(OPTIONS, report)
@@ -109,6 +119,8 @@ class Settle:
         made = Settlement(
             record.session, record.token, generation, observed, seen.unconfirmed, record.chat_id, gone, lands
         )
+        made = replace(made, absent=self.absent)
+        made = replace(made, note=claim.note, noted=self.noted)
         if record.candidate and self.contacts and not gone:
             return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
         return made
@@ -202,6 +214,9 @@ _settles = st.builds(
     unused=st.integers(0, 2),
     calls=st.integers(0, 2),
     tries=st.sampled_from(((), TRIES[:1], TRIES)),
+    absent=st.sampled_from((None, None, None, 7, 8)),
+    managers=st.sampled_from(((), (), (), (1, 7, 8, 9), (1, 7))),
+    noted=st.sampled_from(("", "waits", "waits", "sent", "unknown", "refused")),
 )
 _commands = st.one_of(
     st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((OPTIONS, OPTIONS, OPTIONS, OTHER))),

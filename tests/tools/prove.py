@@ -278,7 +278,7 @@ def _user(proof: Proof, wheel: Path) -> None:
         proof.left_out["install from git: no git here, or changes that are not committed"] += 1
     python = install(BUILD / "user", what, fresh=True)
     with tempfile.TemporaryDirectory(prefix="mirt-demo-") as folder:
-        run(python.parent / "mirt-sitniks", "demo", cwd=Path(folder))
+        run(python.parent / "mirt-sitniks", "demo", "--seconds", "0", cwd=Path(folder))
 
 
 def main() -> int:

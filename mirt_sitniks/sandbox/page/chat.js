@@ -124,7 +124,9 @@ function showChange(change, date) {
   const line = make("li", "change"), shown = value => (Array.isArray(value) ? value.join(", ") || t("none") : value ?? t("nobody"));
   const after = make("b", "", shown(change.after));
   if (change.field !== "status") line.append(make("span", "", `${t(change.field)}:`));
-  line.append(make("span", "", shown(change.before)), icon(ARROW), after, make("span", "", t(`by_${change.by}`)), stamp(date));
+  const by = make("span", "", `${t(`by_${change.by}`)} `);
+  by.append(stamp(date));
+  line.append(make("span", "", shown(change.before)), icon(ARROW), after, by);
   return line;
 }
 

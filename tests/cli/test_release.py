@@ -1,0 +1,48 @@
+"""`mirt-sitniks release` gives a conversation back, and `show` says who has it."""
+
+import json
+from pathlib import Path
+
+from mirt_sitniks import SitniksChatService
+from mirt_sitniks.sandbox import Sandbox
+from tests.cli.conftest import Run
+
+
+def test_a_conversation_goes_back_to_the_graph(crm: Sandbox, run: Run, tmp_path: Path) -> None:
+    """After an escalation a person has it: `show` says so, `release` assigns the AI manager, the status stays."""
+    chat = crm.add_chat("anna.shop")
+    with SitniksChatService() as service:
+        service.sync_blocking("first_touch", session="s", instagram_username="anna.shop")
+        escalated = service.sync_blocking("escalation", session="s", intent="m-1")
+        assert (escalated.owner, escalated.held_until is None) == ("human", False)
+    _, out, _ = run("show", "s")
+    assert "a person has it" in out
+    assert "a person has the conversation: he was called by the graph" in out
+    assert json.loads(run("show", "s", "--json")[1])["sessions"][0]["owner"] == "human"
+    path = tmp_path / "sitniks.sqlite3"
+    said = "s: the graph has the conversation again, Павло is responsible in Sitniks\n"
+    assert run("release", "@anna.shop") == (0, said, f"in {path}\n")
+    shown = crm.chat(chat)
+    assert (shown["status"], shown["assignedManagerName"]) == ("AI Увага", "Павло")
+    code, out, _ = run("release", "s")
+    assert (code, out) == (1, "no person has the conversation: nothing to give back\n")
+    with SitniksChatService() as service:
+        again = service.sync_blocking("escalation", session="s", intent="m-1")
+    assert (again.outcome, again.reason, again.owner) == ("skipped", "replay", "ai")
+    assert crm.chat(chat)["assignedManagerName"] == "Павло"
+
+
+def test_a_name_that_nobody_has(crm: Sandbox, run: Run) -> None:
+    """It is said, and nothing is written."""
+    with SitniksChatService() as service:
+        service.sync_blocking("first_touch", session="s", instagram_username="anna.shop")
+    code, out, err = run("release", "nobody")
+    assert (code, out) == (1, "")
+    assert "nothing is known of “nobody”" in err
+
+
+def test_a_key_is_needed(run: Run) -> None:
+    """Without one Sitniks cannot be told: one line with the cure."""
+    code, out, err = run("release", "s")
+    assert (code, out) == (2, "")
+    assert "SNITKIX_API_KEY" in err
