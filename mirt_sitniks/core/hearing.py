@@ -18,6 +18,9 @@ from mirt_sitniks.core.talk import AI, NOBODY, OURS, Sign, after
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
+# Once in so many seconds it is kept that a chat is told to be as it is known.
+ALIKE = 3600.0
+
 
 def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
     """Take in what was told. Whoever waits for a chat that is told of now has it; a session whose chat may have changed
@@ -78,7 +81,9 @@ def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
     if who == AI:
         # That he was there at all may be told late as well.
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))
-    if _differs(fresh, chat, who) and at > max(fresh.observed.seen_at, fresh.observed.looked_at):
+    if not _differs(fresh, chat, who):
+        fresh = replace(fresh, alike_at=at) if chat.status and at > fresh.alike_at + ALIKE else fresh
+    elif at > max(fresh.observed.seen_at, fresh.observed.looked_at):
         fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at))
     if owes_look(fresh) and not has_work(record):
         # Behind all else; what paused before has nothing to do with it.

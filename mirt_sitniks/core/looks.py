@@ -13,6 +13,7 @@ from mirt_sitniks.core.record import (
     Observed,
     ObservedValue,
     Unconfirmed,
+    known_at,
     may_be_overwritten,
     stale,
 )
@@ -49,7 +50,7 @@ def _look_at_talk(work: Folding, chat: Chat, at: float) -> None:
     seen = work.observed
     wished = work.record.desired.manager.value
     under_way = seen.unconfirmed or "manager" in stale(work.record) or "manager" in dict(seen.contradicted)
-    told = signs_of(chat, at, work.context)
+    told = signs_of(chat, at, work.context, known_at(work.record))
     work.signs += [one for one in told if not under_way or (one.who == AI and wished != HUMAN)]
 
 
@@ -73,7 +74,7 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         _by_status(work, chat, AI if stage == Stage.FIRST_TOUCH else None, at)
         return
     if shown is not None and (_is_held(work, "status", at) or is_persons(record, chat, at, work.context)):
-        work.observed = found(seen, shown, desired.gen, at)
+        work.observed = found(record, seen, shown, desired.gen, at)
         _by_status(work, chat, HUMAN, at)
         return
     if seen.contradicted or "status" in stale(record) or may_be_overwritten(record):
@@ -83,7 +84,7 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.observed = replace(seen, seen_at=at) if shown else seen
     elif shown is not None and shown not in ours(record, work.context):
         # Nobody waits for it: it is only noted.
-        work.observed = found(seen, shown, seen.status.gen, at)
+        work.observed = found(record, seen, shown, seen.status.gen, at)
     if why == "own":
         _refused_by(work, "status", f"Sitniks takes the status “{name}” with 200 and does not set it")
     elif seen.contradicted:

@@ -14,6 +14,7 @@ from mirt_sitniks.core.record import (
     Record,
     Try,
     Unconfirmed,
+    known_at,
     pending,
     stale,
 )
@@ -52,7 +53,7 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     closed = _close(holder)
     tx.rows.put(closed)
     # Who has the conversation is the chat's affair, and so is what was told of it.
-    mine = replace(mine, talk=holder.talk, hinted_at=holder.hinted_at)
+    mine = replace(mine, talk=holder.talk, hinted_at=holder.hinted_at, alike_at=known_at(holder))
     audit(tx, holder, closed)
     # What the other session wrote is ours as well, and may still be there.
     there = holder.observed.manager.value

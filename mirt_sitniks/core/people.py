@@ -80,7 +80,8 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
         lost = bool(seen.contradicted) and shown == seen.before
         before = lost or (shown == seen.status.value and not seen.status.gen)
-        since = seen.foreign_since if shown == seen.status.value and seen.foreign_since else seen.seen_at
+        there = shown == seen.status.value and seen.foreign_since
+        since = there or max(seen.seen_at, record.alike_at)
         return at - since <= context.hold and not before
     began = record.desired.began_at
     return bool(began and chat.created_at and chat.created_at > iso(began)) and not _is_new(shown, context)

@@ -168,7 +168,8 @@ class Record:
     `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
     `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
-    told that differs from what is known of the chat. `notes` are those that are still to be left.
+    told that differs from what is known of the chat, `alike_at` when it was last told to be as it is known, but for an
+    hour. `notes` are those that are still to be left.
     """
 
     session: str
@@ -189,6 +190,7 @@ class Record:
     prove_since: float = 0.0
     talk: Talk = field(default_factory=Talk)
     hinted_at: float = 0.0
+    alike_at: float = 0.0
     notes: tuple[Note, ...] = ()
 
     @property
@@ -256,6 +258,11 @@ def owes_look(record: Record) -> bool:
 def owes_note(record: Record) -> bool:
     """Whether a note can be left: it needs a chat."""
     return bool(record.notes) and record.chat_id is not None and record.closed is None
+
+
+def known_at(record: Record) -> float:
+    """When the chat was known last: what is other than that has changed since."""
+    return max(record.observed.seen_at, record.observed.looked_at, record.alike_at)
 
 
 def has_work(record: Record) -> bool:

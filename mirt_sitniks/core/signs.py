@@ -20,9 +20,10 @@ def assignee_of(chat: Chat, ai_manager: str, ai_id: int | None = None) -> str | 
     return NOBODY if chat.unassigned else None
 
 
-def signs_of(chat: Chat, at: float, context: FoldContext) -> tuple[Sign, ...]:
-    """What a chat that was read at `at` tells."""
-    return (Sign("assigned", at, assignee_of(chat, context.ai_manager, context.ai_id)),)
+def signs_of(chat: Chat, at: float, context: FoldContext, since: float | None = None) -> tuple[Sign, ...]:
+    """What a chat that was read at `at` tells; what is new in it is newer than `since` (None: is of that moment)."""
+    old = since is not None and at - since > context.hold
+    return (Sign("assigned", at, assignee_of(chat, context.ai_manager, context.ai_id), old=old),)
 
 
 def talk_after(talk: Talk, signs: tuple[Sign, ...]) -> Talk:

@@ -35,13 +35,15 @@ class Sign:
     """What tells who has a chat, and when it was so.
 
     `kind` is `wrote` (the CRM took a status of ours; `who`: whose the chat is by its stage, None: as before), `put`
-    (it took our manager), `assigned` (`who` is shown as responsible), `message` (a person wrote in it), `status` (a
+    (it took our manager), `assigned` (`who` is shown as responsible; `old`: perhaps since longer than a person has a
+    chat by that), `message` (a person wrote in it), `status` (a
     person's status, where nobody can be assigned, or that of a first touch), or `released`.
     """
 
     kind: Literal["wrote", "put", "assigned", "message", "status", "released"]
     at: float
     who: str | None = None
+    old: bool = False
 
 
 def owner_of(talk: Talk, now: float, hold: float) -> Owner | None:
@@ -80,7 +82,7 @@ def _assigned(talk: Talk, sign: Sign) -> Talk:
         # It is whom we have assigned.
         return replace(talk, met_ai=met)
     talk = replace(talk, assignee=sign.who, met_ai=met)
-    if sign.who in (before, NOBODY):
+    if sign.old or sign.who in (before, NOBODY):
         return talk
     if sign.who == AI:
         return _turned(talk, sign, AI) if before is not None and talk.owner == HUMAN else talk

@@ -18,7 +18,8 @@ class Held:
     `since` is the last sign of a person's who has taken it, None: nobody has; `how` he took it (`assigned`, `message`,
     `phone`, or `escalation`: we gave it to him), `told_at` is when the store was told of what shows it, `ended_at` when
     it was given back, `back_told_at` when that was told. `status_at`: a person has set the status that it shows, then;
-    `assigned_at` the same of who is responsible. `wrote`: the graph has written to it.
+    `assigned_at` the same of who is responsible. `wrote`: the graph has written to it. `known_at`: when it was
+    read, written or told of last, `blind_at` the same before the last change by a person's hand.
     """
 
     since: float | None = None
@@ -30,6 +31,8 @@ class Held:
     status_at: float | None = None
     assigned_at: float | None = None
     wrote: bool = False
+    known_at: float = 0.0
+    blind_at: float = 0.0
     signs: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -59,7 +62,7 @@ class Truth:
         if not one.wrote:
             return
         if not self.has(chat_id, now):
-            one.took_at, one.how, one.told_at = now, how, None
+            one.took_at, one.how, one.told_at, one.blind_at = now, how, None, one.known_at
             self.counts[f"taken over: {how}"] += 1
         elif one.how in ("phone", "assigned") and how == "message":
             one.how = how
@@ -76,12 +79,21 @@ class Truth:
 
     def sets(self, chat_id: str, now: float) -> None:
         """A person sets a status, for his books."""
-        self.chats[chat_id].status_at = now
+        self.chats[chat_id].status_at, self.chats[chat_id].blind_at = now, self.chats[chat_id].known_at
         self.chats[chat_id].signs.append((now, "status"))
         self.counts["statuses by people"] += 1
 
+    def known(self, chat_id: str, at: float) -> None:
+        """The chat was read, written or told of: what is changed later is newer than that."""
+        self.chats[chat_id].known_at = max(at, self.chats[chat_id].known_at)
+
+    def is_history(self, chat_id: str, now: float) -> bool:
+        """Whether what a person did may have been so long ago, by all that could be known, that it binds nobody."""
+        return now - self.chats[chat_id].blind_at > self.hold
+
     def told(self, chat_id: str, at: float, now: float, *, by_manager: bool) -> None:
         """The store has taken in an event of the time `at`."""
+        self.known(chat_id, at)
         one = self.chats[chat_id]
         shows = at >= one.took_at and (by_manager or one.how == "assigned")
         if one.since is not None and one.told_at is None and shows:
@@ -101,13 +113,13 @@ class Truth:
         if new == ESCALATION:
             count["statuses by people under an escalation"] += age is not None
         elif taken and one.how == "assigned":
-            self._over(chat_id, f"{new} over who has it", now - one.took_at)
+            self._over(chat_id, f"{new} over who has it", now - one.took_at, now)
         elif taken:
             count["written though a person writes"] += 1
         elif age is not None and new != FIRST and age <= self.hold:
-            self._over(chat_id, f"{new} over {old}", age)
+            self._over(chat_id, f"{new} over {old}", age, now)
         elif age is not None:
-            count["statuses by people that were history"] += 1
+            count["people's changes that were history"] += 1
 
     def assigned(self, chat_id: str, new: int, now: float) -> None:
         """Somebody of ours is responsible."""
@@ -116,15 +128,17 @@ class Truth:
         held = self.has(chat_id, now)
         if new == AI_MANAGER:
             if held and one.how == "assigned" and one.assigned_at is not None:
-                self._over(chat_id, "Павло over who has it", now - one.took_at)
+                self._over(chat_id, "Павло over who has it", now - one.took_at, now)
             if not held or one.how == "escalation" or one.assigned_at is not None:
                 one.since, one.ended_at, one.back_told_at = None, None, None
         else:
             one.since, one.took_at, one.how, one.told_at = now, now, "escalation", now
         one.assigned_at = None
 
-    def _over(self, chat_id: str, what: str, age: float) -> None:
-        if age > self.look_again + ON_ITS_WAY:
+    def _over(self, chat_id: str, what: str, age: float, now: float) -> None:
+        if self.is_history(chat_id, now):
+            self.counts["people's changes that were history"] += 1
+        elif age > self.look_again + ON_ITS_WAY:
             self.broken.append(f"{chat_id}: {what}, {age:.0f} s old")
             self.counts["people's changes overwritten, older"] += 1
         else:
@@ -139,6 +153,8 @@ class Truth:
                 count["kept silent"] += 1
             elif one.how == "phone":
                 count["answered over a person: on the phone"] += 1
+            elif known and one.how == "assigned" and self.is_history(chat_id, now):
+                count["answered: taken too long ago"] += 1
             elif known:
                 count["answered over a person: told"] += 1
                 self.broken.append(f"{chat_id}: answered over {one.how} of {now - one.took_at:.0f} s ago at {now:.0f}")

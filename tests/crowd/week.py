@@ -13,7 +13,7 @@ from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.stages import Stage, StageRule
 from mirt_sitniks.core.talk import HUMAN
-from mirt_sitniks.crm.calls import Call, SetStatus, UpdateChat
+from mirt_sitniks.crm.calls import Call, GetChat, SetStatus, UpdateChat
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
 from tests.crowd.simulation import Simulation
@@ -38,6 +38,12 @@ class Watched(ModelCrm):
     """The model CRM, whose writes the truth hears of."""
 
     truth: Truth
+
+    def _do(self, call: Call, before: Chat | None = None) -> Any:
+        done = super()._do(call, before)
+        if isinstance(call, GetChat | SetStatus | UpdateChat):
+            self.truth.known(call.chat_id, self.clock())
+        return done
 
     def _write(self, call: Call, chat_id: str, read: Chat | None, **changes: Any) -> Any:
         old = self.chats[chat_id]
@@ -204,7 +210,7 @@ class Week(Simulation):
             self._says(customer)
             if rng.random() < 0.35:
                 await asyncio.sleep(rng.uniform(5.0, 600.0))
-                self._gives_back(customer)
+                await self._gives_back(customer)
             return
         chance = rng.random()
         if chance < 0.05:
@@ -237,9 +243,16 @@ class Week(Simulation):
         self.crm.person_sets(customer.chat_id, status=customer.rng.choice(BOOKS))
         self.truth.sets(customer.chat_id, self.now())
 
-    def _gives_back(self, customer: Customer) -> None:
-        self.crm.person_assigns(customer.chat_id, AI_MANAGER)
+    async def _gives_back(self, customer: Customer) -> None:
+        """Assign the AI manager; where he is responsible still nothing changes by that, and the shop's tool does it."""
+        if self.crm.chats[customer.chat_id].manager_id != AI_MANAGER:
+            self.crm.person_assigns(customer.chat_id, AI_MANAGER)
+            self.truth.gives_back(customer.chat_id, self.now())
+            return
+        session = customer.session
+        await self._at(lambda runtime: runtime.release(session))
         self.truth.gives_back(customer.chat_id, self.now())
+        self.truth.chats[customer.chat_id].back_told_at = self.now()
 
     # -------------------------------------------------------------------------------------------------------- the week
 
@@ -297,10 +310,9 @@ class Week(Simulation):
 
     def _compare_takeovers(self) -> None:
         """Every take-over in the ledger is by a sign that a person gave, and every hand-back by one."""
-        chats = {f"{name}": number for number, name in enumerate(())}
         signs: dict[str, list[tuple[float, str]]] = {one: list(held.signs) for one, held in self.truth.chats.items()}
         for line in self.store.rows.entries:
-            if line.kind != "owner" or line.after["why"] == "wrote":
+            if line.kind != "owner" or line.after["why"] in ("wrote", "released"):
                 continue
             chat_id = f"{int(line.session[8:12]):024x}"
             at, why = line.at - _wall(self), str(line.after["why"])
@@ -309,7 +321,6 @@ class Week(Simulation):
             if not any(how in wanted and moment <= at + 1.0 for moment, how in signs.get(chat_id, ())):
                 self.truth.counts["own writes taken for people's"] += 1
                 self.truth.broken.append(f"{line.session}: {line.after} at {at:.0f}, but nobody did")
-        del chats
 
     def calls_a_day(self) -> dict[str, float]:
         """How many calls each kind costs, a day of the week."""
