@@ -49,7 +49,7 @@ def _look_at_talk(work: Folding, chat: Chat, at: float) -> None:
     """Who is responsible tells who has the chat, unless a write of ours may still change that."""
     seen = work.observed
     wished = work.record.desired.manager.value
-    under_way = seen.unconfirmed or "manager" in stale(work.record) or "manager" in dict(seen.contradicted)
+    under_way = seen.unconfirmed or "manager" in dict(seen.contradicted)
     told = signs_of(chat, at, work.context, known_at(work.record))
     work.signs += [one for one in told if not under_way or (one.who == AI and wished != HUMAN)]
 

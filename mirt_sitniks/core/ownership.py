@@ -113,6 +113,8 @@ def _close(record: Record) -> Record:
         observed=forgotten(record.observed),
         talk=Talk(),
         notes=(),
+        hinted_at=0.0,
+        alike_at=0.0,
     )
     return replace(lost, token=record.token + 1, lease_until=0.0)
 

@@ -8,7 +8,7 @@ from mirt_sitniks.core.stages import BUILT_IN, Stage
 FIRST, ESCALATION = BUILT_IN[Stage.FIRST_TOUCH].status, BUILT_IN[Stage.ESCALATION].status
 AI_MANAGER = 101
 # Seconds for which a write that was decided on may be on its way, and after which a hint has been looked at.
-ON_ITS_WAY, LOOKED = 5.0, 30.0
+ON_ITS_WAY, LOOKED = 5.0, 5.0
 
 
 @dataclass
@@ -159,7 +159,8 @@ class Truth:
                 count["answered over a person: told"] += 1
                 self.broken.append(f"{chat_id}: answered over {one.how} of {now - one.took_at:.0f} s ago at {now:.0f}")
             else:
-                count["answered over a person: not told yet"] += 1
+                # Of an assignment tells only the next message's event.
+                count[f"answered over a person: {one.how}, not told yet"] += 1
         elif held:
             self._held_for_nothing(chat_id, one, now)
         else:

@@ -240,8 +240,10 @@ class Week(Simulation):
             self.truth.takes(chat_id, "assigned", self.now())
 
     def _books(self, customer: Customer) -> None:
-        self.crm.person_sets(customer.chat_id, status=customer.rng.choice(BOOKS))
-        self.truth.sets(customer.chat_id, self.now())
+        status = customer.rng.choice(BOOKS)
+        if self.crm.chats[customer.chat_id].status != status:
+            self.crm.person_sets(customer.chat_id, status=status)
+            self.truth.sets(customer.chat_id, self.now())
 
     async def _gives_back(self, customer: Customer) -> None:
         """Assign the AI manager; where he is responsible still nothing changes by that, and the shop's tool does it."""

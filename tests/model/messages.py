@@ -1,9 +1,10 @@
 """Messages in the model's chats, and the webhooks that tell of them: at least once, late, swapped, never lost."""
 
 import asyncio
-from collections import defaultdict
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from random import Random
 
 from mirt_sitniks.core.events import Event, Message
@@ -41,8 +42,7 @@ class Messages:
     rng: Random = field(default_factory=lambda: Random(0))
     deliver: Deliver | None = None
     post: Post = field(default_factory=Post)
-    written: dict[str, list[Message]] = field(default_factory=lambda: defaultdict(list))
-    told: int = 0
+    log: list[tuple[float, str, Message]] = field(default_factory=list)
 
     def customer(self, chat_id: str, text: str = "?") -> None:
         """The customer writes."""
@@ -59,16 +59,15 @@ class Messages:
 
     def since(self, at: float) -> list[Event]:
         """An event for each message after a moment of the clock, its chat as it is now, in order."""
-        found = [(one, chat_id) for chat_id, all_of_it in self.written.items() for one in all_of_it]
-        late = [(one, chat_id) for one, chat_id in found if (one.at or "") > iso(WALL + at)]
-        return [Event(self.crm.chats[name], one, one.at) for one, name in sorted(late, key=lambda two: two[0].at or "")]
+        late = self.log[bisect_right(self.log, at, key=itemgetter(0)) :]
+        return [Event(self.crm.chats[chat_id], message, message.at) for _, chat_id, message in late]
 
     def _add(self, chat_id: str, sent_by: str | None, text: str, manager_name: str | None = None) -> None:
-        self.told += 1
         self.crm.write(chat_id)
-        at = iso(WALL + self.crm.clock())
-        message = Message(f"m{self.told}", sent_by, manager_name, text, at)
-        self.written[chat_id].append(message)
+        now = self.crm.clock()
+        at = iso(WALL + now)
+        message = Message(f"m{len(self.log)}", sent_by, manager_name, text, at)
+        self.log.append((now, chat_id, message))
         if self.deliver:
             event = Event(replace(self.crm.chats[chat_id]), message, at)
             for delay in self.post.delays(self.rng):
