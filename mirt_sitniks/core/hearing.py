@@ -11,10 +11,10 @@ from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, bring_back, match
 from mirt_sitniks.core.record import Record, has_work, owes_look, searching
 from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.signs import assignee_of
+from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, NOBODY, OURS, Sign, after
+from mirt_sitniks.core.talk import AI, Sign, after
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -97,9 +97,7 @@ def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
 
 def _differs(record: Record, chat: Chat, who: str | None) -> bool:
     """Whether a chat is told to be other than it is known: its status, or who is responsible."""
-    known = record.talk.assignee
-    another = who is not None and known not in (None, who) and not (known == OURS and who not in (AI, NOBODY))
-    return another or chat.status not in (None, record.observed.status.value)
+    return is_another(record.talk, who) or chat.status not in (None, record.observed.status.value)
 
 
 def _find(tx: Transaction, names: set[str]) -> None:

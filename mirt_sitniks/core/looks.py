@@ -6,7 +6,7 @@ from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.folding import Answer, Folding, found, has_chat, took
 from mirt_sitniks.core.managers import Assignee, fold_name
-from mirt_sitniks.core.people import FoldContext, is_persons, ours
+from mirt_sitniks.core.people import FoldContext, holds, is_persons, ours
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
@@ -17,7 +17,7 @@ from mirt_sitniks.core.record import (
     may_be_overwritten,
     stale,
 )
-from mirt_sitniks.core.signs import gives_to, holds, signs_of, talk_after
+from mirt_sitniks.core.signs import gives_to, signs_of, talk_after
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import AI, HUMAN, Owner, Sign
 
@@ -46,12 +46,13 @@ def looked(work: Folding, answer: Answer) -> None:
 
 
 def _look_at_talk(work: Folding, chat: Chat, at: float) -> None:
-    """Who is responsible tells who has the chat, unless a write of ours may still change that."""
-    seen = work.observed
-    wished = work.record.desired.manager.value
+    """Who is responsible tells who has the chat, unless that may be a write of ours, or one may still change it."""
+    seen, desired = work.observed, work.record.desired
+    wished = desired.manager.value
     under_way = seen.unconfirmed or "manager" in dict(seen.contradicted)
+    gave = any(gives_to(work.context.rule_of(stage)) == HUMAN for stage in desired.stages)
     told = signs_of(chat, at, work.context, known_at(work.record))
-    work.signs += [one for one in told if not under_way or (one.who == AI and wished != HUMAN)]
+    work.signs += [one for one in told if not under_way or (wished != HUMAN if one.who == AI else not gave)]
 
 
 def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
@@ -73,7 +74,7 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
             work.signs.append(Sign("wrote", at, gives_to(work.context.rule_of(stage))))
         _by_status(work, chat, AI if stage == Stage.FIRST_TOUCH else None, at)
         return
-    if shown is not None and (_is_held(work, "status", at) or is_persons(record, chat, at, work.context)):
+    if shown is not None and (_is_held(work, "status", shown, at) or is_persons(record, chat, at, work.context)):
         work.observed = found(record, seen, shown, desired.gen, at)
         _by_status(work, chat, HUMAN, at)
         return
@@ -91,10 +92,13 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.heard.append(Heard("status", "crossed"))
 
 
-def _is_held(work: Folding, name: str, at: float) -> bool:
-    """Whether a person has the chat, by all that was told so far, and keeps what shall be written to it."""
+def _is_held(work: Folding, name: str, shown: str | int | None, at: float) -> bool:
+    """Whether a person has the chat, by all that was told so far, and keeps what shall be written to it; and so it is
+    with what was left to him before."""
+    if name not in stale(work.record):
+        return bool(getattr(work.record.observed, name).value == shown)
     talk = talk_after(work.record.talk, tuple(work.signs))
-    return name in stale(work.record) and name in holds(work.record, talk, at, work.context)
+    return name in holds(work.record, talk, at, work.context)
 
 
 def _took_it(work: Folding, chat: Chat, at: float) -> bool:
@@ -118,7 +122,7 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
         if seen.unconfirmed or why:
             work.signs.append(Sign("put", at, desired.value))
-    elif _is_held(work, "manager", at) or (shown is False and _took_it(work, chat, at)):
+    elif _is_held(work, "manager", chat.manager_id, at) or (shown is False and _took_it(work, chat, at)):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
     elif why or "manager" in stale(record) or may_be_overwritten(record):
         work.observed = replace(seen, manager=_behind(seen.manager, desired))

@@ -19,6 +19,7 @@ from mirt_sitniks.core.record import (
     stale,
 )
 from mirt_sitniks.core.rows import Transaction
+from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.talk import Talk
@@ -54,6 +55,9 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     tx.rows.put(closed)
     # Who has the conversation is the chat's affair, and so is what was told of it.
     mine = replace(mine, talk=holder.talk, hinted_at=holder.hinted_at, alike_at=known_at(holder))
+    if is_another(mine.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)):
+        # Since when, a look decides.
+        mine = replace(mine, hinted_at=tx.now)
     audit(tx, holder, closed)
     # What the other session wrote is ours as well, and may still be there.
     there = holder.observed.manager.value

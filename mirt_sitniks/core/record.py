@@ -260,9 +260,17 @@ def owes_note(record: Record) -> bool:
     return bool(record.notes) and record.chat_id is not None and record.closed is None
 
 
+def is_known(seen: Observed) -> bool:
+    """Whether the session has written to its chat or read it; that a list has shown it is but a hint."""
+    return bool(seen.looked_at or seen.confirmed or seen.manager.gen)
+
+
 def known_at(record: Record) -> float:
     """When the chat was known last: what is other than that has changed since."""
-    return max(record.observed.seen_at, record.observed.looked_at, record.alike_at)
+    seen = record.observed
+    # One that was read only to see whose it is was compared with nothing.
+    own = max(seen.seen_at, seen.looked_at) if is_known(seen) else 0.0
+    return max(own, record.alike_at)
 
 
 def has_work(record: Record) -> bool:

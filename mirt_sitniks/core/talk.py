@@ -65,7 +65,7 @@ def after(talk: Talk, sign: Sign) -> Talk:
             talk = replace(talk, wrote=True, owner=talk.owner or AI)
             return _turned(talk, sign, HUMAN if sign.who == HUMAN else AI) if sign.who else talk
         case "put":
-            return replace(talk, assignee=AI if sign.who == AI else OURS)
+            return replace(talk, wrote=True, owner=talk.owner or AI, assignee=AI if sign.who == AI else OURS)
         case "assigned":
             return _assigned(talk, sign)
         case "released":

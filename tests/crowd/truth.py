@@ -59,13 +59,14 @@ class Truth:
         one.signs.append((now, how))
         if how == "assigned":
             one.assigned_at = now
-        if not one.wrote:
+        if not one.wrote or (how == "assigned" and one.how == "escalation" and self.has(chat_id, now)):
+            # The person of an escalation is known by no name.
             return
         if not self.has(chat_id, now):
             one.took_at, one.how, one.told_at, one.blind_at = now, how, None, one.known_at
             self.counts[f"taken over: {how}"] += 1
-        elif one.how in ("phone", "assigned") and how == "message":
-            one.how = how
+        elif one.how == "escalation" or (one.how in ("phone", "assigned") and how == "message"):
+            one.took_at, one.how, one.told_at, one.blind_at = now, how, None, one.known_at
         one.since = now
 
     def gives_back(self, chat_id: str, now: float) -> None:
@@ -112,6 +113,8 @@ class Truth:
         taken = self.has(chat_id, now) and one.how != "escalation"
         if new == ESCALATION:
             count["statuses by people under an escalation"] += age is not None
+        elif new == FIRST and self.has(chat_id, now) and not taken:
+            count["first touches over an earlier session's escalation"] += 1
         elif taken and one.how == "assigned":
             self._over(chat_id, f"{new} over who has it", now - one.took_at, now)
         elif taken:
