@@ -89,6 +89,9 @@ def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
         # Behind all else; what paused before has nothing to do with it.
         due = replace(fresh.observed, due_at=tx.now, attempt=0)
         fresh = replace(fresh, urgent_at=tx.now + LAST_OF_ALL, observed=due)
+    elif owes_look(fresh) and not owes_look(record):
+        # What pauses after a refusal is no reason not to look.
+        fresh = replace(fresh, observed=replace(fresh.observed, due_at=min(fresh.observed.due_at, tx.now)))
     if fresh != record:
         audit(tx, record, fresh)
         audit_talk(tx, record, fresh)

@@ -108,7 +108,10 @@ def _took_it(work: Folding, chat: Chat, at: float) -> bool:
 
 def _by_status(work: Folding, chat: Chat, who: Owner | None, at: float) -> None:
     """Where nobody can be assigned, a person takes the chat by a status, and gives it back by that of a first touch."""
-    if who and work.known.rests("assign") and chat.status != work.record.observed.status.value:
+    error = work.record.observed.error
+    # Whoever tries whether it works again is told of no refusal.
+    refused = error and error.code in ("forbidden", "not_applied") and "manager" in stale(work.record)
+    if who and (refused or work.known.rests("assign")) and chat.status != work.record.observed.status.value:
         work.signs.append(Sign("status", at, who))
 
 

@@ -62,8 +62,7 @@ class Worker:
         self._wake.set()
 
     def expect(self, outlook: Outlook) -> None:
-        """There can be work as `outlook` says: claim then, unless somebody else has promised to, or it is planned sooner.
-        """
+        """There can be work as `outlook` says: claim then, unless another has promised to, or it is planned sooner."""
         seconds, loop = outlook.work_in, asyncio.get_running_loop()
         mine = outlook.lookout_by == self.driver.options.who
         if seconds is not None and (mine or is_unwatched(outlook)) and loop.time() + seconds < self._next - SHORTEST:

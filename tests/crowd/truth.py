@@ -78,8 +78,10 @@ class Truth:
             self.counts["handed back"] += 1
         one.since, one.ended_at, one.back_told_at = None, now, None
 
-    def sets(self, chat_id: str, now: float) -> None:
-        """A person sets a status, for his books."""
+    def sets(self, chat_id: str, now: float, *, takes: bool = False) -> None:
+        """A person sets a status, for his books; where nobody can be assigned it `takes` the chat."""
+        if takes:
+            self.takes(chat_id, "assigned", now)
         self.chats[chat_id].status_at, self.chats[chat_id].blind_at = now, self.chats[chat_id].known_at
         self.chats[chat_id].signs.append((now, "status"))
         self.counts["statuses by people"] += 1
@@ -112,6 +114,7 @@ class Truth:
         one.status_at = None
         taken = self.has(chat_id, now) and one.how != "escalation"
         if new == ESCALATION:
+            one.since, one.took_at, one.how, one.told_at = now, now, "escalation", now
             count["statuses by people under an escalation"] += age is not None
         elif new == FIRST and self.has(chat_id, now) and not taken:
             count["first touches over an earlier session's escalation"] += 1

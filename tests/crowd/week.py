@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
@@ -13,19 +13,19 @@ from mirt_sitniks.core.record import Intent
 from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.stages import Stage, StageRule
 from mirt_sitniks.core.talk import HUMAN
+from mirt_sitniks.core.text import unix
 from mirt_sitniks.crm.calls import Call, GetChat, SetStatus, UpdateChat
-from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.settings import SitniksSettings
 from tests.crowd.simulation import Simulation
-from tests.crowd.truth import AI_MANAGER, ESCALATION, FIRST, LOOKED, Truth
-from tests.model.crm import TIMEOUT, ModelCrm
+from tests.crowd.truth import AI_MANAGER, ESCALATION, FIRST, Truth
+from tests.model.crm import TIMEOUT, WALL, ModelCrm
 from tests.model.messages import Messages
 
 Mode = Literal["webhooks", "watch", "neither"]
 HOUR, DAY = 3600.0, 86_400.0
 STAFF = (102, 103, 104, 105)
 MANAGERS = tuple(
-    Manager(number, name) for number, name in zip((AI_MANAGER, *STAFF), ("Павло", "Олена", "Марко", "Ірина", "Тарас"))
+    Manager(number, name) for number, name in enumerate(("Павло", "Олена", "Марко", "Ірина", "Тарас"), AI_MANAGER)
 )
 BOOKS = ("ОПЛАЧЕНО", "Оформлено замовлення")
 STAGES = {"paid": StageRule("Оплату отримано", replaces=("Виставлено рахунок",))}
@@ -81,7 +81,6 @@ class Week(Simulation):
     mode: Mode = "webhooks"
     assigns: bool = True
     processes: int = 2
-    lost: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,10 +101,6 @@ class Week(Simulation):
 
     # -------------------------------------------------------------------------------------------------------- the host
 
-    def _runtime(self) -> Runtime:
-        runtimes = [one for _, one in self.team if one]
-        return self.rng.choice(runtimes)
-
     async def _at(self, work: Any) -> Any:
         """Work of one of the host's processes."""
         process, runtime = next(one for one in self.rng.sample(self.team, len(self.team)) if one[1])
@@ -120,7 +115,7 @@ class Week(Simulation):
     async def _hear(self, events: tuple[Event, ...]) -> None:
         await self._at(lambda runtime: runtime.hear(events))
         for event in events:
-            at, manager = _seconds(event, self), bool(event.message and event.message.manager_name)
+            at, manager = _seconds(event), bool(event.message and event.message.manager_name)
             self.truth.told(event.chat.id, at, self.now(), by_manager=manager)
 
     async def _watch_chats(self) -> None:
@@ -139,7 +134,7 @@ class Week(Simulation):
         intent = again or Intent(customer.session, stage, key, instagram=customer.name)
         result: SyncResult = await self._at(lambda runtime: runtime.sync(intent))
         self.results[f"{stage}: {result.outcome}"] += 1
-        if result.outcome is Outcome.FAILED:
+        if result.outcome is Outcome.FAILED and self.assigns:
             self.truth.broken.append(f"{customer.session}: {stage} failed, {result.error}")
         if stage == Stage.ESCALATION and not again:
             customer.escalated = intent
@@ -233,8 +228,10 @@ class Week(Simulation):
         self.messages.manager(chat_id, rng.choice(STAFF))
 
     def _takes(self, customer: Customer) -> None:
-        """A person makes himself responsible; where that is not to be had he sets a status of his own."""
+        """A person makes himself responsible; where the account has no such thing he sets a status of his own."""
         chat_id, who = customer.chat_id, customer.rng.choice(STAFF)
+        if not self.assigns:
+            return self._books(customer)
         if self.crm.chats[chat_id].manager_id != who:
             self.crm.person_assigns(chat_id, who)
             self.truth.takes(chat_id, "assigned", self.now())
@@ -243,12 +240,18 @@ class Week(Simulation):
         status = customer.rng.choice(BOOKS)
         if self.crm.chats[customer.chat_id].status != status:
             self.crm.person_sets(customer.chat_id, status=status)
-            self.truth.sets(customer.chat_id, self.now())
+            self.truth.sets(customer.chat_id, self.now(), takes=not self.assigns)
 
     async def _gives_back(self, customer: Customer) -> None:
         """Assign the AI manager; where he is responsible still nothing changes by that, and the shop's tool does it."""
-        if self.crm.chats[customer.chat_id].manager_id != AI_MANAGER:
-            self.crm.person_assigns(customer.chat_id, AI_MANAGER)
+        chat = self.crm.chats[customer.chat_id]
+        changes = chat.manager_id != AI_MANAGER if self.assigns else chat.status != FIRST
+        if changes:
+            if self.assigns:
+                self.crm.person_assigns(customer.chat_id, AI_MANAGER)
+            else:
+                self.crm.person_sets(customer.chat_id, status=FIRST)
+                self.truth.chats[customer.chat_id].status_at = None
             self.truth.gives_back(customer.chat_id, self.now())
             return
         session = customer.session
@@ -317,11 +320,11 @@ class Week(Simulation):
             if line.kind != "owner" or line.after["why"] in ("wrote", "released"):
                 continue
             chat_id = f"{int(line.session[8:12]):024x}"
-            at, why = line.at - _wall(self), str(line.after["why"])
+            at, why = line.at - WALL, str(line.after["why"])
             kinds = {"message": ("message",), "assigned": ("assigned", "back"), "status": ("status", "back")}[why]
             wanted = kinds[:1] if line.after["owner"] == HUMAN else kinds[1:]
             if not any(how in wanted and moment <= at + 1.0 for moment, how in signs.get(chat_id, ())):
-                self.truth.counts["own writes taken for people's"] += 1
+                self.truth.counts["own writes and texts taken for people's"] += 1
                 self.truth.broken.append(f"{line.session}: {line.after} at {at:.0f}, but nobody did")
 
     def calls_a_day(self) -> dict[str, float]:
@@ -332,13 +335,5 @@ class Week(Simulation):
         return {kind: round(count / self.days, 1) for kind, count in sorted(kinds.items())}
 
 
-def _wall(week: Week) -> float:
-    from tests.model.crm import WALL
-
-    return WALL
-
-
-def _seconds(event: Event, week: Week) -> float:
-    from mirt_sitniks.core.text import unix
-
-    return (unix(event.at) or 0.0) - _wall(week)
+def _seconds(event: Event) -> float:
+    return (unix(event.at) or 0.0) - WALL
