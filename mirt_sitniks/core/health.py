@@ -6,16 +6,19 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
-from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.overview import Tally, tallies
 from mirt_sitniks.core.result import LOCKS, Outcome
+from mirt_sitniks.core.rota import ALL, MISSING, absent
 from mirt_sitniks.core.store import OVERDUE, WAITING
 from mirt_sitniks.core.survey import Overview
 from mirt_sitniks.core.text import many, span
+from mirt_sitniks.core.turns import lag_of
 
 CALLS: Mapping[str, str] = {
     "list": "list the chats",
     "read": "read a chat",
+    "messages": "read a chat's messages",
     "status": "set the status",
     "assign": "assign the manager",
     "note": "leave a note",
@@ -69,7 +72,9 @@ def health(overview: Overview, statuses: Mapping[str, str], limit: Limit, key: s
         },
         "lock": lock and {"code": lock[0], "seconds": round(lock[1] - now, 1), "message": LOCKS.get(lock[0], lock[0])},
         "refused": list(_refused(state, now)),
+        "absent_managers": sorted(absent(state, ALL, now)),
         "workers": _workers(overview),
+        "watch": _watch(state.watch, now),
         "tallies": [_tally(one, overview.wall) for one in found],
     }
     alone = bool(waiting) and (oldest or 0) > OVERDUE and not _is_watched(overview)
@@ -125,6 +130,15 @@ def _workers(overview: Overview) -> dict[str, Any]:
     }
 
 
+def _watch(watch: Watch, now: float) -> dict[str, Any] | None:
+    """How often the CRM is looked through and how late a change is seen (None: not known yet); None: it never was."""
+    if not watch.every:
+        return None
+    lag = lag_of(watch, now)
+    late = None if lag is None else round(lag)
+    return {"every": watch.every, "last": round(now - watch.began_at, 1), "sees_after": late}
+
+
 def _tally(one: Tally, wall: float) -> dict[str, Any]:
     oldest = round(max(0.0, wall - one.oldest), 1)
     return {"outcome": one.outcome.value, "code": one.code, "count": one.count, "oldest_seconds": oldest}
@@ -143,6 +157,8 @@ def _troubles(answer: Mapping[str, Any], alone: bool) -> Iterator[dict[str, str]
     for one in answer["refused"]:
         if one["whole"]:
             yield _trouble("refused", f"Sitniks refuses to {CALLS.get(one['kind'], one['kind'])}: {one['message']}")
+    for who in answer["absent_managers"]:
+        yield _trouble("manager", MISSING % who)
     for outcome, what in (
         ("failed", "failed, until somebody mends the cause"),
         ("partial", "with the status set and the manager missing"),

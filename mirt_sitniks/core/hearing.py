@@ -3,18 +3,21 @@
 The body of one transaction. An event can be late, come twice, or after one that happened later: its own time decides.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
+from operator import itemgetter
 
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.events import Author, Event, author_of
+from mirt_sitniks.core.events import Author, Event, Message, author_of
 from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, bring_back, match
 from mirt_sitniks.core.record import Record, has_work, owes_look, searching
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.signs import assignee_of, is_another
+from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, Sign, after
+from mirt_sitniks.core.talk import AI
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -27,17 +30,18 @@ def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
     owes it a look."""
     names: set[str] = set()
     for event in events:
-        at = _when(tx, event)
+        at = when(tx, event.at)
         names |= _note(tx, event, at)
+        heard = _voiced(tx, event, at)
         if record := tx.rows.by_chat(event.chat.id):
-            _tell(tx, record, event, at)
-    _find(tx, names)
+            _tell(tx, record, heard or record, event, at)
+    find(tx, names)
     return promise(tx, busy=False)
 
 
-def _when(tx: Transaction, event: Event) -> float:
-    """When it happened, on the store's clock; one that does not say so is older than all that is known."""
-    at = unix(event.at)
+def when(tx: Transaction, told: str | None) -> float:
+    """When something happened, on the store's clock; what does not say so is older than all that is known."""
+    at = unix(told)
     return 0.0 if at is None else tx.now - max(0.0, tx.wall - at)
 
 
@@ -72,11 +76,48 @@ def _wrote(event: Event) -> bool:
     return told is not None and not told.comment and author_of(event.chat, told) is Author.CUSTOMER
 
 
-def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
-    """Tell a session of its chat: who has written, and that it may not be any more as it is known."""
-    chat, told, fresh = event.chat, event.message, record
-    if told and not told.comment and author_of(chat, told) is Author.MANAGER:
-        fresh = replace(fresh, talk=after(fresh.talk, Sign("message", at)))
+def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
+    """The record of a chat after what somebody wrote there."""
+    record, chat = tx.rows.by_chat(event.chat.id), _filled(event.chat, tx.rows.contact(event.chat.id))
+    return spoke(tx, record, chat, event.message, at) if event.message else record
+
+
+def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
+    """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
+    fresh = hinted(tx, fresh, event.chat, at)
+    put(tx, record, aside(fresh, tx.now) if owes_look(fresh) and not has_work(record) else fresh)
+
+
+def aside(record: Record, at: float) -> Record:
+    """A record whose work is due at `at`, behind all else; what paused before has nothing to do with it."""
+    return replace(record, urgent_at=at + LAST_OF_ALL, observed=replace(record.observed, due_at=at, attempt=0))
+
+
+def put(tx: Transaction, record: Record, fresh: Record) -> None:
+    """Write down what was told of a session's chat."""
+    if fresh != record:
+        audit(tx, record, fresh)
+        audit_talk(tx, record, fresh)
+        tx.rows.put(fresh)
+
+
+def listen(tx: Transaction, session: str, chat_id: str, messages: Iterable[Message], until: float) -> None:
+    """Take in a chat's messages, all `until` then: who has written since they were read last, in this session."""
+    if not (record := tx.rows.get(session)) or record.chat_id != chat_id:
+        return
+    since = max(record.heard_at, tx.now - tx.wall + record.desired.began_at) + ROUNDING
+    for at, message in sorted(((when(tx, one.at), one) for one in messages), key=itemgetter(0)):
+        before = tx.rows.get(session) or record
+        if at > since and (fresh := _voiced(tx, Event(Chat(chat_id), message, message.at), at)):
+            put(tx, before, fresh)
+        until = max(until, at)
+    newest = tx.rows.get(session) or record
+    tx.rows.put(replace(newest, heard_at=max(until, newest.heard_at)))
+
+
+def hinted(tx: Transaction, record: Record, chat: Chat, at: float) -> Record:
+    """A session that was told of its chat, which may not be any more as it is known."""
+    fresh = record
     who = assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)
     if who == AI:
         # That he was there at all may be told late as well.
@@ -85,17 +126,10 @@ def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
         fresh = replace(fresh, alike_at=at) if chat.status and at > fresh.alike_at + ALIKE else fresh
     elif at > max(fresh.observed.seen_at, fresh.observed.looked_at):
         fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at))
-    if owes_look(fresh) and not has_work(record):
-        # Behind all else; what paused before has nothing to do with it.
-        due = replace(fresh.observed, due_at=tx.now, attempt=0)
-        fresh = replace(fresh, urgent_at=tx.now + LAST_OF_ALL, observed=due)
-    elif owes_look(fresh) and not owes_look(record):
+    if owes_look(fresh) and not owes_look(record) and has_work(record):
         # What pauses after a refusal is no reason not to look.
         fresh = replace(fresh, observed=replace(fresh.observed, due_at=min(fresh.observed.due_at, tx.now)))
-    if fresh != record:
-        audit(tx, record, fresh)
-        audit_talk(tx, record, fresh)
-        tx.rows.put(fresh)
+    return fresh
 
 
 def _differs(record: Record, chat: Chat, who: str | None) -> bool:
@@ -103,11 +137,11 @@ def _differs(record: Record, chat: Chat, who: str | None) -> bool:
     return is_another(record.talk, who) or chat.status not in (None, record.observed.status.value)
 
 
-def _find(tx: Transaction, names: set[str]) -> None:
+def find(tx: Transaction, names: set[str]) -> None:
     """Give those who wait for one of these names their chat, and take up again who was given up for lack of one."""
     bring_back(tx, names)
     for record in list(tx.rows.awaiting(names)):
         found = match(tx, record, listed=True)
-        if not searching(found):
+        if not searching(found) or found.closed:
             audit(tx, record, found)
             tx.rows.put(found)

@@ -23,6 +23,7 @@ from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.talk import Talk
+from mirt_sitniks.core.voices import Voices, joined
 
 NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: check that the channel is connected there")
 
@@ -54,7 +55,10 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     closed = _close(holder)
     tx.rows.put(closed)
     # Who has the conversation is the chat's affair, and so is what was told of it.
-    mine = replace(mine, talk=holder.talk, hinted_at=holder.hinted_at, alike_at=known_at(holder))
+    hints = {name: getattr(holder, name) for name in ("hinted_at", "moved_at", "heard_at")}
+    mine = replace(
+        mine, talk=holder.talk, voices=joined(holder.voices, mine.voices), alike_at=known_at(holder), **hints
+    )
     if is_another(mine.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)):
         # Since when, a look decides.
         mine = replace(mine, hinted_at=tx.now)
@@ -116,6 +120,7 @@ def _close(record: Record) -> Record:
         closed="superseded",
         observed=forgotten(record.observed),
         talk=Talk(),
+        voices=Voices(),
         notes=(),
         hinted_at=0.0,
         alike_at=0.0,
@@ -152,12 +157,13 @@ def audit(tx: Transaction, before: Record, after: Record) -> None:
         tx.ended.append(after)
 
 
-def audit_talk(tx: Transaction, before: Record, after: Record) -> None:
+def audit_talk(tx: Transaction, before: Record, after: Record, why: str = "") -> None:
     """Give the ledger a line when the conversation goes from the graph to a person or back, and by what."""
     old, new = before.talk, after.talk
     if old.owner != new.owner and old.owner is not None:
         stage, generation = after.desired.stage, after.desired.generation
-        told = {"owner": new.owner, "why": new.why, "assignee": new.assignee}
+        told = {"owner": new.owner, "why": why or new.why, "assignee": new.assignee}
+        told |= {"by": new.by} if new.by and not why else {}
         line = Entry(
             0, after.session, "owner", None, stage, generation, tx.options.who, tx.wall, {"owner": old.owner}, told
         )

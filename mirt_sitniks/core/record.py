@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.talk import Talk
+from mirt_sitniks.core.voices import Voices
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,8 @@ class Record:
     `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
     told that differs from what is known of the chat, `alike_at` when it was last told to be as it is known, but for an
-    hour. `notes` are those that are still to be left.
+    hour. `voices` is what was said and heard in it. `moved_at` is the time of the last message that a list has told of,
+    `heard_at` until when the messages were read. `notes` are those that are still to be left.
     """
 
     session: str
@@ -191,6 +193,9 @@ class Record:
     talk: Talk = field(default_factory=Talk)
     hinted_at: float = 0.0
     alike_at: float = 0.0
+    moved_at: float = 0.0
+    heard_at: float = 0.0
+    voices: Voices = field(default_factory=Voices)
     notes: tuple[Note, ...] = ()
 
     @property
@@ -203,8 +208,8 @@ class Record:
 class Scan:
     """The one shared reading of the CRM's chats: pages from `since` to `until` (wall clock), next page at `skip`.
 
-    `window` is 0 for the look-back and 2 for 30 days (an earlier version also had a day), `failures` how many pages in
-    a row could not be read.
+    `window` is 0 for the look-back and 2 for 30 days (an earlier version also had a day); one of `core/watch` is below
+    0, and nobody waits for it. `failures` is how many pages in a row could not be read.
     """
 
     token: int
@@ -255,6 +260,11 @@ def owes_look(record: Record) -> bool:
     return bool(record.chat_id and not record.closed) and record.hinted_at > max(seen.looked_at, seen.seen_at)
 
 
+def owes_words(record: Record) -> bool:
+    """Whether somebody has written in the chat, and nobody has read who and what."""
+    return bool(record.chat_id and not record.closed) and record.moved_at > record.heard_at
+
+
 def owes_note(record: Record) -> bool:
     """Whether a note can be left: it needs a chat."""
     return bool(record.notes) and record.chat_id is not None and record.closed is None
@@ -279,8 +289,8 @@ def has_work(record: Record) -> bool:
 
 
 def owes_aside(record: Record) -> bool:
-    """Whether there is anything to do that no stage waits for: a look, or a note."""
-    return owes_look(record) or owes_note(record)
+    """Whether there is anything to do that no stage waits for: a look, messages to read, or a note."""
+    return owes_look(record) or owes_words(record) or owes_note(record)
 
 
 def stale(record: Record) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.result import why_none
+from mirt_sitniks.core.rota import MISSING
 from mirt_sitniks.core.store import Claimed, Outlook, Settled
 from mirt_sitniks.core.turns import is_unwatched
 from mirt_sitniks.engine.driver import Driver
@@ -21,10 +22,8 @@ from mirt_sitniks.log import log
 SWEEP = 60.0
 SHORTEST, IDLE = 0.01, 5.0
 AT_ONCE = 32
+FEW_CALLS = "the watch has few calls for so many chats; webhooks tell at once, or raise SITNIKS_WATCH_SHARE"
 TIDY_FIRST, TIDY_AGAIN = 600.0, 86_400.0
-ABSENT = (
-    "Sitniks has no manager %s, the others get his chats in turn: correct SITNIKS_HUMAN_MANAGER_ID or take the id out"
-)
 
 
 class Worker:
@@ -122,7 +121,7 @@ class Worker:
             self.kick()
             return
         for who in settled.absent:
-            log(ERROR, ABSENT, who, manager=who, code="manager_not_found")
+            log(ERROR, MISSING, who, manager=who, code="manager_not_found")
         self._heard(settled, told)
 
     def _heard(self, settled: Settled, told: list[Record]) -> None:
@@ -145,6 +144,14 @@ class Worker:
                 return
             self._told[error.message] = now
         _tell(record, outlook)
+
+    def _tell_lag(self, outlook: Outlook) -> None:
+        """Once a day, that the share of the watch does not suffice."""
+        lag, now = outlook.watch_lag or 0.0, self.driver.clock()
+        if lag > 3 * self.driver.options.watch and now >= self._told.get("watch", -math.inf) + DAY:
+            self._told["watch"] = now
+            minutes = round(lag / 60)
+            log(WARNING, "what people do in Sitniks is seen after about %s minutes: %s", minutes, FEW_CALLS)
 
     async def _run(self) -> None:
         self._tidy_at = self.driver.clock() + TIDY_FIRST * self.driver.random()
@@ -185,6 +192,7 @@ class Worker:
             self.spawn(claim, asked)
         if (held := self.driver.gate.held) > 0:
             return max(held, SHORTEST)
+        self._tell_lag(claimed.outlook)
         outlook, sweep = claimed.outlook, self.sweep * (0.5 + 0.5 * self.driver.random())
         if outlook.work_in is not None and outlook.lookout_by == self.driver.options.who:
             return min(max(outlook.lookout_in, SHORTEST), sweep)

@@ -7,7 +7,8 @@ from typing import Any
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.key_state import KeyState, Watch
+from mirt_sitniks.core.marks import Marks
 from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
@@ -21,8 +22,10 @@ from mirt_sitniks.core.record import (
     owes_aside,
     pending,
 )
+from mirt_sitniks.core.repeats import Repeat
 from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.core.talk import Talk
+from mirt_sitniks.core.voices import Voices
 
 # The version of tables and columns; `sitniks_check` of the newest migration and a file's `user_version` say it.
 SCHEMA = 2
@@ -37,7 +40,7 @@ _DESIRED = {
     "generation": "generation", "stage": "stage", "intent": "intent", "intent_order": "order", "asked_at": "asked_at",
 }  # fmt: skip
 _OBSERVED = {"parked": "given_up", "attempt": "attempt", "due_at": "due_at"}
-_RECORD_DETAILS = ("candidate", "said", "prove_since", "hinted_at", "alike_at")
+_RECORD_DETAILS = ("candidate", "said", "prove_since", "hinted_at", "alike_at", "moved_at", "heard_at")
 _DESIRED_DETAILS = ("stages", "began_at")
 _OBSERVED_DETAILS = ("seen_at", "confirmed", "contradicted", "looked_gen", "looked_at", "before", "foreign_since")
 _FIELDS = ("status", "manager")
@@ -68,6 +71,7 @@ def to_row(record: Record) -> dict[str, object]:
     # Only what is not as it begins: most have but a few of them.
     talk = {name: value for name, value in asdict(record.talk).items() if value}
     details |= {"talk": talk} if talk else {}
+    details |= {"voices": asdict(record.voices)} if record.voices != Voices() else {}
     return {**row, "pending": pending(record), "aside": owes_aside(record), "details": details}
 
 
@@ -98,6 +102,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
     return Record(
         **mine,
         talk=Talk(**_own(Talk, row["details"].get("talk", {}))),
+        voices=_voices_from(row["details"].get("voices", {})),
         notes=tuple(Note(*one) for one in row["details"].get("notes", ())),
         desired=Desired(**desired, status=_desired_from(row, "status"), manager=_desired_from(row, "manager")),
         observed=Observed(
@@ -108,6 +113,11 @@ def from_row(row: Mapping[str, Any]) -> Record:
             error=Error(row["error_code"], row["error_message"] or "") if row["error_code"] else None,
         ),
     )
+
+
+def _voices_from(fields: Mapping[str, Any]) -> Voices:
+    marks = {name: tuple(Marks(**_own(Marks, one)) for one in fields.get(name, ())) for name in ("said", "heard")}
+    return Voices(**{**_own(Voices, fields), **marks})
 
 
 def _frozen(value: Any) -> Any:
@@ -142,6 +152,7 @@ _KEY_DETAILS = ("chats_read", "account", "managers", "listed_at", "turn", "absen
 def key_to(state: KeyState) -> dict[str, Any]:
     """A key's state as column values."""
     details = {name: getattr(state, name) for name in _KEY_DETAILS}
+    details |= {"repeats": [asdict(one) for one in state.repeats]} if state.repeats else {}
     return {
         "grants": state.budget.grants,
         "lock_code": state.budget.lock,
@@ -150,7 +161,12 @@ def key_to(state: KeyState) -> dict[str, Any]:
         # Of two widths once; an earlier version reads both.
         "wide": (state.wide_read_at, state.wide_read_at),
         **{name: getattr(state, name) for name in _KEY},
-        "details": {**details, "resting": scan_to(state.resting), "known": asdict(state.known)},
+        "details": {
+            **details,
+            "resting": scan_to(state.resting),
+            "watch": watch_to(state.watch),
+            "known": asdict(state.known),
+        },
     }
 
 
@@ -162,7 +178,9 @@ def key_from(row: Mapping[str, Any]) -> KeyState:
         scan=scan_from(row["scan"]),
         wide_read_at=row["wide"][1],
         resting=scan_from(details.get("resting")),
+        watch=watch_from(details.get("watch", {})),
         known=known_from(details.get("known", {})),
+        repeats=tuple(Repeat(**_own(Repeat, one)) for one in details.get("repeats", ())),
         **{name: _frozen(details[name]) for name in _KEY_DETAILS if name in details},
         **{name: row[name] for name in _KEY},
     )
@@ -186,6 +204,17 @@ def scan_from(fields: Mapping[str, Any] | None) -> Scan | None:
     return Scan(**{"window" if name == "reach" else name: value for name, value in fields.items()}) if fields else None
 
 
+def watch_to(watch: Watch) -> dict[str, Any]:
+    """The watch as JSON: only what is not as it begins."""
+    fields = {name: value for name in Watch.__dataclass_fields__ if (value := getattr(watch, name))}
+    return fields | {name: scan_to(fields[name]) for name in ("recent", "sweep") if name in fields}
+
+
+def watch_from(fields: Mapping[str, Any]) -> Watch:
+    """JSON as the watch."""
+    return Watch(**{**_own(Watch, fields), **{name: scan_from(fields.get(name)) for name in ("recent", "sweep")}})
+
+
 def known_from(fields: Mapping[str, Any]) -> Capabilities:
     """JSON as what an account is known to do; what a later version keeps there is passed over."""
     mine = _own(Capabilities, fields)
@@ -195,4 +224,5 @@ def known_from(fields: Mapping[str, Any]) -> Capabilities:
 
 
 def _own(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+    known = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    return {name: _frozen(value) for name, value in fields.items() if name in known}

@@ -13,9 +13,11 @@ from mirt_sitniks.core.key_state import MAIN, KeyState
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.overview import fits, kind_of
 from mirt_sitniks.core.record import Record, has_work, pending, searching
+from mirt_sitniks.core.repeats import without_chat
 from mirt_sitniks.core.rows import Waiting, waits
 from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, StoreOptions
 from mirt_sitniks.core.survey import Group, Overview, OverviewAsked, SessionsAsked
+from mirt_sitniks.core.voices import Voices
 from mirt_sitniks.stores.columns import SCHEMA, newest_managers
 from mirt_sitniks.stores.local import LocalRows, LocalStore
 from mirt_sitniks.stores.memory_orders import MemoryOrders
@@ -150,6 +152,14 @@ class MemoryRows:
         found = (one for one in self.left.values() if not searching(one))
         return min((max(one.observed.due_at, one.lease_until) for one in found), default=inf)
 
+    def unlisted(self, now: float, since: float, hold: float) -> Iterable[Record]:
+        found = (one for name, one in sorted(self.records.items()) if one.chat_id and self._is_unlisted(one, since))
+        return [one for one in found if not one.closed and self.touched[one.session] > self.wall - hold]
+
+    def _is_unlisted(self, record: Record, since: float) -> bool:
+        listed = self.directory.get(record.chat_id or "")
+        return listed is None or listed.seen_at < since
+
     def keep_entries(self, entries: Iterable[Entry]) -> None:
         self.entries = list(entries)
         self.intents = {(one.session, one.key): one.generation for one in self.entries if one.kind in INTENTS}
@@ -181,6 +191,8 @@ class MemoryRows:
         self.keep_entries(entry for entry in self.entries if entry.session != session)
         for chat_id in chats - {None}:
             self.drop_contact(str(chat_id))
+        for name, key in self.keys.items():
+            self.keys[name] = replace(key, repeats=without_chat(key.repeats, record.chat_id))
         return before - self._size() + self.made.forget(session, record.chat_id, self.wall)
 
     def prune(self, limit: float, seen: float, records: bool) -> int:
@@ -188,6 +200,9 @@ class MemoryRows:
         young = {name for name, at in self.touched.items() if at >= limit}
         for session in set(self.records) - young - set(self.left) if records else ():
             self.remove(session)
+        for rows in (self.records, self.left):
+            for one in [one for name, one in rows.items() if name not in young and one.voices != Voices()]:
+                rows[one.session] = replace(one, voices=Voices())
         self.keep_entries(entry for entry in self.entries if entry.at >= limit)
         for chat_id in [one.id for one in self.directory.values() if one.seen_at < seen]:
             self.drop_contact(chat_id)
@@ -219,7 +234,9 @@ class MemoryRows:
             known = groups.get(kind, Group(one, 0, at))
             groups[kind] = replace(known, count=known.count + 1, oldest=min(known.oldest, at))
         active = {one.who: one.at for one in self.entries if one.at > self.wall - asked.active}
-        return Overview(now, self.wall, SCHEMA, tuple(groups.values()), dict(self.keys), active, len(self.entries))
+        shown = frozenset(one.status for one in self.directory.values() if one.status and asked.listed)
+        lines = len(self.entries)
+        return Overview(now, self.wall, SCHEMA, tuple(groups.values()), dict(self.keys), active, lines, shown)
 
     def sessions_that(self, asked: SessionsAsked) -> tuple[Record, ...]:
         found = (one for _, one in sorted(self.records.items()) if fits(one, asked))

@@ -15,10 +15,10 @@ def test_a_conversation_goes_back_to_the_graph(crm: Sandbox, run: Run, tmp_path:
         service.sync_blocking("first_touch", session="s", instagram_username="anna.shop")
         escalated = service.sync_blocking("escalation", session="s", intent="m-1")
         assert (escalated.owner, escalated.held_until is None) == ("human", False)
-    _, out, _ = run("show", "s")
-    assert "a person has it" in out
-    assert "a person has the conversation: he was called by the graph" in out
-    assert json.loads(run("show", "s", "--json")[1])["sessions"][0]["owner"] == "human"
+    assert "a person has it" in run("show", "s")[1]
+    told = json.loads(run("show", "s", "--json")[1])["sessions"][0]
+    assert (told["owner"], told["owner_by"]) == ("human", "wrote")
+    assert "a person has the conversation: he was called by the graph" in [one["text"] for one in told["ledger"]]
     path = tmp_path / "sitniks.sqlite3"
     said = "s: the graph has the conversation again, Павло is responsible in Sitniks\n"
     assert run("release", "@anna.shop") == (0, said, f"in {path}\n")

@@ -7,7 +7,7 @@ from typing import Any
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.health import CODES, health
-from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.record import Error, Record
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.survey import Group, Overview
@@ -85,6 +85,15 @@ def test_a_kind_of_call_that_is_refused_is_named_with_its_cure() -> None:
     assert answer["troubles"][0]["text"] == "Sitniks refuses to assign the manager: give the key this right"
 
 
+def test_row15_a_live_manager_who_is_not_there_is_named_with_its_cure() -> None:
+    """What one chat says of him is no trouble yet."""
+    answer = seen(key=KeyState(absent=((7, "", NOW + 9), (8, "c1", NOW + 9), (9, "", NOW - 1))))
+    assert (answer["absent_managers"], whats(answer)) == ([7], ["manager"])
+    assert answer["troubles"][0]["text"].startswith(
+        "Sitniks has no manager 7, the others get his chats in turn: correct"
+    )
+
+
 def test_who_works_is_named() -> None:
     """By promise, and by what was written lately; a key that is not this one's counts as well."""
     answer = seen(key=KeyState(lookout_at=NOW + 4, lookout_by="b"), active={"a": WALL - 90, "b": WALL - 3})
@@ -92,6 +101,15 @@ def test_who_works_is_named() -> None:
     assert [one["who"] for one in answer["workers"]["active"]] == ["b", "a"]
     other = Overview(NOW, WALL, 2, keys={"other": KeyState(Budget((NOW,)), lookout_at=NOW, lookout_by="c")})
     assert health(other, NAMES, Limit(), "mine")["budget"]["used"] == 1
+
+
+def test_how_late_the_watch_sees_is_told() -> None:
+    """As long as the last look at all chats took, or the one under way lasts, and the pause before it."""
+    assert seen()["watch"] is None
+    begun = Watch(every=60.0, began_at=NOW - 20)
+    assert seen(key=KeyState(watch=begun))["watch"] == {"every": 60.0, "last": 20.0, "sees_after": None}
+    running = replace(begun, took=300.0, unlisted_since=NOW - 900)
+    assert seen(key=KeyState(watch=running))["watch"]["sees_after"] == 960
 
 
 def test_the_codes_are_those_of_a_session() -> None:

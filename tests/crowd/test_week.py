@@ -12,11 +12,14 @@ NEVER = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("mode", "seed"), [("webhooks", 1), ("webhooks", 2), ("watch", 3), ("neither", 4)])
-def test_row42_two_days_of_forty_chats(mode: Mode, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("mode", "seed", "days", "hold"),
+    [("webhooks", 1, 2.0, 24.0), ("webhooks", 2, 2.0, 24.0), ("watch", 3, 0.3, 2.0), ("neither", 4, 2.0, 24.0)],
+)
+def test_row42_two_days_of_forty_chats(mode: Mode, seed: int, days: float, hold: float) -> None:
     """What a person did stands but for escalations, what he has is his while he shows signs of life and no longer, and
     second orders and escalations are shown; nothing of ours is taken for a person's."""
-    week = Week(seed, customers=40, days=2.0, mode=mode).run()
+    week = Week(seed, customers=40, days=days, mode=mode, hold_hours=hold).run()
     counts = week.truth.counts
     assert not week.truth.broken, week.truth.broken
     assert not {name: counts[name] for name in NEVER if counts[name]}

@@ -15,6 +15,7 @@ from mirt_sitniks.core.stages import Stage, StageRule
 from mirt_sitniks.core.talk import HUMAN
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.crm.calls import Call, GetChat, SetStatus, UpdateChat
+from mirt_sitniks.crm.events import ListMessages
 from mirt_sitniks.settings import SitniksSettings
 from tests.crowd.simulation import Simulation
 from tests.crowd.truth import AI_MANAGER, ESCALATION, FIRST, Truth
@@ -43,6 +44,8 @@ class Watched(ModelCrm):
         done = super()._do(call, before)
         if isinstance(call, GetChat | SetStatus | UpdateChat):
             self.truth.known(call.chat_id, self.clock())
+        if isinstance(call, ListMessages) and self.truth.chats[call.chat_id].how == "message":
+            self.truth.told(call.chat_id, self.clock(), self.clock(), by_manager=True)
         return done
 
     def _write(self, call: Call, chat_id: str, read: Chat | None, **changes: Any) -> Any:
@@ -80,23 +83,22 @@ class Week(Simulation):
     days: float = 7.0
     mode: Mode = "webhooks"
     assigns: bool = True
+    hold_hours: float = 24.0
     processes: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.settings = SitniksSettings(
             api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:", stages=STAGES,
-            human_manager_id=STAFF, notes=False,
+            human_manager_id=STAFF, hold_hours=self.hold_hours, notes=False, watch=60.0 if self.mode == "watch" else 0.0,
         )  # fmt: skip
         self.truth = Truth(3600.0 * self.settings.hold_hours, self.settings.look_again)
         crm = self.crm = Watched(self.now, self._befalls, timeout=TIMEOUT, managers=MANAGERS)
         crm.truth = self.truth
         if not self.assigns:
             crm.refuses.add(UpdateChat)
-        self.messages = Messages(crm, Random(self.seed), self._tell if self.mode == "webhooks" else None)
+        self.talks = Messages(crm, Random(self.seed), self._tell if self.mode == "webhooks" else None)
         self.heard: set[asyncio.Task[Any]] = set()
-        self.watch_calls = 0
-        self.read_to = 0.0
         self.results: Counter[str] = Counter()
 
     # -------------------------------------------------------------------------------------------------------- the host
@@ -118,15 +120,6 @@ class Week(Simulation):
             at, manager = _seconds(event), bool(event.message and event.message.manager_name)
             self.truth.told(event.chat.id, at, self.now(), by_manager=manager)
 
-    async def _watch_chats(self) -> None:
-        """What a watch tells, in place of webhooks: a page of chats a minute, and the messages of those that moved."""
-        while True:
-            await asyncio.sleep(60.0)
-            events, self.read_to = self.messages.since(self.read_to), self.now()
-            self.watch_calls += 1 + len({one.chat.id for one in events})
-            if events:
-                self._tell(*events)
-
     async def sync(self, customer: Customer, stage: str, *, again: Intent | None = None) -> SyncResult:
         """The host comes to a stage, or to one that it comes to again."""
         customer.events += not again
@@ -142,7 +135,7 @@ class Week(Simulation):
 
     async def turn(self, customer: Customer, wish: str | None, *, first: bool) -> bool:
         """The customer writes, and the graph answers unless a person has the chat; returns whether it did."""
-        self.messages.customer(customer.chat_id)
+        self.talks.customer(customer.chat_id)
         await asyncio.sleep(customer.rng.uniform(0.2, 2.0))
         if first:
             asked_at = self.now()
@@ -159,7 +152,7 @@ class Week(Simulation):
             asked_at = self.now()
             await self.sync(customer, wish)
             self.loop.create_task(self._shown(customer, wish, asked_at))
-        self.messages.page(customer.chat_id)
+        self.talks.page(customer.chat_id)
         return True
 
     async def _escalate_again(self, customer: Customer) -> None:
@@ -220,12 +213,12 @@ class Week(Simulation):
         rng, chat_id = customer.rng, customer.chat_id
         if rng.random() < 0.15:
             self.truth.takes(chat_id, "phone", self.now())
-            self.messages.page(chat_id)
+            self.talks.page(chat_id)
             return
         if rng.random() < 0.3:
             self._takes(customer)
         self.truth.takes(chat_id, "message", self.now())
-        self.messages.manager(chat_id, rng.choice(STAFF))
+        self.talks.manager(chat_id, rng.choice(STAFF))
 
     def _takes(self, customer: Customer) -> None:
         """A person makes himself responsible; where the account has no such thing he sets a status of his own."""
@@ -302,11 +295,8 @@ class Week(Simulation):
         async def play() -> None:
             for number in range(self.processes):
                 self.start(number)
-            watch = self.loop.create_task(self._watch_chats()) if self.mode == "watch" else None
             await asyncio.gather(*(self.live(number) for number in range(self.customers)))
             await asyncio.sleep(self.truth.hold + HOUR)
-            if watch:
-                watch.cancel()
             assert not self.left(), self.left()[:3]
 
         self.loop.run(play())
@@ -330,8 +320,6 @@ class Week(Simulation):
     def calls_a_day(self) -> dict[str, float]:
         """How many calls each kind costs, a day of the week."""
         kinds = Counter(self.crm.by_kind())
-        if self.watch_calls:
-            kinds["watch"] = self.watch_calls
         return {kind: round(count / self.days, 1) for kind, count in sorted(kinds.items())}
 
 

@@ -1,15 +1,12 @@
 """Messages in the model's chats, and the webhooks that tell of them: at least once, late, swapped, never lost."""
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from dataclasses import dataclass, field
 from random import Random
 
-from mirt_sitniks.core.events import Event, Message
-from mirt_sitniks.core.text import iso
-from tests.model.crm import WALL, ModelCrm
+from mirt_sitniks.core.events import Event
+from tests.model.crm import ModelCrm
 
 Deliver = Callable[[Event], None]
 
@@ -42,33 +39,23 @@ class Messages:
     rng: Random = field(default_factory=lambda: Random(0))
     deliver: Deliver | None = None
     post: Post = field(default_factory=Post)
-    log: list[tuple[float, str, Message]] = field(default_factory=list)
 
-    def customer(self, chat_id: str, text: str = "?") -> None:
+    def customer(self, chat_id: str) -> None:
         """The customer writes."""
-        self._add(chat_id, self.crm.chats[chat_id].user_id, text)
+        self._tell(chat_id, None)
 
-    def manager(self, chat_id: str, manager_id: int, text: str = "...") -> None:
+    def manager(self, chat_id: str, manager_id: int) -> None:
         """A person writes in Sitniks."""
-        name = next(one.name for one in self.crm.managers if one.id == manager_id)
-        self._add(chat_id, "page", text, name)
+        self._tell(chat_id, next(one.name for one in self.crm.managers if one.id == manager_id))
 
-    def page(self, chat_id: str, text: str = "!") -> None:
+    def page(self, chat_id: str) -> None:
         """The shop's account writes: the graph, or somebody on the phone."""
-        self._add(chat_id, "page", text)
+        self._tell(chat_id, "")
 
-    def since(self, at: float) -> list[Event]:
-        """An event for each message after a moment of the clock, its chat as it is now, in order."""
-        late = self.log[bisect_right(self.log, at, key=itemgetter(0)) :]
-        return [Event(self.crm.chats[chat_id], message, message.at) for _, chat_id, message in late]
-
-    def _add(self, chat_id: str, sent_by: str | None, text: str, manager_name: str | None = None) -> None:
-        self.crm.write(chat_id)
-        now = self.crm.clock()
-        at = iso(WALL + now)
-        message = Message(f"m{len(self.log)}", sent_by, manager_name, text, at)
-        self.log.append((now, chat_id, message))
+    def _tell(self, chat_id: str, manager: str | None) -> None:
+        self.crm.write(chat_id, manager)
         if self.deliver:
-            event = Event(replace(self.crm.chats[chat_id]), message, at)
+            message = self.crm.messages[chat_id][-1]
+            event = Event(self.crm.chats[chat_id], message, message.at)
             for delay in self.post.delays(self.rng):
                 asyncio.get_running_loop().call_later(delay, self.deliver, event)

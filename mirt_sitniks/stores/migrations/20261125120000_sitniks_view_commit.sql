@@ -29,6 +29,7 @@ create index if not exists sitniks_mappings_work on public.sitniks_chat_mappings
     where (pending or aside) and search_since is null;
 create index if not exists sitniks_mappings_lost on public.sitniks_chat_mappings (account, search_since)
     where not pending and search_since is not null and closed is null;
+create index if not exists sitniks_mappings_voices on public.sitniks_chat_mappings (updated_at) where details ? 'voices';
 
 -- The upgrade is done: the triggers that were switched off for it work again.
 do $$
@@ -75,8 +76,14 @@ declare
     -- More than a verb takes, and than a window of the budget has calls.
     most integer := coalesce((request ->> 'due')::integer, 0) + 12;
     tenant text := coalesce(request ->> 'account', 'main');
+    -- Seconds since 1970; who was at work of late and whom the watch has not seen since then is shown.
+    unseen double precision;
 begin
     perform public.sitniks_locks();
+    if (request ->> 'hold')::double precision > 0 then
+        select (details -> 'watch' ->> 'unlisted_since')::double precision into unseen
+        from public.sitniks_keys where key = request ->> 'key';
+    end if;
     return (
         with work as not materialized (
             select ctid as place, * from public.sitniks_chat_mappings
@@ -96,6 +103,20 @@ begin
         ), late as (
             select * from lost where (request ->> 'waiting')::integer > 0 and search_since > tick - interval '7 days'
             order by search_since desc limit 500
+        ), unlisted as (
+            select m.ctid as place, m.user_id from public.sitniks_chat_mappings m
+            where unseen is not null and m.account = tenant and m.is_current and m.closed is null
+                and m.sitniks_chat_id is not null
+                and m.updated_at > tick - make_interval(secs => (request ->> 'hold')::double precision)
+                and greatest(
+                    (m.details ->> 'looked_at')::double precision, (m.details ->> 'seen_at')::double precision,
+                    (m.details ->> 'hinted_at')::double precision, 0
+                ) < unseen
+                and not exists (
+                    select from public.sitniks_directory d where d.chat_id = m.sitniks_chat_id
+                        and d.account = tenant and d.seen_at >= to_timestamp(unseen)
+                )
+            order by m.user_id limit 20
         ), listed as (
             select * from public.sitniks_directory
             where account = tenant
@@ -119,6 +140,7 @@ begin
             select place from mine
             union select place from page
             union select place from late
+            union select place from unlisted
             union select ctid from public.sitniks_chat_mappings
             where sitniks_chat_id = any (array(table chats)) or sitniks_chat_id is not null and account = tenant
                 and (instagram_username = any (array(table names)) or telegram_username = any (array(table names)))
@@ -154,6 +176,7 @@ begin
                 where jsonb_array_length(k.details -> 'managers') > 0 and k.details ->> 'account' = tenant
                 order by (k.details -> 'listed_at')::double precision desc limit 1
             ),
+            'unlisted', (select coalesce(jsonb_agg(user_id order by user_id), '[]') from unlisted),
             'contacts', (select coalesce(jsonb_agg(to_jsonb(h)), '[]') from hits h),
             'waiting', (
                 select jsonb_build_object(
@@ -269,9 +292,18 @@ create or replace function public.sitniks_forget(request jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '2s' as $$
 declare
     erased bigint;
+    chat text;
 begin
     perform public.sitniks_locks();
     perform from public.sitniks_keys order by key for update;
+    select sitniks_chat_id into chat from public.sitniks_chat_mappings
+    where user_id = request ->> 'session' and sitniks_chat_id is not null limit 1;
+    -- What was counted as an auto-reply there.
+    update public.sitniks_keys set details = details || jsonb_build_object('repeats', (
+        select coalesce(jsonb_agg(one), '[]') from jsonb_array_elements(details -> 'repeats') as one
+        where not exists (select from jsonb_array_elements(one -> 'chats') as seen where seen ->> 0 = chat)
+    )) where jsonb_path_exists(
+        details -> 'repeats', '$[*].chats[*] ? (@[0] == $chat)', jsonb_build_object('chat', chat));
     with gone as (
         delete from public.sitniks_chat_mappings where user_id = request ->> 'session' returning *
     ), listed as (
@@ -321,6 +353,10 @@ begin
     )
     select (select count(*) from gone) + (select count(*) from listed) + (select count(*) from lines)
         + (select count(*) from orders) into erased;
+    update public.sitniks_chat_mappings set details = details - 'voices' where id in (
+        select id from public.sitniks_chat_mappings
+        where details ? 'voices' and updated_at < cutoff for update skip locked
+    );
     return to_jsonb(erased);
 end $$;
 
