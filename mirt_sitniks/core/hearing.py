@@ -13,13 +13,16 @@ from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, bring_back, match
 from mirt_sitniks.core.record import Record, has_work, owes_look, pending, searching
 from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.signs import assignee_of
+from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, NOBODY, OURS, Sign, after
+from mirt_sitniks.core.talk import AI, Sign, after
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
+
+# Once in so many seconds it is kept that a chat is told to be as it is known.
+ALIKE = 3600.0
 
 
 def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
@@ -123,16 +126,19 @@ def hinted(tx: Transaction, record: Record, chat: Chat, at: float) -> Record:
     if who == AI:
         # That he was there at all may be told late as well.
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))
-    if _differs(fresh, chat, who) and at > max(fresh.observed.seen_at, fresh.observed.looked_at):
+    if not _differs(fresh, chat, who):
+        fresh = replace(fresh, alike_at=at) if chat.status and at > fresh.alike_at + ALIKE else fresh
+    elif at > max(fresh.observed.seen_at, fresh.observed.looked_at):
         fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at))
+    if owes_look(fresh) and not owes_look(record) and has_work(record):
+        # What pauses after a refusal is no reason not to look.
+        fresh = replace(fresh, observed=replace(fresh.observed, due_at=min(fresh.observed.due_at, tx.now)))
     return fresh
 
 
 def _differs(record: Record, chat: Chat, who: str | None) -> bool:
     """Whether a chat is told to be other than it is known: its status, or who is responsible."""
-    known = record.talk.assignee
-    another = who is not None and known not in (None, who) and not (known == OURS and who not in (AI, NOBODY))
-    return another or chat.status not in (None, record.observed.status.value)
+    return is_another(record.talk, who) or chat.status not in (None, record.observed.status.value)
 
 
 def find(tx: Transaction, names: set[str]) -> None:

@@ -169,9 +169,9 @@ class Record:
     `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
     `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
-    told that differs from what is known of the chat. `voices` is what was said and heard in it. `moved_at` is the time
-    of the last message that a list has told of, `heard_at` until when the messages were read. `notes` are those that
-    are still to be left.
+    told that differs from what is known of the chat, `alike_at` when it was last told to be as it is known, but for an
+    hour. `voices` is what was said and heard in it. `moved_at` is the time of the last message that a list has told of,
+    `heard_at` until when the messages were read. `notes` are those that are still to be left.
     """
 
     session: str
@@ -192,6 +192,7 @@ class Record:
     prove_since: float = 0.0
     talk: Talk = field(default_factory=Talk)
     hinted_at: float = 0.0
+    alike_at: float = 0.0
     moved_at: float = 0.0
     heard_at: float = 0.0
     voices: Voices = field(default_factory=Voices)
@@ -267,6 +268,19 @@ def owes_words(record: Record) -> bool:
 def owes_note(record: Record) -> bool:
     """Whether a note can be left: it needs a chat."""
     return bool(record.notes) and record.chat_id is not None and record.closed is None
+
+
+def is_known(seen: Observed) -> bool:
+    """Whether the session has written to its chat or read it; that a list has shown it is but a hint."""
+    return bool(seen.looked_at or seen.confirmed or seen.manager.gen)
+
+
+def known_at(record: Record) -> float:
+    """When the chat was known last: what is other than that has changed since."""
+    seen = record.observed
+    # One that was read only to see whose it is was compared with nothing.
+    own = max(seen.seen_at, seen.looked_at) if is_known(seen) else 0.0
+    return max(own, record.alike_at)
 
 
 def has_work(record: Record) -> bool:
