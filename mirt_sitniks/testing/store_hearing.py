@@ -240,8 +240,13 @@ class HearingContract:
         assert len(answer.claim.grants) == 1
 
     def test_nothing_is_released_that_nobody_has(self, world: World) -> None:
-        """Neither a session that the graph has nor one that is not known is changed."""
+        """Neither a session that the graph has nor one that is not known owes a call by it; and what a person wrote
+        before it does not take the chat when it is told late."""
         mine = taken_up(world)
-        for session, before in (("s", mine), ("nobody", None)):
-            assert world.run(world.store.release(OPTIONS, session)).claim is None
-            assert world.run(world.store.get(session)) == before
+        world.clock.now += 60.0
+        assert world.run(world.store.release(OPTIONS, "nobody")).claim is None
+        assert world.run(world.store.get("nobody")) is None
+        assert world.run(world.store.release(OPTIONS, "s")).claim is None
+        assert get(world).desired == mine.desired
+        tell(world, replace(OLENA, status="Взято в роботу"), by="p1", name="Олена", ago=30.0)
+        assert get(world).talk.owner == "ai"

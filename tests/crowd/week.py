@@ -90,8 +90,7 @@ class Week(Simulation):
         super().__post_init__()
         self.settings = SitniksSettings(
             api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:", stages=STAGES,
-            human_manager_id=STAFF, hold_hours=self.hold_hours, notes=False,
-            watch=60.0 if self.mode == "watch" else 0.0,
+            human_manager_id=STAFF, hold_hours=self.hold_hours, notes=False, watch=60 * (self.mode == "watch"),
         )  # fmt: skip
         self.truth = Truth(3600.0 * self.settings.hold_hours, self.settings.look_again)
         crm = self.crm = Watched(self.now, self._befalls, timeout=TIMEOUT, managers=MANAGERS)
