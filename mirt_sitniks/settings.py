@@ -84,6 +84,10 @@ def _are_secrets(value: SecretStr) -> bool:
     return all(re.fullmatch(r"[\w.~-]{16,200}", one, re.ASCII) for one in value.get_secret_value().split(",") if value)
 
 
+def _is_period(value: float) -> bool:
+    return value == 0 or 15 <= value <= 3600
+
+
 def _one_or_more(value: object) -> object:
     """One id as it is, several as a tuple, each once."""
     listed = _listed(value)
@@ -136,6 +140,8 @@ class _Keywords(TypedDict, total=False):
     notes: bool
     note_template: str
     retain_days: int
+    watch: float | None
+    watch_share: float
     webhook_secrets: str | SecretStr | Sequence[str] | None
     store: Literal["sqlite", "supabase"] | None
     database: str
@@ -195,6 +201,10 @@ class SitniksSettings(BaseSettings):
     notes: bool = _set(True, "give true or false")
     note_template: Annotated[str, _that(is_template)] = _set(TEMPLATE, CURE, min_length=1)
     retain_days: int = _set(90, "give a whole number of days from 1 to 3650", ge=1, le=3650)
+    watch: Annotated[float, BeforeValidator(lambda value: 0 if value is None else value), _that(_is_period)] = _set(
+        0.0, "give seconds from 15 to 3600, or 0: never"
+    )
+    watch_share: float = _set(0.1, "give a share of the calls: more than 0, at most 0.5", gt=0, le=0.5)
     webhook_secrets: Annotated[_Secret, BeforeValidator(_joined), _that(_are_secrets)] = _set(
         SecretStr(""),
         "give secrets of 16 to 200 letters, digits, `-`, `_`, `.` or `~`, with commas between them and none empty; "

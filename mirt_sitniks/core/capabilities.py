@@ -1,6 +1,6 @@
 """What an account's answers have taught of its kinds of call, shared by all processes that use the key: pure.
 
-The kinds are `list`, `read`, `status`, `assign`, `note` and `managers`. All times are on the store's clock.
+The kinds are `list`, `read`, `messages`, `status`, `assign`, `note` and `managers`. All times are on the store's clock.
 """
 
 from collections.abc import Iterable, Mapping

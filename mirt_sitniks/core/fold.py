@@ -8,7 +8,7 @@ from mirt_sitniks.core.capabilities import KEPT, MISSING, Capabilities, Heard
 from mirt_sitniks.core.folding import Answer, Folded, Folding, contradict, has_chat, took
 from mirt_sitniks.core.looks import looked, unread
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Read, WriteManager, WriteStatus
+from mirt_sitniks.core.plan import Listen, Read, WriteManager, WriteStatus
 from mirt_sitniks.core.record import (
     Error,
     Observed,
@@ -67,6 +67,8 @@ def _aside(work: Folding, random: float) -> Folded:
     seen, answer = work.observed, next(iter(work.answers), None)
     if answer is None:
         return Folded(replace(seen, due_at=max(seen.due_at, work.now)))
+    if isinstance(answer.step, Listen):
+        return _listened(work, answer, random)
     if answer.error is None:
         looked(work, answer)
         return Folded(replace(work.observed, due_at=work.now), heard=tuple(work.heard), signs=tuple(work.signs))
@@ -74,7 +76,26 @@ def _aside(work: Folding, random: float) -> Folded:
     # What was told so long ago will be told again.
     if isinstance(answer.error, NotFound | Forbidden) or work.now > work.record.hinted_at + HINTS:
         return Folded(replace(seen, looked_at=work.now, due_at=work.now), heard=tuple(work.heard))
-    pause = 0.0 if answer.error.code in ("rate_limited", *KEY_CODES) else retry_delay(seen.attempt + 1, random)
+    return _later(work, answer.error, random)
+
+
+def _listened(work: Folding, answer: Answer, random: float) -> Folded:
+    """Who has written in the chat; of a chat whose messages cannot be read nobody knows."""
+    error, known = answer.error, work.record.moved_at
+    if error:
+        _hear_refusal(work, answer, error)
+        if not isinstance(error, NotFound | Forbidden) and work.now <= known + HINTS:
+            return _later(work, error, random)
+    else:
+        work.heard.append(Heard(answer.kind, chat=work.record.chat_id))
+    seen = replace(work.observed, due_at=work.now, attempt=0)
+    return Folded(seen, heard=tuple(work.heard), heard_at=known, told=answer.told)
+
+
+def _later(work: Folding, error: CrmError, random: float) -> Folded:
+    """Nobody waits: it is tried again."""
+    seen = work.observed
+    pause = 0.0 if error.code in ("rate_limited", *KEY_CODES) else retry_delay(seen.attempt + 1, random)
     return Folded(replace(seen, due_at=work.now + pause, attempt=seen.attempt + 1), heard=tuple(work.heard))
 
 

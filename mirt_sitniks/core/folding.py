@@ -5,14 +5,21 @@ from dataclasses import dataclass, field, replace
 
 from mirt_sitniks.core.capabilities import Capabilities, Heard
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.events import Message
 from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Read, Step, WriteManager, WriteNote, WriteStatus
+from mirt_sitniks.core.plan import Listen, Read, Step, WriteManager, WriteNote, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError
 
-KINDS: Mapping[type, str] = {Read: "read", WriteStatus: "status", WriteManager: "assign", WriteNote: "note"}
+KINDS: Mapping[type, str] = {
+    Read: "read",
+    Listen: "messages",
+    WriteStatus: "status",
+    WriteManager: "assign",
+    WriteNote: "note",
+}
 """The kind of call that each step needs."""
 
 
@@ -20,7 +27,8 @@ KINDS: Mapping[type, str] = {Read: "read", WriteStatus: "status", WriteManager: 
 class Answer:
     """What came of one step: the CRM's value (for a write anything), or the error; `sent_at` is on the store's clock.
 
-    `assignee` is who the manager step was about. `sent`: a call was made; else it is known what it would bring.
+    `assignee` is who the manager step was about, `told` are the messages that were listened for. `sent`: a call was
+    made; else it is known what it would bring.
     """
 
     step: Step
@@ -29,6 +37,7 @@ class Answer:
     sent_at: float
     assignee: Assignee | None = None
     sent: bool = True
+    told: tuple[Message, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -41,7 +50,7 @@ class Folded:
     """A record's new observed part; `gone` is set when the chat is no longer in the CRM, or may not be read by who has
     to know whose it is; `heard` is what its answers have said of kinds of call, `shown` the chat as it was read to know
     that, and `agrees` whether its status is as it shall be. `signs` tell who has the conversation. `absent` is a
-    manager whom the CRM does not know.
+    manager whom the CRM does not know. `heard_at` is until when its messages are known, of which `told` are the newest.
     """
 
     observed: Observed
@@ -50,6 +59,8 @@ class Folded:
     shown: Chat | None = None
     agrees: bool = False
     signs: tuple[Sign, ...] = ()
+    heard_at: float | None = None
+    told: tuple[Message, ...] = ()
     absent: int | None = None
 
 

@@ -16,6 +16,7 @@ from mirt_sitniks.core.text import many, span
 CALLS: Mapping[str, str] = {
     "list": "list the chats",
     "read": "read a chat",
+    "messages": "read a chat's messages",
     "status": "set the status",
     "assign": "assign the manager",
     "note": "leave a note",

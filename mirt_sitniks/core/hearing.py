@@ -3,10 +3,12 @@
 The body of one transaction. An event can be late, come twice, or after one that happened later: its own time decides.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
+from operator import itemgetter
 
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.events import Author, Event, author_of
+from mirt_sitniks.core.events import Author, Event, Message, author_of
 from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, bring_back, match
 from mirt_sitniks.core.record import Record, has_work, owes_look, searching
@@ -24,17 +26,17 @@ def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
     owes it a look."""
     names: set[str] = set()
     for event in events:
-        at = _when(tx, event)
+        at = when(tx, event.at)
         names |= _note(tx, event, at)
         if record := tx.rows.by_chat(event.chat.id):
             _tell(tx, record, event, at)
-    _find(tx, names)
+    find(tx, names)
     return promise(tx, busy=False)
 
 
-def _when(tx: Transaction, event: Event) -> float:
-    """When it happened, on the store's clock; one that does not say so is older than all that is known."""
-    at = unix(event.at)
+def when(tx: Transaction, told: str | None) -> float:
+    """When something happened, on the store's clock; what does not say so is older than all that is known."""
+    at = unix(told)
     return 0.0 if at is None else tx.now - max(0.0, tx.wall - at)
 
 
@@ -70,7 +72,33 @@ def _wrote(event: Event) -> bool:
 
 
 def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
-    """Tell a session of its chat: who has written, and that it may not be any more as it is known."""
+    fresh = hinted(tx, record, event, at)
+    if owes_look(fresh) and not has_work(record):
+        fresh = aside(fresh, tx.now)
+    if fresh != record:
+        audit(tx, record, fresh)
+        audit_talk(tx, record, fresh)
+        tx.rows.put(fresh)
+
+
+def aside(record: Record, at: float) -> Record:
+    """A record whose work is due at `at`, behind all else; what paused before has nothing to do with it."""
+    return replace(record, urgent_at=at + LAST_OF_ALL, observed=replace(record.observed, due_at=at, attempt=0))
+
+
+def listened(tx: Transaction, record: Record, messages: Iterable[Message], until: float) -> Record:
+    """A session that was read its chat's messages, all `until` then: who has written since it was read them last."""
+    since = max(record.heard_at, tx.now - tx.wall + record.desired.began_at)
+    known = tx.rows.contact(record.chat_id or "")
+    chat = Chat(record.chat_id or "", user_id=known and known.user_id)
+    for at, message in sorted(((when(tx, one.at), one) for one in messages), key=itemgetter(0)):
+        record = hinted(tx, record, Event(chat, message, message.at), at) if at > since + ROUNDING else record
+        until = max(until, at)
+    return replace(record, heard_at=until)
+
+
+def hinted(tx: Transaction, record: Record, event: Event, at: float) -> Record:
+    """A session that was told of its chat: who has written, and that it may not be any more as it is known."""
     chat, told, fresh = event.chat, event.message, record
     if told and not told.comment and author_of(chat, told) is Author.MANAGER:
         fresh = replace(fresh, talk=after(fresh.talk, Sign("message", at)))
@@ -80,14 +108,7 @@ def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))
     if _differs(fresh, chat, who) and at > max(fresh.observed.seen_at, fresh.observed.looked_at):
         fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at))
-    if owes_look(fresh) and not has_work(record):
-        # Behind all else; what paused before has nothing to do with it.
-        due = replace(fresh.observed, due_at=tx.now, attempt=0)
-        fresh = replace(fresh, urgent_at=tx.now + LAST_OF_ALL, observed=due)
-    if fresh != record:
-        audit(tx, record, fresh)
-        audit_talk(tx, record, fresh)
-        tx.rows.put(fresh)
+    return fresh
 
 
 def _differs(record: Record, chat: Chat, who: str | None) -> bool:
@@ -97,7 +118,7 @@ def _differs(record: Record, chat: Chat, who: str | None) -> bool:
     return another or chat.status not in (None, record.observed.status.value)
 
 
-def _find(tx: Transaction, names: set[str]) -> None:
+def find(tx: Transaction, names: set[str]) -> None:
     """Give those who wait for one of these names their chat, and take up again who was given up for lack of one."""
     bring_back(tx, names)
     for record in list(tx.rows.awaiting(names)):

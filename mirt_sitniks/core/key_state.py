@@ -11,6 +11,28 @@ MAIN = "main"
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """How far the one watch over a key has come (`core/watch`).
+
+    `recent` and `sweep` are its two lists, of which a page is read until `held_until` by whoever has `token`; one of
+    them began last at `began_at`. All chats that moved before `told_to` (wall clock) were told of. Who was not listed
+    since `unlisted_since` is looked at in turn (0: nobody). `next_at` is its next call; `is_short`: there was more to
+    be looked at than calls for it. `took` is how many seconds went by until all chats were seen once.
+    """
+
+    recent: Scan | None = None
+    sweep: Scan | None = None
+    token: int = 0
+    held_until: float = 0.0
+    next_at: float = 0.0
+    began_at: float = -1e9
+    told_to: float = 0.0
+    unlisted_since: float = 0.0
+    took: float = 0.0
+    is_short: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class KeyState:
     """The shared state of one API key: its budget, the one scan, the lookout: who has promised to look for work next,
     so that not every process wakes for each slot, and what its answers have taught.
@@ -37,5 +59,6 @@ class KeyState:
     account: str = MAIN
     managers: tuple[int, ...] = ()
     listed_at: float = 0.0
+    watch: Watch = field(default_factory=Watch)
     turn: int = 0
     absent: tuple[tuple[int, str, float], ...] = ()

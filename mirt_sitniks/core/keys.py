@@ -7,7 +7,7 @@ from mirt_sitniks.core import noting
 from mirt_sitniks.core.backoff import PROBE
 from mirt_sitniks.core.capabilities import learn, lend
 from mirt_sitniks.core.key_state import KeyState
-from mirt_sitniks.core.record import Claim, Note, Record, Scan, stale
+from mirt_sitniks.core.record import Claim, Note, Record, Scan, owes_words, stale
 from mirt_sitniks.core.rota import fold_absent
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import Report
@@ -56,6 +56,7 @@ def claim_with(
         fields = stale(record)
         kinds = ("read", *(("status",) if "status" in fields else ()))
         kinds = (*kinds, "assign", "managers") if "manager" in fields else kinds
+        kinds = (*kinds, "messages") if owes_words(record) else kinds
     known, shown = lend(key.known, kinds, record.session if record else "", tx.now, tx.options.lease)
     if record and noted:
         record, note = noting.hand_out(tx, record, shown)

@@ -81,7 +81,9 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         gen = min(seen.status.gen, desired.gen - 1) if before else 0
         seen = replace(seen, status=ObservedValue(shown or seen.status.value, gen))
         work.observed = replace(seen, seen_at=at) if shown else seen
-    elif shown is not None and shown not in ours(record, work.context):
+    elif shown in ours(record, work.context):
+        work.observed = replace(seen, status=replace(seen.status, value=shown), seen_at=at)
+    elif shown is not None:
         # Nobody waits for it: it is only noted.
         work.observed = found(seen, shown, seen.status.gen, at)
     if why == "own":

@@ -52,7 +52,8 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     closed = _close(holder)
     tx.rows.put(closed)
     # Who has the conversation is the chat's affair, and so is what was told of it.
-    mine = replace(mine, talk=holder.talk, hinted_at=holder.hinted_at)
+    hints = {name: getattr(holder, name) for name in ("hinted_at", "moved_at", "heard_at")}
+    mine = replace(mine, talk=holder.talk, **hints)
     audit(tx, holder, closed)
     # What the other session wrote is ours as well, and may still be there.
     there = holder.observed.manager.value

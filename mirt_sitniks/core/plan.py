@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.people import FoldContext, looks_first
-from mirt_sitniks.core.record import Claim, Note, Record, has_work, owes_look, pending, stale
+from mirt_sitniks.core.record import Claim, Note, Record, has_work, owes_look, owes_words, pending, stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,13 @@ class Find:
 @dataclass(frozen=True, slots=True)
 class Read:
     """See what the CRM shows: whose the chat is, a write's fate, or whether a person has changed the chat."""
+
+    chat_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Read who has written in the chat."""
 
     chat_id: str
 
@@ -44,7 +51,7 @@ class WriteNote:
     note: Note
 
 
-Step = Find | Read | WriteStatus | WriteManager | WriteNote
+Step = Find | Read | Listen | WriteStatus | WriteManager | WriteNote
 
 
 def steps_of(claim: Claim, context: FoldContext) -> tuple[Step, ...]:
@@ -66,7 +73,8 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
     if not has_work(record) or seen.due_at > now:
         return ()
     if not pending(record):
-        return (Read(record.chat_id or ""),) if owes_look(record) else ()
+        chat_id = record.chat_id or ""
+        return (Read(chat_id),) if owes_look(record) else (Listen(chat_id),) if owes_words(record) else ()
     if record.chat_id is None:
         return (Read(record.candidate),) if record.candidate else (Find(),)
     fields = stale(record)

@@ -168,7 +168,8 @@ class Record:
     `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
     `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
-    told that differs from what is known of the chat. `notes` are those that are still to be left.
+    told that differs from what is known of the chat. `moved_at` is the time of the last message that a list has told
+    of, `heard_at` until when the messages were read. `notes` are those that are still to be left.
     """
 
     session: str
@@ -189,6 +190,8 @@ class Record:
     prove_since: float = 0.0
     talk: Talk = field(default_factory=Talk)
     hinted_at: float = 0.0
+    moved_at: float = 0.0
+    heard_at: float = 0.0
     notes: tuple[Note, ...] = ()
 
     @property
@@ -201,8 +204,8 @@ class Record:
 class Scan:
     """The one shared reading of the CRM's chats: pages from `since` to `until` (wall clock), next page at `skip`.
 
-    `window` is 0 for the look-back and 2 for 30 days (an earlier version also had a day), `failures` how many pages in
-    a row could not be read.
+    `window` is 0 for the look-back and 2 for 30 days (an earlier version also had a day); one of `core/watch` is below
+    0, and nobody waits for it. `failures` is how many pages in a row could not be read.
     """
 
     token: int
@@ -253,6 +256,11 @@ def owes_look(record: Record) -> bool:
     return bool(record.chat_id and not record.closed) and record.hinted_at > max(seen.looked_at, seen.seen_at)
 
 
+def owes_words(record: Record) -> bool:
+    """Whether somebody has written in the chat, and nobody has read who and what."""
+    return bool(record.chat_id and not record.closed) and record.moved_at > record.heard_at
+
+
 def owes_note(record: Record) -> bool:
     """Whether a note can be left: it needs a chat."""
     return bool(record.notes) and record.chat_id is not None and record.closed is None
@@ -264,8 +272,8 @@ def has_work(record: Record) -> bool:
 
 
 def owes_aside(record: Record) -> bool:
-    """Whether there is anything to do that no stage waits for: a look, or a note."""
-    return owes_look(record) or owes_note(record)
+    """Whether there is anything to do that no stage waits for: a look, messages to read, or a note."""
+    return owes_look(record) or owes_words(record) or owes_note(record)
 
 
 def stale(record: Record) -> tuple[str, ...]:

@@ -191,6 +191,8 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
         shown=folded.shown,
         agrees=folded.agrees,
         signs=folded.signs,
+        heard_at=folded.heard_at,
+        told=folded.told,
         absent=folded.absent,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,
     )

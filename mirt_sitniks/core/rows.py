@@ -42,13 +42,18 @@ def waits(due: bool, attempt: int, since: float, urgent_at: float, ready_at: flo
     return Waiting(((attempt, since),) if due else (), urgent_at if due else inf, urgent_at, ready_at)
 
 
+# So many records are shown where there may be any number.
+SHOWN = 20
+
+
 class Rows(Protocol):
     """The rows of one account in a store, inside one transaction; `log` numbers a line and returns its number, `known`
     is the newest generation of an intent that has one of `keys`, as its first or second one.
 
     `lost` are those of these names whose search was given up, `awaiting` those who wait for a chat; `managers` the
     account's people as its keys listed them last. `unfolded`: more wait for a chat than `unfound` shows. `wake`: what
-    waits because of an error of `ACCOUNT_CODES` is due now.
+    waits because of an error of `ACCOUNT_CODES` is due now. `unlisted` are those who were at work within `hold` seconds
+    and have a chat that no list or answer has shown since then, at least `SHOWN` of them if there are as many.
     """
 
     unfolded: bool
@@ -69,6 +74,7 @@ class Rows(Protocol):
     def unfound(self) -> Iterable[Record]: ...
     def lost(self, names: set[str]) -> Iterable[Record]: ...
     def awaiting(self, names: set[str]) -> Iterable[Record]: ...
+    def unlisted(self, now: float, since: float, hold: float) -> Iterable[Record]: ...
     def key(self, key: str) -> KeyState: ...
     def managers(self) -> tuple[int, ...]: ...
     def put_key(self, key: str, state: KeyState) -> None: ...

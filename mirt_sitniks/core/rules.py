@@ -10,6 +10,7 @@ from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core import noting
 from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.capabilities import recovered
+from mirt_sitniks.core.hearing import listened
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
 from mirt_sitniks.core.ownership import audit, audit_talk, log_tries, raise_unconfirmed
@@ -25,6 +26,7 @@ from mirt_sitniks.core.record import (
     Unconfirmed,
     has_work,
     keys_of,
+    owes_note,
     pending,
     searching,
     stale,
@@ -33,9 +35,10 @@ from mirt_sitniks.core.rota import in_turn
 from mirt_sitniks.core.rows import Transaction, Waiting
 from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
 from mirt_sitniks.core.signs import talk_after
-from mirt_sitniks.core.stages import Stage, priority_of, rule_of
+from mirt_sitniks.core.stages import LAST_OF_ALL, Stage, priority_of, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import outlook, promise, turns_of, urgency
+from mirt_sitniks.core.watch import hold_list, is_watch, look_at_unlisted, next_list
 
 # -------------------------------------------------------------------------------------------------------------- record
 
@@ -175,8 +178,9 @@ def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
 
 
 def claim(tx: Transaction, limit: int) -> Claimed:
-    """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter."""
-    key, waiting = key_of(tx), tx.rows.waiting(tx.now)
+    """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter,
+    the watch goes behind all."""
+    key, waiting = look_at_unlisted(tx, key_of(tx)), tx.rows.waiting(tx.now)
     claims: list[Claim] = []
     scan = open_scan(tx, key) if waiting.due else None
     for _, work in turns_of(tx, limit, waiting if scan else Waiting()):
@@ -185,6 +189,11 @@ def claim(tx: Transaction, limit: int) -> Claimed:
             break
         key, claim = _take(tx, replace(key, budget=budget), work, None if work else scan, grants)
         claims.append(claim)
+    if len(claims) < limit and (listed := next_list(tx, key.watch)):
+        budget, grants = budgets.take(key.budget, tx.options.limit, tx.now, 1)
+        if grants:
+            key, claim = _take(tx, replace(key, budget=budget), None, listed, grants)
+            claims.append(claim)
     tx.rows.put_key(tx.options.key, key)
     return Claimed(tuple(claims), promise(tx, bool(claims)))
 
@@ -240,7 +249,12 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
     elif settlement.gone:
         fresh = without_chat(tx, fresh)
     fresh = noting.told(tx, fresh, settlement)
-    if fresh.observed.due_at > tx.now:
+    if settlement.heard_at is not None:
+        fresh = listened(tx, fresh, settlement.told, settlement.heard_at)
+    if not (pending(fresh) or owes_note(fresh)):
+        # What is left waits until all others were served.
+        fresh = replace(fresh, urgent_at=fresh.observed.due_at + LAST_OF_ALL)
+    elif fresh.observed.due_at > tx.now:
         fresh = replace(fresh, urgent_at=fresh.observed.due_at - priority_of(tx.options.stages, fresh.desired.stage))
     elif noting.is_next(fresh, tx.now):
         fresh = replace(fresh, urgent_at=tx.now)
@@ -315,7 +329,9 @@ def _take(
         key, record = in_turn(tx, key, record)
         record = replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
         tx.rows.put(record)
-    return claim_with(tx, hold_scan(tx, key, scan) if scan else key, record, scan, grants)
+    if scan:
+        key = hold_list(tx, key, scan) if is_watch(scan) else hold_scan(tx, key, scan)
+    return claim_with(tx, key, record, scan, grants)
 
 
 def _release(tx: Transaction, record: Record) -> None:

@@ -12,6 +12,7 @@ from mirt_sitniks.core.record import Error, Record, Scan
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import LAST_OF_ALL, priority_of
 from mirt_sitniks.core.store import ScanPage
+from mirt_sitniks.core.watch import fold_list, is_watch
 
 # The search after which none follows: the look-back, once 30 days were read.
 LAST_SEARCH = next(number for number in count() if window_of(number)) + 1
@@ -49,7 +50,7 @@ def hold_scan(tx: Transaction, key: KeyState, scan: Scan) -> KeyState:
 
 def is_held(key: KeyState, page: ScanPage) -> bool:
     """Whether the page is of the scan that is under way: a stale holder's goes into the directory only."""
-    return key.scan is not None and key.scans == page.scan.token
+    return key.scan is not None and key.scans == page.scan.token and not is_watch(page.scan)
 
 
 def is_last(page: ScanPage) -> bool:
@@ -63,6 +64,8 @@ def fold_page(tx: Transaction, key: KeyState, page: ScanPage) -> tuple[KeyState,
 
     What it shows brings back who was given up.
     """
+    if is_watch(page.scan):
+        return fold_list(tx, key, page), None
     names = note(tx, page.chats)
     if not is_held(key, page):
         return key, None

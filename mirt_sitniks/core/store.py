@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.events import Event
+from mirt_sitniks.core.events import Event, Message
 from mirt_sitniks.core.key_state import MAIN
 from mirt_sitniks.core.record import Claim, Intent, Note, Observed, Record, Scan, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stages
@@ -27,7 +27,8 @@ class StoreOptions:
     `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
     that chats must have come to, None for any; `account` whose records these are, `stages` what each stage wants.
     `ai_manager` is the name of the AI manager, `ai_id` his id if that is set, `live_managers` who get escalations, in
-    turn; empty: whoever is there.
+    turn; empty: whoever is there. Every `watch` seconds (0: never) the CRM is looked through for changes of those who
+    were asked for within `hold` seconds, in `watch_share` of the budget.
     """
 
     key: str
@@ -41,6 +42,14 @@ class StoreOptions:
     ai_manager: str = "Павло"
     ai_id: int | None = None
     live_managers: tuple[int, ...] = ()
+    watch: float = 0.0
+    watch_share: float = 0.1
+    hold: float = 86_400.0
+
+    @property
+    def watch_pace(self) -> float:
+        """Seconds between two calls of the watch."""
+        return self.limit.seconds / (self.limit.calls * self.watch_share)
 
 
 def row_of(account: str, session: str) -> str:
@@ -65,7 +74,8 @@ class Outlook:
 
     `slot_in`: until the budget has a call; `work_in`: until any record can be worked on (None: all are done). `lock` is
     the key's: a code and when it ends. `lookout_by` is who has promised to look for work in `lookout_in` seconds; when
-    that is past, nobody has.
+    that is past, nobody has. `watch_lag`: so many seconds after a change the watch sees it at the latest, None: it does
+    not know yet.
     """
 
     now: float = 0.0
@@ -74,6 +84,7 @@ class Outlook:
     lock: tuple[str, float] | None = None
     lookout_in: float = 0.0
     lookout_by: str = ""
+    watch_lag: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,8 @@ class Settlement:
     `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in the CRM, `shown` a chat as it was
     read, `agrees` whether its status is as it shall be. `unconfirmed_until` is set when a write was sent: the store's
     time until which it may still land, for the case that the lease was lost meanwhile. `signs` tell who has the
-    conversation. `absent` is a manager whom the CRM does not know.
+    conversation, and so may the messages `told`, the newest until `heard_at`. `absent` is a manager whom the CRM does
+    not know.
     """
 
     session: str
@@ -108,6 +120,8 @@ class Settlement:
     shown: Chat | None = None
     agrees: bool = False
     signs: tuple[Sign, ...] = ()
+    heard_at: float | None = None
+    told: tuple[Message, ...] = ()
     absent: int | None = None
     note: Note | None = None
     noted: str = ""

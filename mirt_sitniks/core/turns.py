@@ -6,9 +6,10 @@ from operator import itemgetter
 
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core.backoff import SUSPECTED
+from mirt_sitniks.core.key_state import Watch
 from mirt_sitniks.core.record import Record, Scan
 from mirt_sitniks.core.rows import Transaction, Waiting
-from mirt_sitniks.core.store import Outlook
+from mirt_sitniks.core.store import Outlook, StoreOptions
 
 # Seconds: how soon after a look the next one is promised at the soonest, and how late one may be without being too
 # late.
@@ -31,12 +32,31 @@ def outlook(tx: Transaction) -> Outlook:
     """When there can be work: the next due record or scan, and a call for it."""
     key = tx.rows.key(tx.options.key)
     slot_in = budgets.slot_in(key.budget, tx.options.limit, tx.now)
-    due = min(tx.rows.next_due(), max(tx.rows.waiting(tx.now).ready_at, key.scan_until, key.scan_due))
+    searches = max(tx.rows.waiting(tx.now).ready_at, key.scan_until, key.scan_due)
+    due = min(tx.rows.next_due(), searches, ready_at(tx.options, key.watch))
     work_in = max(0.0, due - tx.now, slot_in) if due < inf else None
     lock = budgets.locked(key.budget, tx.now)
     # A suspicion is over in a moment, and nobody's business.
     lock = None if lock and lock[0] == SUSPECTED else lock
-    return Outlook(tx.now, slot_in, work_in, lock, max(0.0, key.lookout_at - tx.now), key.lookout_by)
+    lookout_in, lag = max(0.0, key.lookout_at - tx.now), lag_of(tx.options, key.watch, tx.now)
+    return Outlook(tx.now, slot_in, work_in, lock, lookout_in, key.lookout_by, lag)
+
+
+def ready_at(options: StoreOptions, watch: Watch) -> float:
+    """When the watch has its next call to make, on the store's clock."""
+    if not options.watch:
+        return inf
+    under_way = watch.recent or watch.sweep or watch.unlisted_since or (watch.is_short and options.hold)
+    begins = -inf if under_way else watch.began_at + options.watch
+    return max(watch.held_until, watch.next_at, begins)
+
+
+def lag_of(options: StoreOptions, watch: Watch, now: float) -> float | None:
+    """How many seconds after a change it is seen at the latest; None: not known yet."""
+    since = watch.sweep.started if watch.sweep else watch.unlisted_since
+    running = now - since if since else 0.0
+    took = max(watch.took, running)
+    return took + options.watch if options.watch and took else None
 
 
 def is_unwatched(seen: Outlook) -> bool:

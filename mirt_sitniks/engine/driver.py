@@ -19,13 +19,14 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.folding import KINDS, Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Find, Read, Step, WriteManager, WriteNote, WriteStatus, steps_of
+from mirt_sitniks.core.plan import Find, Listen, Read, Step, WriteManager, WriteNote, WriteStatus, steps_of
 from mirt_sitniks.core.record import Claim, Intent, Record, Scan, Try, stale
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.answers import forbidden
 from mirt_sitniks.crm.calls import ASK, Call, CreateNote, GetChat, ListChats, Page, SetStatus, UpdateChat, kind_of
+from mirt_sitniks.crm.events import ListMessages
 from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.gate import SETTLE, StoreGate
 from mirt_sitniks.engine.lateness import Lateness
@@ -214,6 +215,8 @@ class Driver:
                 return UpdateChat(chat_id, assignee.id)
             case Read(chat_id):
                 return GetChat(chat_id)
+            case Listen(chat_id):
+                return ListMessages(chat_id)
             case WriteNote(chat_id, note):
                 return CreateNote(chat_id, note.text)
         return None
@@ -257,7 +260,10 @@ class Driver:
     ) -> CallOutcome:
         answer = Answer(step, None, None, claim.now + self.clock() - granted, assignee)
         value, outcome = await self.send(call, granted)
-        return replace(outcome, answer=replace(answer, value=value, error=outcome.error)) if outcome.sent else outcome
+        if not outcome.sent:
+            return outcome
+        brought = {"told": value.items} if isinstance(value, Page) else {"value": value}
+        return replace(outcome, answer=replace(answer, error=outcome.error, **brought))
 
     async def _people(self, role: Role | None, granted: float) -> CallOutcome:
         """Read a page of managers, unless another drive has done it meanwhile; for `role`, or to know who they are."""

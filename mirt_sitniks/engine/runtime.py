@@ -83,6 +83,10 @@ class Runtime:
             stages=settings.rules,
             ai_manager=settings.ai_manager_name,
             ai_id=settings.ai_manager_id,
+            # Whoever has no worker makes no call that nobody waits for.
+            watch=settings.watch if worker else 0.0,
+            watch_share=settings.watch_share,
+            hold=3600.0 * settings.hold_hours,
             live_managers=settings.human_manager_ids,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )

@@ -7,7 +7,7 @@ from typing import Any
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
@@ -37,7 +37,7 @@ _DESIRED = {
     "generation": "generation", "stage": "stage", "intent": "intent", "intent_order": "order", "asked_at": "asked_at",
 }  # fmt: skip
 _OBSERVED = {"parked": "given_up", "attempt": "attempt", "due_at": "due_at"}
-_RECORD_DETAILS = ("candidate", "said", "prove_since", "hinted_at")
+_RECORD_DETAILS = ("candidate", "said", "prove_since", "hinted_at", "moved_at", "heard_at")
 _DESIRED_DETAILS = ("stages", "began_at")
 _OBSERVED_DETAILS = ("seen_at", "confirmed", "contradicted", "looked_gen", "looked_at", "before", "foreign_since")
 _FIELDS = ("status", "manager")
@@ -150,7 +150,12 @@ def key_to(state: KeyState) -> dict[str, Any]:
         # Of two widths once; an earlier version reads both.
         "wide": (state.wide_read_at, state.wide_read_at),
         **{name: getattr(state, name) for name in _KEY},
-        "details": {**details, "resting": scan_to(state.resting), "known": asdict(state.known)},
+        "details": {
+            **details,
+            "resting": scan_to(state.resting),
+            "watch": watch_to(state.watch),
+            "known": asdict(state.known),
+        },
     }
 
 
@@ -162,6 +167,7 @@ def key_from(row: Mapping[str, Any]) -> KeyState:
         scan=scan_from(row["scan"]),
         wide_read_at=row["wide"][1],
         resting=scan_from(details.get("resting")),
+        watch=watch_from(details.get("watch", {})),
         known=known_from(details.get("known", {})),
         **{name: _frozen(details[name]) for name in _KEY_DETAILS if name in details},
         **{name: row[name] for name in _KEY},
@@ -184,6 +190,17 @@ def scan_to(scan: Scan | None) -> dict[str, Any] | None:
 def scan_from(fields: Mapping[str, Any] | None) -> Scan | None:
     """JSON as the shared scan."""
     return Scan(**{"window" if name == "reach" else name: value for name, value in fields.items()}) if fields else None
+
+
+def watch_to(watch: Watch) -> dict[str, Any]:
+    """The watch as JSON: only what is not as it begins."""
+    fields = {name: value for name in Watch.__dataclass_fields__ if (value := getattr(watch, name))}
+    return fields | {name: scan_to(fields[name]) for name in ("recent", "sweep") if name in fields}
+
+
+def watch_from(fields: Mapping[str, Any]) -> Watch:
+    """JSON as the watch."""
+    return Watch(**{**_own(Watch, fields), **{name: scan_from(fields.get(name)) for name in ("recent", "sweep")}})
 
 
 def known_from(fields: Mapping[str, Any]) -> Capabilities:

@@ -150,6 +150,14 @@ class MemoryRows:
         found = (one for one in self.left.values() if not searching(one))
         return min((max(one.observed.due_at, one.lease_until) for one in found), default=inf)
 
+    def unlisted(self, now: float, since: float, hold: float) -> Iterable[Record]:
+        found = (one for name, one in sorted(self.records.items()) if one.chat_id and self._is_unlisted(one, since))
+        return [one for one in found if not one.closed and self.touched[one.session] > self.wall - hold]
+
+    def _is_unlisted(self, record: Record, since: float) -> bool:
+        listed = self.directory.get(record.chat_id or "")
+        return listed is None or listed.seen_at < since
+
     def keep_entries(self, entries: Iterable[Entry]) -> None:
         self.entries = list(entries)
         self.intents = {(one.session, one.key): one.generation for one in self.entries if one.kind in INTENTS}

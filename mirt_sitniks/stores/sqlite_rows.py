@@ -9,7 +9,7 @@ from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.key_state import MAIN, KeyState
 from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.rows import Waiting, waits
+from mirt_sitniks.core.rows import SHOWN, Waiting, waits
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.stores.columns import COLUMNS, CONTACT, contact_from, contact_to, key_to, newest_managers, to_row
 from mirt_sitniks.stores.sqlite_reading import BUDGET, ENTRY, ReadingRows
@@ -27,6 +27,12 @@ _WAITING = (
     "select max(due_at, lease_until) <= :now, search_attempt, min(coalesce(search_since, :wall)), min(urgent_at), "
     "min(max(due_at, lease_until)) "
     f"from sitniks_chat_mappings where {_UNFOUND} group by 1, 2"
+)
+_LOOKED = ", ".join(f"coalesce(json_extract(details, '$.{one}'), 0)" for one in ("looked_at", "seen_at", "hinted_at"))
+_UNLISTED = (
+    "account = :account and closed is null and sitniks_chat_id is not null and updated_at > :touched "
+    f"and max({_LOOKED}) < :since and not exists (select 1 from sitniks_directory d where d.account = :account "
+    "and d.chat_id = sitniks_chat_id and d.seen_at >= :since) order by user_id limit :limit"
 )
 _CONTACT = (*CONTACT, "seen_at", "details")
 
@@ -130,6 +136,9 @@ class SqliteRows(ReadingRows):
         )
         row = self.sql.execute(query, {"account": self.account}).fetchone()
         return float(row[0]) if row else inf
+
+    def unlisted(self, now: float, since: float, hold: float) -> Iterable[Record]:
+        return self.many(_UNLISTED, {"touched": self.wall - hold, "since": since, "limit": SHOWN})
 
     def managers(self) -> tuple[int, ...]:
         return newest_managers(self.keys().values())

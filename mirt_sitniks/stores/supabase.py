@@ -21,6 +21,7 @@ from mirt_sitniks.core.scanning import fold_part
 from mirt_sitniks.core.store import OF_INTEREST, Claimed, Outlook, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.store import WAITING as WAITS
 from mirt_sitniks.core.text import clean
+from mirt_sitniks.core.watch import is_watch
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.stores.columns import SCHEMA
@@ -81,11 +82,13 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
         """
         news = clean(report)
         mine, page = news.record, news.page
+        listed = is_watch(page.scan) if page else False
         request = request_of(
             options,
             [mine.session] if mine else [],
             names=[mine.shown.nickname] if mine and mine.shown else (),
             chats=[mine.chat_id if mine else None, *(one.id for one in (page.chats if page else ()))],
+            told=[one.nickname for one in page.chats] if page and listed else (),
             scan=page.scan if page else None,
         )
 
@@ -97,6 +100,9 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
 
         once = settling(replace(news, unused=(), delayed=()))
         basis = self._newest(report.basis) if isinstance(report.basis, View) and not page else report.basis
+        if listed or (mine and mine.told):
+            # What is told is of other sessions, or needs the chat's line of the directory.
+            basis = None
         if mine and mine.shown and not shows(basis, mine.session, mine.shown.nickname):
             # Others may have waited for the name that it has now.
             basis = None

@@ -8,6 +8,7 @@ from mirt_sitniks.core.record import Claim, Intent, Scan, keys_of
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import Claimed, Recorded, Settled, StoreOptions
 from mirt_sitniks.core.turns import outlook
+from mirt_sitniks.core.watch import is_watch
 from mirt_sitniks.stores.supabase_rows import Json, View, ViewedRows
 
 T = TypeVar("T")
@@ -40,8 +41,9 @@ def request_of(
         "due": due,
         "session": event.session if event else None,
         "intents": list(keys_of(event)) if event else [],
-        "waiting": WAITING if scan else 0,
+        "waiting": WAITING if scan and not is_watch(scan) else 0,
         "after": "",
+        "hold": options.hold if due and options.watch else 0,
     }
 
 

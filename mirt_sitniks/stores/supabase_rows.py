@@ -38,7 +38,8 @@ class View:
 
     A row's version is what it is compared by when it is written; a key or record that is not there has none.
     `waiting` are the sums of those who wait for a chat and are not among `records`. `last` is the last session of the
-    page of them that was asked for; `unfolded`: there are more behind it.
+    page of them that was asked for; `unfolded`: there are more behind it. `unlisted` are sessions that the watch has
+    not seen.
     """
 
     now: float
@@ -55,6 +56,7 @@ class View:
     known: int | None = None
     order: int | None = None
     managers: tuple[int, ...] = ()
+    unlisted: tuple[str, ...] = ()
 
 
 def view_of(answer: Json, key_name: str, received: float) -> View:
@@ -78,6 +80,7 @@ def view_of(answer: Json, key_name: str, received: float) -> View:
         known=answer["known"],
         order=answer["order"],
         managers=tuple(answer["managers"] or ()),
+        unlisted=tuple(answer["unlisted"]),
     )
 
 
@@ -128,6 +131,9 @@ class ViewedRows(MemoryRows):
 
     def key(self, key: str) -> KeyState:
         return self._key
+
+    def unlisted(self, now: float, since: float, hold: float) -> Iterable[Record]:
+        return [self.records[name] for name in self._view.unlisted]
 
     def managers(self) -> tuple[int, ...]:
         return self._view.managers

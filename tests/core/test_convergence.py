@@ -11,10 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.plan import plan
-from mirt_sitniks.core.record import pending
+from mirt_sitniks.core.record import has_work, pending
 from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.crm.calls import CreateNote, GetChat, ListManagers, SetStatus, UpdateChat
-from tests.core.world import CONTEXT, STAGES, STATUSES, World, intent
+from tests.core.world import CONTEXT, OPTIONS, STAGES, STATUSES, World, intent
 from tests.model.crm import ERRORS, MANAGERS, Trouble
 
 # Session -> (channel, user name). Two sessions belong to one customer; one chat shows late; one customer has no chat.
@@ -49,10 +49,24 @@ HABITS = st.fixed_dictionaries(
 class Convergence(RuleBasedStateMachine):
     """Processes, faults and sessions in any order; at the end each chat shows what its session wanted last."""
 
-    @initialize(seed=st.integers(0, 3), habits=HABITS, live=st.sampled_from(((), (103, 102))))
-    def begin(self, seed: int, habits: dict[str, Any], live: tuple[int, ...] = ()) -> None:
-        self.world = World(seed=seed, live=live)
+    @initialize(
+        seed=st.integers(0, 3),
+        habits=HABITS,
+        live=st.sampled_from(((), (103, 102))),
+        watch=st.sampled_from((0.0, 0.0, 60.0)),
+        created=st.booleans(),
+    )
+    def begin(
+        self,
+        seed: int,
+        habits: dict[str, Any],
+        live: tuple[int, ...] = (),
+        watch: float = 0.0,
+        created: bool = False,
+    ) -> None:
+        self.world = World(seed=seed, live=live, watch=watch)
         self.crm = self.world.crm
+        self.crm.by_creation = created
         # What is ignored, or lost when it crosses another, can only be noticed if an answer shows something.
         shows = dict(habits.get("shows", {}))
         silent = {SetStatus} if habits.get("whole") and list(shows.values()) == ["nothing"] * 2 else set()
@@ -165,6 +179,13 @@ class Convergence(RuleBasedStateMachine):
         """Somebody in the shop moves a chat on."""
         self.world.person(chat, status)
 
+    @rule(
+        chat=st.sampled_from(("chat-a", "chat-b", "chat-v")), manager=st.sampled_from((None, *(m.id for m in MANAGERS)))
+    )
+    def write(self, chat: str, manager: int | None) -> None:
+        """The customer writes again, or somebody in the shop."""
+        self.crm.write(chat, None if manager is None else next(one.name for one in MANAGERS if one.id == manager))
+
     @rule(ok=st.sampled_from((True, True, False)))
     def key(self, ok: bool) -> None:
         """The key is refused from now on, or accepted again."""
@@ -194,7 +215,8 @@ class Convergence(RuleBasedStateMachine):
         assert not world.pending(), f"stuck: {world.pending()}"
         records = world.store.rows.records
         for record in records.values():
-            assert plan(record, world.loop.time() + 1e6, CONTEXT) == (), "a call is planned for a record that is done"
+            planned = plan(record, world.loop.time() + 1e6, CONTEXT)
+            assert bool(world.watch) or planned == (), "a call is planned for a record that is done"
             if record.closed or record.observed.given_up >= record.desired.generation:
                 continue
             assert record.chat_id
@@ -206,12 +228,14 @@ class Convergence(RuleBasedStateMachine):
             may = world.newest(record.session) | world.owed(record.session, of_the_name)
             assert record.desired.status.value in may, f"{record.session}: what was asked for last does not stand"
             shows = STATUSES[record.desired.status.value or ""]
-            excused = chat.id in world.unrecorded or world.shows_persons(chat.id)
+            # A person who has written keeps what he has, if anybody heard of it.
+            spoken = bool(world.watch) and any(one.manager_name for one in crm.messages.get(chat.id, ()))
+            excused = chat.id in world.unrecorded or world.shows_persons(chat.id) or spoken
             assert chat.status == shows or excused, f"{record.session}: its stage does not stand"
             names = {one.id: one.name for one in MANAGERS}
             shown = fold_name(names.get(chat.manager_id or 0, ""))
             if record.role is Role.AI:
-                assert shown == "павло"
+                assert shown == "павло" or spoken
             elif record.role is Role.HUMAN:
                 assert shown not in ("", "павло")
                 whose = record.desired.manager.who
@@ -222,7 +246,14 @@ class Convergence(RuleBasedStateMachine):
         world.check()
         before = len(crm.calls)
         world.loop.run_for(4000.0)
-        assert len(crm.calls) == before, "calls for records that are done"
+        assert bool(world.watch) or len(crm.calls) == before, "calls for records that are done"
+        if world.watch:
+            most = 1 + 4000.0 / replace(OPTIONS, watch=60.0).watch_pace
+            assert len(crm.calls) - before <= most, "the watch takes more than its share"
+            for record in records.values():
+                shown = crm.chats[record.chat_id].status if record.chat_id else None
+                assert shown in (None, record.observed.status.value), f"{record.session}: nobody saw {shown}"
+                assert not has_work(record), f"{record.session}: it is looked at for ever"
         world.check_tries()
         world.check_notes()
         world.finish()
@@ -281,21 +312,31 @@ def meddling(day: Convergence, random: Random) -> None:
     if random.random() < 0.15:
         chat, status = random.choice(("chat-a", "chat-b", "chat-v")), random.choice(("ОПЛАЧЕНО", "Чекає на товар"))
         day.person(chat=chat, status=status)
+        if day.world.watch:
+            day.write(chat=chat, manager=random.choice((None, 101, 102)))
     elif random.random() < 0.15:
         day.pass_time(seconds=120.0)
 
 
 def bad_day(
-    seed: int, *, store: bool = False, overtaken: bool = False, people: bool = False, live: tuple[int, ...] = ()
+    seed: int,
+    *,
+    store: bool = False,
+    overtaken: bool = False,
+    people: bool = False,
+    live: tuple[int, ...] = (),
+    watch: float = 0.0,
 ) -> None:
     """One bad day that only `seed` decides: the same rules, but troubles and talk come thicker than by even chance.
 
     With `store` the store is not there all day; with `overtaken` what is asked for first is not recorded first; with
-    `people` somebody in the shop moves the chats as well; with `live` managers one of them leaves now and then.
+    `people` somebody in the shop moves the chats as well, and with `watch` that is looked for so often; with `live`
+    managers one of them leaves now and then.
     """
     luck = Random(-seed)
     random, day = Random(seed), Convergence()
-    day.begin(seed=seed % 4, habits=_habits(Random(seed)), live=live)
+    created = watch > 0 and seed % 2 == 0
+    day.begin(seed=seed % 4, habits=_habits(Random(seed)), live=live, watch=watch, created=created)
     rare = ["429", "401", "404", "400"] if random.random() < 0.2 else []
     kinds = ["ok", "lost", "reset", "late", "reset", "late", "500", "html", "502", *rare]
     sessions = sorted(SESSIONS)[:2] if random.random() < 0.5 else sorted(SESSIONS)
@@ -356,6 +397,12 @@ def test_row42_two_hundred_bad_days_among_people() -> None:
     """They move the chats as well: an invoice goes over none of it, and who escalated gets a person all the same."""
     for seed in range(60_100, 60_300):
         bad_day(seed, people=True, store=seed % 3 == 0, overtaken=seed % 3 == 1)
+
+
+def test_sixty_bad_days_under_watch() -> None:
+    """What people do is known without a stage, in its share of the calls, whoever dies or freezes in the middle."""
+    for seed in range(70_000, 70_060):
+        bad_day(seed, people=True, store=seed % 3 == 0, watch=60.0)
 
 
 def test_row15_a_hundred_bad_days_of_live_managers() -> None:

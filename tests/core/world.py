@@ -12,6 +12,7 @@ from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Claim, Intent, Try, pending
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Outlook, Recorded, Report, Settled, StoreOptions, Verdict
+from mirt_sitniks.core.watch import is_watch
 from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
@@ -55,7 +56,7 @@ class Process:
         self.froze_at = 0.0
         self.ahead: dict[str, float] = {}
         managers = ManagerList(WantedManagers("Павло", human_ids=world.live), world.loop.time)
-        options = replace(OPTIONS, who=name, live_managers=world.live)
+        options = replace(OPTIONS, who=name, live_managers=world.live, watch=world.watch)
         self.driver = Driver(self, options, self, managers, CONTEXT, clock=world.loop.time, random=world.random.random)
         # One that begins while the store is away knows nothing of the calls before: that is said, and not tried here.
         self.driver.gate.answered_at = world.loop.time()
@@ -216,11 +217,13 @@ class World:
 
     The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
     `unrecorded` are chats that show what a process wrote past the store before it ended, `persons` when a person moved
-    a chat last. `live` are the live managers in turn; none: the first who is there.
+    a chat last. `live` are the live managers in turn; none: the first who is there. With `watch` each looks for changes
+    that often: `watched` has its calls, as they were granted.
     """
 
     processes: int = 2
     seed: int = 0
+    watch: float = 0.0
     live: tuple[int, ...] = ()
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
@@ -234,6 +237,7 @@ class World:
     lost: list[str] = field(default_factory=list)
     unrecorded: set[str | None] = field(default_factory=set)
     persons: dict[str, float] = field(default_factory=dict)
+    watched: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -313,6 +317,8 @@ class World:
         """What the store hands out: a lease is one process's own."""
         claims: tuple[Claim | None, ...] = answer.claims if isinstance(answer, Claimed) else (answer.claim,)
         for claim in claims:
+            if claim and (is_watch(claim.scan) or (claim.record and not pending(claim.record))):
+                self.watched += claim.grants
             if claim and claim.record:
                 owner = self.owners.setdefault((claim.record.session, claim.record.token), process.name)
                 if owner != process.name:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.events import Message
 from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.crm.calls import (
     Call,
@@ -25,6 +26,7 @@ from mirt_sitniks.crm.calls import (
     UpdateChat,
     is_write,
 )
+from mirt_sitniks.crm.events import ListMessages
 from mirt_sitniks.errors import (
     BadResponse,
     CallTimeout,
@@ -103,6 +105,7 @@ class ModelCrm:
     whole: bool = False
     chats: dict[str, Chat] = field(default_factory=dict)
     shows_at: dict[str, float] = field(default_factory=dict)
+    messages: dict[str, list[Message]] = field(default_factory=dict)
     by_creation: bool = False
     calls: list[tuple[float, Call]] = field(default_factory=list)
     writes: list[tuple[float, str, str | int]] = field(default_factory=list)
@@ -132,7 +135,12 @@ class ModelCrm:
 
     def person_sets(self, chat_id: str, **changes: Any) -> None:
         """Somebody changes a chat by hand."""
-        self.chats[chat_id] = replace(self.chats[chat_id], **changes)
+        self.chats[chat_id] = replace(self.chats[chat_id], **self._named(changes))
+
+    def _named(self, changes: dict[str, Any]) -> dict[str, Any]:
+        names = {one.id: one.name for one in MANAGERS}
+        who = {"manager_name": names.get(changes["manager_id"])} if "manager_id" in changes else {}
+        return who | changes
 
     def behave(self, **habits: Any) -> None:
         """From now on the account has these habits and no others."""
@@ -140,11 +148,15 @@ class ModelCrm:
         for name, value in {**usual, **habits}.items():
             setattr(self, name, value)
 
-    def write(self, chat_id: str) -> None:
-        """The customer writes again: the chat moves to the front, unless chats are listed by their creation."""
+    def write(self, chat_id: str, manager: str | None = None) -> None:
+        """The customer writes again, or a manager (of an empty name: the page): the chat moves to the front, unless
+        chats are listed by their creation."""
         now = self.clock()
         at = datetime.fromtimestamp(WALL + now, UTC).isoformat(timespec="milliseconds")
         self.chats[chat_id] = replace(self.chats[chat_id], last_message_at=at)
+        sent_by = f"user-{chat_id}" if manager is None else "the shop's page"
+        said = Message(f"{chat_id}-{now}", sent_by, manager, "…", at)
+        self.messages.setdefault(chat_id, []).append(said)
         if not self.by_creation:
             self._added = [one for one in self._added if one[1] != chat_id]
             self._added.append((now, chat_id))
@@ -251,6 +263,9 @@ class ModelCrm:
                 return Page(managers, len(listed), len(managers))
             case GetChat(chat_id):
                 return self._change(chat_id)
+            case ListMessages(chat_id, skip, limit):
+                said = self.messages.get(chat_id, [])[::-1][skip : skip + limit]
+                return Page(tuple(said), None, len(said)) if self._is_shown(chat_id) else _error("404", call)
             case CreateNote(chat_id, text):
                 if not self._is_shown(chat_id):
                     return NotFound("not there", status=404)
@@ -281,7 +296,7 @@ class ModelCrm:
     def _change(self, chat_id: str, **changes: Any) -> Chat | NotFound:
         if not self._is_shown(chat_id):
             return NotFound("not there", status=404)
-        self.chats[chat_id] = replace(self.chats[chat_id], **changes)
+        self.chats[chat_id] = replace(self.chats[chat_id], **self._named(changes))
         self.writes.extend((self.clock(), chat_id, value) for name, value in changes.items() if name != "unassigned")
         return self.chats[chat_id]
 

@@ -75,8 +75,14 @@ declare
     -- More than a verb takes, and than a window of the budget has calls.
     most integer := coalesce((request ->> 'due')::integer, 0) + 12;
     tenant text := coalesce(request ->> 'account', 'main');
+    -- Seconds since 1970; who was at work of late and whom the watch has not seen since then is shown.
+    unseen double precision;
 begin
     perform public.sitniks_locks();
+    if (request ->> 'hold')::double precision > 0 then
+        select (details -> 'watch' ->> 'unlisted_since')::double precision into unseen
+        from public.sitniks_keys where key = request ->> 'key';
+    end if;
     return (
         with work as not materialized (
             select ctid as place, * from public.sitniks_chat_mappings
@@ -96,6 +102,20 @@ begin
         ), late as (
             select * from lost where (request ->> 'waiting')::integer > 0 and search_since > tick - interval '7 days'
             order by search_since desc limit 500
+        ), unlisted as (
+            select m.ctid as place, m.user_id from public.sitniks_chat_mappings m
+            where unseen is not null and m.account = tenant and m.is_current and m.closed is null
+                and m.sitniks_chat_id is not null
+                and m.updated_at > tick - make_interval(secs => (request ->> 'hold')::double precision)
+                and greatest(
+                    (m.details ->> 'looked_at')::double precision, (m.details ->> 'seen_at')::double precision,
+                    (m.details ->> 'hinted_at')::double precision, 0
+                ) < unseen
+                and not exists (
+                    select from public.sitniks_directory d where d.chat_id = m.sitniks_chat_id
+                        and d.account = tenant and d.seen_at >= to_timestamp(unseen)
+                )
+            order by m.user_id limit 20
         ), listed as (
             select * from public.sitniks_directory
             where account = tenant
@@ -119,6 +139,7 @@ begin
             select place from mine
             union select place from page
             union select place from late
+            union select place from unlisted
             union select ctid from public.sitniks_chat_mappings
             where sitniks_chat_id = any (array(table chats)) or sitniks_chat_id is not null and account = tenant
                 and (instagram_username = any (array(table names)) or telegram_username = any (array(table names)))
@@ -154,6 +175,7 @@ begin
                 where jsonb_array_length(k.details -> 'managers') > 0 and k.details ->> 'account' = tenant
                 order by (k.details -> 'listed_at')::double precision desc limit 1
             ),
+            'unlisted', (select coalesce(jsonb_agg(user_id order by user_id), '[]') from unlisted),
             'contacts', (select coalesce(jsonb_agg(to_jsonb(h)), '[]') from hits h),
             'waiting', (
                 select jsonb_build_object(
