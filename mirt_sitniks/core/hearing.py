@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from operator import itemgetter
 
+from mirt_sitniks.core.calling import answered
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Author, Event, Message, author_of
 from mirt_sitniks.core.ownership import audit, audit_talk
@@ -108,7 +109,7 @@ def hinted(tx: Transaction, record: Record, event: Event, at: float) -> Record:
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))
     if _differs(fresh, chat, who) and at > max(fresh.observed.seen_at, fresh.observed.looked_at):
         fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at))
-    return fresh
+    return answered(tx, fresh)
 
 
 def _differs(record: Record, chat: Chat, who: str | None) -> bool:

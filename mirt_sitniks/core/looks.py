@@ -28,7 +28,7 @@ def looked(work: Folding, answer: Answer) -> None:
     if answer.value and (answer.value.manager_id or answer.value.manager_name):
         work.heard.append(Heard("read", "names"))
     if answer.value:
-        _look_at_talk(work, answer.value, sent_at)
+        _look_at_talk(work, answer.value, answer)
     if answer.value and work.record.desired.status.value:
         _look_at_status(work, answer.value, sent_at)
     if answer.value and answer.assignee and work.record.desired.manager.value:
@@ -44,12 +44,13 @@ def looked(work: Folding, answer: Answer) -> None:
     _looked(work, work.observed, unconfirmed, sent_at)
 
 
-def _look_at_talk(work: Folding, chat: Chat, at: float) -> None:
+def _look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     """Who is responsible tells who has the chat, unless a write of ours may still change that."""
     seen = work.observed
     wished = work.record.desired.manager.value
     under_way = seen.unconfirmed or "manager" in stale(work.record) or "manager" in dict(seen.contradicted)
-    told = signs_of(chat, at, work.context)
+    other = answer.assignee is not None and not under_way and answer.assignee.shown_by(chat) is False
+    told = tuple(replace(one, sure=other) for one in signs_of(chat, answer.sent_at, work.context))
     work.signs += [one for one in told if not under_way or (one.who == AI and wished != HUMAN)]
 
 

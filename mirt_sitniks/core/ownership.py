@@ -53,7 +53,8 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     tx.rows.put(closed)
     # Who has the conversation is the chat's affair, and so is what was told of it.
     hints = {name: getattr(holder, name) for name in ("hinted_at", "moved_at", "heard_at")}
-    mine = replace(mine, talk=holder.talk, **hints)
+    clock = holder.clock and replace(holder.clock, gen=0)
+    mine = replace(mine, talk=holder.talk, clock=clock, **hints)
     audit(tx, holder, closed)
     # What the other session wrote is ours as well, and may still be there.
     there = holder.observed.manager.value
@@ -112,6 +113,7 @@ def _close(record: Record) -> Record:
         closed="superseded",
         observed=forgotten(record.observed),
         talk=Talk(),
+        clock=None,
         notes=(),
     )
     return replace(lost, token=record.token + 1, lease_until=0.0)

@@ -8,6 +8,7 @@ the wall's, because they become dates in a request.
 from dataclasses import dataclass, field
 
 from mirt_sitniks.core.capabilities import Capabilities
+from mirt_sitniks.core.clock import Clock
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.talk import Talk
 
@@ -170,6 +171,7 @@ class Record:
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
     told that differs from what is known of the chat. `moved_at` is the time of the last message that a list has told
     of, `heard_at` until when the messages were read. `notes` are those that are still to be left.
+    `clock` runs while a person is waited for.
     """
 
     session: str
@@ -193,6 +195,7 @@ class Record:
     moved_at: float = 0.0
     heard_at: float = 0.0
     notes: tuple[Note, ...] = ()
+    clock: Clock | None = None
 
     @property
     def role(self) -> Role | None:
@@ -264,6 +267,11 @@ def owes_words(record: Record) -> bool:
 def owes_note(record: Record) -> bool:
     """Whether a note can be left: it needs a chat."""
     return bool(record.notes) and record.chat_id is not None and record.closed is None
+
+
+def ticks(record: Record) -> bool:
+    """Whether there is a moment at which there will be something to do for this record."""
+    return record.clock is not None and record.clock.ticks and record.closed is None
 
 
 def has_work(record: Record) -> bool:

@@ -36,12 +36,14 @@ class Sign:
 
     `kind` is `wrote` (the CRM took a status of ours; `who`: whose the chat is by its stage, None: as before), `put`
     (it took our manager), `assigned` (`who` is shown as responsible), `message` (a person wrote in it), `status` (a
-    person's status, where nobody can be assigned, or that of a first touch), or `released`.
+    person's status, where nobody can be assigned, or that of a first touch), or `released`. `sure`: it is nobody whom
+    we have assigned.
     """
 
     kind: Literal["wrote", "put", "assigned", "message", "status", "released"]
     at: float
     who: str | None = None
+    sure: bool = False
 
 
 def owner_of(talk: Talk, now: float, hold: float) -> Owner | None:
@@ -76,7 +78,7 @@ def _assigned(talk: Talk, sign: Sign) -> Talk:
     if sign.who is None:
         return talk
     before, met = talk.assignee, talk.met_ai or sign.who == AI
-    if sign.who not in (AI, NOBODY) and before == OURS:
+    if sign.who not in (AI, NOBODY) and before == OURS and not sign.sure:
         # It is whom we have assigned.
         return replace(talk, met_ai=met)
     talk = replace(talk, assignee=sign.who, met_ai=met)
