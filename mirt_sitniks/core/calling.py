@@ -66,7 +66,9 @@ def answered(tx: Transaction, record: Record) -> Record:
     if called or talk.why in ("message", "assigned", "status"):
         told = {"why": "status" if called else talk.why, "seconds": round(at - clock.began, 3)}
         _log(tx, record, ANSWERED, told)
-    return replace(record, clock=replace(clock, ended=at))
+    # What was to be read for its sake alone is not.
+    moved_at = record.heard_at if record.moved_at == clock.due else record.moved_at
+    return replace(record, clock=replace(clock, ended=at), moved_at=moved_at)
 
 
 def _begun(tx: Transaction, old: Record, record: Record) -> Record:
