@@ -88,6 +88,8 @@ class Examination:
             yield finding
         yield doctor_settings.judge_versions(versions)
         yield doctor_settings.judge_webhooks(settings)
+        for finding in doctor_settings.judge_watch(settings):
+            yield finding
         for finding in doctor_settings.judge_hours(settings, time.time()):
             yield finding
         call: Caller | None = None

@@ -61,7 +61,16 @@ def judge_webhooks(settings: SitniksSettings) -> Finding:
     """Whether Sitniks may tell something by itself."""
     if secrets := settings.webhook_secrets.get_secret_value():
         return Finding("Webhooks", None, f"taken, with {many(len(secrets.split(',')), 'secret')}")
-    return Finding("Webhooks", None, "none: what people do in Sitniks is seen when the next stage is synced")
+    late = "what people do in Sitniks is seen when the next stage is synced"
+    return Finding("Webhooks", None, "none" if settings.watch else f"none, and SITNIKS_WATCH is off: {late}")
+
+
+def judge_watch(settings: SitniksSettings) -> Iterable[Finding]:
+    """How often a worker looks through Sitniks, and what that may cost."""
+    if settings.watch:
+        limit = settings.rate_limit
+        most = round(86_400 / limit.seconds * limit.calls * settings.watch_share)
+        yield Finding("Watch", None, f"every {settings.watch:g} s, at most {most:,} calls a day")
 
 
 def judge_hours(settings: SitniksSettings, now: float) -> Iterable[Finding]:

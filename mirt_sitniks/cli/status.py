@@ -124,6 +124,10 @@ def _facts(seen: dict[str, Any]) -> list[tuple[str, str]]:
         )
     elif lookout and oldest is not None:
         found.append(("works", f"nobody has promised to look since {lookout['who']} did {span(-lookout['in'])} ago"))
+    if watch := seen["watch"]:
+        after = watch["sees_after"]
+        told = f"a change is seen after {span(after)} at the latest" if after else "all chats are being looked through"
+        found.append(("watch", f"every {span(watch['every'])}, last {span(watch['last'])} ago: {told}"))
     if workers["active"]:
         lately = ", ".join(f"{one['who'] or '?'} ({span(one['seconds_ago'])} ago)" for one in workers["active"][:4])
         found.append(("active", lately))

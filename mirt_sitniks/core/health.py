@@ -6,12 +6,13 @@ from typing import Any
 
 from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
-from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.overview import Tally, tallies
 from mirt_sitniks.core.result import LOCKS, Outcome
 from mirt_sitniks.core.store import OVERDUE, WAITING
 from mirt_sitniks.core.survey import Overview
 from mirt_sitniks.core.text import many, span
+from mirt_sitniks.core.turns import lag_of
 
 CALLS: Mapping[str, str] = {
     "list": "list the chats",
@@ -71,6 +72,7 @@ def health(overview: Overview, statuses: Mapping[str, str], limit: Limit, key: s
         "lock": lock and {"code": lock[0], "seconds": round(lock[1] - now, 1), "message": LOCKS.get(lock[0], lock[0])},
         "refused": list(_refused(state, now)),
         "workers": _workers(overview),
+        "watch": _watch(state.watch, now),
         "tallies": [_tally(one, overview.wall) for one in found],
     }
     alone = bool(waiting) and (oldest or 0) > OVERDUE and not _is_watched(overview)
@@ -124,6 +126,15 @@ def _workers(overview: Overview) -> dict[str, Any]:
             for who, at in sorted(overview.active.items(), key=lambda one: -one[1])
         ],
     }
+
+
+def _watch(watch: Watch, now: float) -> dict[str, Any] | None:
+    """How often the CRM is looked through and how late a change is seen (None: not known yet); None: it never was."""
+    if not watch.every:
+        return None
+    lag = lag_of(watch, now)
+    late = None if lag is None else round(lag)
+    return {"every": watch.every, "last": round(now - watch.began_at, 1), "sees_after": late}
 
 
 def _tally(one: Tally, wall: float) -> dict[str, Any]:

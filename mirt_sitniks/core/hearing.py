@@ -91,7 +91,7 @@ def listened(tx: Transaction, record: Record, messages: Iterable[Message], until
     """A session that was read its chat's messages, all `until` then: who has written since it was read them last."""
     since = max(record.heard_at, tx.now - tx.wall + record.desired.began_at)
     known = tx.rows.contact(record.chat_id or "")
-    chat = Chat(record.chat_id or "", user_id=known and known.user_id)
+    chat = Chat(record.chat_id or "", user_id=known.user_id if known else None)
     for at, message in sorted(((when(tx, one.at), one) for one in messages), key=itemgetter(0)):
         record = hinted(tx, record, Event(chat, message, message.at), at) if at > since + ROUNDING else record
         until = max(until, at)
@@ -124,6 +124,6 @@ def find(tx: Transaction, names: set[str]) -> None:
     bring_back(tx, names)
     for record in list(tx.rows.awaiting(names)):
         found = match(tx, record, listed=True)
-        if not searching(found):
+        if not searching(found) or found.closed:
             audit(tx, record, found)
             tx.rows.put(found)

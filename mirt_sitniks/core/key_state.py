@@ -17,7 +17,8 @@ class Watch:
     `recent` and `sweep` are its two lists, of which a page is read until `held_until` by whoever has `token`; one of
     them began last at `began_at`. All chats that moved before `told_to` (wall clock) were told of. Who was not listed
     since `unlisted_since` is looked at in turn (0: nobody). `next_at` is its next call; `is_short`: there was more to
-    be looked at than calls for it. `took` is how many seconds went by until all chats were seen once.
+    be looked at than calls for it. `took` is how many seconds went by until all chats were seen once, which began
+    `every` so many seconds.
     """
 
     recent: Scan | None = None
@@ -29,6 +30,7 @@ class Watch:
     told_to: float = 0.0
     unlisted_since: float = 0.0
     took: float = 0.0
+    every: float = 0.0
     is_short: bool = False
 
 

@@ -38,7 +38,7 @@ def outlook(tx: Transaction) -> Outlook:
     lock = budgets.locked(key.budget, tx.now)
     # A suspicion is over in a moment, and nobody's business.
     lock = None if lock and lock[0] == SUSPECTED else lock
-    lookout_in, lag = max(0.0, key.lookout_at - tx.now), lag_of(tx.options, key.watch, tx.now)
+    lookout_in, lag = max(0.0, key.lookout_at - tx.now), lag_of(key.watch, tx.now) if tx.options.watch else None
     return Outlook(tx.now, slot_in, work_in, lock, lookout_in, key.lookout_by, lag)
 
 
@@ -51,12 +51,12 @@ def ready_at(options: StoreOptions, watch: Watch) -> float:
     return max(watch.held_until, watch.next_at, begins)
 
 
-def lag_of(options: StoreOptions, watch: Watch, now: float) -> float | None:
+def lag_of(watch: Watch, now: float) -> float | None:
     """How many seconds after a change it is seen at the latest; None: not known yet."""
     since = watch.sweep.started if watch.sweep else watch.unlisted_since
     running = now - since if since else 0.0
     took = max(watch.took, running)
-    return took + options.watch if options.watch and took else None
+    return took + watch.every if took else None
 
 
 def is_unwatched(seen: Outlook) -> bool:

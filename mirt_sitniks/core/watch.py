@@ -38,7 +38,7 @@ def next_list(tx: Transaction, watch: Watch) -> Scan | None:
     due = tx.now >= watch.began_at + options.watch
     if options.hold and not (watch.recent or watch.sweep or watch.unlisted_since):
         # It shows what has moved as well.
-        begun = _begun(tx, SWEEP, tx.wall - max(options.hold, options.lookback))
+        begun: Scan | None = _begun(tx, SWEEP, tx.wall - max(options.hold, options.lookback))
     elif watch.recent or due:
         # The slack is for a chat that shows late, and for clocks.
         told = max(watch.told_to or tx.wall, tx.wall - max(options.hold, DAY)) - options.lookback
@@ -55,14 +55,15 @@ def _begun(tx: Transaction, window: int, since: float) -> Scan:
 def hold_list(tx: Transaction, key: KeyState, scan: Scan) -> KeyState:
     """The lease of a list's next page, which takes a slot."""
     watch = _slot(tx, replace(key.watch, token=scan.token, held_until=tx.now + tx.options.lease))[1]
+    watch = replace(watch, every=tx.options.watch)
     if scan.window == SWEEP and not scan.skip:
         watch = replace(watch, is_short=False)
     return replace(key, watch=_with(watch, scan, scan))
 
 
 def _with(watch: Watch, of: Scan, scan: Scan | None) -> Watch:
-    name = "sweep" if of.window == SWEEP else "recent"
-    return replace(watch, began_at=max(watch.began_at, of.started), **{name: scan})
+    watch = replace(watch, began_at=max(watch.began_at, of.started))
+    return replace(watch, sweep=scan) if of.window == SWEEP else replace(watch, recent=scan)
 
 
 def _slot(tx: Transaction, watch: Watch) -> tuple[float, Watch]:

@@ -22,6 +22,7 @@ from mirt_sitniks.log import log
 SWEEP = 60.0
 SHORTEST, IDLE = 0.01, 5.0
 AT_ONCE = 32
+FEW_CALLS = "the watch has few calls for so many chats; webhooks tell at once, or raise SITNIKS_WATCH_SHARE"
 TIDY_FIRST, TIDY_AGAIN = 600.0, 86_400.0
 ABSENT = (
     "Sitniks has no manager %s, the others get his chats in turn: correct SITNIKS_HUMAN_MANAGER_ID or take the id out"
@@ -156,6 +157,14 @@ class Worker:
             self._told[error.message] = now
         _tell(record, outlook)
 
+    def _tell_lag(self, outlook: Outlook) -> None:
+        """Once a day, that the share of the watch does not suffice."""
+        lag, now = outlook.watch_lag or 0.0, self.driver.clock()
+        if lag > 3 * self.driver.options.watch and now >= self._told.get("watch", -math.inf) + DAY:
+            self._told["watch"] = now
+            minutes = round(lag / 60)
+            log(WARNING, "what people do in Sitniks is seen after about %s minutes: %s", minutes, FEW_CALLS)
+
     async def _run(self) -> None:
         self._tidy_at = self.driver.clock() + TIDY_FIRST * self.driver.random()
         while True:
@@ -195,6 +204,7 @@ class Worker:
             self.spawn(claim, asked)
         if (held := self.driver.gate.held) > 0:
             return max(held, SHORTEST)
+        self._tell_lag(claimed.outlook)
         outlook, sweep = claimed.outlook, self.sweep * (0.5 + 0.5 * self.driver.random())
         if outlook.work_in is not None and outlook.lookout_by == self.driver.options.who:
             return min(max(outlook.lookout_in, SHORTEST), sweep)

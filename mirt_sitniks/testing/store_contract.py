@@ -25,6 +25,7 @@ from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanP
 from mirt_sitniks.core.turns import LOOKOUT_LEAST, is_unwatched
 from mirt_sitniks.testing.store_hearing import HearingContract
 from mirt_sitniks.testing.store_rota import RotaContract
+from mirt_sitniks.testing.store_watch import WatchContract
 from mirt_sitniks.testing.store_world import OPTIONS, START, World
 
 FIRST, INVOICE, ESCALATION = Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, Stage.ESCALATION
@@ -116,7 +117,7 @@ def fates(world: World, session: str = "a") -> list[str]:
     return [one.after["note"] for one in world.run(world.store.ledger(session)) if "note" in one.after]
 
 
-class StoreContract(HearingContract, RotaContract):
+class StoreContract(HearingContract, RotaContract, WatchContract):
     """Each test is one claim. A subclass gives the fixture `world`: an empty store whose clock stands (`world_of`)."""
 
     # ------------------------------------------------------------------------------------------------------ record

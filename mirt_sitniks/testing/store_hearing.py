@@ -116,6 +116,13 @@ class HearingContract:
         tell(world, OLENA)
         assert get(world).chat_id == "c1"
 
+    def test_who_waits_for_a_chat_that_a_newer_session_has_waits_no_more(self, world: World) -> None:
+        """It is closed when the chat is told, once and for all: what it owed has passed to the other."""
+        ask(world, "s", Stage.FIRST_TOUCH, calls=0)
+        world.run(world.store.record(OPTIONS, Intent("t", Stage.ESCALATION, "k", chat_id="c1"), calls=0))
+        tell(world, OLENA)
+        assert (get(world).closed, get(world, "t").chat_id) == ("superseded", "c1")
+
     def test_a_search_that_was_given_up_begins_anew(self, world: World) -> None:
         """What an event shows ends what was given up for lack of a chat."""
         held = ask(world, "s", Stage.FIRST_TOUCH).claim

@@ -251,8 +251,8 @@ class Convergence(RuleBasedStateMachine):
             most = 1 + 4000.0 / replace(OPTIONS, watch=60.0).watch_pace
             assert len(crm.calls) - before <= most, "the watch takes more than its share"
             for record in records.values():
-                shown = crm.chats[record.chat_id].status if record.chat_id else None
-                assert shown in (None, record.observed.status.value), f"{record.session}: nobody saw {shown}"
+                status = crm.chats[record.chat_id].status if record.chat_id else None
+                assert status in (None, record.observed.status.value), f"{record.session}: nobody saw {status}"
                 assert not has_work(record), f"{record.session}: it is looked at for ever"
         world.check_tries()
         world.check_notes()

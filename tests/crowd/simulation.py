@@ -57,6 +57,7 @@ class Simulation:
     processes: int = 8
     network: Network = field(default_factory=Network)
     sweep: float = 60.0
+    watch: float = 0.0
     away: bool = False
     open: ClassVar[list["Simulation"]] = []
 
@@ -78,7 +79,7 @@ class Simulation:
         self.asked: dict[tuple[str, Stage], tuple[bool, float]] = {}
         self.done_at: dict[tuple[str, int], tuple[Stage, float]] = {}
         self.settings = SitniksSettings(
-            api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:"
+            api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:", watch=self.watch
         )
 
     def now(self) -> float:

@@ -29,9 +29,9 @@ def busy_day(seed: int, customers: int, seconds: float, network: Network = GOOD,
     return simulation
 
 
-def bad_day(seed: int, customers: int, seconds: float) -> Simulation:
+def bad_day(seed: int, customers: int, seconds: float, **options: Any) -> Simulation:
     """The same with bad luck: answers are lost and late, chats appear late, processes die and freeze."""
-    simulation = Simulation(seed, network=BAD)
+    simulation = Simulation(seed, network=BAD, **options)
     simulation.day(
         conversations(Random(seed), customers, seconds, simulation.processes),
         chaos=lambda simulation: bad_luck(simulation, until=seconds + 900.0),
@@ -155,6 +155,38 @@ def test_a_few_customers_on_a_bad_day(seed: int) -> None:
     untold, twice = simulation.untold()
     assert untold.total() <= 2 * simulation.trace.counts["kill"]
     assert twice.total() <= 2 * simulation.trace.counts["store_out"]
+
+
+@pytest.mark.parametrize("by_creation", [False, True])
+def test_people_are_seen_without_webhooks_in_a_tenth_of_the_calls(by_creation: bool) -> None:
+    """One of eight processes watches for all: what people have changed and written is known, the day ends right, and
+    afterwards no call beyond the share is made, nor is the store asked by all for one."""
+    simulation = Simulation(5, sweep=36_000.0, watch=60.0)
+    simulation.crm.by_creation = by_creation
+    simulation.day(conversations(Random(5), 40, 400.0, simulation.processes))
+    assert (simulation.wrong(), simulation.crm.limited) == ([], 0)
+    begin = simulation.now()
+    for number, chat_id in enumerate(simulation.chats.values()):
+        if number % 2:
+            simulation.crm.person_sets(chat_id, status="ОПЛАЧЕНО")
+        else:
+            simulation.crm.write(chat_id, manager="Олена")
+    asked = sum(simulation.rest(1800.0).values())
+    calls = sum(1 for at, _ in simulation.crm.calls if at > begin)
+    limit = simulation.settings.rate_limit
+    assert calls <= 0.1 * limit.calls * 1800.0 / limit.seconds + 1
+    assert asked <= 3.5 * calls
+    for number, session in enumerate(simulation.chats):
+        record = simulation.store.rows.records[session]
+        assert (record.observed.status.value == "ОПЛАЧЕНО") if number % 2 else (record.talk.why == "message"), session
+
+
+@pytest.mark.parametrize("seed", range(50, 52))
+def test_a_few_customers_on_a_bad_day_under_watch(seed: int) -> None:
+    """Answers are lost and processes die and freeze, also those that watch: no stage is lost, and no 429."""
+    simulation = bad_day(seed, 30, 300.0, watch=60.0)
+    assert not simulation.wrong()
+    assert simulation.crm.limited == 0
 
 
 @pytest.mark.parametrize("seed", range(30, 33))

@@ -23,7 +23,7 @@ ERRORS = (None, Error("timeout", "late"), Error("chat_not_found", "gone"))
 CODES = ("rate_limited", "unauthorized")
 # An escalation leaves a note.
 STAGES = {**BUILT_IN, "escalation": replace(BUILT_IN["escalation"], status="S", note="{reason} {words}")}
-OPTIONS = replace(worlds.OPTIONS, live_managers=(7, 8, 9), stages=STAGES)
+OPTIONS = replace(worlds.OPTIONS, live_managers=(7, 8, 9), stages=STAGES, watch=20.0, watch_share=0.5)
 OTHER = replace(OPTIONS, key="other")
 
 
