@@ -7,7 +7,7 @@ had the chat gets it, each once. When nobody is left that is told once, and the 
 from dataclasses import replace
 from typing import Any
 
-from mirt_sitniks.core.clock import Clock, deadline
+from mirt_sitniks.core.clock import ANSWERED, PASSED, UNANSWERED, Clock, deadline
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.plan import is_stuck
 from mirt_sitniks.core.record import Record, has_work, owes_look, owes_words, pending, stale, ticks
@@ -17,10 +17,10 @@ from mirt_sitniks.core.stages import PRIORITIES, Role, rule_of
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.talk import HUMAN
 
-# The kinds of the ledger's lines: somebody else was called, a person has come, nobody is left to be called.
-PASSED, ANSWERED, UNANSWERED = "passed", "answered", "unanswered"
 # By the last digit of a clock nobody is called a second later.
 SLACK = 0.001
+# So many seconds the CRM's clock may be behind the store's, or nobody hears of a message.
+BEHIND = 60.0
 
 
 def tick(tx: Transaction, key: KeyState, old: Record, record: Record) -> tuple[KeyState, Record]:
@@ -39,7 +39,9 @@ def made_due(tx: Transaction, record: Record) -> Record:
         return replace(record, clock=None)
     if clock is None or not _is_up(record, tx.now):
         return record
-    return replace(record, hinted_at=max(record.hinted_at, clock.due), moved_at=max(record.moved_at, clock.due))
+    return replace(
+        record, hinted_at=max(record.hinted_at, clock.due), moved_at=max(record.moved_at, clock.due - BEHIND)
+    )
 
 
 def resting(record: Record) -> Record:
@@ -67,7 +69,7 @@ def answered(tx: Transaction, record: Record) -> Record:
         told = {"why": "status" if called else talk.why, "seconds": round(at - clock.began, 3)}
         _log(tx, record, ANSWERED, told)
     # What was to be read for its sake alone is not.
-    moved_at = record.heard_at if record.moved_at == clock.due else record.moved_at
+    moved_at = record.heard_at if record.moved_at == clock.due - BEHIND else record.moved_at
     return replace(record, clock=replace(clock, ended=at), moved_at=moved_at)
 
 

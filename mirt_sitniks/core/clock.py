@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from mirt_sitniks.core.hours import Hours, working_until
 
+# The kinds of the ledger's lines: somebody else was called, a person has come, nobody is left to be called.
+PASSED, ANSWERED, UNANSWERED = "passed", "answered", "unanswered"
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
