@@ -33,15 +33,14 @@ def tick(tx: Transaction, key: KeyState, old: Record, record: Record) -> tuple[K
 
 
 def made_due(tx: Transaction, record: Record) -> Record:
-    """A record that is to be read when its time has come; without the setting there is no clock."""
+    """A record that is to be read when its time has come; without the setting it has no clock then."""
     clock = record.clock
-    if clock and clock.ticks and not tx.options.answer_within:
-        return replace(record, clock=None)
     if clock is None or not _is_up(record, tx.now):
         return record
-    return replace(
-        record, hinted_at=max(record.hinted_at, clock.due), moved_at=max(record.moved_at, clock.due - BEHIND)
-    )
+    if not tx.options.answer_within:
+        return replace(record, clock=None)
+    moved_at = max(record.moved_at, clock.due - BEHIND)
+    return replace(record, hinted_at=max(record.hinted_at, clock.due), moved_at=moved_at)
 
 
 def resting(record: Record) -> Record:
@@ -89,7 +88,7 @@ def _had(tx: Transaction, record: Record) -> Record:
     clock, who = record.clock, record.observed.manager.value
     if clock is None or not clock.ticks or record.role is not Role.HUMAN or "manager" in stale(record):
         return record
-    if not isinstance(who, int) or who in clock.asked:
+    if not tx.options.answer_within or not isinstance(who, int) or who in clock.asked:
         return record
     return replace(record, clock=replace(clock, asked=(*clock.asked, who), due=_deadline(tx)))
 

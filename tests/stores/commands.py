@@ -12,6 +12,7 @@ from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedVal
 from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
 from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
+from mirt_sitniks.core.talk import HUMAN, Sign
 from tests.stores import worlds
 from tests.stores.worlds import START, World
 
@@ -23,7 +24,7 @@ ERRORS = (None, Error("timeout", "late"), Error("chat_not_found", "gone"))
 CODES = ("rate_limited", "unauthorized")
 # An escalation leaves a note.
 STAGES = {**BUILT_IN, "escalation": replace(BUILT_IN["escalation"], status="S", note="{reason} {words}")}
-OPTIONS = replace(worlds.OPTIONS, live_managers=(7, 8, 9), stages=STAGES, watch=20.0, watch_share=0.5)
+OPTIONS = replace(worlds.OPTIONS, live_managers=(7, 8, 9), stages=STAGES, watch=20.0, watch_share=0.5, answer_within=25)
 OTHER = replace(OPTIONS, key="other")
 
 
@@ -83,6 +84,8 @@ class Settle:
     absent: int | None = None
     managers: tuple[int, ...] = ()
     noted: str = ""
+    sign: str = ""
+    listened: bool = False
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         if not claims:
@@ -121,6 +124,8 @@ class Settle:
         )
         made = replace(made, absent=self.absent)
         made = replace(made, note=claim.note, noted=self.noted)
+        signs = (Sign(self.sign, now, HUMAN),) if self.sign else ()  # type: ignore[arg-type]
+        made = replace(made, signs=signs, heard_at=now if self.listened else None)
         if record.candidate and self.contacts and not gone:
             return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
         return made
@@ -216,6 +221,8 @@ _settles = st.builds(
     tries=st.sampled_from(((), TRIES[:1], TRIES)),
     absent=st.sampled_from((None, None, None, 7, 8)),
     managers=st.sampled_from(((), (), (), (1, 7, 8, 9), (1, 7))),
+    sign=st.sampled_from(("", "", "wrote", "wrote", "message")),
+    listened=st.booleans(),
     noted=st.sampled_from(("", "waits", "waits", "sent", "unknown", "refused")),
 )
 _commands = st.one_of(
