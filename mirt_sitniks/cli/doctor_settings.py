@@ -85,7 +85,7 @@ def judge_answering(settings: SitniksSettings) -> Iterable[Finding]:
     """Whether there is anybody to whom an escalation can go that nobody answers."""
     if settings.answer_within is None:
         return
-    when = f"after {settings.answer_within} min" + (" of working hours" if settings.hours else ", at any time of a day")
+    when = f"after {settings.answer_within} min" + (" of working hours" if settings.hours else "")
     if len(settings.human_manager_ids) > 1:
         yield Finding("Answers", True, f"{when} without one an escalation goes to the next live manager, each once")
     else:
