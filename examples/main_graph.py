@@ -9,6 +9,7 @@ Run as a file it knows no CRM, whatever the environment says: each sync is `disa
 """
 
 import asyncio
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
@@ -171,6 +172,17 @@ def escalation(state: MainState) -> Update:
     return {"messages": [AIMessage(reply)], "dialog_phase": "escalated"}
 
 
+def telling(service: SitniksChatService, node: Callable[[MainState], Update]) -> Any:
+    """The node; what it tells the customer is no person's when Sitniks shows it."""
+
+    def tell(state: MainState) -> Update:
+        update = node(state)
+        service.said(state.get("session_id", ""), [one.text for one in update.get("messages", [])])
+        return update
+
+    return tell
+
+
 def end(state: MainState) -> Update:
     """Close the turn."""
     return {"should_escalate": False}
@@ -205,11 +217,11 @@ def build_main_graph(
     builder.add_node("moderation", moderation)
     builder.add_node("memory", memory)
     builder.add_node("intent", intent)
-    builder.add_node("agent", agent)
-    builder.add_node("payment", payment)
+    builder.add_node("agent", telling(service, agent))
+    builder.add_node("payment", telling(service, payment))
     builder.add_node("payment_approval", payment_approval)
-    builder.add_node("tell_order", tell_order)
-    builder.add_node("escalation", escalation)
+    builder.add_node("tell_order", telling(service, tell_order))
+    builder.add_node("escalation", telling(service, escalation))
     builder.add_node("end", end)
 
     builder.add_edge(START, "moderation")

@@ -128,7 +128,9 @@ async def _main() -> None:
                 print(f"> (продовження: {turn.resume})")
             state = await graph.ainvoke(turn, config)
             waiting = [pause.value.get("reply") or pause.value["question"] for pause in state.get("__interrupt__", ())]
-            print(f"{(waiting or [state['messages'][-1].text])[-1]}\n  [CRM: {state['sitniks'].get('outcome')}]\n")
+            reply = (waiting or [state["messages"][-1].text])[-1]
+            service.said("example", reply)  # where it is sent
+            print(f"{reply}\n  [CRM: {state['sitniks'].get('outcome')}]\n")
 
 
 if __name__ == "__main__":

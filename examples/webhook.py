@@ -69,7 +69,9 @@ def build_app(service: SitniksChatService, send: Send) -> Starlette:
             "metadata": {"message_id": message.id},
         }
         answered = await graph.ainvoke(state, {"configurable": {"thread_id": chat.id}})
-        await send(chat.id, answered["messages"][-1].text)
+        reply = answered["messages"][-1].text
+        service.said(chat.id, reply)
+        await send(chat.id, reply)
 
     return Starlette(routes=[Mount("/sitniks", webhook_routes(service, turn))])
 

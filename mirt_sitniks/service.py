@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -147,6 +147,26 @@ class SitniksChatService:
     async def handle_escalation(self, user_id: str, reason: str | None = None) -> SyncResult:
         """A person has to take over: `AI Увага`, a live manager."""
         return await self.sync(Stage.ESCALATION, session=user_id, reason=reason)
+
+    def said(self, session: str, text: str | Iterable[str]) -> bool:
+        """Remember that the graph tells the customer this: one text or several; whether it was taken over.
+
+        Called where a text is sent, before or after. When it comes back from Sitniks it is no person's then, whatever
+        name it comes under and in how many pieces; and what nobody said here, a person wrote. Kept are hashes, for a
+        day. Waits for nothing, works in threads and where a loop runs, and never raises.
+        """
+        try:
+            texts = tuple(
+                one for one in ([text] if isinstance(text, str) else text or ()) if isinstance(one, str) and one
+            )
+            name = "" if session is None else clean(str(session))
+            if not (self.enabled and name.strip() and texts):
+                return False
+            self._thread.run(lambda runtime: runtime.said(name, texts))
+            return True
+        except Exception as error:
+            log(ERROR, "what was said could not be kept: %s", type(error).__name__)
+            return False
 
     async def get_managers(self) -> list[dict[str, Any]]:
         """Each manager's id and name, in the API's shape `{"id", "user": {"fullname"}}`; empty when disabled or on an

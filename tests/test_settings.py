@@ -430,6 +430,8 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(flaw: str) -> None:
         ("hold_hours", ["-1", "8761", "nan"]),
         ("owner", ["a\nb", "x" * 201, 1.5]),
         ("account", ["", "a/b", "крамниця", "x" * 65, "a b", 5]),
+        ("notes", ["maybe", "2", 5]),
+        ("note_template", ["{name}", "{words", "{reason!r}", "x" * 601, "a\x00b", 5]),
         ("retain_days", ["0", "3651", "1.5"]),
         ("store", ["postgres", "", 5]),
         ("database", [""]),

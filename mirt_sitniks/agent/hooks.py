@@ -11,6 +11,7 @@ from langchain.agents.middleware import AgentMiddleware
 from langgraph.config import get_config
 from langgraph.types import Command
 
+from mirt_sitniks.agent.results import texts_of
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.graph.node import Choose, SyncNode
 
@@ -25,6 +26,18 @@ class Hooks(AgentMiddleware[Any, Any]):
     first_touch: SyncNode
     first_touch_due: Choose
     at_the_end: SyncNode
+
+    def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        """What the model tells the customer is remembered as the graph's own."""
+        response = handler(request)
+        self.first_touch.said(request.state, get_config(), texts_of(response))
+        return response
+
+    async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        """The same on an event loop."""
+        response = await handler(request)
+        self.first_touch.said(request.state, get_config(), texts_of(response))
+        return response
 
 
 class BeforeTheAgent(Hooks):
@@ -42,19 +55,19 @@ class BesideTheModel(Hooks):
 
     def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         if self.first_touch_due(request.state) is None:
-            return handler(request)
+            return super().wrap_model_call(request, handler)
         pool = ThreadPoolExecutor(1, "sitniks-first-touch")
         beside = pool.submit(copy_context().run, self.first_touch.invoke, request.state, get_config())
         pool.shutdown(wait=False)
-        response = handler(request)
+        response = super().wrap_model_call(request, handler)
         return _Extended(response, Command(update=beside.result()))
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         if self.first_touch_due(request.state) is None:
-            return await handler(request)
+            return await super().awrap_model_call(request, handler)
         beside = asyncio.create_task(self.first_touch.ainvoke(request.state, get_config()))
         try:
-            response = await handler(request)
+            response = await super().awrap_model_call(request, handler)
             return _Extended(response, Command(update=await beside))
         finally:
             beside.cancel()

@@ -1,10 +1,10 @@
-"""What a tool gave back, in all forms that LangGraph lets it: a message, a `Command`, or a list of both."""
+"""What a tool or the model gave back, in all forms that it may have: a message, a `Command`, or a list of both."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.types import Command
 
 
@@ -24,6 +24,13 @@ def joined(result: Any, update: dict[str, Any]) -> Any:
     if isinstance(result, Command) and result.graph is None and isinstance(result.update, dict):
         return replace(result, update={**result.update, **update})
     return result
+
+
+def texts_of(response: Any) -> list[str]:
+    """What a model's answer says, in all forms that a middleware may give it."""
+    response = getattr(response, "model_response", response)
+    messages = [response] if isinstance(response, AIMessage) else getattr(response, "result", ())
+    return [str(one.text) for one in messages if isinstance(one, AIMessage)]
 
 
 def _messages(result: Any) -> Iterator[ToolMessage]:

@@ -77,7 +77,7 @@ class StoreChecks:
 
     async def _counted(self, store: Store) -> AsyncIterator[Finding]:
         settings, asked_at = self.settings, time.time()
-        overview = await store.overview(OverviewAsked(settings.account, dict(settings.statuses)))
+        overview = await store.overview(OverviewAsked(settings.account, dict(settings.statuses), listed=True))
         ahead = max(0.0, overview.wall - time.time()) + min(0.0, overview.wall - asked_at)
         counts, troubled = await store.counts(), await store.troubled()
         some = await store.sessions(SessionsAsked(settings.account, limit=LISTED))
@@ -108,6 +108,7 @@ class StoreChecks:
             yield clock("the store's", ahead)
 
     def _learn(self, overview: Overview, some: Iterable[Record]) -> None:
+        self.statuses |= overview.shown
         for key in overview.keys.values():
             self.statuses |= key.known.statuses.keys()
         records = [*some, *(group.example for group in overview.groups)]

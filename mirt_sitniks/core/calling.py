@@ -72,6 +72,14 @@ def answered(tx: Transaction, record: Record) -> Record:
     return replace(record, clock=replace(clock, ended=at), moved_at=moved_at)
 
 
+def resumed(record: Record) -> Record:
+    """A record whose clock goes on: what ended it was no person."""
+    clock, talk = record.clock, record.talk
+    if clock is None or not clock.ended or talk.owner != HUMAN or talk.why != "wrote" or talk.signed_at < clock.began:
+        return record
+    return resting(replace(record, clock=replace(clock, ended=0.0)))
+
+
 def _begun(tx: Transaction, old: Record, record: Record) -> Record:
     """A record whose clock begins when the CRM has taken a status that calls a person; one that runs goes on."""
     clock, talk, gen = record.clock, record.talk, record.observed.status.gen

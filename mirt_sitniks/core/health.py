@@ -9,6 +9,7 @@ from mirt_sitniks.core.budget import Limit, locked, slot_in
 from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.overview import Tally, tallies
 from mirt_sitniks.core.result import LOCKS, Outcome
+from mirt_sitniks.core.rota import ALL, MISSING, absent
 from mirt_sitniks.core.store import OVERDUE, WAITING
 from mirt_sitniks.core.survey import Overview
 from mirt_sitniks.core.text import many, span
@@ -71,6 +72,7 @@ def health(overview: Overview, statuses: Mapping[str, str], limit: Limit, key: s
         },
         "lock": lock and {"code": lock[0], "seconds": round(lock[1] - now, 1), "message": LOCKS.get(lock[0], lock[0])},
         "refused": list(_refused(state, now)),
+        "absent_managers": sorted(absent(state, ALL, now)),
         "workers": _workers(overview),
         "watch": _watch(state.watch, now),
         "tallies": [_tally(one, overview.wall) for one in found],
@@ -155,6 +157,8 @@ def _troubles(answer: Mapping[str, Any], alone: bool) -> Iterator[dict[str, str]
     for one in answer["refused"]:
         if one["whole"]:
             yield _trouble("refused", f"Sitniks refuses to {CALLS.get(one['kind'], one['kind'])}: {one['message']}")
+    for who in answer["absent_managers"]:
+        yield _trouble("manager", MISSING % who)
     for outcome, what in (
         ("failed", "failed, until somebody mends the cause"),
         ("partial", "with the status set and the manager missing"),

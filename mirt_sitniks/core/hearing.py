@@ -15,9 +15,10 @@ from mirt_sitniks.core.proof import ROUNDING, bring_back, match
 from mirt_sitniks.core.record import Record, has_work, owes_look, searching
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.signs import assignee_of
+from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, NOBODY, OURS, Sign, after
+from mirt_sitniks.core.talk import AI, NOBODY, OURS
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -29,8 +30,9 @@ def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
     for event in events:
         at = when(tx, event.at)
         names |= _note(tx, event, at)
+        heard = _voiced(tx, event, at)
         if record := tx.rows.by_chat(event.chat.id):
-            _tell(tx, record, event, at)
+            _tell(tx, record, heard or record, event, at)
     find(tx, names)
     return promise(tx, busy=False)
 
@@ -72,14 +74,16 @@ def _wrote(event: Event) -> bool:
     return told is not None and not told.comment and author_of(event.chat, told) is Author.CUSTOMER
 
 
-def _tell(tx: Transaction, record: Record, event: Event, at: float) -> None:
-    fresh = hinted(tx, record, event, at)
-    if owes_look(fresh) and not has_work(record):
-        fresh = aside(fresh, tx.now)
-    if fresh != record:
-        audit(tx, record, fresh)
-        audit_talk(tx, record, fresh)
-        tx.rows.put(fresh)
+def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
+    """The record of a chat after what somebody wrote there."""
+    record, chat = tx.rows.by_chat(event.chat.id), _filled(event.chat, tx.rows.contact(event.chat.id))
+    return spoke(tx, record, chat, event.message, at) if event.message else record
+
+
+def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
+    """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
+    fresh = hinted(tx, fresh, event.chat, at)
+    put(tx, record, aside(fresh, tx.now) if owes_look(fresh) and not has_work(record) else fresh)
 
 
 def aside(record: Record, at: float) -> Record:
@@ -87,29 +91,39 @@ def aside(record: Record, at: float) -> Record:
     return replace(record, urgent_at=at + LAST_OF_ALL, observed=replace(record.observed, due_at=at, attempt=0))
 
 
-def listened(tx: Transaction, record: Record, messages: Iterable[Message], until: float) -> Record:
-    """A session that was read its chat's messages, all `until` then: who has written since it was read them last."""
-    since = max(record.heard_at, tx.now - tx.wall + record.desired.began_at)
-    known = tx.rows.contact(record.chat_id or "")
-    chat = Chat(record.chat_id or "", user_id=known.user_id if known else None)
+def put(tx: Transaction, record: Record, fresh: Record) -> None:
+    """Write down what was told of a session's chat."""
+    fresh = answered(tx, fresh)
+    if fresh != record:
+        audit(tx, record, fresh)
+        audit_talk(tx, record, fresh)
+        tx.rows.put(fresh)
+
+
+def listen(tx: Transaction, session: str, chat_id: str, messages: Iterable[Message], until: float) -> None:
+    """Take in a chat's messages, all `until` then: who has written since they were read last, in this session."""
+    if not (record := tx.rows.get(session)) or record.chat_id != chat_id:
+        return
+    since = max(record.heard_at, tx.now - tx.wall + record.desired.began_at) + ROUNDING
     for at, message in sorted(((when(tx, one.at), one) for one in messages), key=itemgetter(0)):
-        record = hinted(tx, record, Event(chat, message, message.at), at) if at > since + ROUNDING else record
+        before = tx.rows.get(session) or record
+        if at > since and (fresh := _voiced(tx, Event(Chat(chat_id), message, message.at), at)):
+            put(tx, before, fresh)
         until = max(until, at)
-    return replace(record, heard_at=until)
+    newest = tx.rows.get(session) or record
+    tx.rows.put(replace(newest, heard_at=max(until, newest.heard_at)))
 
 
-def hinted(tx: Transaction, record: Record, event: Event, at: float) -> Record:
-    """A session that was told of its chat: who has written, and that it may not be any more as it is known."""
-    chat, told, fresh = event.chat, event.message, record
-    if told and not told.comment and author_of(chat, told) is Author.MANAGER:
-        fresh = replace(fresh, talk=after(fresh.talk, Sign("message", at)))
+def hinted(tx: Transaction, record: Record, chat: Chat, at: float) -> Record:
+    """A session that was told of its chat, which may not be any more as it is known."""
+    fresh = record
     who = assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)
     if who == AI:
         # That he was there at all may be told late as well.
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))
     if _differs(fresh, chat, who) and at > max(fresh.observed.seen_at, fresh.observed.looked_at):
         fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at))
-    return answered(tx, fresh)
+    return fresh
 
 
 def _differs(record: Record, chat: Chat, who: str | None) -> bool:

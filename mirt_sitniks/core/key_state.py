@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.record import Scan
+from mirt_sitniks.core.repeats import Repeat
 
 # The account that was there before there were several.
 MAIN = "main"
@@ -18,7 +19,7 @@ class Watch:
     them began last at `began_at`. All chats that moved before `told_to` (wall clock) were told of. Who was not listed
     since `unlisted_since` is looked at in turn (0: nobody). `next_at` is its next call; `is_short`: there was more to
     be looked at than calls for it. `took` is how many seconds went by until all chats were seen once, which began
-    `every` so many seconds.
+    `every` so many seconds. `was_recent`: the last turn was that of `recent`.
     """
 
     recent: Scan | None = None
@@ -32,6 +33,7 @@ class Watch:
     took: float = 0.0
     every: float = 0.0
     is_short: bool = False
+    was_recent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class KeyState:
     `resting` is a wide scan that lets others go first, `chats_read` how many chats the last one read, that began at
     `wide_read_at`. `managers` are
     the ids of the people of its account when they were last listed, `listed_at`, on the store's clock; none: not yet.
+    `repeats` are texts of the shop's page that may be auto-replies, or are.
     `turn` is the live manager whose turn was last, `absent` who of them was found missing: his id, the chat that it
     concerns (empty: all), and until when he is passed over.
     """
@@ -62,5 +65,6 @@ class KeyState:
     managers: tuple[int, ...] = ()
     listed_at: float = 0.0
     watch: Watch = field(default_factory=Watch)
+    repeats: tuple[Repeat, ...] = ()
     turn: int = 0
     absent: tuple[tuple[int, str, float], ...] = ()

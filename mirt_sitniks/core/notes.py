@@ -20,7 +20,7 @@ PLACEHOLDERS = ("reason", "stage", "words")
 # at.
 MOST, LONGEST, REASON, LOOKED_AT = 1000, 600, 200, 4000
 
-CURE = f"write plain text of at most {LONGEST} characters with {', '.join(f'{{{one}}}' for one in PLACEHOLDERS)}"
+CURE = f"give plain text of at most {LONGEST} characters with {', '.join(f'{{{one}}}' for one in PLACEHOLDERS)}"
 
 _GAP = r"[ ().\-‐-―]{0,3}"
 _DATE = r"(?!\d\d[./-]\d\d[./-]\d{4})"

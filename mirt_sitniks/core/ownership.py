@@ -21,6 +21,7 @@ from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.talk import Talk
+from mirt_sitniks.core.voices import Voices, joined
 
 NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: check that the channel is connected there")
 
@@ -54,7 +55,7 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     # Who has the conversation is the chat's affair, and so is what was told of it.
     hints = {name: getattr(holder, name) for name in ("hinted_at", "moved_at", "heard_at")}
     clock = holder.clock and replace(holder.clock, gen=0)
-    mine = replace(mine, talk=holder.talk, clock=clock, **hints)
+    mine = replace(mine, talk=holder.talk, clock=clock, voices=joined(holder.voices, mine.voices), **hints)
     audit(tx, holder, closed)
     # What the other session wrote is ours as well, and may still be there.
     there = holder.observed.manager.value
@@ -114,6 +115,7 @@ def _close(record: Record) -> Record:
         observed=forgotten(record.observed),
         talk=Talk(),
         clock=None,
+        voices=Voices(),
         notes=(),
     )
     return replace(lost, token=record.token + 1, lease_until=0.0)
@@ -148,12 +150,13 @@ def audit(tx: Transaction, before: Record, after: Record) -> None:
         tx.ended.append(after)
 
 
-def audit_talk(tx: Transaction, before: Record, after: Record) -> None:
+def audit_talk(tx: Transaction, before: Record, after: Record, why: str = "") -> None:
     """Give the ledger a line when the conversation goes from the graph to a person or back, and by what."""
     old, new = before.talk, after.talk
     if old.owner != new.owner and old.owner is not None:
         stage, generation = after.desired.stage, after.desired.generation
-        told = {"owner": new.owner, "why": new.why, "assignee": new.assignee}
+        told = {"owner": new.owner, "why": why or new.why, "assignee": new.assignee}
+        told |= {"by": new.by} if new.by and not why else {}
         line = Entry(
             0, after.session, "owner", None, stage, generation, tx.options.who, tx.wall, {"owner": old.owner}, told
         )

@@ -11,6 +11,7 @@ from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.clock import Clock
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.talk import Talk
+from mirt_sitniks.core.voices import Voices
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +170,9 @@ class Record:
     `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
     `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
-    told that differs from what is known of the chat. `moved_at` is the time of the last message that a list has told
-    of, `heard_at` until when the messages were read. `notes` are those that are still to be left.
-    `clock` runs while a person is waited for.
+    told that differs from what is known of the chat. `voices` is what was said and heard in it. `moved_at` is the time
+    of the last message that a list has told of, `heard_at` until when the messages were read. `notes` are those that
+    are still to be left. `clock` runs while a person is waited for.
     """
 
     session: str
@@ -194,6 +195,7 @@ class Record:
     hinted_at: float = 0.0
     moved_at: float = 0.0
     heard_at: float = 0.0
+    voices: Voices = field(default_factory=Voices)
     notes: tuple[Note, ...] = ()
     clock: Clock | None = None
 

@@ -18,6 +18,9 @@ from mirt_sitniks.core.store import Report, Settlement
 PASSED_OVER = 86_400.0
 # The chat of an absence that holds for all chats.
 ALL = ""
+MISSING = (
+    "Sitniks has no manager %s, the others get his chats in turn: correct SITNIKS_HUMAN_MANAGER_ID or take the id out"
+)
 
 
 def next_after(ids: Sequence[int], last: int | None, passed: Collection[int] = ()) -> int | None:

@@ -192,6 +192,7 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
         agrees=folded.agrees,
         signs=folded.signs,
         heard_at=folded.heard_at,
+        last_message_at=next((one.value.last_message_at for one in done.answers if one.value and not one.error), None),
         told=folded.told,
         absent=folded.absent,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,

@@ -11,7 +11,7 @@ from mirt_sitniks.core import noting
 from mirt_sitniks.core.asking import taken
 from mirt_sitniks.core.calling import made_due, resting, tick
 from mirt_sitniks.core.capabilities import recovered
-from mirt_sitniks.core.hearing import listened
+from mirt_sitniks.core.hearing import listen
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
 from mirt_sitniks.core.ownership import audit, audit_talk, log_tries, raise_unconfirmed
@@ -40,7 +40,7 @@ from mirt_sitniks.core.signs import talk_after
 from mirt_sitniks.core.stages import LAST_OF_ALL, Stage, priority_of, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import outlook, promise, turns_of, urgency
-from mirt_sitniks.core.watch import hold_list, is_watch, look_at_unlisted, next_list
+from mirt_sitniks.core.watch import hold_list, is_watch, look_at_unlisted, moved, next_list
 
 # -------------------------------------------------------------------------------------------------------------- record
 
@@ -205,6 +205,9 @@ def claim(tx: Transaction, limit: int) -> Claimed:
 
 def settle(tx: Transaction, report: Report) -> Settled:
     """Fold a round in, and go on with what may be sent next."""
+    mine = report.record
+    if mine and mine.chat_id and mine.heard_at is not None:
+        listen(tx, mine.session, mine.chat_id, mine.told, mine.heard_at)
     key, scan = fold_key(tx, report), None
     names = note(tx, [report.record.shown]) if report.record and report.record.shown else set()
     log_tries(tx, report.record.session if report.record else None, report.tries)
@@ -251,8 +254,7 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
     elif settlement.gone:
         fresh = without_chat(tx, fresh)
     fresh = noting.told(tx, fresh, settlement)
-    if settlement.heard_at is not None:
-        fresh = listened(tx, fresh, settlement.told, settlement.heard_at)
+    key, fresh = moved(tx, key, fresh, settlement.last_message_at)
     key, fresh = tick(tx, key, old, fresh)
     if not (pending(fresh) or owes_note(fresh)):
         # What is left waits until all others were served.

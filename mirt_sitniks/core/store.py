@@ -14,6 +14,7 @@ from mirt_sitniks.core.record import Claim, Intent, Note, Observed, Record, Scan
 from mirt_sitniks.core.stages import BUILT_IN, Stages
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.talk import Sign
+from mirt_sitniks.core.voices import Spoken
 
 # How late due work is when `counts` calls it so.
 OVERDUE = 600.0
@@ -109,8 +110,8 @@ class Settlement:
     `unconfirmed` the write it started from, `gone` that `chat_id` is no longer in the CRM, `shown` a chat as it was
     read, `agrees` whether its status is as it shall be. `unconfirmed_until` is set when a write was sent: the store's
     time until which it may still land, for the case that the lease was lost meanwhile. `signs` tell who has the
-    conversation, and so may the messages `told`, the newest until `heard_at`. `absent` is a manager whom the CRM does
-    not know.
+    conversation, and so may the messages `told`, the newest until `heard_at`; the chat showed that its last one came
+    at `last_message_at`. `absent` is a manager whom the CRM does not know.
     """
 
     session: str
@@ -126,6 +127,7 @@ class Settlement:
     signs: tuple[Sign, ...] = ()
     heard_at: float | None = None
     told: tuple[Message, ...] = ()
+    last_message_at: str | None = None
     absent: int | None = None
     note: Note | None = None
     noted: str = ""
@@ -239,6 +241,9 @@ class SyncStore(Protocol):
 
     async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
         """Take in what the CRM told by itself: into the directory, and for the sessions whose chats these are."""
+
+    async def said(self, options: StoreOptions, spoken: tuple[Spoken, ...]) -> tuple[str, ...]:
+        """Remember what the graph has told customers; returns the sessions that are not recorded yet."""
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""

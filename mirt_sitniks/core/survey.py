@@ -12,13 +12,15 @@ from mirt_sitniks.core.record import Record
 class OverviewAsked:
     """Whose sessions; `statuses` are the CRM's names by stage, `active` how many seconds back to look for who works.
 
-    Not `counted`: clocks and keys alone, whatever the number of sessions.
+    Not `counted`: clocks and keys alone, whatever the number of sessions. `listed`: with the statuses that the chats of
+    the directory have shown.
     """
 
     account: str = MAIN
     statuses: Mapping[str, str] = field(default_factory=dict)
     active: float = 600.0
     counted: bool = True
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Overview:
     """A store at a glance. `now` is its clock, `wall` Unix time, `schema` its version.
 
     `keys` are the states of the account's keys by their fingerprints, `active` who has written to the ledger lately and
-    when last (Unix time), `lines` how many lines it has (of more than 100,000 about how many).
+    when last (Unix time), `lines` how many lines it has (of more than 100,000 about how many). `shown` are the
+    directory's statuses.
     """
 
     now: float
@@ -46,6 +49,7 @@ class Overview:
     keys: Mapping[str, KeyState] = field(default_factory=dict)
     active: Mapping[str, float] = field(default_factory=dict)
     lines: int = 0
+    shown: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

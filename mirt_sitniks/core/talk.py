@@ -3,7 +3,9 @@
 A sign comes from an answer, a webhook or a list. All times are the store's.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Literal
 
 Owner = Literal["ai", "human"]
@@ -11,6 +13,8 @@ AI: Owner = "ai"
 HUMAN: Owner = "human"
 # Who is responsible: nobody; and a person whom this session has assigned, whatever the CRM calls him.
 NOBODY, OURS = "nobody", "ours"
+# Where a person wrote: in Sitniks, or in the phone's own app.
+MANAGER, PHONE = "manager", "phone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Talk:
 
     `owner` is None until this session has written to the chat. `signed_at` is the last sign that counted, `why` what it
     was. `assignee` is who was last known as responsible (`ai`, `nobody`, `ours`, or as the CRM shows him), `met_ai`:
-    the AI manager was shown on this chat once. `wrote`: this session has written to it.
+    the AI manager was shown on this chat once. `wrote`: this session has written to it. `by` is where a person wrote,
+    by whose message that is (`manager`, `phone`); `sure` is who had it since when, by what, before the phone's.
     """
 
     owner: Owner | None = None
@@ -28,6 +33,8 @@ class Talk:
     assignee: str | None = None
     met_ai: bool = False
     wrote: bool = False
+    by: str = ""
+    sure: tuple[Owner | None, float, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +42,9 @@ class Sign:
     """What tells who has a chat, and when it was so.
 
     `kind` is `wrote` (the CRM took a status of ours; `who`: whose the chat is by its stage, None: as before), `put`
-    (it took our manager), `assigned` (`who` is shown as responsible), `message` (a person wrote in it), `status` (a
-    person's status, where nobody can be assigned, or that of a first touch), or `released`. `sure`: it is nobody whom
-    we have assigned.
+    (it took our manager), `assigned` (`who` is shown as responsible; `sure`: whom we have not assigned), `message` (a
+    person wrote in it; `who`: in the `phone`, else in Sitniks), `status` (a person's status, where nobody can be
+    assigned, or that of a first touch), or `released`.
     """
 
     kind: Literal["wrote", "put", "assigned", "message", "status", "released"]
@@ -90,4 +97,20 @@ def _assigned(talk: Talk, sign: Sign) -> Talk:
 
 
 def _turned(talk: Talk, sign: Sign, owner: Owner) -> Talk:
-    return talk if sign.at < talk.signed_at else replace(talk, owner=owner, signed_at=sign.at, why=sign.kind)
+    by = (sign.who or MANAGER) if sign.kind == "message" else ""
+    told, before = (owner, sign.at, sign.kind, by), (talk.owner, talk.signed_at, talk.why, talk.by)
+    if sign.at < talk.signed_at:
+        # The phone's may turn out to be nobody's: then this counts.
+        later = talk.sure and by != PHONE and sign.at >= talk.sure[1]
+        return replace(talk, sure=told) if later else talk
+    sure = (talk.sure or before) if by == PHONE else None
+    return replace(talk, owner=owner, signed_at=sign.at, why=sign.kind, by=by, sure=sure)
+
+
+def without(talk: Talk, phone: Iterable[float]) -> Talk:
+    """Who has the chat when of the phone's messages only those of these times were a person's."""
+    if talk.sure is None:
+        return talk
+    owner, signed_at, why, by = talk.sure
+    before = replace(talk, owner=owner, signed_at=signed_at, why=why, by=by, sure=None)
+    return reduce(after, (Sign("message", at, PHONE) for at in sorted(phone)), before)

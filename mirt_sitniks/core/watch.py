@@ -7,13 +7,11 @@ the one before. So what a list gives to do, a look at a chat or at its messages,
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, OVERLAP, Chat, finished
-from mirt_sitniks.core.events import Event
-from mirt_sitniks.core.hearing import aside, find, hinted, when
+from mirt_sitniks.core.chats import CLOCK_SLACK, DAY, OVERLAP, finished
+from mirt_sitniks.core.hearing import aside, find, hinted, put, when
 from mirt_sitniks.core.key_state import KeyState, Watch
-from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, note
-from mirt_sitniks.core.record import Record, Scan, has_work, owes_look, owes_words
+from mirt_sitniks.core.record import Record, Scan, has_work, owes_look, owes_words, searching
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.store import ScanPage
 from mirt_sitniks.core.turns import ready_at
@@ -35,17 +33,22 @@ def next_list(tx: Transaction, watch: Watch) -> Scan | None:
     options = tx.options
     if tx.now < ready_at(options, watch):
         return None
-    due = tx.now >= watch.began_at + options.watch
     if options.hold and not (watch.recent or watch.sweep or watch.unlisted_since):
         # It shows what has moved as well.
         begun: Scan | None = _begun(tx, SWEEP, tx.wall - max(options.hold, options.lookback))
-    elif watch.recent or due:
+    elif _is_recents_turn(tx, watch):
         # The slack is for a chat that shows late, and for clocks.
         told = max(watch.told_to or tx.wall, tx.wall - max(options.hold, DAY)) - options.lookback
         begun = watch.recent or _begun(tx, RECENT, told)
     else:
         begun = watch.sweep
     return begun and replace(begun, token=watch.token + 1)
+
+
+def _is_recents_turn(tx: Transaction, watch: Watch) -> bool:
+    """Whether the list of what has moved goes first; where the share is short, the others have every second turn."""
+    due = watch.recent is not None or tx.now >= watch.began_at + tx.options.watch
+    return due and not (watch.was_recent and (watch.sweep or watch.unlisted_since))
 
 
 def _begun(tx: Transaction, window: int, since: float) -> Scan:
@@ -55,7 +58,7 @@ def _begun(tx: Transaction, window: int, since: float) -> Scan:
 def hold_list(tx: Transaction, key: KeyState, scan: Scan) -> KeyState:
     """The lease of a list's next page, which takes a slot."""
     watch = _slot(tx, replace(key.watch, token=scan.token, held_until=tx.now + tx.options.lease))[1]
-    watch = replace(watch, every=tx.options.watch)
+    watch = replace(watch, every=tx.options.watch, was_recent=scan.window == RECENT)
     if scan.window == SWEEP and not scan.skip:
         watch = replace(watch, is_short=False)
     return replace(key, watch=_with(watch, scan, scan))
@@ -89,7 +92,9 @@ def fold_list(tx: Transaction, key: KeyState, page: ScanPage) -> KeyState:
     shown = [(record, chat) for chat in page.chats if (record := tx.rows.by_chat(chat.id)) and is_live(tx, record)]
     # Where there is more to read than slots, those go first who wait longest.
     for record, chat in sorted(shown, key=lambda one: one[0].heard_at):
-        watch = _tell(tx, watch, record, chat)
+        watch, fresh = _give(tx, watch, record, hinted(tx, record, chat, chat.seen_at))
+        watch, fresh = _listen(tx, watch, fresh, chat.last_message_at)
+        put(tx, record, fresh)
     if page.unsent or not finished(scan.skip + page.raw, page.raw, page.total, PAGES):
         ahead = max(page.raw - OVERLAP, 1) if page.raw else 0
         return replace(key, watch=_with(watch, scan, replace(scan, skip=scan.skip + ahead, failures=0)))
@@ -99,33 +104,32 @@ def fold_list(tx: Transaction, key: KeyState, page: ScanPage) -> KeyState:
     return replace(key, watch=_with(watch, scan, None))
 
 
-def _tell(tx: Transaction, watch: Watch, record: Record, chat: Chat) -> Watch:
-    """Tell a session how a list shows its chat; what that gives to do has slots, if they are near."""
-    fresh = hinted(tx, record, Event(chat), chat.seen_at)
-    written = when(tx, chat.last_message_at)
-    if record.talk.wrote and written > max(record.heard_at, record.moved_at) + ROUNDING:
-        fresh = replace(fresh, moved_at=written)
-    if fresh == record:
-        return watch
+def moved(tx: Transaction, key: KeyState, record: Record, last_message_at: str | None) -> tuple[KeyState, Record]:
+    """A record whose chat was read, and shows that somebody has written: its messages have a slot."""
+    if not tx.options.watch or searching(record):
+        return key, record
+    watch, fresh = _listen(tx, key.watch, record, last_message_at)
+    return replace(key, watch=watch), fresh
+
+
+def _listen(tx: Transaction, watch: Watch, record: Record, last_message_at: str | None) -> tuple[Watch, Record]:
+    """Have a chat's messages read in which somebody has written since they were, if there is a slot that is near."""
+    written = when(tx, last_message_at)
+    if not record.talk.wrote or written <= max(record.heard_at, record.moved_at) + ROUNDING:
+        return watch, record
     if watch.next_at > tx.now + tx.options.watch:
         # It will be shown again.
-        return replace(watch, is_short=True)
-    return _give(tx, watch, record, fresh)
+        return replace(watch, is_short=True), record
+    return _give(tx, watch, record, replace(record, moved_at=written))
 
 
-def _give(tx: Transaction, watch: Watch, record: Record, fresh: Record) -> Watch:
-    """Put a record that may have got something to do aside, in the next slot."""
-    more = sum(owes(fresh) and not owes(record) for owes in (owes_look, owes_words))
-    slots = []
-    for _ in range(more):
-        at, watch = _slot(tx, watch)
-        slots.append(at)
-    if slots and not has_work(record):
-        fresh = aside(fresh, slots[-1])
-    audit(tx, record, fresh)
-    audit_talk(tx, record, fresh)
-    tx.rows.put(fresh)
-    return watch
+def _give(tx: Transaction, watch: Watch, record: Record, fresh: Record) -> tuple[Watch, Record]:
+    """The next slot for what a record has got to do beside its stages."""
+    for owes in (owes_look, owes_words):
+        if owes(fresh) and not owes(record):
+            at, watch = _slot(tx, watch)
+            fresh = fresh if has_work(record) else aside(fresh, at)
+    return watch, fresh
 
 
 def is_live(tx: Transaction, record: Record) -> bool:
@@ -140,12 +144,12 @@ def is_live(tx: Transaction, record: Record) -> bool:
 def look_at_unlisted(tx: Transaction, key: KeyState) -> KeyState:
     """Have chats looked at that no list has shown; when there is none any more, all have been seen once."""
     watch, since = key.watch, key.watch.unlisted_since
-    recent = watch.recent or tx.now >= watch.began_at + tx.options.watch
-    if not since or recent or tx.now < ready_at(tx.options, watch):
+    if not since or _is_recents_turn(tx, watch) or tx.now < ready_at(tx.options, watch):
         return key
-    found = list(_unlisted(tx, since))[:AT_A_TIME]
+    found, watch = list(_unlisted(tx, since))[:AT_A_TIME], replace(watch, was_recent=False)
     for record in found:
-        watch = _give(tx, watch, record, replace(record, hinted_at=since))
+        watch, fresh = _give(tx, watch, record, replace(record, hinted_at=since))
+        put(tx, record, fresh)
     if not found:
         watch = replace(watch, unlisted_since=0.0, took=tx.now - since)
     return replace(key, watch=watch)

@@ -112,7 +112,8 @@ class Driver:
             if settled.claim is None:
                 return replace(settled, ended=ended, absent=absent, unanswered=unanswered)
             if settled.claim.note:
-                on_rest(settled)
+                on_rest(replace(settled, ended=ended))
+                ended = ()
             claim = settled.claim
 
     def _say(self, done: Round) -> None:

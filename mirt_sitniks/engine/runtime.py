@@ -30,6 +30,7 @@ from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.recorder import Asked, Recorder
+from mirt_sitniks.engine.speech import Speech
 from mirt_sitniks.engine.worker import SWEEP, Worker
 from mirt_sitniks.errors import SitniksError, StoreError
 from mirt_sitniks.log import log
@@ -105,6 +106,7 @@ class Runtime:
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())
+        self.speech = Speech(self.driver)
         self._direct = direct.DirectWriter(self.driver, self.recorder.waiting)
         # A store of a host's own may keep none.
         keeps: Any = store if hasattr(store, "commit_order") else None
@@ -157,10 +159,20 @@ class Runtime:
 
         Raises a `StoreError` when the store is away: the scan makes up for it.
         """
-        hearing = asyncio.ensure_future(self.driver.gate.once(self.store.hear(self.driver.options, events)))
+
+        async def told() -> Outlook:
+            # What the graph has said is known before its echo comes.
+            await self.speech.settled()
+            return await self.driver.gate.once(self.store.hear(self.driver.options, events))
+
+        hearing = asyncio.ensure_future(told())
         self.driver.hearing.add(hearing)
         hearing.add_done_callback(self.driver.hearing.discard)
         self.worker.expect(await hearing)
+
+    async def said(self, session: str, texts: tuple[str, ...]) -> None:
+        """Remember what the graph tells the customer; the store hears of it by itself."""
+        self.speech.said(row_of(self.settings.account, session), texts)
 
     async def release(self, session: str) -> SyncResult | None:
         """Give a conversation that a person has back to the graph, and report; None when nothing is known of it."""
@@ -223,6 +235,7 @@ class Runtime:
 
     def _recorded(self, asked: Asked, recorded: Recorded) -> None:
         """Go on with what was recorded, whether or not anybody still waits for it."""
+        self.speech.recorded(recorded.record.session)
         if recorded.verdict in (Verdict.NEW, Verdict.KNOWN):
             asked.driven = self._go_on(recorded, asked.tried_at, waited_for=not asked.told.done())
 
@@ -271,6 +284,7 @@ class Runtime:
             await self.worker.drain(max(0.0, end - self.driver.clock()))
             if orders:
                 await orders
+            await self.speech.drain(CLOSING)
             await self._let_go()
         finally:
             # Also when the time is up: what is open is closed all the same.

@@ -11,6 +11,7 @@ from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import DAY
 from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.result import why_none
+from mirt_sitniks.core.rota import MISSING
 from mirt_sitniks.core.store import Claimed, Outlook, Settled
 from mirt_sitniks.core.text import many, span
 from mirt_sitniks.core.turns import is_unwatched
@@ -24,9 +25,6 @@ SHORTEST, IDLE = 0.01, 5.0
 AT_ONCE = 32
 FEW_CALLS = "the watch has few calls for so many chats; webhooks tell at once, or raise SITNIKS_WATCH_SHARE"
 TIDY_FIRST, TIDY_AGAIN = 600.0, 86_400.0
-ABSENT = (
-    "Sitniks has no manager %s, the others get his chats in turn: correct SITNIKS_HUMAN_MANAGER_ID or take the id out"
-)
 
 UNANSWERED = (
     "nobody has answered for %s, and of the live managers nobody is left to be asked (%s had the chat): answer there, "
@@ -128,7 +126,7 @@ class Worker:
             self.kick()
             return
         for who in settled.absent:
-            log(ERROR, ABSENT, who, manager=who, code="manager_not_found")
+            log(ERROR, MISSING, who, manager=who, code="manager_not_found")
         for record in settled.unanswered:
             asked = len(record.clock.asked) if record.clock else 0
             since = span(settled.outlook.now - record.clock.began) if record.clock else "?"

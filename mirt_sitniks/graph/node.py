@@ -104,6 +104,16 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
         """Sync for `graph.ainvoke`, on whatever event loop runs; a cancellation of the reply passes through."""
         return await self._sync(input, config, self._service.sync)
 
+    def said(self, values: Values, config: RunnableConfig | None, texts: list[str]) -> None:
+        """Have the service remember what the graph tells the customer of this state."""
+        tell: Callable[[str, list[str]], object] | None = getattr(self._service, "said", None)
+        with contextlib.suppress(Exception):
+            session = read(
+                self._host.seen(values), thread_id=((config or {}).get("configurable") or {}).get("thread_id")
+            ).session
+            if tell and session and any(texts):
+                tell(session, texts)
+
     async def _sync(
         self, values: Values, config: RunnableConfig | None, sync: Callable[..., Awaitable[SyncResult]]
     ) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def read(
         at=_text(_value(last, "at")) or "",
         keys=keys,
         chain=chain,
-        words=_words(customers[-1]) if customers else None,
+        # A picture alone says nothing.
+        words=next(filter(None, map(_words, reversed(customers[-5:]))), None),
         task=(_text(checkpoint_ns) or "").split("|")[0] or None,
     )
 

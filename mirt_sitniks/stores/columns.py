@@ -9,6 +9,7 @@ from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.clock import Clock
 from mirt_sitniks.core.key_state import KeyState, Watch
+from mirt_sitniks.core.marks import Marks
 from mirt_sitniks.core.record import (
     Desired,
     DesiredValue,
@@ -23,8 +24,10 @@ from mirt_sitniks.core.record import (
     pending,
     ticks,
 )
+from mirt_sitniks.core.repeats import Repeat
 from mirt_sitniks.core.stages import Role, Stage
 from mirt_sitniks.core.talk import Talk
+from mirt_sitniks.core.voices import Voices
 
 # The version of tables and columns; `sitniks_check` of the newest migration and a file's `user_version` say it.
 SCHEMA = 2
@@ -71,6 +74,7 @@ def to_row(record: Record) -> dict[str, object]:
     # Only what is not as it begins: most have but a few of them.
     talk = {name: value for name, value in asdict(record.talk).items() if value}
     details |= {"talk": talk} if talk else {}
+    details |= {"voices": asdict(record.voices)} if record.voices != Voices() else {}
     return {**row, "pending": pending(record), "aside": owes_aside(record) or ticks(record), "details": details}
 
 
@@ -102,6 +106,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
         **mine,
         talk=Talk(**_own(Talk, row["details"].get("talk", {}))),
         clock=Clock(*map(_frozen, told)) if (told := row["details"].get("clock")) else None,
+        voices=_voices_from(row["details"].get("voices", {})),
         notes=tuple(Note(*one) for one in row["details"].get("notes", ())),
         desired=Desired(**desired, status=_desired_from(row, "status"), manager=_desired_from(row, "manager")),
         observed=Observed(
@@ -112,6 +117,11 @@ def from_row(row: Mapping[str, Any]) -> Record:
             error=Error(row["error_code"], row["error_message"] or "") if row["error_code"] else None,
         ),
     )
+
+
+def _voices_from(fields: Mapping[str, Any]) -> Voices:
+    marks = {name: tuple(Marks(**_own(Marks, one)) for one in fields.get(name, ())) for name in ("said", "heard")}
+    return Voices(**{**_own(Voices, fields), **marks})
 
 
 def _frozen(value: Any) -> Any:
@@ -146,6 +156,7 @@ _KEY_DETAILS = ("chats_read", "account", "managers", "listed_at", "turn", "absen
 def key_to(state: KeyState) -> dict[str, Any]:
     """A key's state as column values."""
     details = {name: getattr(state, name) for name in _KEY_DETAILS}
+    details |= {"repeats": [asdict(one) for one in state.repeats]} if state.repeats else {}
     return {
         "grants": state.budget.grants,
         "lock_code": state.budget.lock,
@@ -173,6 +184,7 @@ def key_from(row: Mapping[str, Any]) -> KeyState:
         resting=scan_from(details.get("resting")),
         watch=watch_from(details.get("watch", {})),
         known=known_from(details.get("known", {})),
+        repeats=tuple(Repeat(**_own(Repeat, one)) for one in details.get("repeats", ())),
         **{name: _frozen(details[name]) for name in _KEY_DETAILS if name in details},
         **{name: row[name] for name in _KEY},
     )
@@ -216,4 +228,5 @@ def known_from(fields: Mapping[str, Any]) -> Capabilities:
 
 
 def _own(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+    known = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    return {name: _frozen(value) for name, value in fields.items() if name in known}

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from mirt_sitniks.core import giving_back, hearing, rules
+from mirt_sitniks.core import giving_back, hearing, rules, speaking
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.record import Intent, Record
@@ -12,6 +12,7 @@ from mirt_sitniks.core.rows import Rows, Transaction
 from mirt_sitniks.core.store import OVERDUE, Claimed, Entry, Outlook, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.text import clean
+from mirt_sitniks.core.voices import Spoken
 
 T = TypeVar("T")
 
@@ -80,6 +81,11 @@ class LocalStore(ABC):
         """Take in what was told."""
         told = clean(events)
         return await self._run(options, lambda tx: hearing.hear(tx, told))
+
+    async def said(self, options: StoreOptions, spoken: tuple[Spoken, ...]) -> tuple[str, ...]:
+        """Remember what the graph has said."""
+        told = clean(spoken)
+        return await self._run(options, lambda tx: speaking.said(tx, told))
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""

@@ -13,9 +13,11 @@ from mirt_sitniks.core.key_state import MAIN, KeyState
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.overview import fits, kind_of
 from mirt_sitniks.core.record import Record, has_work, pending, searching, ticks
+from mirt_sitniks.core.repeats import without_chat
 from mirt_sitniks.core.rows import Waiting, waits
 from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, StoreOptions
 from mirt_sitniks.core.survey import Group, Overview, OverviewAsked, SessionsAsked
+from mirt_sitniks.core.voices import Voices
 from mirt_sitniks.stores.columns import SCHEMA, newest_managers
 from mirt_sitniks.stores.local import LocalRows, LocalStore
 from mirt_sitniks.stores.memory_orders import MemoryOrders
@@ -189,6 +191,8 @@ class MemoryRows:
         self.keep_entries(entry for entry in self.entries if entry.session != session)
         for chat_id in chats - {None}:
             self.drop_contact(str(chat_id))
+        for name, key in self.keys.items():
+            self.keys[name] = replace(key, repeats=without_chat(key.repeats, record.chat_id))
         return before - self._size() + self.made.forget(session, record.chat_id, self.wall)
 
     def prune(self, limit: float, seen: float, records: bool) -> int:
@@ -196,6 +200,8 @@ class MemoryRows:
         young = {name for name, at in self.touched.items() if at >= limit}
         for session in set(self.records) - young - set(self.left) if records else ():
             self.remove(session)
+        for one in [one for name, one in self.records.items() if name not in young and one.voices != Voices()]:
+            self.records[one.session] = replace(one, voices=Voices())
         self.keep_entries(entry for entry in self.entries if entry.at >= limit)
         for chat_id in [one.id for one in self.directory.values() if one.seen_at < seen]:
             self.drop_contact(chat_id)
@@ -227,7 +233,9 @@ class MemoryRows:
             known = groups.get(kind, Group(one, 0, at))
             groups[kind] = replace(known, count=known.count + 1, oldest=min(known.oldest, at))
         active = {one.who: one.at for one in self.entries if one.at > self.wall - asked.active}
-        return Overview(now, self.wall, SCHEMA, tuple(groups.values()), dict(self.keys), active, len(self.entries))
+        shown = frozenset(one.status for one in self.directory.values() if one.status and asked.listed)
+        lines = len(self.entries)
+        return Overview(now, self.wall, SCHEMA, tuple(groups.values()), dict(self.keys), active, lines, shown)
 
     def sessions_that(self, asked: SessionsAsked) -> tuple[Record, ...]:
         found = (one for _, one in sorted(self.records.items()) if fits(one, asked))

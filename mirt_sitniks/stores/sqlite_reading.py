@@ -84,7 +84,8 @@ class ReadingRows(OrderRows):
         rows = self.sql.execute(_GROUPS.format(shown=shown), {**names, "account": asked.account}).fetchall()
         groups = tuple(Group(_record_of(row[2:]), *row[:2]) for row in rows)
         (lines,) = self.sql.execute("select count(*) from sitniks_ledger").fetchone()
-        return Overview(now, self.wall, SCHEMA, groups, self.keys(), active, lines)
+        told = self.sql.execute(_SHOWN, {"account": asked.account}).fetchall() if asked.listed else ()
+        return Overview(now, self.wall, SCHEMA, groups, self.keys(), active, lines, frozenset(one for (one,) in told))
 
     def sessions_that(self, asked: SessionsAsked) -> tuple[Record, ...]:
         """Those that fit."""
@@ -117,6 +118,7 @@ class ReadingRows(OrderRows):
 
 
 # Lines of no session are everybody's.
+_SHOWN = "select distinct status from sitniks_directory where account = :account and status is not null"
 _OF_ACCOUNT = f"(session = '' or {ACCOUNT} = :account)"
 _ACTIVE = f"select who, max(at) from sitniks_ledger where at > :since and {_OF_ACCOUNT} group by who"
 # One number and one text, for SQLite sorts all rows by what it groups by.

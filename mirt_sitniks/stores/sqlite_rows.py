@@ -3,12 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from math import inf
 
 from mirt_sitniks.core.backoff import ACCOUNT_CODES
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.key_state import MAIN, KeyState
 from mirt_sitniks.core.record import Record
+from mirt_sitniks.core.repeats import without_chat
 from mirt_sitniks.core.rows import SHOWN, Waiting, waits
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.stores.columns import COLUMNS, CONTACT, contact_from, contact_to, key_to, newest_managers, to_row
@@ -33,6 +35,10 @@ _UNLISTED = (
     "account = :account and closed is null and sitniks_chat_id is not null and updated_at > :touched "
     f"and max({_LOOKED}) < :since and not exists (select 1 from sitniks_directory d where d.account = :account "
     "and d.chat_id = sitniks_chat_id and d.seen_at >= :since) order by user_id limit :limit"
+)
+_SILENCE = (
+    "update sitniks_chat_mappings set details = json_remove(details, '$.voices') "
+    "where details like '%\"voices\"%' and updated_at < ?"
 )
 _CONTACT = (*CONTACT, "seen_at", "details")
 
@@ -162,6 +168,9 @@ class SqliteRows(ReadingRows):
         # What it did is in the ledger also when the record itself is gone.
         record = self.get(session) or Record(session)
         names = (record.instagram, record.telegram, record.chat_id)
+        for name, key in self.keys().items():
+            if (repeats := without_chat(key.repeats, record.chat_id)) != key.repeats:
+                self.put_key(name, replace(key, repeats=repeats))
         return self.forget_orders(session, record.chat_id) + sum(
             self.sql.execute(query, values).rowcount
             for query, values in (
@@ -182,4 +191,6 @@ class SqliteRows(ReadingRows):
             queries.append(
                 ("delete from sitniks_chat_mappings where pending = 0 and aside = 0 and updated_at < ?", limit)
             )
-        return self.prune_orders(limit) + sum(self.sql.execute(query, (since,)).rowcount for query, since in queries)
+        erased = self.prune_orders(limit) + sum(self.sql.execute(query, (since,)).rowcount for query, since in queries)
+        self.sql.execute(_SILENCE, (limit,))
+        return erased

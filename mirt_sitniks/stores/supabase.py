@@ -13,14 +13,17 @@ from typing import Any, TypeAlias, TypeVar
 
 from pydantic import SecretStr
 
-from mirt_sitniks.core import giving_back, hearing, rules
+from mirt_sitniks.core import giving_back, hearing, rules, speaking
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.scanning import fold_part
+from mirt_sitniks.core.speaking import repeated
 from mirt_sitniks.core.store import OF_INTEREST, Claimed, Outlook, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.store import WAITING as WAITS
 from mirt_sitniks.core.text import clean
+from mirt_sitniks.core.voices import Spoken
 from mirt_sitniks.core.watch import is_watch
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
@@ -92,8 +95,13 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
             scan=page.scan if page else None,
         )
 
+        events = [Event(Chat(mine.chat_id or ""), one) for one in mine.told] if mine else []
+
         def settling(news: Report) -> Work[Settled]:
             def work(tx: Transaction) -> Settled | None:
+                if more := repeated(tx, events).difference(request["chats"]):
+                    request["chats"] += sorted(more)
+                    return None
                 return None if page and fold_part(tx, page) else rules.settle(tx, news)
 
             return work
@@ -136,7 +144,20 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
         told = clean(events)
         chats, names = [one.chat.id for one in told], [one.chat.nickname for one in told]
         request = request_of(options, told=names, chats=chats)
-        return await self._converge("hear", options, request, lambda tx: hearing.hear(tx, told))
+
+        def work(tx: Transaction) -> Outlook | None:
+            # What others were taken from by the same text they may be given back.
+            more = repeated(tx, told).difference(request["chats"])
+            request["chats"] += sorted(more)
+            return None if more else hearing.hear(tx, told)
+
+        return await self._converge("hear", options, request, work)
+
+    async def said(self, options: StoreOptions, spoken: tuple[Spoken, ...]) -> tuple[str, ...]:
+        """Remember what the graph has said; told twice it is the same."""
+        told = clean(spoken)
+        request = request_of(options, [one.session for one in told])
+        return await self._converge("said", options, request, lambda tx: speaking.said(tx, told))
 
     async def get(self, session: str) -> Record | None:
         """The record of a session."""

@@ -69,4 +69,6 @@ def _overview_of(answer: Json) -> Overview:
         {row["key"]: key_of(row) for row in answer["keys"]},
         {who: seconds(at) for who, at in answer["active"].items()},
         answer["lines"],
+        # Asked of functions that are older, there is none.
+        frozenset(answer.get("shown", ())),
     )

@@ -60,6 +60,15 @@ class TestStages:
         assert answer_of(state, "send_payment_details") == "IBAN UA00"
         assert answer_of(state, "escalate_to_manager") == words(state["sitniks"])
 
+    @pytest.mark.parametrize("overlap", [False, True])
+    def test_what_the_model_tells_is_said(self, overlap: bool, run: Run) -> None:
+        """All that it says to the customer, before a tool and at the end, is the graph's own when it comes back."""
+        service = FakeService()
+        wish = calls("send_payment_details")
+        first = wish.model_copy(update={"content": "Хвилинку, надсилаю реквізити"})
+        run(agent(service, first, DONE, overlap=overlap), said(), THREAD)
+        assert service.told == [("s1", ["Хвилинку, надсилаю реквізити"]), ("s1", ["Готово"])]
+
     def test_a_thread_is_touched_once(self, run: Run) -> None:
         """The second turn asks for no first touch, and its escalation is an event of its own."""
         service = FakeService()
@@ -345,7 +354,7 @@ class TestWiring:
         ("options", "named"),
         [
             ({"service": FakeService}, "the class FakeService"),
-            ({"stages": {"pay": "shipped"}}, "stage='shipped' is unknown: use one of first_touch"),
+            ({"stages": {"pay": "refund"}}, "stage='refund' is unknown: use one of first_touch"),
             ({"stages": "give_requisites"}, "stages is 'give_requisites': use a dict"),
             ({"stages": {"": "escalation"}}, "use a dict"),
             ({"stages": {"escalate_to_manager": "escalation"}}, "leave it out"),

@@ -12,7 +12,7 @@ DAY, CHATS, MESSAGES = 86_400.0, 500, 8
 
 
 def measure(book: Book, folder: Path) -> None:
-    """A day of 500 chats, in a tenth of which a person writes and sets a status, by both meanings of the list's dates."""
+    """A day of 500 chats, in a tenth of which a person writes and sets a status; dates mean either."""
     rows: list[tuple[object, ...]] = []
     for name, watch, by_creation in (
         ("off", 0.0, False),

@@ -17,6 +17,9 @@ from mirt_sitniks.cli import trial_back
 from mirt_sitniks.cli.doctor_findings import Finding, show
 from mirt_sitniks.cli.doctor_report import default_path
 from mirt_sitniks.cli.doctor_settings import judge_versions, versions
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.events import Event
+from mirt_sitniks.core.store import StoreOptions
 from mirt_sitniks.core.survey import Overview, OverviewAsked
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.stores.sqlite import SqliteStore
@@ -63,12 +66,12 @@ def chat_of(crm: Sandbox) -> str:
     return str(only["id"])
 
 
-def make_store() -> None:
-    """A host's database in this folder, empty yet."""
+def make_store(*chats: Chat) -> None:
+    """A host's database in this folder, empty yet but for what these chats showed."""
 
     async def make() -> None:
         store = SqliteStore("sitniks.sqlite3")
-        await store.check()
+        await store.hear(StoreOptions("key"), tuple(map(Event, chats)))
         await store.aclose()
 
     asyncio.run(make())
@@ -299,6 +302,12 @@ def test_statuses_that_were_seen(crm: Sandbox, run: Run, monkeypatch: pytest.Mon
     monkeypatch.setenv("SITNIKS_STATUS_ESCALATION", "AI Увага")
     monkeypatch.setenv("SITNIKS_STAGES", json.dumps({OWN: {"status": "оплачено"}}))
     assert "→ write it as Sitniks does, in SITNIKS_STAGES" in said(run("doctor")[1])
+
+
+def test_statuses_that_were_seen_by_others(crm: Sandbox, run: Run) -> None:
+    """What the directory knows counts as well: no chat of today shows it any more."""
+    make_store(Chat("1", "olena.example", "instagram", status="ОПЛАЧЕНО"))
+    assert f"✓ Statuses      1 of 4 were seen in this account: “ОПЛАЧЕНО” ({OWN})" in said(run("doctor")[1])
 
 
 def test_a_store_whose_clock_is_another(crm: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,15 @@ def test_a_kind_of_call_that_is_refused_is_named_with_its_cure() -> None:
     assert answer["troubles"][0]["text"] == "Sitniks refuses to assign the manager: give the key this right"
 
 
+def test_row15_a_live_manager_who_is_not_there_is_named_with_its_cure() -> None:
+    """What one chat says of him is no trouble yet."""
+    answer = seen(key=KeyState(absent=((7, "", NOW + 9), (8, "c1", NOW + 9), (9, "", NOW - 1))))
+    assert (answer["absent_managers"], whats(answer)) == ([7], ["manager"])
+    assert answer["troubles"][0]["text"].startswith(
+        "Sitniks has no manager 7, the others get his chats in turn: correct"
+    )
+
+
 def test_who_works_is_named() -> None:
     """By promise, and by what was written lately; a key that is not this one's counts as well."""
     answer = seen(key=KeyState(lookout_at=NOW + 4, lookout_by="b"), active={"a": WALL - 90, "b": WALL - 3})

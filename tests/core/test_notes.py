@@ -146,7 +146,7 @@ def test_a_hundred_kilobytes_cost_no_more_than_four() -> None:
 def test_a_template_that_cannot_be_right_is_refused(template: str) -> None:
     """Other names, formats and attributes, half a brace, what is not printable, and what leaves no room."""
     assert not is_template(template)
-    with pytest.raises(ValueError, match=r"paid.note cannot be right: write plain text"):
+    with pytest.raises(ValueError, match=r"paid.note cannot be right: give plain text"):
         stages_of({"paid": {"status": "ОПЛАЧЕНО", "note": template}})
 
 

@@ -13,6 +13,7 @@ from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Claim, Intent, Try, pending
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Outlook, Recorded, Report, Settled, StoreOptions, Verdict
+from mirt_sitniks.core.voices import Spoken
 from mirt_sitniks.core.watch import is_watch
 from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
@@ -134,6 +135,11 @@ class Process:
             self.doubtful |= {id(one) for one in report.tries}
             raise
         return settled
+
+    async def said(self, options: StoreOptions, spoken: tuple[Spoken, ...]) -> tuple[str, ...]:
+        """The store's verb, with the way there and back."""
+        unrecorded: tuple[str, ...] = await self._trip(self.world.store.said, options, spoken)
+        return unrecorded
 
     async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
         """The store's verb, with the way there and back."""

@@ -22,6 +22,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import mirt_sitniks
+from mirt_sitniks.core.notes import TEMPLATE
 from mirt_sitniks.core.order_result import OrderOutcome
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult
 from mirt_sitniks.core.stage_table import parse_stages
@@ -316,6 +317,9 @@ def _follow(page: Path, goal: str) -> None:
 def test_the_settings_table_is_complete(page: Path) -> None:
     """Each variable that is read stands in the table once, with the default that the field has."""
     nothing = {"empty": "", "none": None, "порожньо": "", "не задано": None}
+    # Shown in a section of its own.
+    nothing |= {"in Ukrainian": TEMPLATE, "українською": TEMPLATE}
+    assert TEMPLATE in page.read_text("utf-8")
     table = rows(page, "variable" if page == ENGLISH else "змінна")
     listed = [name for cells in table for name in (*quoted(cells[0]), *_also(cells[2]))]
     assert sorted(listed) == sorted(name for names in VARIABLES.values() for name in names)
@@ -334,7 +338,7 @@ def test_the_settings_table_is_complete(page: Path) -> None:
                     if isinstance(default, float)
                     else default
                 )
-                assert [str(text)] == quoted(cells[1]), name
+                assert [str(text).lower() if isinstance(text, bool) else str(text)] == quoted(cells[1]), name
 
 
 def _also(text: str) -> list[str]:

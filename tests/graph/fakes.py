@@ -22,8 +22,8 @@ class FakeService:
     """Records every call; like the store, it counts a known intent of a session once.
 
     `effects` are the changes that reached the CRM, `crm` is the status that each session's chat shows there. `raises`
-    is what `sync` raises instead of answering. It has the stages of the example. To a service for orders over it, it is
-    disabled.
+    is what `sync` raises instead of answering. `told` is what was said. It has the stages of the example. To a service
+    for orders over it, it is disabled.
     """
 
     enabled = False
@@ -33,6 +33,7 @@ class FakeService:
 
     def __init__(self, *, raises: BaseException | None = None) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.told: list[tuple[str, list[str]]] = []
         self.effects: list[tuple[str, str]] = []
         self.crm: dict[str, str] = {}
         self.raises = raises
@@ -44,6 +45,10 @@ class FakeService:
 
     def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         return self.answer("blocking", stage, session, arguments)
+
+    def said(self, session: str, text: str | list[str]) -> bool:
+        self.told.append((session, [text] if isinstance(text, str) else text))
+        return True
 
     @property
     def stages(self) -> list[str]:

@@ -47,6 +47,12 @@ class TestMainGraph:
         assert state["step_number"] == 2
         assert state["sitniks"]["stage"] == "first_touch"
 
+    def test_what_it_tells_is_said(self, service: Any) -> None:
+        """Each text of the graph is its own when it comes back: the answer, the requisites, the farewell."""
+        graph = build_main_graph(service)
+        replies = [ask(graph, text)["messages"][-1].text for text in ("А є костюми?", "Беру", "Покличте менеджера")]
+        assert service.told == [("s1", [reply]) for reply in replies]
+
     @pytest.mark.parametrize("text", ["Хочу оформити повернення", "Покличте менеджера", "Прийшов не той розмір"])
     def test_a_complaint_goes_to_a_person(self, text: str, service: Any) -> None:
         """A complaint in the first message is a first touch and an escalation."""

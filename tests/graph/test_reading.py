@@ -21,6 +21,26 @@ from mirt_sitniks.graph.turn import name_of
 HUMAN, AI = HumanMessage("Привіт", id="h1"), AIMessage("Вітаю", id="a1")
 
 
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([HUMAN, AI, HumanMessage(" Хочу повернути ")], "Хочу повернути"),
+        ([HUMAN, AI, HumanMessage("нове", name="classify")], "Привіт"),
+        ([HumanMessage([{"type": "text", "text": "ось"}, {"type": "image_url", "image_url": "x"}, "так"])], "ось так"),
+        ([HUMAN, HumanMessage([{"type": "image_url", "image_url": "x"}])], "Привіт"),
+        (messages_to_dict([HUMAN]), "Привіт"),
+        ([("user", "а" * 100_000)], "а" * 4000),
+        ([AI], None),
+        ([{"type": "human", "content": object()}], None),
+    ],
+)
+def test_the_customers_last_words_are_read(messages: Any, words: str | None) -> None:
+    """The text of his last message that has any; nobody else's, not all of very long ones, and no print shows them."""
+    reading = read({"messages": messages}, nodes={"classify"})
+    assert reading.words == words
+    assert words is None or words not in repr(replace(reading, keys=(), chain=""))
+
+
 class TestSources:
     @pytest.mark.parametrize(
         ("state", "thread_id", "session"),

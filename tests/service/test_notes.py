@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ def fates(shop: Shop, session: str = "s") -> list[str]:
     """What the ledger says of a session's notes."""
     lines = asyncio.run(shop.store.ledger(session))
     return [line.after["note"] for line in lines if "note" in line.after]
+
+
+def at_rest(shop: Shop, session: str) -> bool:
+    """Whether nobody works on a session, and it owes no note."""
+    return not shop.record(session).notes and shop.record(session).lease_until == 0.0
 
 
 def left(shop: Shop) -> list[str]:
@@ -75,8 +81,7 @@ def test_row39_an_account_that_takes_no_notes(shop: Shop, status: int, caplog: p
         shop.sandbox.add_chat(f"n{number}")
         done = escalate(service, session=f"s{number}", instagram_username=f"n{number}", intent=str(number))
         assert done.outcome is Outcome.SYNCED, done
-        wait_until(lambda number=number: not shop.record(f"s{number}").notes)
-        wait_until(lambda number=number: shop.record(f"s{number}").lease_until == 0.0)
+        wait_until(partial(at_rest, shop, f"s{number}"))
     (line,) = [one.getMessage() for one in caplog.records if "note" in one.getMessage()]
     assert line.startswith(
         f"sitniks: no note was left, all else goes on: Sitniks answered {status} to CreateNote: this"
@@ -91,8 +96,8 @@ def test_row39_an_account_that_takes_no_notes(shop: Shop, status: int, caplog: p
 @pytest.mark.parametrize("kind", ["answer_lost", "reset_body", "hang", "reset", "html", "applied_late"])
 def test_row04_a_note_without_an_answer_is_not_repeated(shop: Shop, kind: str) -> None:
     """Left or not, nobody knows: one call, and the ledger says so; the stage is synced."""
-    service = shop.service(notes=True, timeout=0.2)
-    options = {"seconds": 0.05} if kind == "applied_late" else {}
+    service = shop.service(notes=True, timeout=0.5 if kind in ("hang", "applied_late") else 10.0)
+    options: dict[str, Any] = {"seconds": 0.05} if kind == "applied_late" else {}
     shop.sandbox.fault(kind, method="POST", path=ROUTE, **options)
     synced(escalate(service))
     wait_until(lambda: fates(shop) == ["unknown"] * 2)
@@ -146,7 +151,8 @@ def test_row30_a_note_waits_for_a_store_that_is_away(shop: Shop, monkeypatch: py
     store.error = AWAY
     told = escalate(service, chat_id=shop.chat)
     shop.shows("AI Увага", 101)
-    assert (told.outcome, left(shop)) != (Outcome.FAILED, 1)
+    assert told.outcome is not Outcome.FAILED
+    assert left(shop) == []
     store.error = None
     wait_until(lambda: fates(shop)[-1:] == ["sent"])
     assert len(left(shop)) == 1
@@ -154,7 +160,7 @@ def test_row30_a_note_waits_for_a_store_that_is_away(shop: Shop, monkeypatch: py
 
 def test_a_template_that_cannot_be_right_is_refused_at_the_start() -> None:
     """One line with the variable and the cure, and without the text."""
-    with pytest.raises(Exception, match="SITNIKS_NOTE_TEMPLATE cannot be right: write plain text") as caught:
+    with pytest.raises(Exception, match="SITNIKS_NOTE_TEMPLATE cannot be right: give plain text") as caught:
         SitniksSettings(note_template="{secret}", _env_file=None)
     assert "secret" not in str(caught.value)
     assert not isinstance(caught.value, StoreError)

@@ -2,42 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from examples import webhook as example
 from mirt_sitniks.core.result import SyncResult
 from mirt_sitniks.sandbox import Sandbox
-from mirt_sitniks.sandbox.notifier import ChangeNotifier
-from mirt_sitniks.sandbox.thread import ServerThread
 from mirt_sitniks.service import SitniksChatService
-from mirt_sitniks.webhook import Author, Event, author_of, webhook_routes
+from mirt_sitniks.webhook import Author, Event, author_of
 from tests.sandbox.conftest import HandClock
 from tests.service.shop import Shop, synced, touch, wait_until
-from tests.webhook.events import NEW
-
-
-@pytest.fixture
-def hosted() -> Iterator[Callable[..., SitniksChatService]]:
-    """Has a shop's account tell a service of its own, which is there until the end of the test."""
-    with ExitStack() as stack:
-
-        def host(shop: Shop, on_event: Any = None, make_app: Any = None) -> SitniksChatService:
-            service = shop.service(webhook_secrets=NEW, ai_manager_id=101, human_manager_id=102)
-            mounted = Starlette(routes=[Mount("/sitniks", webhook_routes(service, on_event))])
-            app = make_app(service) if make_app else mounted
-            server = ServerThread(lambda transport_of: app, ChangeNotifier())
-            server.start()
-            stack.callback(server.stop)
-            shop.sandbox.webhook = f"http://127.0.0.1:{server.port}/sitniks/{NEW}"
-            return service
-
-        yield host
 
 
 def asked(crm: Sandbox) -> list[tuple[str, str]]:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import pytest
 
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.overview import fits, kind_of, outcome_of
 from mirt_sitniks.core.record import (
     Desired,
@@ -220,6 +222,15 @@ class ReadContract:
         assert (seen.now, seen.wall, seen.schema) == (START + 900, START + 900, 2)
         other = world.run(world.store.overview(OverviewAsked("shop", STATUSES)))
         assert (list(other.keys), dict(other.active)) == (["key shop"], {"who shop/s": START + 900})
+
+    def test_an_overview_tells_which_statuses_chats_have_shown(self, world: World) -> None:
+        """Those of the account's directory, each once, to who asks for them."""
+        for options, names in ((OPTIONS, ("a", "b", "c")), (SHOP, ("d",))):
+            chats = [Chat(name, name, "instagram", status=f"S {name in 'bc'}") for name in names]
+            world.run(world.store.hear(options, tuple(map(Event, chats))))
+        for account, shown in (("main", {"S True", "S False"}), ("shop", {"S False"})):
+            assert world.run(world.store.overview(OverviewAsked(account, STATUSES, listed=True))).shown == shown
+            assert world.run(world.store.overview(OverviewAsked(account, STATUSES))).shown == frozenset()
 
     def test_of_an_empty_store_there_is_nothing(self, world: World) -> None:
         """Nobody, no line, no key; and it stays so."""

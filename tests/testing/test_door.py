@@ -103,7 +103,7 @@ def test_a_failure_tells_the_story_and_the_cure(crm: SitniksSandbox) -> None:
     """What the chat shows, what it shall, the last error, the ledger, and what to do."""
     crm.statuses = tuple(one for one in crm.statuses if one != "AI Увага")
     crm.add_chat("iryna.example")
-    service = crm.service(**PATIENT)
+    service = crm.service(notes=False, **PATIENT)
     service.sync_blocking("first_touch", **IRYNA)
     service.sync_blocking("escalation", **IRYNA)
     with pytest.raises(AssertionError) as error:

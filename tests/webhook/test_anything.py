@@ -15,7 +15,7 @@ from mirt_sitniks.webhook import handle
 from tests.webhook.conftest import Heard
 from tests.webhook.events import CHAT, MESSAGE, NEW, OLD, event
 
-# `MIRT_SITNIKS_BODIES=100000` is what the promise was measured with: three minutes.
+# `MIRT_SITNIKS_BODIES=100000` is what the promise was measured with: five minutes of a core.
 EXAMPLES = int(os.environ.get("MIRT_SITNIKS_BODIES", 300))
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

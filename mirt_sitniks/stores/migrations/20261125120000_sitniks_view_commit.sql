@@ -29,6 +29,7 @@ create index if not exists sitniks_mappings_work on public.sitniks_chat_mappings
     where (pending or aside) and search_since is null;
 create index if not exists sitniks_mappings_lost on public.sitniks_chat_mappings (account, search_since)
     where not pending and search_since is not null and closed is null;
+create index if not exists sitniks_mappings_voices on public.sitniks_chat_mappings (updated_at) where details ? 'voices';
 
 -- The upgrade is done: the triggers that were switched off for it work again.
 do $$
@@ -291,9 +292,18 @@ create or replace function public.sitniks_forget(request jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '2s' as $$
 declare
     erased bigint;
+    chat text;
 begin
     perform public.sitniks_locks();
     perform from public.sitniks_keys order by key for update;
+    select sitniks_chat_id into chat from public.sitniks_chat_mappings
+    where user_id = request ->> 'session' and sitniks_chat_id is not null limit 1;
+    -- What was counted as an auto-reply there.
+    update public.sitniks_keys set details = details || jsonb_build_object('repeats', (
+        select coalesce(jsonb_agg(one), '[]') from jsonb_array_elements(details -> 'repeats') as one
+        where not exists (select from jsonb_array_elements(one -> 'chats') as seen where seen ->> 0 = chat)
+    )) where jsonb_path_exists(
+        details -> 'repeats', '$[*].chats[*] ? (@[0] == $chat)', jsonb_build_object('chat', chat));
     with gone as (
         delete from public.sitniks_chat_mappings where user_id = request ->> 'session' returning *
     ), listed as (
@@ -343,6 +353,10 @@ begin
     )
     select (select count(*) from gone) + (select count(*) from listed) + (select count(*) from lines)
         + (select count(*) from orders) into erased;
+    update public.sitniks_chat_mappings set details = details - 'voices' where id in (
+        select id from public.sitniks_chat_mappings
+        where details ? 'voices' and updated_at < cutoff for update skip locked
+    );
     return to_jsonb(erased);
 end $$;
 

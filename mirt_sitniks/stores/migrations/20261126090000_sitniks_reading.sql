@@ -89,6 +89,10 @@ begin
                 from kinds k join public.sitniks_chat_mappings m on m.ctid = k.place
             ),
             'active', (select coalesce(jsonb_object_agg(who, at), '{}') from lately),
+            'shown', (
+                select coalesce(jsonb_agg(distinct d.status), '[]') from public.sitniks_directory d
+                where (request ->> 'listed')::boolean and d.account = tenant and d.status is not null
+            ),
             -- Many are not counted one by one.
             'lines', (
                 select case
