@@ -15,6 +15,8 @@ from mirt_sitniks.core.record import Record, pending
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
+from mirt_sitniks.core.text import span
+from mirt_sitniks.core.turns import lag_of
 from mirt_sitniks.engine.runtime import open_store
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.settings import SitniksSettings
@@ -100,7 +102,7 @@ class StoreChecks:
                 f"{many(late, 'session')} overdue by ten minutes or more: nothing is finishing them",
                 "run `mirt-sitniks worker` beside the host, or keep the host's service with worker=True running",
             )
-        for finding in (*_sessions(troubled), *_open_orders(orders), *_refused(overview)):
+        for finding in (*_sessions(troubled), *_open_orders(orders), *_refused(overview), *_watch(overview)):
             yield finding
         if held := sum(one.count for one in ended if one.outcome is Outcome.HELD):
             yield Finding("Held", None, f"{many(held, 'session')} with a status that a person has set: it stays")
@@ -128,6 +130,13 @@ def _refused(overview: Overview) -> Iterable[Finding]:
         for refusal in key.known.refused.values():
             if refusal.whole:
                 yield from_message("Rights", refusal.message)
+
+
+def _watch(overview: Overview) -> Iterable[Finding]:
+    """How late a worker sees what people do, where one looks."""
+    for key in overview.keys.values():
+        if key.watch.every and (lag := lag_of(key.watch, overview.now)):
+            yield Finding("Watch", None, f"a change that a person makes is seen after {span(lag)} at the latest")
 
 
 def _sessions(troubled: Iterable[Record]) -> Iterable[Finding]:

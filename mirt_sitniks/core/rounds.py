@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from mirt_sitniks.core import noting
 from mirt_sitniks.core.backoff import KEY_CODES, PROBE, SUSPECTED
 from mirt_sitniks.core.capabilities import VOUCHED, Heard
+from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.people import FoldContext
@@ -192,7 +193,7 @@ def _settlement(done: Round, record: Record, folded: Folded, context: FoldContex
         agrees=folded.agrees,
         signs=folded.signs,
         heard_at=folded.heard_at,
-        last_message_at=next((one.value.last_message_at for one in done.answers if one.value and not one.error), None),
+        last_message_at=next((one.value.last_message_at for one in done.answers if isinstance(one.value, Chat)), None),
         told=folded.told,
         absent=folded.absent,
         unconfirmed_until=(done.now + context.landing_time if lost else done.now) if writes else None,

@@ -182,7 +182,9 @@ def reopen(tx: Transaction, session: str, calls: int) -> Recorded:
 def claim(tx: Transaction, limit: int) -> Claimed:
     """Take due work, the most urgent first, while there are calls for it. The scan is as urgent as its first waiter,
     the watch goes behind all."""
-    key, waiting = look_at_unlisted(tx, key_of(tx)), tx.rows.waiting(tx.now)
+    key, waiting = key_of(tx), tx.rows.waiting(tx.now)
+    # Whoever takes nothing is not shown whom no list has shown.
+    key = look_at_unlisted(tx, key) if limit else key
     claims: list[Claim] = []
     scan = open_scan(tx, key) if waiting.due else None
     for _, work in turns_of(tx, limit, waiting if scan else Waiting()):

@@ -15,7 +15,7 @@ from mirt_sitniks.core.record import Record, pending, searching, stale
 from mirt_sitniks.core.result import LOCKS, Outcome, iso, why_none
 from mirt_sitniks.core.store import Entry, Outlook
 from mirt_sitniks.core.survey import Overview
-from mirt_sitniks.core.talk import HUMAN, owner_of
+from mirt_sitniks.core.talk import HUMAN, PHONE, owner_of
 from mirt_sitniks.core.text import span
 
 Tone = Literal["asked", "good", "bad", "plain"]
@@ -239,6 +239,7 @@ def _try(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
 # What a sign was, for whom it speaks.
 _SIGNS = {
     "message": "wrote in Sitniks",
+    "phone": "wrote in the phone's own app",
     "assigned": "was made responsible in Sitniks",
     "status": "set a status in Sitniks",
     "wrote": "was called by the graph",
@@ -248,8 +249,14 @@ _SIGNS = {
 def _owner(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     why = entry.after.get("why")
     if entry.after.get("owner") == HUMAN:
+        why = PHONE if entry.after.get("by") == PHONE else why
         return f"a person has the conversation: he {_SIGNS.get(why or '', 'took it')}", "plain"
-    by = {"released": "the host released it", "assigned": "the AI manager was assigned again"}
+    by = {
+        "released": "the host released it",
+        "assigned": "the AI manager was assigned again",
+        "own_text": "what took it was its own text",
+        "auto_reply": "what took it was an auto-reply",
+    }
     return f"the graph has the conversation again: {by.get(why or '', 'the stage gives it back')}", "good"
 
 

@@ -7,6 +7,8 @@ from mirt_sitniks.core.marks import Marks, unpack
 
 # How long after the graph has said it a text may still be its own, and a short one; and how far clocks may differ.
 DAY, SHORTLY, SLACK = 86_400.0, 600.0, 3600.0
+# What is said again within so many seconds was said once.
+AGAIN = 60.0
 # How many texts of a session are kept, in how many characters, and how many of a person's.
 TEXTS, ROOM, HEARD = 20, 8000, 8
 
@@ -37,7 +39,9 @@ def after_said(voices: Voices, said: Iterable[Marks], now: float) -> Voices:
     """With what the graph has said; the oldest goes when there is too much, and what is a day old."""
     listed = list(voices.said)
     for fresh in said:
-        listed = [one for one in listed if (one.exact, one.blocks) != (fresh.exact, fresh.blocks)] + [fresh]
+        # Told twice it was said once; said again later, it may have been on its way both times.
+        same = [one for one in listed if one.exact == fresh.exact and abs(fresh.at - one.at) < AGAIN]
+        listed += [] if same else [fresh]
     listed = sorted((one for one in listed if one.at > now - DAY), key=lambda one: one.at)
     room, kept = ROOM, list[Marks]()
     for one in reversed(listed[-TEXTS:]):

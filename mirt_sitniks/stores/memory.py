@@ -200,8 +200,9 @@ class MemoryRows:
         young = {name for name, at in self.touched.items() if at >= limit}
         for session in set(self.records) - young - set(self.left) if records else ():
             self.remove(session)
-        for one in [one for name, one in self.records.items() if name not in young and one.voices != Voices()]:
-            self.records[one.session] = replace(one, voices=Voices())
+        for rows in (self.records, self.left):
+            for one in [one for name, one in rows.items() if name not in young and one.voices != Voices()]:
+                rows[one.session] = replace(one, voices=Voices())
         self.keep_entries(entry for entry in self.entries if entry.at >= limit)
         for chat_id in [one.id for one in self.directory.values() if one.seen_at < seen]:
             self.drop_contact(chat_id)

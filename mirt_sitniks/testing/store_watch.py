@@ -183,6 +183,7 @@ class WatchContract:
         looked = []
         for _ in range(10):
             world.clock.now += PACE
+            assert world.run(world.store.claim(WATCHING, limit=0)).claims == ()
             for held in claim(world).claims:
                 if held.record:
                     looked.append(held.record.session)

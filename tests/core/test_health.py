@@ -7,7 +7,7 @@ from typing import Any
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.health import CODES, health
-from mirt_sitniks.core.key_state import KeyState
+from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.record import Error, Record
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.survey import Group, Overview
@@ -101,6 +101,15 @@ def test_who_works_is_named() -> None:
     assert [one["who"] for one in answer["workers"]["active"]] == ["b", "a"]
     other = Overview(NOW, WALL, 2, keys={"other": KeyState(Budget((NOW,)), lookout_at=NOW, lookout_by="c")})
     assert health(other, NAMES, Limit(), "mine")["budget"]["used"] == 1
+
+
+def test_how_late_the_watch_sees_is_told() -> None:
+    """As long as the last look at all chats took, or the one under way lasts, and the pause before it."""
+    assert seen()["watch"] is None
+    begun = Watch(every=60.0, began_at=NOW - 20)
+    assert seen(key=KeyState(watch=begun))["watch"] == {"every": 60.0, "last": 20.0, "sees_after": None}
+    running = replace(begun, took=300.0, unlisted_since=NOW - 900)
+    assert seen(key=KeyState(watch=running))["watch"]["sees_after"] == 960
 
 
 def test_the_codes_are_those_of_a_session() -> None:

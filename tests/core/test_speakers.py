@@ -254,9 +254,14 @@ class TestKept:
         assert len(said("ще", at=NOW + DAY + 120, before=voices).said) == 1
 
     def test_a_text_is_kept_once(self) -> None:
-        """A node that runs again says the same: that is one text, said just now."""
-        voices = said(PIECES[0], at=NOW + 5, before=said(PIECES[0], PIECES[1]))
-        assert [one.at for one in voices.said] == [NOW, NOW + 5]
+        """A node that runs again at once says the same. Said again later, both may still come back, also told late."""
+        voices = said(PIECES[8], at=NOW + 5, before=said(PIECES[8]))
+        assert [one.at for one in voices.said] == [NOW]
+        voices = said(PIECES[8], at=NOW + 700, before=voices)
+        assert [one.at for one in voices.said] == [NOW, NOW + 700]
+        message, words = Message("m", "p1", None, PIECES[8]), words_of(PIECES[8])
+        found = speaker_of(CHAT, message, words, voices, at=NOW + 1, now=NOW + 5000, ai_manager="", salt="main")
+        assert found is Speaker.GRAPH
 
     def test_a_chat_passes_on_what_was_said_in_it(self) -> None:
         """The session that takes a chat over knows the words of the one before."""

@@ -123,6 +123,14 @@ NOTHING = {"chat_id": None, "status": None, "manager_id": None, "error": None}
         ),
         ("call: read a chat, timeout after 10 s", line("try", "read", after={"seconds": 10.0, "code": "timeout"})),
         ("call: orders, 3 s", line("try", "orders", after={"seconds": 3.0})),
+        (
+            "a person has the conversation: he wrote in the phone's own app",
+            line("owner", after={"owner": "human", "why": "message", "by": "phone"}),
+        ),
+        (
+            "the graph has the conversation again: what took it was an auto-reply",
+            line("owner", after={"owner": "ai", "why": "auto_reply"}),
+        ),
     ],
 )
 def test_a_line_of_the_ledger_in_words(words: str, told: str) -> None:

@@ -10,6 +10,7 @@ from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import HUMAN
 from mirt_sitniks.core.turns import lag_of
 from tests.core.world import OPTIONS, World, intent
+from tests.model.crm import Trouble
 
 PERIOD = 60.0
 WATCHING = replace(OPTIONS, watch=PERIOD)
@@ -67,7 +68,7 @@ def most_in(moments: list[float], seconds: float) -> int:
     return max((sum(1 for one in moments if at <= one < at + seconds) for at in moments), default=0)
 
 
-def test_chats_that_no_list_shows_are_looked_at_in_turn(world: World) -> None:
+def test_chats_that_no_list_shows_are_looked_at_in_turn(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Twenty old chats, all changed by a person: each is seen, in the share of calls, and how long that takes is
     known."""
     names = [f"customer{number:02}" for number in range(20)]
@@ -81,10 +82,13 @@ def test_chats_that_no_list_shows_are_looked_at_in_turn(world: World) -> None:
     assert most_in(made, 20 * PACE) <= 21
     lag = lag_of(world.store.rows.key("key").watch, world.loop.time())
     assert lag is not None
+    told = [one.getMessage() for one in caplog.records if "is seen after about" in one.getMessage()]
+    assert 1 <= len(told) <= world.processes
+    assert "SITNIKS_WATCH_SHARE" in told[0]
     assert lag <= 2 * PERIOD + (len(names) + 10) * PACE
 
 
-def test_a_day_costs_no_more_than_the_share(world: World) -> None:
+def test_a_day_costs_no_more_than_the_share(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Thirty chats in which all write all the time: what is to be read waits for its turn, and nobody is forgotten."""
     names = [f"customer{number:02}" for number in range(31)]
     serve(world, *names)
@@ -97,5 +101,23 @@ def test_a_day_costs_no_more_than_the_share(world: World) -> None:
         world.crm.write(f"chat-{name}", manager="Олена")
     world.loop.run_for(30 * PACE * 2)
     assert all(record_of(world, name).talk.owner == HUMAN for name in names)
+    late = [one for one in caplog.records if "is seen after about" in one.getMessage()]
+    assert len(late) <= world.processes
     assert len(world.crm.calls) - before == len(world.watched) - first
     assert most_in([at for at, _ in world.crm.calls[before:]], 20 * PACE) <= 21
+
+
+def test_who_dies_in_the_middle_is_followed(world: World) -> None:
+    """The process that reads a page is gone: the other one takes it up after the lease, and the store's being away
+    for minutes puts it off only."""
+    serve(world, "olena")
+    world.crm.person_sets("chat-olena", status="ОПЛАЧЕНО")
+    world.crm.trouble.append(Trouble("hang"))
+    world.loop.run_for(PERIOD)
+    for place in (0, 1):
+        world.loop.run(world.replace(place))
+    world.away = True
+    world.loop.run_for(300.0)
+    world.away = False
+    world.loop.run_for(OPTIONS.lease + 2 * PERIOD)
+    assert record_of(world, "olena").observed.status.value == "ОПЛАЧЕНО"

@@ -8,11 +8,15 @@ from hypothesis import strategies as st
 
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.events import Event, Message
+from mirt_sitniks.core.marks import marks_of, words_of
 from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stage
 from mirt_sitniks.core.store import KeyVerdict, Report, ScanPage, Settlement, Store, StoreOptions
 from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
-from mirt_sitniks.core.talk import HUMAN, Sign
+from mirt_sitniks.core.talk import Sign
+from mirt_sitniks.core.text import iso
+from mirt_sitniks.core.voices import Spoken
 from tests.stores import worlds
 from tests.stores.worlds import START, World
 
@@ -84,7 +88,8 @@ class Settle:
     absent: int | None = None
     managers: tuple[int, ...] = ()
     noted: str = ""
-    sign: str = ""
+    signs: tuple[tuple[Any, str | None], ...] = ()
+    looked: bool = False
     listened: bool = False
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
@@ -124,8 +129,10 @@ class Settle:
         )
         made = replace(made, absent=self.absent)
         made = replace(made, note=claim.note, noted=self.noted)
-        signs = (Sign(self.sign, now, HUMAN),) if self.sign else ()  # type: ignore[arg-type]
-        made = replace(made, signs=signs, heard_at=now if self.listened else None)
+        made = replace(made, signs=tuple(Sign(kind, now, who) for kind, who in self.signs))
+        if self.looked:
+            made = replace(made, observed=replace(observed, seen_at=claim.now, looked_at=claim.now))
+        made = replace(made, heard_at=now if self.listened else None)
         if record.candidate and self.contacts and not gone:
             return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
         return made
@@ -158,6 +165,44 @@ class Reopen:
 
 
 @dataclass(frozen=True)
+class Release:
+    session: str
+    calls: int
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        return store.release(OPTIONS, self.session, calls=self.calls)
+
+
+@dataclass(frozen=True)
+class Hear:
+    """A chat is told of, with a message by one of those, or none, so many seconds ago; None: it does not say when."""
+
+    chat: Chat
+    by: str | None
+    manager: str | None
+    ago: float | None
+    text: str = "так"
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        at = None if self.ago is None else iso(now - self.ago)
+        told = Message("m", self.by, self.manager, self.text, at) if self.by else None
+        return store.hear(OPTIONS, (Event(self.chat, told, at),))
+
+
+@dataclass(frozen=True)
+class Say:
+    """The graph has told customers of these sessions something, so many seconds ago."""
+
+    sessions: tuple[str, ...]
+    text: str
+    ago: float
+
+    def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
+        marks = (marks_of(words_of(self.text), self.ago, OPTIONS.account),)
+        return store.said(OPTIONS, tuple(Spoken(one, marks) for one in self.sessions))
+
+
+@dataclass(frozen=True)
 class Forget:
     session: str
 
@@ -178,6 +223,7 @@ class Wait:
     seconds: float
 
 
+TEXTS = ("так", "Дякуємо за повідомлення! Відповімо згодом.", "Є сукня «Волошка» з льону, на який зріст шукаєте?")
 _names = st.sampled_from(NAMES) | st.none()
 _contacts = st.builds(
     Chat,
@@ -221,9 +267,20 @@ _settles = st.builds(
     tries=st.sampled_from(((), TRIES[:1], TRIES)),
     absent=st.sampled_from((None, None, None, 7, 8)),
     managers=st.sampled_from(((), (), (), (1, 7, 8, 9), (1, 7))),
-    sign=st.sampled_from(("", "", "wrote", "wrote", "message")),
     listened=st.booleans(),
     noted=st.sampled_from(("", "waits", "waits", "sent", "unknown", "refused")),
+    signs=st.sampled_from(((), (("wrote", "ai"),), (("wrote", "human"), ("put", "human")), (("assigned", "ai"),))),
+    looked=st.booleans(),
+)
+_events = st.builds(
+    Hear, _contacts, st.sampled_from(("u1", "u2", "page", None)), st.sampled_from(("Олена", "Павло", None)),
+    st.sampled_from((0.0, 3.0, 70.0, 5000.0, None)), st.sampled_from(TEXTS),
+)  # fmt: skip
+_says = st.builds(
+    Say,
+    st.lists(st.sampled_from(SESSIONS), min_size=1, max_size=2, unique=True).map(tuple),
+    st.sampled_from(TEXTS),
+    st.sampled_from((0.0, 5.0, 700.0)),
 )
 _commands = st.one_of(
     st.builds(Record, _intents, st.integers(0, 2), st.sampled_from((OPTIONS, OPTIONS, OPTIONS, OTHER))),
@@ -235,6 +292,10 @@ _commands = st.one_of(
     st.builds(Wait, st.sampled_from(STEPS)),
     st.builds(Observe, st.sampled_from(CHATS), st.sampled_from(("T", None)), st.sampled_from((9, None))),
     st.builds(Reopen, st.sampled_from(SESSIONS), st.integers(0, 2)),
+    st.builds(Release, st.sampled_from(SESSIONS), st.integers(0, 2)),
+    _events,
+    _events,
+    _says,
     st.builds(Forget, st.sampled_from(SESSIONS)),
     st.builds(Prune, st.sampled_from((5.0, 800.0))),
 )
