@@ -10,7 +10,7 @@ from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.hours import Hours
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Claim, Intent, Try, pending
+from mirt_sitniks.core.record import Claim, Intent, Try, pending, ticks
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Outlook, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.core.voices import Spoken
@@ -352,6 +352,14 @@ class World:
         assert not left or max(left.values()) == 1, f"two notes for one intent: {left}"
         assert len(sent) <= len(left) <= len(unknown), f"{sent}, {left}, {unknown}"
         assert not any(one.notes for one in self.store.rows.records.values()), "a note is owed for ever"
+
+    def check_clocks(self) -> None:
+        """No live manager is called twice, nor before the others had their time; and no clock runs for ever."""
+        for line in self.lines("passed"):
+            asked, who = line.after["asked"], line.after["manager_id"]
+            assert who not in asked, f"{line.session}: {who} is called again, after {asked}"
+            assert line.after["seconds"] > self.answer_within * len(asked) - 0.01, f"{line.session}: {who} too soon"
+        assert not [one.session for one in self.store.rows.records.values() if ticks(one)], "a clock runs for ever"
 
     def lines(self, kind: str) -> list[Entry]:
         """The ledger's lines of a kind."""
