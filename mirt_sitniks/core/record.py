@@ -276,6 +276,11 @@ def ticks(record: Record) -> bool:
     return record.clock is not None and record.clock.ticks and record.closed is None
 
 
+def is_unanswered(record: Record) -> bool:
+    """Whether nobody has answered in its chat, and nobody is left to be called."""
+    return record.clock is not None and record.clock.due == 0 and not record.clock.ended
+
+
 def has_work(record: Record) -> bool:
     """Whether there is anything to do for this record: for its stages, or aside."""
     return pending(record) or owes_aside(record)

@@ -231,7 +231,9 @@ class Convergence(RuleBasedStateMachine):
             assert record.desired.status.value in may, f"{record.session}: what was asked for last does not stand"
             shows = STATUSES[record.desired.status.value or ""]
             # A person who has written keeps what he has, if anybody heard of it.
-            spoken = bool(world.watch or world.answer_within) and any(one.manager_name for one in crm.messages.get(chat.id, ()))
+            spoken = bool(world.watch or world.answer_within) and any(
+                one.manager_name for one in crm.messages.get(chat.id, ())
+            )
             excused = chat.id in world.unrecorded or world.shows_persons(chat.id) or spoken
             assert chat.status == shows or excused, f"{record.session}: its stage does not stand"
             names = {one.id: one.name for one in MANAGERS}
