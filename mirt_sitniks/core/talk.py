@@ -93,7 +93,7 @@ def _assigned(talk: Talk, sign: Sign) -> Talk:
         return talk
     if sign.who == AI:
         return _turned(talk, sign, AI) if before is not None and talk.owner == HUMAN else talk
-    return _turned(talk, sign, HUMAN) if talk.wrote and met else talk
+    return _turned(talk, sign, HUMAN) if talk.wrote and (met or sign.sure) else talk
 
 
 def _turned(talk: Talk, sign: Sign, owner: Owner) -> Talk:

@@ -16,6 +16,7 @@ from mirt_sitniks.core.managers import Manager
 from mirt_sitniks.core.record import has_work, ticks
 from mirt_sitniks.core.result import Outcome
 from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.text import iso
 from mirt_sitniks.crm.calls import GetChat, SetStatus, UpdateChat
 from mirt_sitniks.crm.events import ListMessages
 from tests.core.test_bad_days import outcome, record, say, sent
@@ -112,6 +113,29 @@ def test_a_person_who_came_is_seen_before_the_next_one_is_called(world: World, s
     clock = record(world).clock
     assert clock
     assert not clock.ticks
+
+
+def test_who_takes_a_chat_that_the_ai_never_had_is_a_person_as_well(world: World) -> None:
+    """An escalation is the first stage: whom we did not call, but who has the chat now, has come by himself."""
+    say(world, ALARM)
+    world.loop.run_for(60.0)
+    assignment(world)
+    world.loop.run_for(10 * WITHIN)
+    assert [who for _, who in assigned(world)] == [104]
+    assert [one["why"] for one in lines(world, "answered")] == ["assigned"]
+
+
+def test_a_crm_whose_clock_is_behind_is_heard_all_the_same(world: World) -> None:
+    """By its clock he wrote before the last look, and after the call."""
+    escalated(world)
+    world.loop.run_for(WITHIN + 10.0)
+    message(world)
+    late = world.crm.messages["chat"][-1]
+    at = iso(WALL + world.loop.time() - 40.0)
+    world.crm.messages["chat"][-1] = replace(late, at=at)
+    world.loop.run_for(10 * WITHIN)
+    assert [who for _, who in assigned(world)] == [104, 102]
+    assert len(lines(world, "answered")) == 1
 
 
 def test_what_a_customer_or_the_page_writes_ends_nothing(world: World) -> None:
