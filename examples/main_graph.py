@@ -21,7 +21,13 @@ from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
 
-from mirt_sitniks import SitniksChatService, SitniksState, add_subgraph, get_sitniks_chat_service
+from mirt_sitniks import (
+    SitniksChatService,
+    SitniksState,
+    add_subgraph,
+    get_sitniks_chat_service,
+    human_has_chat,
+)
 from mirt_sitniks.orders import (
     Client,
     Item,
@@ -224,7 +230,7 @@ def build_main_graph(
     builder.add_node("escalation", telling(service, escalation))
     builder.add_node("end", end)
 
-    builder.add_edge(START, "moderation")
+    builder.add_conditional_edges(START, human_has_chat(service), {True: END, False: "moderation"})
     builder.add_conditional_edges("moderation", after_moderation)
     builder.add_conditional_edges("intent", after_intent)
     builder.add_edge("agent", "end")

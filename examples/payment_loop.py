@@ -14,7 +14,7 @@ from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
 
-from mirt_sitniks import SitniksChatService, SitniksState, Stage, add_subgraph
+from mirt_sitniks import SitniksChatService, SitniksState, Stage, add_subgraph, human_has_chat
 
 REQUISITES = (
     "Дякуємо, дані записали! Оплатити можна на рахунок (приклад, не для справжніх платежів):\n"
@@ -83,7 +83,7 @@ def build_payment_loop(
     builder.add_node("intent", intent)
     builder.add_node("agent", agent)
     builder.add_node("payment", payment)
-    builder.add_edge(START, "intent")
+    builder.add_conditional_edges(START, human_has_chat(service), {True: END, False: "intent"})
     builder.add_edge("agent", END)
     add_subgraph(
         builder, service=service, after=None, name="sitniks_sync_payment", stage=shows_requisites, then="payment"

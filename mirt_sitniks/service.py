@@ -37,8 +37,8 @@ T = TypeVar("T")
 # What the runtime answers when the budget ends knows more than a caller who stops at the same moment.
 HEARING = 0.08
 STARTING, CLOSING = 1.0, 5.0
-# Seconds that a route of the graph may wait for the store.
-LOOKING = 0.05
+# Seconds that a route of the graph may wait for the store, or that part of a longer reply budget.
+LOOKING, LOOKING_SHARE = 0.05, 1 / 30
 
 
 class About(TypedDict, total=False):
@@ -211,7 +211,8 @@ class SitniksChatService:
         return None if found is None else replace(found, people=self.people())
 
     async def is_held(self, session: str) -> bool:
-        """Whether a person has the conversation, by what the store knows: one read, 50 ms at most.
+        """Whether a person has the conversation, by what the store knows: one read, 50 ms at most
+        (a thirtieth of a `reply_budget` that is longer than 1.5 s).
 
         False when that is not known, nor told in time: `human_has_chat` then believes the state.
         """
@@ -229,7 +230,8 @@ class SitniksChatService:
         if not self.enabled:
             return False
         try:
-            held: bool | None = await wait(self._thread.run(lambda runtime: runtime.is_held(str(session))), LOOKING)
+            seconds = max(LOOKING, LOOKING_SHARE * self.settings.reply_budget)
+            held: bool | None = await wait(self._thread.run(lambda runtime: runtime.is_held(str(session))), seconds)
             return held
         except (TimeoutError, SitniksError):
             return None

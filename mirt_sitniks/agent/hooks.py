@@ -7,13 +7,14 @@ from contextvars import copy_context
 from typing import Any
 
 from langchain.agents import middleware
-from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware import AgentMiddleware, hook_config
 from langgraph.config import get_config
 from langgraph.types import Command
 
 from mirt_sitniks.agent.results import texts_of
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.graph.node import Choose, SyncNode
+from mirt_sitniks.graph.routes import HumanHasChat
 
 Update = dict[str, Any]
 # Only newer versions let a model's answer come with an update of the state.
@@ -26,6 +27,7 @@ class Hooks(AgentMiddleware[Any, Any]):
     first_touch: SyncNode
     first_touch_due: Choose
     at_the_end: SyncNode
+    human_has_chat: HumanHasChat | None
 
     def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """What the model tells the customer is remembered as the graph's own."""
@@ -48,6 +50,20 @@ class BeforeTheAgent(Hooks):
 
     async def abefore_agent(self, state: Any, runtime: Any) -> Update:
         return await self.first_touch.ainvoke(state, get_config())
+
+
+class Silent(Hooks):
+    """In front of all else: the turn ends at once while a person has the conversation."""
+
+    @hook_config(can_jump_to=["end"])
+    def before_agent(self, state: Any, runtime: Any) -> Update | None:
+        held = self.human_has_chat is not None and self.human_has_chat.invoke(state, get_config())
+        return {"jump_to": "end"} if held else super().before_agent(state, runtime)
+
+    @hook_config(can_jump_to=["end"])
+    async def abefore_agent(self, state: Any, runtime: Any) -> Update | None:
+        held = self.human_has_chat is not None and await self.human_has_chat.ainvoke(state, get_config())
+        return {"jump_to": "end"} if held else await super().abefore_agent(state, runtime)
 
 
 class BesideTheModel(Hooks):
@@ -76,18 +92,23 @@ class BesideTheModel(Hooks):
 class AtTheEnd(Hooks):
     """The host's own rule, asked when the agent has answered."""
 
-    def after_agent(self, state: Any, runtime: Any) -> Update:
-        return self.at_the_end.invoke(state, get_config())
+    def after_agent(self, state: Any, runtime: Any) -> Update | None:
+        return None if self._was_silent(state) else self.at_the_end.invoke(state, get_config())
 
-    async def aafter_agent(self, state: Any, runtime: Any) -> Update:
-        return await self.at_the_end.ainvoke(state, get_config())
+    async def aafter_agent(self, state: Any, runtime: Any) -> Update | None:
+        return None if self._was_silent(state) else await self.at_the_end.ainvoke(state, get_config())
+
+    def _was_silent(self, state: Any) -> bool:
+        """Whether the turn has ended before the model was asked."""
+        return self.human_has_chat is not None and all(one.type == "human" for one in state["messages"][-1:])
 
 
-def hooks_of(*, overlap: object, at_the_end: bool) -> tuple[type[Hooks], ...]:
+def hooks_of(*, overlap: object, at_the_end: bool, silent: object) -> tuple[type[Hooks], ...]:
     """The places of a middleware with these options."""
-    if not isinstance(overlap, bool):
-        raise ConfigError(f"overlap is {overlap!r}: use True or False.")
+    for name, given in (("overlap", overlap), ("silent", silent)):
+        if not isinstance(given, bool):
+            raise ConfigError(f"{name} is {given!r}: use True or False.")
     if overlap and _Extended is None:
         raise ConfigError("overlap=True needs a newer langchain: install langchain>=1.2.10, or leave overlap out.")
     first = BesideTheModel if overlap else BeforeTheAgent
-    return (first, AtTheEnd) if at_the_end else (first,)
+    return (*([Silent] if silent else []), first, *([AtTheEnd] if at_the_end else []))

@@ -12,6 +12,7 @@ from mirt_sitniks.agent.results import has_failed, joined
 from mirt_sitniks.core.stages import Stage, Stages
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.graph.node import Host, SyncNode, SyncService, chooser, renaming
+from mirt_sitniks.graph.routes import HoldService, human_has_chat
 from mirt_sitniks.graph.state import SitniksValue
 from mirt_sitniks.graph.wiring import (
     check_event,
@@ -47,7 +48,8 @@ class SitniksMiddleware(Hooks):
     the stage that holds once this tool has succeeded, such as `{"send_payment_details": "give_requisites"}`, or a
     function of the state that is asked when the agent has answered, and returns a stage or None. The model itself has
     one tool, `escalate_to_manager(reason)`; `escalate_when` tells it when to use it, None takes it away. A status is
-    never the model's to choose.
+    never the model's to choose. With `silent` the model is not asked while a person has the conversation: the turn ends
+    there, and the customer's message stays in the state.
 
     Each of them is a sync as `add_subgraph` makes it: what it reads (also without a `state_schema` of the host's: see
     `SitniksAgentState`), `event`, `reads`, what is under `sitniks` in the state, one reply budget for a turn, and each
@@ -66,6 +68,7 @@ class SitniksMiddleware(Hooks):
         event: Event | None = None,
         reads: Mapping[str, str] | None = None,
         overlap: bool = False,
+        silent: bool = False,
     ) -> None:
         check_service(service)
         check_event(event)
@@ -81,11 +84,13 @@ class SitniksMiddleware(Hooks):
         if escalate_when is not None:
             reason_key = renamed.get("escalation_reason", "escalation_reason")
             self.tools = [escalation_tool(node(Stage.ESCALATION), escalate_when, reason_key)]
+        self.human_has_chat = human_has_chat(cast("HoldService", service), reads=renamed) if silent else None
         if callable(stages):
             self.at_the_end = node(checked_function("stages", stages, "a dict, or a function of the state"))
         # `create_agent` makes a node of each hook that a class has, so this one gets those that it needs.
         kind = type(self)
-        self.__class__ = type(kind.__name__, (kind, *hooks_of(overlap=overlap, at_the_end=callable(stages))), {})
+        places = hooks_of(overlap=overlap, at_the_end=callable(stages), silent=silent)
+        self.__class__ = type(kind.__name__, (kind, *places), {})
 
     def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """The tool, then the stage that it has reached."""

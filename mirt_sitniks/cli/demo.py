@@ -12,6 +12,7 @@ from types import ModuleType
 
 from langgraph.checkpoint.memory import InMemorySaver
 
+from mirt_sitniks.cli.demo_ear import SECRET
 from mirt_sitniks.cli.demo_hold import hold, on_terminal
 from mirt_sitniks.cli.demo_talk import PATIENCE, Demo, TimedService
 from mirt_sitniks.cli.demo_view import View
@@ -71,6 +72,7 @@ def settings_for(sandbox: Sandbox, database: Path, stages: Path | None = None) -
     """Settings, with the stages of a file. None comes from the environment or `.env`: a real CRM must not see this."""
     defaults = {name: field.default for name, field in SitniksSettings.model_fields.items()}
     chosen = {"api_url": sandbox.url, "api_key": sandbox.key, "rate_limit": LIMIT, "database": str(database)}
+    chosen["webhook_secrets"] = SECRET
     if stages:
         chosen["stages"] = str(stages)
     return SitniksSettings(_env_file=None, **{**defaults, "store": "sqlite", **chosen})

@@ -14,9 +14,11 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.types import Command
 from langsmith import tracing_context
 
+from mirt_sitniks.cli.demo_ear import told
 from mirt_sitniks.cli.demo_view import Row, Turn, View
 from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.process.off_loop import Wait
 from mirt_sitniks.sandbox import Sandbox
 from mirt_sitniks.service import SitniksChatService
 
@@ -30,6 +32,7 @@ KINDS = (
     ("list managers", "GET", re.compile("/managers$")),
     ("set a status", "PATCH", re.compile("/status$")),
     ("assign a manager", "PUT", re.compile("/chats/[^/]+$")),
+    ("leave a note", "POST", re.compile("/notes$")),
     ("find an item", "GET", re.compile("/variations$")),
     ("make an order", "POST", re.compile("/orders$")),
 )
@@ -57,7 +60,7 @@ class Customer:
 BOUGHT = ("Взято в роботу", "Виставлено рахунок", "ОПЛАЧЕНО", "Оформлено замовлення")
 IRYNA = Customer("Ірина", "iryna.example", "instagram", BOUGHT, "Павло")
 OKSANA = Customer("Оксана", "oksana.example", "instagram", ("Взято в роботу", "Виставлено рахунок"), "Павло")
-TARAS = Customer("Тарас", "taras_example", "telegram", ("Взято в роботу", "AI Увага"), "Олена")
+TARAS = Customer("Тарас", "taras_example", "telegram", ("Взято в роботу", "AI Увага"), "Павло")
 CUSTOMERS = (IRYNA, OKSANA, TARAS)
 
 
@@ -73,13 +76,17 @@ class TimedService(SitniksChatService):
         self.last = result, time.perf_counter() - began + (self.last[1] if self.last else 0.0)
         return result
 
+    async def holds(self, wait: Wait, session: str) -> bool | None:
+        """The same, however busy the machine is."""
+        return await super().holds(lambda begun, seconds: wait(begun, PATIENCE), session)
+
 
 class Demo:
     """Three conversations, one after the other; `problems` says afterwards what is not as it must be."""
 
     def __init__(self, sandbox: Sandbox, service: TimedService, graph: Any, view: View) -> None:
         self.sandbox, self.service, self.graph, self.view = sandbox, service, graph, view
-        self.told = threading.Event()
+        self.stopped = threading.Event()
         self.chats: dict[Customer, str] = {}
         self.others = [
             sandbox.add_chat("maria.example", name="Марія", status="Оформлено замовлення", manager="Марко"),
@@ -91,7 +98,7 @@ class Demo:
 
     def run(self) -> None:
         """Hold the conversations; TimeoutError when something does not arrive, KeyboardInterrupt after Ctrl+C."""
-        with tracing_context(enabled=False), _ctrl_c(self.told):
+        with tracing_context(enabled=False), _ctrl_c(self.stopped):
             self.purchase()
             self.outage()
             self.complaint()
@@ -127,10 +134,23 @@ class Demo:
         self.view.arrival(f"arrived by itself after {time.perf_counter() - began:.1f} s", self.rows())
 
     def complaint(self) -> None:
-        """An escalation: a live manager becomes responsible."""
-        self.view.chapter("A complaint", "Another channel; a live manager takes over from the AI.")
-        self.says(TARAS, "Добрий день! Підкажіть, скільки днів їде доставка в Полтаву?")
-        self.says(TARAS, "Посилка приїхала, але костюм не той: просив оливковий, а поклали сірий")
+        """An escalation: a live manager becomes responsible, writes, and gives the conversation back."""
+        self.view.chapter("A complaint", "Another channel; a live manager takes over from the AI, and hands back.")
+        with told(self.sandbox, self.service):
+            self.says(TARAS, "Добрий день! Підкажіть, скільки днів їде доставка в Полтаву?")
+            self.says(TARAS, "Посилка приїхала, але костюм не той: просив оливковий, а поклали сірий")
+            self._wait(lambda: self._shown(TARAS) == (TARAS.moves[-1], "Олена"))
+            words = "Тарасе, перепрошую! Оливковий уже пакуємо, сірий залиште собі."
+            self.view.note(
+                f"Олена writes to him in Sitniks: «{words}» While she has the conversation, the AI is silent."
+            )
+            self._heard(self.sandbox.person_writes(self.chats[TARAS], words, manager="Олена"))
+            if self._answer(self.says(TARAS, "Оце так, дякую!")):
+                self.missed.append("the AI answered while a person had the conversation")
+            self.view.note("Олена is done: on the board she makes Павло responsible again. No other tool is needed.")
+            self.sandbox.person_sets(self.chats[TARAS], manager=TARAS.manager)
+            if not self._answer(self.says(TARAS, "А доставка за який день?")):
+                self.missed.append("the AI was silent after the conversation was given back")
         self.arrived(TARAS)
 
     def says(self, customer: Customer, text: str, *, waits: bool = True) -> dict[str, Any]:
@@ -141,7 +161,7 @@ class Demo:
         if customer not in self.chats:
             source = {"telegram": "telegram_bot"}.get(customer.channel, customer.channel)
             self.chats[customer] = self.sandbox.add_chat(customer.nickname, source=source, name=customer.name)
-        self.sandbox.customer_writes(self.chats[customer], text)
+        self._heard(self.sandbox.customer_writes(self.chats[customer], text))
         message = {
             "messages": [HumanMessage(text)],
             "session_id": customer.session,
@@ -162,7 +182,9 @@ class Demo:
         self.service.last = None
         state: dict[str, Any] = self.graph.invoke(given, {"configurable": {"thread_id": customer.session}})
         self._heed()
-        reply = next(one.text for one in reversed(state["messages"]) if isinstance(one, AIMessage))
+        if answer := self._answer(state):
+            # The channel shows it as the page's own, of which nobody can tell who wrote it.
+            self._heard(self.sandbox.phone_writes(self.chats[customer], answer))
         result, held = self.service.last or (None, 0.0)
         self.holds.append(held)
         order = state.get("sitniks_order", {}).get("outcome") if shows else None
@@ -170,8 +192,19 @@ class Demo:
             shows = self.service.settings.statuses[result.stage]
         if shows:
             self._wait(lambda: self._shown(customer)[0] == shows)
-        self.view.turn(Turn(who, text, reply, result, held, order), self.rows())
+        self.view.turn(Turn(who, text, answer, result, held, order), self.rows())
         return state
+
+    @staticmethod
+    def _answer(state: dict[str, Any]) -> str | None:
+        """What the graph has answered; None when it kept silent."""
+        last = state["messages"][-1]
+        return last.text if isinstance(last, AIMessage) else None
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        """Wait until the host was told of a message, if Sitniks tells of any."""
+        if self.sandbox.webhook:
+            self._wait(lambda: any(message["id"].encode() in one.body for one in self.sandbox.deliveries))
 
     def arrived(self, customer: Customer) -> None:
         """Wait until the CRM shows what it must show at the end of the conversation."""
@@ -185,7 +218,7 @@ class Demo:
         self.sandbox.wait(there, PATIENCE)
 
     def _heed(self) -> None:
-        if self.told.is_set():
+        if self.stopped.is_set():
             raise KeyboardInterrupt
 
     def _shown(self, customer: Customer) -> tuple[str, str | None]:
@@ -238,8 +271,8 @@ class Demo:
 
 
 @contextmanager
-def _ctrl_c(told: threading.Event) -> Iterator[None]:
-    """The first Ctrl+C only sets `told`, the second one interrupts.
+def _ctrl_c(stopped: threading.Event) -> Iterator[None]:
+    """The first Ctrl+C only sets `stopped`, the second one interrupts.
 
     Raised in the middle of a thread's start, as LangGraph starts some in each turn, a `KeyboardInterrupt` would leave
     the interpreter waiting for ever for a thread that it does not know.
@@ -250,7 +283,7 @@ def _ctrl_c(told: threading.Event) -> Iterator[None]:
 
     def hear(*_: object) -> None:
         signal.signal(signal.SIGINT, before)
-        told.set()
+        stopped.set()
 
     before = signal.signal(signal.SIGINT, hear)
     try:

@@ -39,11 +39,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message, its reply, the last sync between them (None: nothing was to be told to the CRM), and the order."""
+    """One message, its reply (None: silence), the last sync between them (None: nothing was to be told to the CRM), and
+    the order."""
 
     who: str
     text: str
-    reply: str
+    reply: str | None
     result: SyncResult | None
     held: float
     order: str | None = None
@@ -84,7 +85,8 @@ class View:
         talk = Table.grid(padding=(0, 2, 0, 0))
         talk.add_column(width=9, justify="right", no_wrap=True)
         talk.add_row(Text(turn.who, "bold cyan"), Text(turn.text))
-        talk.add_row(Text("Shop", "bold"), Text(turn.reply))
+        silence = Text("– silent, a person has the conversation", "bold cyan")
+        talk.add_row(Text("Shop", "bold"), silence if turn.reply is None else Text(turn.reply))
         talk.add_row(Text("CRM", "bold"), self._badge(turn))
         self._print()
         self._print(talk)

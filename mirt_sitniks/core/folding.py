@@ -97,11 +97,11 @@ def took(work: Folding, seen: Observed, stage: str, gen: int, at: float) -> Obse
     return replace(seen, status=taken, seen_at=at, confirmed=confirmed, before=before, foreign_since=0.0)
 
 
-def found(seen: Observed, shown: str, gen: int, at: float) -> Observed:
+def found(record: Record, seen: Observed, shown: str, gen: int, at: float) -> Observed:
     """The CRM shows a status that is none of ours: since when, at the earliest, does not change while it stays."""
     since = seen.foreign_since if shown == seen.status.value else 0.0
     value = ObservedValue(shown, gen)
-    return replace(seen, status=value, seen_at=at, foreign_since=since or seen.seen_at or at)
+    return replace(seen, status=value, seen_at=at, foreign_since=since or max(seen.seen_at, record.alike_at) or at)
 
 
 def contradict(work: Folding, answer: Answer, why: str) -> None:

@@ -16,11 +16,14 @@ from mirt_sitniks.core.turns import outlook
 def release(tx: Transaction, session: str, calls: int) -> Recorded:
     """End a person's hold of a session's chat, and want the AI manager there; the status stays as it is.
 
-    A chat that no person has, and a session without one, are left as they are. What escalated it is known from before:
-    the same event does not do so again.
+    Of a chat that no person has is only noted that it was given back: what he did before may be told yet. A session
+    without one is left as it is. What escalated it is known from before: the same event does not do so again.
     """
     old = tx.rows.get(session) or Record(session)
+    talk = after(old.talk, Sign("released", tx.now))
     if old.closed or not old.chat_id or old.talk.owner != HUMAN:
+        if old.talk.owner:
+            tx.rows.put(replace(old, talk=talk))
         return Recorded(Verdict.KNOWN, old, None, outlook(tx))
     generation = old.desired.generation + 1
     manager = DesiredValue(Role.AI.value, generation, tx.now, 1)
@@ -29,7 +32,7 @@ def release(tx: Transaction, session: str, calls: int) -> Recorded:
         desired=replace(old.desired, generation=generation, manager=manager),
         observed=replace(old.observed, attempt=0, due_at=tx.now, error=None),
         urgent_at=min(old.urgent_at, tx.now - PRIORITIES["normal"]),
-        talk=after(old.talk, Sign("released", tx.now)),
+        talk=talk,
     )
     fresh = answered(tx, fresh)
     audit(tx, old, fresh)

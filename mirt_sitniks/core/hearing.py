@@ -12,15 +12,18 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Author, Event, Message, author_of
 from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, bring_back, match
-from mirt_sitniks.core.record import Record, has_work, owes_look, searching
+from mirt_sitniks.core.record import Record, has_work, owes_look, pending, searching
 from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.signs import assignee_of
+from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, NOBODY, OURS
+from mirt_sitniks.core.talk import AI, Sign, after
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
+
+# Once in so many seconds it is kept that a chat is told to be as it is known.
+ALIKE = 3600.0
 
 
 def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
@@ -82,7 +85,11 @@ def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
 
 def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
     """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
+    seen, shows_ai = record.observed, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id) == AI
     fresh = hinted(tx, fresh, event.chat, at)
+    if shows_ai and not pending(record) and at > max(seen.seen_at, seen.looked_at, fresh.talk.signed_at):
+        # He has it back: a customer who has just written waits for an answer, not for a look.
+        fresh = replace(fresh, talk=after(fresh.talk, Sign("assigned", at, AI)))
     put(tx, record, aside(fresh, tx.now) if owes_look(fresh) and not has_work(record) else fresh)
 
 
@@ -121,16 +128,19 @@ def hinted(tx: Transaction, record: Record, chat: Chat, at: float) -> Record:
     if who == AI:
         # That he was there at all may be told late as well.
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))
-    if _differs(fresh, chat, who) and at > max(fresh.observed.seen_at, fresh.observed.looked_at):
+    if not _differs(fresh, chat, who):
+        fresh = replace(fresh, alike_at=at) if chat.status and at > fresh.alike_at + ALIKE else fresh
+    elif at > max(fresh.observed.seen_at, fresh.observed.looked_at):
         fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at))
+    if owes_look(fresh) and not owes_look(record) and has_work(record):
+        # What pauses after a refusal is no reason not to look.
+        fresh = replace(fresh, observed=replace(fresh.observed, due_at=min(fresh.observed.due_at, tx.now)))
     return fresh
 
 
 def _differs(record: Record, chat: Chat, who: str | None) -> bool:
     """Whether a chat is told to be other than it is known: its status, or who is responsible."""
-    known = record.talk.assignee
-    another = who is not None and known not in (None, who) and not (known == OURS and who not in (AI, NOBODY))
-    return another or chat.status not in (None, record.observed.status.value)
+    return is_another(record.talk, who) or chat.status not in (None, record.observed.status.value)
 
 
 def find(tx: Transaction, names: set[str]) -> None:

@@ -6,17 +6,18 @@ from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.folding import Answer, Folding, found, has_chat, took
 from mirt_sitniks.core.managers import Assignee, fold_name
-from mirt_sitniks.core.people import FoldContext, is_persons, ours
+from mirt_sitniks.core.people import FoldContext, holds, is_persons, ours
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
     Observed,
     ObservedValue,
     Unconfirmed,
+    known_at,
     may_be_overwritten,
     stale,
 )
-from mirt_sitniks.core.signs import gives_to, holds, signs_of, talk_after
+from mirt_sitniks.core.signs import gives_to, signs_of, talk_after
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import AI, HUMAN, Owner, Sign
 
@@ -45,13 +46,16 @@ def looked(work: Folding, answer: Answer) -> None:
 
 
 def _look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
-    """Who is responsible tells who has the chat, unless a write of ours may still change that."""
-    seen = work.observed
-    wished = work.record.desired.manager.value
-    under_way = seen.unconfirmed or "manager" in stale(work.record) or "manager" in dict(seen.contradicted)
-    other = answer.assignee is not None and not under_way and answer.assignee.shown_by(chat) is False
-    told = tuple(replace(one, sure=other) for one in signs_of(chat, answer.sent_at, work.context))
-    work.signs += [one for one in told if not under_way or (one.who == AI and wished != HUMAN)]
+    """Who is responsible tells who has the chat, unless that may be a write of ours, or one may still change it."""
+    seen, desired = work.observed, work.record.desired
+    wished = desired.manager.value
+    under_way = seen.unconfirmed or "manager" in dict(seen.contradicted)
+    gave = any(gives_to(work.context.rule_of(stage)) == HUMAN for stage in desired.stages)
+    settled = not under_way and "manager" not in stale(work.record)
+    sure = settled and answer.assignee is not None and answer.assignee.shown_by(chat) is False
+    told = signs_of(chat, answer.sent_at, work.context, known_at(work.record))
+    told = tuple(replace(one, sure=sure) for one in told)
+    work.signs += [one for one in told if not under_way or (wished != HUMAN if one.who == AI else not gave)]
 
 
 def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
@@ -73,8 +77,8 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
             work.signs.append(Sign("wrote", at, gives_to(work.context.rule_of(stage))))
         _by_status(work, chat, AI if stage == Stage.FIRST_TOUCH else None, at)
         return
-    if shown is not None and (_is_held(work, "status", at) or is_persons(record, chat, at, work.context)):
-        work.observed = found(seen, shown, desired.gen, at)
+    if shown is not None and (_is_held(work, "status", shown, at) or is_persons(record, chat, at, work.context)):
+        work.observed = found(record, seen, shown, desired.gen, at)
         _by_status(work, chat, HUMAN, at)
         return
     if seen.contradicted or "status" in stale(record) or may_be_overwritten(record):
@@ -84,19 +88,23 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.observed = replace(seen, seen_at=at) if shown else seen
     elif shown in ours(record, work.context):
         work.observed = replace(seen, status=replace(seen.status, value=shown), seen_at=at)
+        _by_status(work, chat, AI if shown == work.context.status_of(Stage.FIRST_TOUCH) else None, at)
     elif shown is not None:
         # Nobody waits for it: it is only noted.
-        work.observed = found(seen, shown, seen.status.gen, at)
+        work.observed = found(record, seen, shown, seen.status.gen, at)
     if why == "own":
         _refused_by(work, "status", f"Sitniks takes the status “{name}” with 200 and does not set it")
     elif seen.contradicted:
         work.heard.append(Heard("status", "crossed"))
 
 
-def _is_held(work: Folding, name: str, at: float) -> bool:
-    """Whether a person has the chat, by all that was told so far, and keeps what shall be written to it."""
+def _is_held(work: Folding, name: str, shown: str | int | None, at: float) -> bool:
+    """Whether a person has the chat, by all that was told so far, and keeps what shall be written to it; and so it is
+    with what was left to him before."""
+    if name not in stale(work.record):
+        return bool(getattr(work.record.observed, name).value == shown)
     talk = talk_after(work.record.talk, tuple(work.signs))
-    return name in stale(work.record) and name in holds(work.record, talk, at, work.context)
+    return name in holds(work.record, talk, at, work.context)
 
 
 def _took_it(work: Folding, chat: Chat, at: float) -> bool:
@@ -106,7 +114,10 @@ def _took_it(work: Folding, chat: Chat, at: float) -> bool:
 
 def _by_status(work: Folding, chat: Chat, who: Owner | None, at: float) -> None:
     """Where nobody can be assigned, a person takes the chat by a status, and gives it back by that of a first touch."""
-    if who and work.known.rests("assign") and chat.status != work.record.observed.status.value:
+    error = work.record.observed.error
+    # Whoever tries whether it works again is told of no refusal.
+    refused = error and error.code in ("forbidden", "not_applied") and "manager" in stale(work.record)
+    if who and (refused or work.known.rests("assign")) and chat.status != work.record.observed.status.value:
         work.signs.append(Sign("status", at, who))
 
 
@@ -120,7 +131,7 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
         if seen.unconfirmed or why:
             work.signs.append(Sign("put", at, desired.value))
-    elif _is_held(work, "manager", at) or (shown is False and _took_it(work, chat, at)):
+    elif _is_held(work, "manager", chat.manager_id, at) or (shown is False and _took_it(work, chat, at)):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
     elif why or "manager" in stale(record) or may_be_overwritten(record):
         work.observed = replace(seen, manager=_behind(seen.manager, desired))

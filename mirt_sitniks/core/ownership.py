@@ -14,10 +14,12 @@ from mirt_sitniks.core.record import (
     Record,
     Try,
     Unconfirmed,
+    known_at,
     pending,
     stale,
 )
 from mirt_sitniks.core.rows import Transaction
+from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.talk import Talk
@@ -55,7 +57,11 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     # Who has the conversation is the chat's affair, and so is what was told of it.
     hints = {name: getattr(holder, name) for name in ("hinted_at", "moved_at", "heard_at")}
     clock = holder.clock and replace(holder.clock, gen=0)
-    mine = replace(mine, talk=holder.talk, clock=clock, voices=joined(holder.voices, mine.voices), **hints)
+    voices = joined(holder.voices, mine.voices)
+    mine = replace(mine, talk=holder.talk, clock=clock, voices=voices, alike_at=known_at(holder), **hints)
+    if is_another(mine.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)):
+        # Since when, a look decides.
+        mine = replace(mine, hinted_at=tx.now)
     audit(tx, holder, closed)
     # What the other session wrote is ours as well, and may still be there.
     there = holder.observed.manager.value
@@ -117,6 +123,8 @@ def _close(record: Record) -> Record:
         clock=None,
         voices=Voices(),
         notes=(),
+        hinted_at=0.0,
+        alike_at=0.0,
     )
     return replace(lost, token=record.token + 1, lease_until=0.0)
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.record import Observed, Record, owes_look, stale
+from mirt_sitniks.core.record import Record, is_known, owes_look, stale
 from mirt_sitniks.core.stages import Stage, StageRule, Stages, rule_of
-from mirt_sitniks.core.talk import is_taken
+from mirt_sitniks.core.talk import Talk, is_taken
 from mirt_sitniks.core.text import iso
 
 
@@ -46,15 +46,19 @@ def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bo
         return False
     if seen.contradicted or (seen.unconfirmed and (seen.unconfirmed.gen == desired.generation or seen.attempt)):
         return True
-    if "status" not in stale(record) or not may_set or context.hold <= 0:
+    fields = stale(record)
+    if context.hold <= 0:
+        return False
+    bound = any(binds(record, name, context) for name in fields if may_set or name != "status")
+    if bound and (owes_look(record) or holds(record, record.talk, now, context)):
+        return True
+    if "status" not in fields or not may_set:
         return False
     stage, listed = desired.status.value, str(seen.status.value or "")
     rule = rule_of(context.stages, stage)
     if not rule.respects_people and stage != Stage.FIRST_TOUCH:
         return False
-    if owes_look(record) or is_taken(record.talk, now, context.hold):
-        return True
-    if _at_first_sight(seen) and listed and listed not in ours(record, context) and not _is_new(listed, context):
+    if not is_known(seen) and listed and listed not in ours(record, context) and not _is_new(listed, context):
         # It is for the chat itself to tell whether a person did that.
         return True
     if not rule.respects_people:
@@ -64,6 +68,22 @@ def looks_first(record: Record, now: float, context: FoldContext, *, may_set: bo
     late = 0 < desired.status.asked_at < now - context.look_again
     again = stage in seen.confirmed or context.look_again <= 0
     return held or again or late or not seen.seen_at or now - seen.seen_at > context.look_again
+
+
+def binds(record: Record, name: str, context: FoldContext) -> bool:
+    """Whether what is asked for gives way to a person who has taken the chat: the status of a stage that respects
+    people or of a first touch, and the AI manager."""
+    if name == "manager":
+        return record.desired.manager.value == "ai"
+    stage = record.desired.status.value
+    return stage == Stage.FIRST_TOUCH or context.rule_of(stage).respects_people
+
+
+def holds(record: Record, talk: Talk, at: float, context: FoldContext) -> tuple[str, ...]:
+    """The fields that a person who has taken the chat keeps as they are."""
+    if context.hold <= 0 or not is_taken(talk, at, context.hold):
+        return ()
+    return tuple(name for name in ("status", "manager") if binds(record, name, context))
 
 
 def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> bool:
@@ -76,19 +96,15 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
     seen, shown = record.observed, chat.status
     if shown is None or context.hold <= 0 or shown in ours(record, context) | replaced(record, context):
         return False
-    if not _at_first_sight(seen) or (seen.unconfirmed and seen.status.value):
+    if is_known(seen) or (seen.unconfirmed and seen.status.value):
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
         lost = bool(seen.contradicted) and shown == seen.before
         before = lost or (shown == seen.status.value and not seen.status.gen)
-        since = seen.foreign_since if shown == seen.status.value and seen.foreign_since else seen.seen_at
+        there = shown == seen.status.value and seen.foreign_since
+        since = there or max(seen.seen_at, record.alike_at)
         return at - since <= context.hold and not before
     began = record.desired.began_at
     return bool(began and chat.created_at and chat.created_at > iso(began)) and not _is_new(shown, context)
-
-
-def _at_first_sight(seen: Observed) -> bool:
-    """Whether this session has neither written to the chat nor read it; that a list has shown it is but a hint."""
-    return not (seen.looked_at or seen.confirmed or seen.manager.gen)
 
 
 def ours(record: Record, context: FoldContext) -> set[str]:

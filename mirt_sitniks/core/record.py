@@ -170,9 +170,10 @@ class Record:
     `chat_id` is the session's own chat. `candidate` may be it, and is read first; `said`: by the host's word.
     `prove_since`: what the CRM showed before that (store's clock) proves nothing. `search_since` is set while the chat
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
-    told that differs from what is known of the chat. `voices` is what was said and heard in it. `moved_at` is the time
-    of the last message that a list has told of, `heard_at` until when the messages were read. `notes` are those that
-    are still to be left. `clock` runs while a person is waited for.
+    told that differs from what is known of the chat, `alike_at` when it was last told to be as it is known, but for an
+    hour. `voices` is what was said and heard in it. `moved_at` is the time of the last message that a list has told of,
+    `heard_at` until when the messages were read. `notes` are those that are still to be left. `clock` runs while a
+    person is waited for.
     """
 
     session: str
@@ -193,6 +194,7 @@ class Record:
     prove_since: float = 0.0
     talk: Talk = field(default_factory=Talk)
     hinted_at: float = 0.0
+    alike_at: float = 0.0
     moved_at: float = 0.0
     heard_at: float = 0.0
     voices: Voices = field(default_factory=Voices)
@@ -279,6 +281,19 @@ def ticks(record: Record) -> bool:
 def is_unanswered(record: Record) -> bool:
     """Whether nobody has answered in its chat, and nobody is left to be called."""
     return record.clock is not None and record.clock.due == 0 and not record.clock.ended
+
+
+def is_known(seen: Observed) -> bool:
+    """Whether the session has written to its chat or read it; that a list has shown it is but a hint."""
+    return bool(seen.looked_at or seen.confirmed or seen.manager.gen)
+
+
+def known_at(record: Record) -> float:
+    """When the chat was known last: what is other than that has changed since."""
+    seen = record.observed
+    # One that was read only to see whose it is was compared with nothing.
+    own = max(seen.seen_at, seen.looked_at) if is_known(seen) else 0.0
+    return max(own, record.alike_at)
 
 
 def has_work(record: Record) -> bool:

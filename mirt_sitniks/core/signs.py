@@ -5,9 +5,8 @@ from functools import reduce
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Record
-from mirt_sitniks.core.stages import Stage, StageRule
-from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, Sign, Talk, after, is_taken
+from mirt_sitniks.core.stages import StageRule
+from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Sign, Talk, after
 
 
 def assignee_of(chat: Chat, ai_manager: str, ai_id: int | None = None) -> str | None:
@@ -20,9 +19,10 @@ def assignee_of(chat: Chat, ai_manager: str, ai_id: int | None = None) -> str | 
     return NOBODY if chat.unassigned else None
 
 
-def signs_of(chat: Chat, at: float, context: FoldContext) -> tuple[Sign, ...]:
-    """What a chat that was read at `at` tells."""
-    return (Sign("assigned", at, assignee_of(chat, context.ai_manager, context.ai_id)),)
+def signs_of(chat: Chat, at: float, context: FoldContext, since: float | None = None) -> tuple[Sign, ...]:
+    """What a chat that was read at `at` tells; what is new in it is newer than `since` (None: is of that moment)."""
+    old = since is not None and at - since > context.hold
+    return (Sign("assigned", at, assignee_of(chat, context.ai_manager, context.ai_id), old=old),)
 
 
 def talk_after(talk: Talk, signs: tuple[Sign, ...]) -> Talk:
@@ -35,17 +35,8 @@ def gives_to(rule: StageRule) -> str | None:
     return {"human": HUMAN, "ai": AI}.get(rule.assign or "")
 
 
-def binds(record: Record, name: str, context: FoldContext) -> bool:
-    """Whether what is asked for gives way to a person who has taken the chat: the status of a stage that respects
-    people or of a first touch, and the AI manager."""
-    if name == "manager":
-        return record.desired.manager.value == "ai"
-    stage = record.desired.status.value
-    return stage == Stage.FIRST_TOUCH or context.rule_of(stage).respects_people
-
-
-def holds(record: Record, talk: Talk, at: float, context: FoldContext) -> tuple[str, ...]:
-    """The fields that a person who has the chat keeps as they are."""
-    if context.hold <= 0 or not is_taken(talk, at, context.hold):
-        return ()
-    return tuple(name for name in ("status", "manager") if binds(record, name, context))
+def is_another(talk: Talk, who: str | None) -> bool:
+    """Whether somebody is told to be responsible who was not known to be."""
+    if talk.assignee == OURS and who not in (AI, NOBODY):
+        return False
+    return who is not None and talk.assignee not in (None, who)

@@ -42,14 +42,15 @@ class Sign:
     """What tells who has a chat, and when it was so.
 
     `kind` is `wrote` (the CRM took a status of ours; `who`: whose the chat is by its stage, None: as before), `put`
-    (it took our manager), `assigned` (`who` is shown as responsible; `sure`: whom we have not assigned), `message` (a
-    person wrote in it; `who`: in the `phone`, else in Sitniks), `status` (a person's status, where nobody can be
-    assigned, or that of a first touch), or `released`.
+    (it took our manager), `assigned` (`who` is shown as responsible; `old`: perhaps for longer than a person has a chat
+    by that; `sure`: it is nobody whom we have assigned), `message` (a person wrote in it; `who`: in the `phone`, else
+    in Sitniks), `status` (a person's status, where nobody can be assigned, or that of a first touch), or `released`.
     """
 
     kind: Literal["wrote", "put", "assigned", "message", "status", "released"]
     at: float
     who: str | None = None
+    old: bool = False
     sure: bool = False
 
 
@@ -72,7 +73,7 @@ def after(talk: Talk, sign: Sign) -> Talk:
             talk = replace(talk, wrote=True, owner=talk.owner or AI)
             return _turned(talk, sign, HUMAN if sign.who == HUMAN else AI) if sign.who else talk
         case "put":
-            return replace(talk, assignee=AI if sign.who == AI else OURS)
+            return replace(talk, wrote=True, owner=talk.owner or AI, assignee=AI if sign.who == AI else OURS)
         case "assigned":
             return _assigned(talk, sign)
         case "released":
@@ -89,7 +90,7 @@ def _assigned(talk: Talk, sign: Sign) -> Talk:
         # It is whom we have assigned.
         return replace(talk, met_ai=met)
     talk = replace(talk, assignee=sign.who, met_ai=met)
-    if sign.who in (before, NOBODY):
+    if sign.old or sign.who in (before, NOBODY):
         return talk
     if sign.who == AI:
         return _turned(talk, sign, AI) if before is not None and talk.owner == HUMAN else talk

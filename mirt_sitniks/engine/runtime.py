@@ -179,7 +179,9 @@ class Runtime:
         return await self._taken_up(session, self.store.release)
 
     async def is_held(self, session: str) -> bool | None:
-        """Whether a person has the conversation; None when nothing is known of it."""
+        """Whether a person has the conversation; None when nothing is known of it. What was told before goes before."""
+        if self.driver.hearing:
+            await asyncio.wait(self.driver.hearing)
         record = await self.driver.gate.once(self.store.get(row_of(self.settings.account, session)))
         now = self.driver.asking.now()
         # Before the first exchange nothing is known of the store's clock, which shows the time of day.

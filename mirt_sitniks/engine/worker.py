@@ -67,9 +67,10 @@ class Worker:
         self._wake.set()
 
     def expect(self, outlook: Outlook) -> None:
-        """There can be work as `outlook` says: claim then, unless somebody has promised to, or it is planned sooner."""
+        """There can be work as `outlook` says: claim then, unless another has promised to, or it is planned sooner."""
         seconds, loop = outlook.work_in, asyncio.get_running_loop()
-        if seconds is not None and is_unwatched(outlook) and loop.time() + seconds < self._next - SHORTEST:
+        mine = outlook.lookout_by == self.driver.options.who
+        if seconds is not None and (mine or is_unwatched(outlook)) and loop.time() + seconds < self._next - SHORTEST:
             self._next = loop.time() + seconds
             loop.call_later(seconds, self.kick)
 

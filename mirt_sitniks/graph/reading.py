@@ -78,14 +78,14 @@ def read(
     `thread_id` and `checkpoint_ns` are those of the run's `configurable`: the last resort for session and event.
     `nodes` are the host's: a human message with such a name is not the customer's. `event` is the host's word for it.
     """
-    metadata, last = _value(state, "metadata"), _value(state, "sitniks")
+    metadata, last = value_of(state, "metadata"), value_of(state, "sitniks")
 
     def named(*keys: str, otherwise: object = None) -> str | None:
-        return _first(*(_value(holder, key) for holder in (state, metadata) for key in keys), otherwise)
+        return _first(*(value_of(holder, key) for holder in (state, metadata) for key in keys), otherwise)
 
     messages = [(role, message) for message in _messages(state) if (role := _speaker(message, nodes))]
-    chain = chain_of(_text(_value(last, "event")), ((role, _content(message)) for role, message in messages))
-    given = _first(event, _value(metadata, "message_id"))
+    chain = chain_of(_text(value_of(last, "event")), ((role, _content(message)) for role, message in messages))
+    given = _first(event, value_of(metadata, "message_id"))
     customers = [message for role, message in messages if role == "human"]
     keys: tuple[str, ...] = ()
     if given:
@@ -96,10 +96,10 @@ def read(
         session=named("session_id", otherwise=thread_id),
         instagram_username=named("instagram_username"),
         telegram_username=named("telegram_username", "user_nickname"),
-        reason=_text(_value(state, "escalation_reason")),
-        chat_id=named("sitniks_chat_id", otherwise=_value(last, "chat_id")),
-        first_touch=_value(last, "first_touch") is True,
-        at=_text(_value(last, "at")) or "",
+        reason=_text(value_of(state, "escalation_reason")),
+        chat_id=named("sitniks_chat_id", otherwise=value_of(last, "chat_id")),
+        first_touch=value_of(last, "first_touch") is True,
+        at=_text(value_of(last, "at")) or "",
         keys=keys,
         chain=chain,
         # A picture alone says nothing.
@@ -110,8 +110,8 @@ def read(
 
 def stage_in(state: object) -> object:
     """The stage that the state itself asks for: `stage`, else `metadata.stage`; unread, None if there is none."""
-    for holder in (state, _value(state, "metadata")):
-        asked = _value(holder, "stage")
+    for holder in (state, value_of(state, "metadata")):
+        asked = value_of(holder, "stage")
         if not _is_blank(asked):
             return asked
     return None
@@ -139,16 +139,16 @@ def is_under_way(state: object, nodes: Collection[str] = ()) -> bool:
     `step_number` does, when it is above 2: the host counts the first turn as 1 or 2. With none of them the answer is
     False, and the store knows better.
     """
-    last = _value(state, "sitniks")
-    if _value(last, "first_touch") is True:
+    last = value_of(state, "sitniks")
+    if value_of(last, "first_touch") is True:
         return True
-    stage, reason = _text(_value(last, "stage")), _value(last, "reason")
-    if stage and stage != Stage.FIRST_TOUCH and _value(last, "outcome") in _RECORDED:
+    stage, reason = _text(value_of(last, "stage")), value_of(last, "reason")
+    if stage and stage != Stage.FIRST_TOUCH and value_of(last, "outcome") in _RECORDED:
         return True
     if stage == Stage.FIRST_TOUCH and reason == "no_username":
         known = read(state)
         return not (known.instagram_username or known.telegram_username or known.chat_id)
-    step = _value(state, "step_number")
+    step = value_of(state, "step_number")
     if isinstance(step, int | float) and step <= 1:
         return False
     roles = [role for message in _messages(state) if (role := _speaker(message, nodes))]
@@ -160,7 +160,7 @@ def is_under_way(state: object, nodes: Collection[str] = ()) -> bool:
 
 def _messages(state: object) -> list[Any]:
     """The messages of a state, those that are only text, or who and text, as what they stand for."""
-    messages = _value(state, "messages")
+    messages = value_of(state, "messages")
     return [_message(one) for one in messages] if isinstance(messages, list | tuple) else []
 
 
@@ -174,7 +174,7 @@ def _message(message: object) -> object:
 
 def _speaker(message: object, nodes: Collection[str]) -> str | None:
     """`human` for the customer, `ai`, or None: for who speaks as one of the host's `nodes`, and for an example."""
-    kinds, name = (_value(message, "type"), _value(message, "role")), _part(message, "name")
+    kinds, name = (value_of(message, "type"), value_of(message, "role")), _part(message, "name")
     kind = next((one.lower() for one in kinds if isinstance(one, str) and one), None)
     example = _part(message, "example") is True or (isinstance(name, str) and name.startswith("example_"))
     if kind in _ASSISTANT and not example:
@@ -185,8 +185,8 @@ def _speaker(message: object, nodes: Collection[str]) -> str | None:
 
 def _part(message: object, key: str) -> Any:
     """A field of a message, also of one that `messages_to_dict` has packed."""
-    found = _value(message, key)
-    return _value(_value(message, "data"), key) if found is None else found
+    found = value_of(message, key)
+    return value_of(value_of(message, "data"), key) if found is None else found
 
 
 def _content(message: object) -> str:
@@ -204,11 +204,11 @@ def _words(message: object) -> str | None:
     """The text of a message, also of one in parts; not all of a very long one."""
     content = _part(message, "content")
     parts = content if isinstance(content, list | tuple) else [content]
-    texts = (one if isinstance(one, str) else _value(one, "text") for one in parts[:100])
+    texts = (one if isinstance(one, str) else value_of(one, "text") for one in parts[:100])
     return " ".join(one[:LOOKED_AT] for one in texts if isinstance(one, str))[:LOOKED_AT].strip() or None
 
 
-def _value(holder: object, key: str) -> Any:
+def value_of(holder: object, key: str) -> Any:
     """`holder[key]` of a mapping, else its attribute; None when there is none, or when asking raises."""
     try:
         return holder.get(key) if isinstance(holder, Mapping) else getattr(holder, key, None)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from mirt_sitniks.core.text import unix
-from mirt_sitniks.graph.node import origin_of, renaming
-from mirt_sitniks.graph.reading import read
+from mirt_sitniks.graph.node import origin_of
+from mirt_sitniks.graph.reading import read, value_of
 from mirt_sitniks.log import log
 from mirt_sitniks.process.off_loop import Wait, awaited, blocked, without_loop
 
@@ -25,9 +25,10 @@ class HoldService(Protocol):
 def human_has_chat(service: HoldService, *, reads: Mapping[str, str] | None = None) -> "HumanHasChat":
     """A route function, plain and async: True while a person has the customer's conversation.
 
-    It costs one read of the store, and waits for that no longer than 50 ms; then the state's own `sitniks` tells, with
-    `held_until` against the clock, so that nobody is locked out for ever. `reads` as in `add_subgraph`. It never
-    raises. Without Sitniks' webhooks or `SITNIKS_WATCH` a person's doing is seen only when a stage is synced.
+    It costs one read of the store, and waits for that no longer than 50 ms (a thirtieth of a longer reply budget); then
+    the state's own `sitniks` tells, with `held_until` against the clock, so that nobody is locked out for ever. `reads`
+    as in `add_subgraph`. It never raises. Without Sitniks' webhooks or `SITNIKS_WATCH` a person's doing is seen only
+    when a stage is synced.
 
     >>> from langgraph.graph import END, START, StateGraph
     >>> from mirt_sitniks import SitniksChatService, SitniksSettings, SitniksState, human_has_chat
@@ -47,7 +48,7 @@ class HumanHasChat(Runnable[Any, bool]):
     def __init__(self, service: HoldService, reads: Mapping[str, str]) -> None:
         self.name = "human_has_chat"
         self._service = service
-        self._seen = renaming(reads) if reads else None
+        self._keys = {"session_id": "session_id", "metadata": "metadata", **reads}
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> bool:
         """For `graph.invoke`: the calling thread waits."""
@@ -59,18 +60,17 @@ class HumanHasChat(Runnable[Any, bool]):
 
     async def _ask(self, wait: Wait, state: Any, config: RunnableConfig | None) -> bool:
         try:
-            values = self._seen(state) if self._seen else state
-            session = read(values, thread_id=((config or {}).get("configurable") or {}).get("thread_id")).session
+            seen = {ours: value_of(state, theirs) for ours, theirs in self._keys.items()}
+            session = read(seen, thread_id=((config or {}).get("configurable") or {}).get("thread_id")).session
             told = await self._service.holds(wait, session) if session else None
-            return told if told is not None else _held_in(state)
         except Exception as exc:
             log(ERROR, "who has the chat is not known: %s at %s", *origin_of(exc))
-            return False
+            told = None
+        return told if told is not None else _held_in(state)
 
 
 def _held_in(state: Any) -> bool:
     """What the thread's last sync says, while that is not over."""
-    last = state.get("sitniks") if isinstance(state, Mapping) else getattr(state, "sitniks", None)
-    last = last if isinstance(last, Mapping) else {}
-    until = unix(str(last.get("held_until") or ""))
-    return last.get("owner") == "human" and until is not None and datetime.now(UTC).timestamp() < until
+    last = value_of(state, "sitniks")
+    until = unix(str(value_of(last, "held_until") or ""))
+    return value_of(last, "owner") == "human" and until is not None and datetime.now(UTC).timestamp() < until

@@ -42,7 +42,7 @@ _DESIRED = {
     "generation": "generation", "stage": "stage", "intent": "intent", "intent_order": "order", "asked_at": "asked_at",
 }  # fmt: skip
 _OBSERVED = {"parked": "given_up", "attempt": "attempt", "due_at": "due_at"}
-_RECORD_DETAILS = ("candidate", "said", "prove_since", "hinted_at", "moved_at", "heard_at")
+_RECORD_DETAILS = ("candidate", "said", "prove_since", "hinted_at", "alike_at", "moved_at", "heard_at")
 _DESIRED_DETAILS = ("stages", "began_at")
 _OBSERVED_DETAILS = ("seen_at", "confirmed", "contradicted", "looked_gen", "looked_at", "before", "foreign_since")
 _FIELDS = ("status", "manager")

@@ -171,6 +171,25 @@ class HearingContract:
         assert owner_of(talk, START + 60.0 + HOLD - 1, HOLD) == "human"
         assert owner_of(talk, START + 60.0 + HOLD, HOLD) == "ai"
 
+    def test_the_ai_manager_who_is_told_again_has_the_conversation_at_once(self, world: World) -> None:
+        """The customer's next message shows him: it is answered, and the look that is owed comes after. What is told
+        of the time before the person had it gives nothing back."""
+        taken_up(world)
+        world.clock.now += 60.0
+        shown = replace(OLENA, status="Взято в роботу", manager_name="Олена")
+        tell(world, shown, by="p1", name="Олена")
+        held = world.run(world.store.claim(OPTIONS, limit=1)).claims[0]
+        looked = replace(get(world).observed, looked_at=world.clock.now)
+        base = Settlement("s", held.record.token if held.record else 0, 1, looked, chat_id="c1")
+        world.run(
+            world.store.settle(OPTIONS, Report(replace(base, signs=(Sign("assigned", world.clock.now, "олена"),))))
+        )
+        world.clock.now += 60.0
+        tell(world, replace(shown, manager_name="Павло"), ago=70.0)
+        assert get(world).talk.owner == "human"
+        tell(world, replace(shown, manager_name="Павло"))
+        assert (get(world).talk.owner, get(world).talk.why, owes_look(get(world))) == ("ai", "assigned", True)
+
     def test_nobody_is_taken_over_without_an_own_write(self, world: World) -> None:
         """Before this session has written to a chat the messages of people mean nothing to it."""
         tell(world, OLENA)

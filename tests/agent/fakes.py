@@ -60,7 +60,7 @@ def agent(
 ) -> Any:
     """An agent whose model says `lines`; `beside` and `inside` are other middlewares, around ours and within;
     `options` are the middleware's or the agent's."""
-    names = ("stages", "event", "reads", "overlap")
+    names = ("stages", "event", "reads", "overlap", "silent")
     ours = {name: options.pop(name) for name in names if name in options}
     guest = SitniksMiddleware(service, **{"stages": DETAILS, **ours})
     model = Scripted(lines=iter(lines))

@@ -349,6 +349,45 @@ class TestOverlap:
         assert service.effects == [TOUCHED]
 
 
+class TestSilent:
+    @pytest.mark.parametrize("options", [{}, {"overlap": True}, {"stages": lambda state: "give_requisites"}])
+    def test_no_model_is_asked_while_a_person_has_the_conversation(self, options: dict[str, Any], run: Run) -> None:
+        """Nothing is answered or synced then, the host's own rule is not asked either, and the customer's message stays
+        for when the graph has the conversation back."""
+        service = FakeService()
+        graph = agent(service, DONE, DONE, silent=True, checkpointer=InMemorySaver(), **options)
+        run(graph, said(number=1), THREAD)
+        before = list(service.effects)
+        service.held = True
+        state = run(graph, said("Ви тут?", 2), THREAD)
+        assert (state["messages"][-1].text, service.effects) == ("Ви тут?", before)
+        service.held = False
+        state = run(graph, said("Дякую", 3), THREAD)
+        assert [one.text for one in state["messages"]] == ["Доброго дня", "Готово", "Ви тут?", "Дякую", "Готово"]
+
+    def test_who_does_not_ask_for_it_answers(self, run: Run) -> None:
+        """Without `silent` the store is not asked, and the model answers as before."""
+        service = FakeService()
+        service.held = True
+        assert run(agent(service, DONE), said())["messages"][-1].text == "Готово"
+
+    def test_a_host_has_its_own_names(self, run: Run) -> None:
+        """The session is found where `reads` says."""
+        asked: list[str] = []
+
+        class Service(FakeService):
+            async def holds(self, wait: Any, session: str) -> bool:
+                asked.append(session)
+                return True
+
+        class State(AgentState[Any]):
+            customer: str
+
+        graph = agent(Service(), silent=True, reads={"session_id": "customer"}, state_schema=State)
+        run(graph, {**said(), "customer": "s7"})
+        assert asked == ["s7"]
+
+
 class TestWiring:
     @pytest.mark.parametrize(
         ("options", "named"),
@@ -362,6 +401,7 @@ class TestWiring:
             ({"event": "id"}, "event is 'id'"),
             ({"reads": {"username": "login"}}, "no sync reads"),
             ({"overlap": 1}, "overlap is 1"),
+            ({"silent": None}, "silent is None"),
         ],
     )
     def test_what_cannot_work_is_refused(self, options: dict[str, Any], named: str) -> None:

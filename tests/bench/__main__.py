@@ -11,7 +11,7 @@ from tests.bench.report import Book, machine
 
 PARTS = (
     "side_by_side", "calls", "accounts", "rush_hour", "scale", "overhead", "profile", "order", "cold_start", "outages",
-    "orders", "overlap", "reading", "tries", "watch", "webhooks",
+    "orders", "overlap", "reading", "tries", "watch", "webhooks", "week",
 )  # fmt: skip
 JSON = Path(__file__).resolve().parents[2] / ".build" / "bench.json"
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
+from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.record import Intent, Record
-from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.store import Claimed, Outlook, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.crm.calls import Call, is_write
 from mirt_sitniks.errors import CallTimeout, CrmError, StoreError
 from mirt_sitniks.stores.memory import MemoryStore
@@ -228,6 +229,16 @@ class FarStore:
     async def settle(self, options: StoreOptions, report: Report) -> Settled:
         """Fold a round in."""
         result: Settled = await self._far("settle", lambda: self.model.settle(options, report))
+        return result
+
+    async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
+        """Take in what was told."""
+        result: Outlook = await self._far("hear", lambda: self.model.hear(options, events))
+        return result
+
+    async def release(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:
+        """Give a conversation back."""
+        result: Recorded = await self._far("release", lambda: self.model.release(options, session, calls=calls))
         return result
 
     async def get(self, session: str) -> Record | None:

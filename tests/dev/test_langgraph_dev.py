@@ -75,7 +75,7 @@ def said(text: str, session: str) -> dict[str, Any]:
 
 def a_conversation(server: DevServer, sandbox: Sandbox) -> None:
     """Thread, run, custom stream, interrupt and resume over the HTTP API: each turn is synced, the chat shows each
-    stage, and the order is made once."""
+    stage, the order is made once, and nothing is said while a person has the conversation."""
     chat, thread = sandbox.add_chat("olena.example"), server.thread()
     sandbox.add_variation("VOLOSHKA", price=980, title="Сукня «Волошка»")
 
@@ -99,6 +99,9 @@ def a_conversation(server: DevServer, sandbox: Sandbox) -> None:
     state = server.run(thread, input=said("Прийшов не той колір, покличте менеджера", "olena"))
     assert (state["sitniks"]["stage"], state["sitniks"]["outcome"]) == ("escalation", "synced")
     assert status() == "AI Увага"
+
+    state = server.run(thread, input=said("Ви тут?", "olena"))
+    assert (state["messages"][-1]["type"], state["messages"][-1]["content"]) == ("human", "Ви тут?")
     assert server.statuses(thread) == {"success"}
 
 

@@ -32,10 +32,18 @@ def test_the_stored_outputs_are_steady() -> None:
 
 
 def test_the_stored_outputs_tell_the_story() -> None:
-    """The statuses, a person's own, the interrupt, the order, the outage and the picture are seen without a run."""
+    """The statuses, a person's own, the interrupt, silence, order, outage and picture are seen without a run."""
     shown = json.dumps([cell.get("outputs") for cell in notebook.read().cells], ensure_ascii=False)
     for part in (
-        *("Взято в роботу", "Виставлено рахунок", "AI Увага", "ОПЛАЧЕНО", "Чи надійшла оплата?", "замовлення №1001"),
+        *(
+            "Взято в роботу",
+            "Виставлено рахунок",
+            "AI Увага",
+            "ОПЛАЧЕНО",
+            "Чи надійшла оплата?",
+            "замовлення №1001",
+            "(silence)",
+        ),
         *("queued (unavailable)", "image/svg+xml", ">sitniks_sync_payment</text>", "PATCH /open-api/chats/{id}/status"),
     ):
         assert part in shown, part

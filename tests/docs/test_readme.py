@@ -82,7 +82,13 @@ async def post(secret):
 
 print(asyncio.run(post("the-secret-of-the-path")), asyncio.run(post("another")))
 """
-DRIVERS = {"server.py": SERVER, "agent.py": AGENT, "hook.py": HOOK}
+
+# The host's flag from before is over, for nobody has the conversation.
+SILENT = """
+graph = builder.add_edge("memory", END).compile()
+print(graph.invoke({"session_id": "example-9", "escalated": True})["escalated"])
+"""
+DRIVERS = {"server.py": SERVER, "agent.py": AGENT, "hook.py": HOOK, "silent.py": SILENT}
 
 
 class Terminal:
@@ -122,6 +128,7 @@ class Terminal:
             "def build_agent": "agent.py",
             '"payment_confirmed"': "paid.py",
             "webhook_routes": "hook.py",
+            "human_has_chat": "silent.py",
         }
         name = next((name for mark, name in kinds.items() if mark in code), "plain.py")
         (self.folder / name).write_text(code + DRIVERS.get(name, ""), "utf-8")
@@ -241,6 +248,7 @@ def test_the_readme_works_from_top_to_bottom(tmp_path: Path) -> None:
         assert shown["server.py"] == ["synced\n"]
         assert shown["orders.py"] == ["created\n"]
         assert shown["agent.py"] == ["synced\n"]
+        assert shown["silent.py"] == ["False\n"]
         assert shown["hook.py"] == ["200 404\n"]
         assert [order["client"]["phone"] for order in crm.orders()] == ["380671234567"]
         assert "1 passed" in shown["pytest test_shop.py"][0]
@@ -421,8 +429,8 @@ def _nodes() -> Iterator[ast.AST]:
 
 
 def test_the_pictures_are_light() -> None:
-    """The board is there in light, in dark and on a phone, and no picture weighs a page down."""
-    for scheme in ("light", "dark", "phone"):
+    """The board is there in light, in dark, on a phone and in four frames, and no picture weighs a page down."""
+    for scheme in ("light", "dark", "phone", "handover-light", "handover-dark"):
         picture = ROOT / "examples" / f"board-{scheme}.png"
         assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
         assert picture.stat().st_size < 150_000, picture.name

@@ -22,8 +22,8 @@ class FakeService:
     """Records every call; like the store, it counts a known intent of a session once.
 
     `effects` are the changes that reached the CRM, `crm` is the status that each session's chat shows there. `raises`
-    is what `sync` raises instead of answering. `told` is what was said. It has the stages of the example. To a service
-    for orders over it, it is disabled.
+    is what `sync` raises instead of answering. `told` is what was said, `held` whether a person has the conversation,
+    None: it does not say. It has the stages of the example. To a service for orders over it, it is disabled.
     """
 
     enabled = False
@@ -37,6 +37,7 @@ class FakeService:
         self.effects: list[tuple[str, str]] = []
         self.crm: dict[str, str] = {}
         self.raises = raises
+        self.held: bool | None = None
         self._known: dict[str, list[set[str]]] = {}
 
     async def sync(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
@@ -45,6 +46,9 @@ class FakeService:
 
     def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         return self.answer("blocking", stage, session, arguments)
+
+    async def holds(self, wait: Any, session: str) -> bool | None:
+        return self.held
 
     def said(self, session: str, text: str | list[str]) -> bool:
         self.told.append((session, [text] if isinstance(text, str) else text))

@@ -44,6 +44,8 @@ WALL = 1_800_000_000.0
 """Unix time when the model's clock shows zero."""
 TIMEOUT = 10.0
 CALLS, WINDOW, LOCK = 10, 10.0, 60.0
+# What of a change counts as an effect.
+_EFFECTS = ("status", "manager_id")
 MANAGERS = (Manager(101, "Павло"), Manager(102, "Олена"), Manager(103, "Марко"))
 
 ERRORS: dict[str, Callable[[bool], CrmError]] = {
@@ -138,9 +140,13 @@ class ModelCrm:
         self.chats[chat_id] = replace(self.chats[chat_id], **self._named(changes))
 
     def _named(self, changes: dict[str, Any]) -> dict[str, Any]:
-        names = {one.id: one.name for one in MANAGERS}
+        names = {one.id: one.name for one in (*MANAGERS, *self.managers)}
         who = {"manager_name": names.get(changes["manager_id"])} if "manager_id" in changes else {}
         return who | changes
+
+    def person_assigns(self, chat_id: str, manager_id: int) -> None:
+        """Somebody makes a person, or the AI manager, responsible by hand."""
+        self.person_sets(chat_id, manager_id=manager_id, unassigned=False)
 
     def behave(self, **habits: Any) -> None:
         """From now on the account has these habits and no others."""
@@ -297,7 +303,7 @@ class ModelCrm:
         if not self._is_shown(chat_id):
             return NotFound("not there", status=404)
         self.chats[chat_id] = replace(self.chats[chat_id], **self._named(changes))
-        self.writes.extend((self.clock(), chat_id, value) for name, value in changes.items() if name != "unassigned")
+        self.writes.extend((self.clock(), chat_id, value) for name, value in changes.items() if name in _EFFECTS)
         return self.chats[chat_id]
 
 

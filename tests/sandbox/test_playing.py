@@ -125,10 +125,10 @@ class TestAChat:
         kinds = browser.js("return [...document.querySelectorAll('#story li:not(.day)')].map(line => line.className)")
         told = [(kind, [word for word in words if word in line]) for kind, line in zip(kinds, lines, strict=True)
                 for words in [("<img", "<b>Є М?</b>", "AI Увага", "через API", "<i>просить", "Вкладень: 1", "Олена",
-                               "з телефону", "публічний коментар")]]  # fmt: skip
+                               "сторінка магазину", "публічний коментар")]]  # fmt: skip
         assert sorted(told) == sorted([
             ("said customer", ["<img", "<b>Є М?</b>"]), ("change", ["AI Увага", "через API"]), ("note", ["<i>просить"]),
-            ("said shop", ["Вкладень: 1"]), ("said shop", ["Олена"]), ("said shop", ["з телефону"]),
+            ("said shop", ["Вкладень: 1"]), ("said shop", ["Олена"]), ("said shop", ["сторінка магазину"]),
             ("said customer", ["<img", "публічний коментар"]),
         ])  # fmt: skip
         assert browser.js("return document.querySelectorAll('#story :is(img, b > *, i)').length") == 0

@@ -43,7 +43,7 @@ const WORDS = {
   story: ["Повідомлення, нотатки й зміни", "Messages, notes and changes"], quiet: ["Тут ще нічого не сталося", "Nothing has happened here yet"],
   write_as: ["Від кого писати", "Who writes"], as_customer: ["Клієнт", "Customer"], as_manager: ["Менеджер", "Manager"], as_phone: ["Телефон", "Phone’s app"],
   which_manager: ["Хто з менеджерів", "Which manager"], chats_manager: ["Відповідальний за чат", "The chat’s own manager"], message: ["Повідомлення", "Message"],
-  from_api: ["API", "API"], from_phone: ["з телефону", "from the phone"], comment: ["публічний коментар", "public comment"],
+  from_api: ["API", "API"], from_phone: ["сторінка магазину", "the shop’s page"], comment: ["публічний коментар", "public comment"],
   attached: ["Вкладень: {0}", "Attachments: {0}"], note_by: ["Нотатка · {0}", "Note · {0}"], tags: ["Теги", "Tags"], none: ["немає", "none"],
 
   add_chat: ["Чат", "Chat"], add: ["Додати", "Add"], add_title: ["Пише новий клієнт", "A new customer writes"], nickname: ["Нікнейм", "Nickname"], name: ["Ім’я", "Name"],

@@ -1,0 +1,204 @@
+"""Who has the conversation: what each sign changes, in any order in which signs are told."""
+
+from dataclasses import replace
+from functools import reduce
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirt_sitniks.core.capabilities import Capabilities, Refusal
+from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.fold import fold
+from mirt_sitniks.core.folding import Answer, Folded
+from mirt_sitniks.core.plan import Read
+from mirt_sitniks.core.record import Record
+from mirt_sitniks.core.signs import talk_after
+from mirt_sitniks.core.stages import Stage
+from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Owner, Sign, Talk, after, is_taken, owner_of
+from tests.core.records import CONTEXT, record_at
+from tests.core.records import HUMAN as OLENA
+
+HOLD = 86_400.0
+# A first touch was written at 10, and the AI manager shown.
+FIRST_TOUCH = (Sign("wrote", 10.0, AI), Sign("put", 10.0, AI), Sign("assigned", 10.0, AI))
+ESCALATION = (Sign("wrote", 20.0, HUMAN), Sign("put", 20.0, HUMAN), Sign("assigned", 20.0, "олена"))
+
+
+def shown(at: float, who: str | None, *, old: bool = False) -> Sign:
+    """Who is responsible, as the CRM shows it."""
+    return Sign("assigned", at, who, old=old)
+
+
+TABLE: dict[str, tuple[tuple[Sign, ...], Owner | None, bool]] = {
+    "nothing is known before the first write": ((), None, False),
+    "a first touch gives it to the graph": (FIRST_TOUCH, AI, False),
+    "a person is assigned": ((*FIRST_TOUCH, shown(30.0, "олена")), HUMAN, True),
+    "nobody is assigned any more": ((*FIRST_TOUCH, shown(30.0, NOBODY)), AI, False),
+    "an answer does not say who": ((*FIRST_TOUCH, shown(30.0, None)), AI, False),
+    "a new chat came assigned": ((shown(5.0, "олена"), Sign("wrote", 10.0), shown(30.0, "марко")), AI, False),
+    "the AI manager was never shown": ((*FIRST_TOUCH[:2], shown(30.0, "олена")), AI, False),
+    "assigned before the session's first write": ((shown(3.0, AI), shown(5.0, "олена")), None, False),
+    "written before the session's first write": ((Sign("message", 5.0), *FIRST_TOUCH), AI, False),
+    "assigned so long ago, perhaps, that it is history": (
+        (*FIRST_TOUCH, shown(30.0, "олена", old=True), shown(31.0, "олена")), AI, False,
+    ),
+    "another is assigned after that": (
+        (*FIRST_TOUCH, shown(30.0, "олена", old=True), shown(31.0, "марко")), HUMAN, True,
+    ),
+    "a manager writes": ((*FIRST_TOUCH, Sign("message", 30.0)), HUMAN, True),
+    "a manager's message of before is told late": (
+        (*FIRST_TOUCH, shown(30.0, "олена"), shown(40.0, AI), Sign("message", 35.0)), AI, False,
+    ),
+    "handed back by assigning the AI manager": ((*FIRST_TOUCH, shown(30.0, "олена"), shown(40.0, AI)), AI, False),
+    "handed back, and taken again": (
+        (*FIRST_TOUCH, shown(30.0, "олена"), shown(40.0, AI), shown(50.0, "олена")), HUMAN, True,
+    ),
+    "he writes on after he has handed it back": (
+        (*FIRST_TOUCH, shown(30.0, "олена"), shown(40.0, AI), Sign("message", 50.0)), HUMAN, True,
+    ),
+    "released": ((*FIRST_TOUCH, shown(30.0, "олена"), Sign("released", 40.0)), AI, False),
+    "told late of what was before a release": (
+        (*FIRST_TOUCH, Sign("released", 40.0), Sign("message", 30.0)), AI, False,
+    ),
+    "an escalation gives it to a person": ((*FIRST_TOUCH, *ESCALATION), HUMAN, False),
+    "the person of the escalation is no news": ((*FIRST_TOUCH, *ESCALATION, shown(30.0, "марко")), HUMAN, False),
+    "the person of the escalation writes": ((*FIRST_TOUCH, *ESCALATION, Sign("message", 30.0)), HUMAN, True),
+    "after an escalation the AI manager is assigned": ((*FIRST_TOUCH, *ESCALATION, shown(30.0, AI)), AI, False),
+    "an invoice leaves it where it is": ((*FIRST_TOUCH, shown(20.0, "олена"), Sign("wrote", 30.0)), HUMAN, True),
+    "a person's status, where nobody can be assigned": (
+        (FIRST_TOUCH[0], Sign("status", 30.0, HUMAN)), HUMAN, True,
+    ),
+    "the first touch's status gives it back there": (
+        (FIRST_TOUCH[0], Sign("status", 30.0, HUMAN), Sign("status", 40.0, AI)), AI, False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_what_signs_say(name: str) -> None:
+    """Who has the chat after these signs, and whether he has taken it by himself: then what gives way gives way."""
+    signs, owner, taken = TABLE[name]
+    talk = talk_after(Talk(), signs)
+    assert owner_of(talk, 60.0, HOLD) == owner
+    assert is_taken(talk, 60.0, HOLD) is taken
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_what_is_told_twice_is_one(name: str) -> None:
+    """Each sign once more, at once or at the end of all that is no change of who is responsible, changes nothing."""
+    signs = TABLE[name][0]
+    talk = talk_after(Talk(), signs)
+    assert talk_after(Talk(), tuple(two for one in signs for two in (one, one))) == talk
+    again = tuple(one for one in signs if one.kind not in ("assigned", "put") and one.at < talk.signed_at)
+    assert talk_after(talk, again) == talk
+
+
+TOLD = st.lists(
+    st.builds(
+        Sign,
+        st.sampled_from(("message", "released", "wrote")),
+        st.integers(11, 40).map(float),
+        st.sampled_from((None, HUMAN)),
+    ).map(lambda one: one if one.kind == "wrote" else replace(one, who=None)),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda one: one.at,
+)
+
+
+@given(TOLD)
+def test_late_signs_change_nothing_of_what_came_after(signs: list[Sign]) -> None:
+    """Messages, releases and our own writes may be told in any order: who has the chat is the same."""
+    begun = talk_after(Talk(), FIRST_TOUCH)
+    ends = {(one.owner, one.signed_at, one.why) for one in (reduce(after, some, begun) for some in permutations(signs))}
+    assert len(ends) == 1
+
+
+SIGNS = st.lists(
+    st.builds(
+        Sign,
+        st.sampled_from(("wrote", "put", "assigned", "message", "status", "released")),
+        st.integers(0, 1000).map(float),
+        st.sampled_from((None, AI, HUMAN, NOBODY, "олена", "марко")),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+@given(SIGNS)
+def test_every_hold_ends(signs: list[Sign]) -> None:
+    """Whatever was told: a hold after the last sign nobody has the chat but the graph, or nobody has written to it."""
+    talk = talk_after(Talk(), tuple(signs))
+    last = max((one.at for one in signs), default=0.0)
+    assert owner_of(talk, last + HOLD, HOLD) in (AI, None)
+    assert not is_taken(talk, last + HOLD, HOLD)
+
+
+@given(SIGNS, st.sampled_from(("олена", "марко", NOBODY)), st.lists(st.integers(1001, 5000).map(float), max_size=5))
+def test_who_stays_responsible_gives_no_sign_of_life(signs: list[Sign], who: str, times: list[float]) -> None:
+    """However often the same assignee is seen again: it is no change, and no hold grows by it."""
+    talk = after(talk_after(Talk(), tuple(signs)), shown(1000.5, who))
+    for at in times:
+        assert after(talk, shown(at, who)) == talk
+
+
+# ----------------------------------------------------------------------------------------------- what a chat says of it
+
+
+def looked(record: Record, at: float, known: Capabilities | None = None, **shows: object) -> Folded:
+    """What comes of a look at a chat that shows this."""
+    chat = Chat("chat", "iryna", **{"status": "Взято в роботу", **shows})  # type: ignore[arg-type]
+    answer = Answer(Read("chat"), chat, None, at, OLENA)
+    return fold(record, [answer], CONTEXT, now=at, random=0.5, known=known)
+
+
+TOUCHED = replace(record_at(Stage.FIRST_TOUCH, confirmed=1, seen_at=10.0), talk=talk_after(Talk(), FIRST_TOUCH))
+
+
+def test_a_person_who_is_responsible_before_the_next_write_keeps_the_chat() -> None:
+    """Our manager is still to be written, and the look shows another: a person has taken the chat, and has both."""
+    returns = record_at(Stage.FIRST_TOUCH, seen_at=500.0)
+    returns = replace(returns, talk=TOUCHED.talk, hinted_at=900.0)
+    folded = looked(returns, 1000.0, manager_name="Марко", manager_id=103)
+    assert owner_of(talk_after(returns.talk, folded.signs), 1001.0, HOLD) == HUMAN
+    assert (folded.observed.status.gen, folded.observed.manager.gen) == (1, 1)
+
+
+@pytest.mark.parametrize(("alike_at", "owner"), [(0.0, AI), (100_000.0, HUMAN)])
+def test_what_changed_while_nobody_looked_for_a_hold_is_history(alike_at: float, owner: Owner) -> None:
+    """A person who became responsible may have done so days ago, and forgotten: as with a status, only what changed
+    since the chat was known within the hold binds; that it was told to be as it was is knowing it."""
+    hinted = replace(TOUCHED, hinted_at=150_000.0, alike_at=alike_at)
+    folded = looked(hinted, 150_001.0, manager_name="Марко", manager_id=103)
+    assert owner_of(talk_after(hinted.talk, folded.signs), 150_002.0, HOLD) == owner
+
+
+@pytest.mark.parametrize(("alike_at", "held"), [(0.0, False), (100_000.0, True)])
+def test_a_status_is_as_old_as_what_was_last_told(alike_at: float, held: bool) -> None:
+    """A person's status is the baseline when the chat was not known for a hold before; it was when it was told of."""
+    second = record_at(Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, confirmed=1, seen_at=10.0)
+    second = replace(second, talk=TOUCHED.talk, alike_at=alike_at)
+    folded = looked(second, 150_001.0, status="ОПЛАЧЕНО", manager_name="Павло", manager_id=101)
+    assert (folded.observed.status.gen == 2) is held
+
+
+def test_where_nobody_can_be_assigned_a_status_takes_the_chat_and_gives_it_back() -> None:
+    """The account refuses to assign: a person's own status takes the conversation, that of the first touch returns it;
+    where assigning works, a status is bookkeeping."""
+    begun = replace(TOUCHED, hinted_at=100.0, talk=after(Talk(), FIRST_TOUCH[0]))
+    rests = Capabilities(refused={"assign": Refusal("forbidden", "403", whole=True)})
+    assert not looked(begun, 101.0, status="ОПЛАЧЕНО").signs[1:]
+    taken = looked(begun, 101.0, rests, status="ОПЛАЧЕНО")
+    talk = talk_after(begun.talk, taken.signs)
+    assert owner_of(talk, 102.0, HOLD) == HUMAN
+    back = replace(begun, hinted_at=200.0, observed=taken.observed, talk=talk)
+    assert owner_of(talk_after(talk, looked(back, 201.0, rests).signs), 202.0, HOLD) == AI
+
+
+def test_a_person_whom_we_assigned_is_known_by_no_name() -> None:
+    """Whoever is shown after our escalation is the one that it gave the chat to."""
+    talk = talk_after(Talk(), (*FIRST_TOUCH, *ESCALATION))
+    assert talk.assignee == OURS

@@ -1,0 +1,36 @@
+"""A week of a shop: nobody's work is undone, nobody is forgotten, and the graph does not answer over people."""
+
+import pytest
+
+from tests.crowd.week import Mode, Week
+
+# What must never be, in whatever way the shop is told.
+NEVER = (
+    "people's changes overwritten, older", "answered over a person: told", "held long after the last sign",
+    "silent after a hand-back: told", "own writes and texts taken for people's", "hand-off loops",
+    "escalations, not shown", "returns, not shown", "orders: 1, not shown", "orders: 2, not shown",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mode", "seed", "days", "hold"),
+    [("webhooks", 1, 2.0, 24.0), ("webhooks", 2, 2.0, 24.0), ("watch", 3, 0.3, 2.0), ("neither", 4, 2.0, 24.0)],
+)
+def test_row42_two_days_of_forty_chats(mode: Mode, seed: int, days: float, hold: float) -> None:
+    """What a person did stands but for escalations, what he has is his while he shows signs of life and no longer, and
+    second orders and escalations are shown; nothing of ours is taken for a person's."""
+    week = Week(seed, customers=40, days=days, mode=mode, hold_hours=hold).run()
+    counts = week.truth.counts
+    assert not week.truth.broken, week.truth.broken
+    assert not {name: counts[name] for name in NEVER if counts[name]}
+    assert week.crm.limited == 0
+    assert not week.loop.failures
+    assert counts["handed back"] > 5
+    assert counts["kept silent"] > 5
+
+
+def test_the_same_seed_is_the_same_week() -> None:
+    """Everything that is counted is the same, to the last call."""
+    one, two = (Week(5, customers=8, days=1.0).run() for _ in range(2))
+    assert one.truth.counts == two.truth.counts
+    assert one.crm.calls == two.crm.calls
