@@ -124,6 +124,7 @@ class _Keywords(TypedDict, total=False):
     ai_manager_id: int | None
     human_manager_id: int | str | Sequence[int] | None
     hours: str | None
+    answer_within: int | None
     status_first_touch: str
     status_give_requisites: str
     status_escalation: str
@@ -174,6 +175,7 @@ class SitniksSettings(BaseSettings):
     ai_manager_id: _Id | None = _set(None, _AN_ID)
     human_manager_id: _Ids = _set(None, f"{_AN_ID}, or several with commas between them")
     hours: _Hours = _set(None, "give days, times and a time zone like Mon-Fri 09:00-19:00 Europe/Kyiv")
+    answer_within: int | None = _set(None, "give a whole number of minutes from 1 to 1440", ge=1, le=1440)
     status_first_touch: _Name = _set(BUILT_IN[Stage.FIRST_TOUCH].status, _A_STATUS)
     status_give_requisites: _Name = _set(BUILT_IN[Stage.GIVE_REQUISITES].status, _A_STATUS)
     status_escalation: _Name = _set(BUILT_IN[Stage.ESCALATION].status, _A_STATUS)

@@ -118,6 +118,7 @@ def _list(command: Command) -> None:
     state.add_argument("--failed", action="store_true", help="a person has to mend something (failed and partial)")
     state.add_argument("--waiting", action="store_true", help="queued: they go on by themselves, if somebody works")
     state.add_argument("--held", action="store_true", help="a person changed the chat in Sitniks, and it stays so")
+    state.add_argument("--unanswered", action="store_true", help="nobody came, though all live managers were called")
     made.add_argument("--code", action="append", type=given.code, default=[], help="with this error code; repeatable")
     made.add_argument("--older-than", type=given.duration, metavar="2h", help="asked for longer ago than this")
     made.add_argument(

@@ -90,7 +90,10 @@ class Examination:
         yield doctor_settings.judge_webhooks(settings)
         for finding in doctor_settings.judge_watch(settings):
             yield finding
-        for finding in doctor_settings.judge_hours(settings, time.time()):
+        for finding in (
+            *doctor_settings.judge_hours(settings, time.time()),
+            *doctor_settings.judge_answering(settings),
+        ):
             yield finding
         call: Caller | None = None
         try:

@@ -81,6 +81,18 @@ def judge_hours(settings: SitniksSettings, now: float) -> Iterable[Finding]:
         yield Finding("Hours", True, f"{hours}: {'open now' if is_open(hours, now) else opens}")
 
 
+def judge_answering(settings: SitniksSettings) -> Iterable[Finding]:
+    """Whether there is anybody to whom an escalation can go that nobody answers."""
+    if settings.answer_within is None:
+        return
+    when = f"after {settings.answer_within} min" + (" of working hours" if settings.hours else "")
+    if len(settings.human_manager_ids) > 1:
+        yield Finding("Answers", True, f"{when} without one an escalation goes to the next live manager, each once")
+    else:
+        text = f"{when} without one it is only said at ERROR: there is no second live manager"
+        yield Finding("Answers", False, text, "name several ids in SITNIKS_HUMAN_MANAGER_ID")
+
+
 def given(settings: SitniksSettings, wrong: Mapping[str, str]) -> dict[str, str]:
     """By variable whether it is `set`, `default`, `not set` or `wrong`: no value."""
     said = {}

@@ -15,7 +15,7 @@ from mirt_sitniks.errors import SitniksError
 from mirt_sitniks.settings import SitniksSettings
 
 PAGE = 5000
-State: TypeAlias = Literal["failed", "waiting", "held"] | None
+State: TypeAlias = Literal["failed", "waiting", "held", "unanswered"] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A terminal that has room for the stage.
 WIDE = 100
-STATES: tuple[State, ...] = ("failed", "waiting", "held")
+STATES: tuple[State, ...] = ("failed", "waiting", "held", "unanswered")
 
 
 def run(arguments: Namespace) -> int:

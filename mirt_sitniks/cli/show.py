@@ -11,7 +11,7 @@ from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.store import Entry, Store
 from mirt_sitniks.core.story import Sight, as_json, entry_json, story
 from mirt_sitniks.core.talk import HUMAN
-from mirt_sitniks.core.text import span
+from mirt_sitniks.core.text import many, span
 from mirt_sitniks.log import shown
 from mirt_sitniks.settings import SitniksSettings
 
@@ -64,6 +64,8 @@ def render(record: Record, lines: Sequence[Entry], sight: Sight) -> "RenderableT
     facts.add_row("next try", _next(seen))
     if seen["owner"]:
         facts.add_row("conversation", _whose(record, seen, sight))
+    if waits := seen["unanswered"]:
+        facts.add_row("unanswered", _waits(waits))
     facts.add_row("asked for", f"{seen['stage']}, {tables.ago(sight.wall - record.desired.asked_at)}")
     chat = record.chat_id or (f"perhaps {record.candidate}" if record.candidate else "not known")
     facts.add_row("chat", tables.safe(chat))
@@ -88,6 +90,11 @@ def _whose(record: Record, seen: dict[str, Any], sight: Sight) -> str:
     left = span(record.talk.signed_at + sight.hold - sight.now)
     release = f"mirt-sitniks release {quote(shown(record.session))}"
     return f"a person has it, last seen {since}; for {left} more, or until: {release}"
+
+
+def _waits(seen: dict[str, Any]) -> str:
+    ahead = "nobody is left to be called" if seen["next_in"] is None else f"the next one in {span(seen['next_in'])}"
+    return f"nobody has answered for {span(seen['seconds'])}: {many(len(seen['asked']), 'manager')} called, {ahead}"
 
 
 def _fields(record: Record, seen: dict[str, Any], sight: Sight) -> "RenderableType":

@@ -46,7 +46,7 @@ def fold(
     work = Folding(record, tuple(answers), context, known or Capabilities(), now, record.observed)
     if record.candidate:
         return _whose(work, random)
-    if not pending(record):
+    if not pending(record) or any(isinstance(one.step, Listen) for one in work.answers):
         return _aside(work, random)
     for answer in work.answers:
         if isinstance(answer.error, NotApplied):
@@ -84,11 +84,12 @@ def _listened(work: Folding, answer: Answer, random: float) -> Folded:
     error, known = answer.error, work.record.moved_at
     if error:
         _hear_refusal(work, answer, error)
-        if not isinstance(error, NotFound | Forbidden) and work.now <= known + HINTS:
+        if not isinstance(error, NotFound | Forbidden) and work.now <= known + HINTS and not pending(work.record):
             return _later(work, error, random)
     else:
         work.heard.append(Heard(answer.kind, chat=work.record.chat_id))
-    seen = replace(work.observed, due_at=work.now, attempt=0)
+    # A stage that rests meanwhile keeps its pace.
+    seen = work.observed if pending(work.record) else replace(work.observed, due_at=work.now, attempt=0)
     return Folded(seen, heard=tuple(work.heard), heard_at=known, told=answer.told)
 
 

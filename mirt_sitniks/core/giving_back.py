@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mirt_sitniks.core.calling import answered
 from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.record import DesiredValue, Record
 from mirt_sitniks.core.rows import Transaction
@@ -33,6 +34,7 @@ def release(tx: Transaction, session: str, calls: int) -> Recorded:
         urgent_at=min(old.urgent_at, tx.now - PRIORITIES["normal"]),
         talk=talk,
     )
+    fresh = answered(tx, fresh)
     audit(tx, old, fresh)
     audit_talk(tx, old, fresh)
     tx.rows.put(fresh)

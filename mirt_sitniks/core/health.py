@@ -8,6 +8,7 @@ from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
 from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.overview import Tally, tallies
+from mirt_sitniks.core.record import is_unanswered
 from mirt_sitniks.core.result import LOCKS, Outcome
 from mirt_sitniks.core.rota import ALL, MISSING, absent
 from mirt_sitniks.core.store import OVERDUE, WAITING
@@ -64,6 +65,7 @@ def health(overview: Overview, statuses: Mapping[str, str], limit: Limit, key: s
         "waiting": counts[Outcome.QUEUED.value],
         "oldest_waiting_seconds": None if oldest is None else round(oldest, 1),
         "held": counts[Outcome.HELD.value],
+        "unanswered": sum(one.count for one in overview.groups if is_unanswered(one.example)),
         "budget": {
             "calls": limit.calls,
             "seconds": limit.seconds,
@@ -167,6 +169,9 @@ def _troubles(answer: Mapping[str, Any], alone: bool) -> Iterator[dict[str, str]
         if codes:
             text = f"{many(sessions[outcome], 'session')} {what}: {codes}"
             yield _trouble(outcome, text, "mirt-sitniks list --failed")
+    if answer["unanswered"]:
+        text = f"{many(answer['unanswered'], 'escalation')} that nobody has answered, and nobody is left to be called"
+        yield _trouble("unanswered", f"{text}: answer there", "mirt-sitniks list --unanswered")
     if late and not alone:
         text = f"{many(answer['waiting'], 'session')} waiting, the first for {span(late)}"
         yield _trouble("late", text, "mirt-sitniks list --waiting --older-than 30m")

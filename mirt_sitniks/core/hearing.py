@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from operator import itemgetter
 
+from mirt_sitniks.core.calling import answered
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Author, Event, Message, author_of
 from mirt_sitniks.core.ownership import audit, audit_talk
@@ -99,6 +100,7 @@ def aside(record: Record, at: float) -> Record:
 
 def put(tx: Transaction, record: Record, fresh: Record) -> None:
     """Write down what was told of a session's chat."""
+    fresh = answered(tx, fresh)
     if fresh != record:
         audit(tx, record, fresh)
         audit_talk(tx, record, fresh)

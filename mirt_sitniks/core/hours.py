@@ -102,6 +102,16 @@ def working_seconds(hours: Hours, since: float, until: float) -> float:
     return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in _spans(hours, since, days))
 
 
+def working_until(hours: Hours, since: float, seconds: float) -> float:
+    """The moment until which so many working seconds have passed from `since` on."""
+    at, left = since, seconds
+    while span := next(((max(at, begin), end) for begin, end in _spans(hours, at, AHEAD) if end > at), None):
+        if span[0] + left <= span[1]:
+            return span[0] + left
+        at, left = span[1], left - (span[1] - span[0])
+    return at + left
+
+
 def _spans(hours: Hours, at: float, days: int) -> Iterator[tuple[float, float]]:
     """When people are there from the day of `at` to that many days later, in order; no two of these touch."""
     today = datetime.fromtimestamp(at, hours.zone).date()

@@ -29,7 +29,7 @@ def looked(work: Folding, answer: Answer) -> None:
     if answer.value and (answer.value.manager_id or answer.value.manager_name):
         work.heard.append(Heard("read", "names"))
     if answer.value:
-        _look_at_talk(work, answer.value, sent_at)
+        _look_at_talk(work, answer.value, answer)
     if answer.value and work.record.desired.status.value:
         _look_at_status(work, answer.value, sent_at)
     if answer.value and answer.assignee and work.record.desired.manager.value:
@@ -45,13 +45,16 @@ def looked(work: Folding, answer: Answer) -> None:
     _looked(work, work.observed, unconfirmed, sent_at)
 
 
-def _look_at_talk(work: Folding, chat: Chat, at: float) -> None:
+def _look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     """Who is responsible tells who has the chat, unless that may be a write of ours, or one may still change it."""
     seen, desired = work.observed, work.record.desired
     wished = desired.manager.value
     under_way = seen.unconfirmed or "manager" in dict(seen.contradicted)
     gave = any(gives_to(work.context.rule_of(stage)) == HUMAN for stage in desired.stages)
-    told = signs_of(chat, at, work.context, known_at(work.record))
+    settled = not under_way and "manager" not in stale(work.record)
+    sure = settled and answer.assignee is not None and answer.assignee.shown_by(chat) is False
+    told = signs_of(chat, answer.sent_at, work.context, known_at(work.record))
+    told = tuple(replace(one, sure=sure) for one in told)
     work.signs += [one for one in told if not under_way or (wished != HUMAN if one.who == AI else not gave)]
 
 

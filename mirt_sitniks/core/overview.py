@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES
 from mirt_sitniks.core.chats import normalise_username
-from mirt_sitniks.core.record import Record, pending, stale
+from mirt_sitniks.core.record import Record, is_unanswered, pending, stale
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import row_of
@@ -38,6 +38,7 @@ def kind_of(record: Record, statuses: Mapping[str, str]) -> tuple[object, ...]:
         wanted is not None,
         wanted is not None and seen.status.value == statuses.get(wanted, ""),
         record.chat_id is None and record.search_attempt > 0,
+        is_unanswered(record),
     )
 
 
@@ -67,6 +68,7 @@ def fits(record: Record, asked: SessionsAsked) -> bool:
         "waiting": outcome is Outcome.QUEUED,
         "failed": outcome in (Outcome.FAILED, Outcome.PARTIAL),
         "held": outcome is Outcome.HELD,
+        "unanswered": is_unanswered(record),
     }
     who, name = asked.who, normalise_username(asked.who)
     return (

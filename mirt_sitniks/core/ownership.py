@@ -56,9 +56,9 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     tx.rows.put(closed)
     # Who has the conversation is the chat's affair, and so is what was told of it.
     hints = {name: getattr(holder, name) for name in ("hinted_at", "moved_at", "heard_at")}
-    mine = replace(
-        mine, talk=holder.talk, voices=joined(holder.voices, mine.voices), alike_at=known_at(holder), **hints
-    )
+    clock = holder.clock and replace(holder.clock, gen=0)
+    voices = joined(holder.voices, mine.voices)
+    mine = replace(mine, talk=holder.talk, clock=clock, voices=voices, alike_at=known_at(holder), **hints)
     if is_another(mine.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)):
         # Since when, a look decides.
         mine = replace(mine, hinted_at=tx.now)
@@ -120,6 +120,7 @@ def _close(record: Record) -> Record:
         closed="superseded",
         observed=forgotten(record.observed),
         talk=Talk(),
+        clock=None,
         voices=Voices(),
         notes=(),
         hinted_at=0.0,

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from mirt_sitniks.core.backoff import SETTINGS_CODES
 from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.people import FoldContext, looks_first
-from mirt_sitniks.core.record import Claim, Note, Record, has_work, owes_look, owes_words, pending, stale
+from mirt_sitniks.core.record import Claim, Note, Record, has_work, owes_look, owes_words, pending, stale, ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
     not prepared.
     """
     seen, desired = record.observed, record.desired
+    if listens(record, now):
+        return (Listen(record.chat_id or ""),)
     if not has_work(record) or seen.due_at > now:
         return ()
     if not pending(record):
@@ -89,3 +92,15 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
     if "manager" in fields:
         steps.append(WriteManager(record.chat_id, desired.manager.gen))
     return tuple(steps)
+
+
+def is_stuck(record: Record) -> bool:
+    """Whether all that is left is somebody who cannot be made responsible until a person mends the cause."""
+    error = record.observed.error
+    return pending(record) and stale(record) == ("manager",) and error is not None and error.code in SETTINGS_CODES
+
+
+def listens(record: Record, now: float) -> bool:
+    """Whether the messages are read while that rests, because a clock wants to know."""
+    due = record.clock.due if ticks(record) and record.clock else 0.0
+    return 0 < due <= now < record.observed.due_at and is_stuck(record) and owes_words(record)

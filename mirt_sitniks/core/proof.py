@@ -104,7 +104,7 @@ def without_chat(tx: Transaction, record: Record) -> Record:
     unconfirmed = Unconfirmed(0, lost.until) if lost else None
     seen = replace(forgotten(record.observed), unconfirmed=unconfirmed)
     waits = replace(record, chat_id=None, search_since=tx.wall, search_attempt=0, prove_since=tx.now, observed=seen)
-    waits = replace(waits, talk=Talk(), hinted_at=0.0, alike_at=0.0, moved_at=0.0, heard_at=0.0)
+    waits = replace(waits, talk=Talk(), clock=None, hinted_at=0.0, alike_at=0.0, moved_at=0.0, heard_at=0.0)
     if not (record.instagram or record.telegram):
         return give_up(waits, NOT_FOUND)
     return replace(waits, notes=()) if seen.given_up >= record.desired.generation else waits

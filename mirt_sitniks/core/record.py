@@ -8,6 +8,7 @@ the wall's, because they become dates in a request.
 from dataclasses import dataclass, field
 
 from mirt_sitniks.core.capabilities import Capabilities
+from mirt_sitniks.core.clock import Clock
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.talk import Talk
 from mirt_sitniks.core.voices import Voices
@@ -171,7 +172,8 @@ class Record:
     is looked for, and when that was given up. `talk` is who has the conversation. `hinted_at` is when something was
     told that differs from what is known of the chat, `alike_at` when it was last told to be as it is known, but for an
     hour. `voices` is what was said and heard in it. `moved_at` is the time of the last message that a list has told of,
-    `heard_at` until when the messages were read. `notes` are those that are still to be left.
+    `heard_at` until when the messages were read. `notes` are those that are still to be left. `clock` runs while a
+    person is waited for.
     """
 
     session: str
@@ -197,6 +199,7 @@ class Record:
     heard_at: float = 0.0
     voices: Voices = field(default_factory=Voices)
     notes: tuple[Note, ...] = ()
+    clock: Clock | None = None
 
     @property
     def role(self) -> Role | None:
@@ -268,6 +271,16 @@ def owes_words(record: Record) -> bool:
 def owes_note(record: Record) -> bool:
     """Whether a note can be left: it needs a chat."""
     return bool(record.notes) and record.chat_id is not None and record.closed is None
+
+
+def ticks(record: Record) -> bool:
+    """Whether there is a moment at which there will be something to do for this record."""
+    return record.clock is not None and record.clock.ticks and record.closed is None
+
+
+def is_unanswered(record: Record) -> bool:
+    """Whether nobody has answered in its chat, and nobody is left to be called."""
+    return record.clock is not None and record.clock.due == 0 and not record.clock.ended
 
 
 def is_known(seen: Observed) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from mirt_sitniks.core.capabilities import ENOUGH
 from mirt_sitniks.core.key_state import KeyState
-from mirt_sitniks.core.record import Record, pending, stale
+from mirt_sitniks.core.record import Record, pending, stale, ticks
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Report, Settlement
@@ -53,7 +53,9 @@ def in_turn(tx: Transaction, key: KeyState, record: Record) -> tuple[KeyState, R
     gone = absent(key, record.chat_id, tx.now)
     if wanted.who in ids and wanted.who not in gone:
         return key, record
-    who, seen = next_after(ids, key.turn, gone), record.observed
+    had = record.clock.asked if ticks(record) and record.clock else ()
+    who = next_after(ids, key.turn, {*gone, *had}) or next_after(ids, key.turn, gone)
+    seen = record.observed
     if who and wanted.who:
         error = None if seen.error and seen.error.code == "manager_not_found" else seen.error
         seen = replace(seen, error=error, due_at=min(seen.due_at, tx.now))

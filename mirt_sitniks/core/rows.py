@@ -84,7 +84,7 @@ class Rows(Protocol):
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """One transaction: its rows and options, the store's clock and the wall's; `ended` are those it has given up,
-    `absent` the live managers whom it has found missing.
+    `absent` the live managers whom it has found missing, `unanswered` those whose clock has found nobody.
     """
 
     rows: Rows
@@ -93,3 +93,4 @@ class Transaction:
     wall: float
     ended: list[Record] = field(default_factory=list)
     absent: list[int] = field(default_factory=list)
+    unanswered: list[Record] = field(default_factory=list)

@@ -9,11 +9,13 @@ from dataclasses import replace
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core import noting
 from mirt_sitniks.core.asking import taken
+from mirt_sitniks.core.calling import made_due, resting, tick
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.hearing import listen
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
 from mirt_sitniks.core.ownership import audit, audit_talk, log_tries, raise_unconfirmed
+from mirt_sitniks.core.plan import listens
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
@@ -235,7 +237,7 @@ def settle(tx: Transaction, report: Report) -> Settled:
     key, further = claim_with(tx, key, record, scan, grants) if grants else (key, None)
     tx.rows.put_key(tx.options.key, key)
     newest = tx.rows.get(report.record.session) if report.record else None
-    return Settled(newest, further, outlook(tx), tuple(tx.ended), tuple(tx.absent))
+    return Settled(newest, further, outlook(tx), tuple(tx.ended), tuple(tx.absent), tuple(tx.unanswered))
 
 
 def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tuple[KeyState, Record | None]:
@@ -255,6 +257,7 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
         fresh = without_chat(tx, fresh)
     fresh = noting.told(tx, fresh, settlement)
     key, fresh = moved(tx, key, fresh, settlement.last_message_at)
+    key, fresh = tick(tx, key, old, fresh)
     if not (pending(fresh) or owes_note(fresh)):
         # What is left waits until all others were served.
         fresh = replace(fresh, urgent_at=fresh.observed.due_at + LAST_OF_ALL)
@@ -262,7 +265,7 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
         fresh = replace(fresh, urgent_at=fresh.observed.due_at - priority_of(tx.options.stages, fresh.desired.stage))
     elif noting.is_next(fresh, tx.now):
         fresh = replace(fresh, urgent_at=tx.now)
-    go_on = _goes_on(tx, fresh, settlement)
+    go_on, fresh = _goes_on(tx, fresh, settlement), resting(fresh)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
     audit_talk(tx, old, fresh)
@@ -317,7 +320,7 @@ def _is_due(tx: Transaction, record: Record) -> bool:
 def _goes_on(tx: Transaction, record: Record, settlement: Settlement | None) -> bool:
     """Whether a holder goes on: while anything is due, and until a note that can go out was tried once."""
     untried = settlement is None or settlement.note is None or not settlement.noted
-    return _is_due(tx, record) or (untried and noting.is_ready(record))
+    return _is_due(tx, record) or (untried and noting.is_ready(record)) or listens(record, tx.now)
 
 
 def _need(record: Record) -> int:
@@ -330,7 +333,7 @@ def _take(
 ) -> tuple[KeyState, Claim]:
     """A claim, with the leases of what it is for."""
     if record:
-        key, record = in_turn(tx, key, record)
+        key, record = in_turn(tx, key, made_due(tx, record))
         record = replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
         tx.rows.put(record)
     if scan:

@@ -6,6 +6,7 @@ What is known too late, that a text was the graph's or an auto-reply, gives back
 from collections.abc import Iterable
 from dataclasses import replace
 
+from mirt_sitniks.core.calling import resumed
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event, Message
 from mirt_sitniks.core.keys import key_of
@@ -89,4 +90,4 @@ def _given_back(tx: Transaction, record: Record, wrong: list[Marks], why: str) -
     talk = without(record.talk, [one.at for one in heard])
     fresh = replace(record, voices=replace(record.voices, heard=heard), talk=talk)
     audit_talk(tx, record, fresh, why)
-    return fresh
+    return resumed(fresh)

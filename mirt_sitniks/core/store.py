@@ -8,6 +8,7 @@ from mirt_sitniks.core.budget import Limit
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event, Message
+from mirt_sitniks.core.hours import Hours
 from mirt_sitniks.core.key_state import MAIN
 from mirt_sitniks.core.record import Claim, Intent, Note, Observed, Record, Scan, Try, Unconfirmed
 from mirt_sitniks.core.stages import BUILT_IN, Stages
@@ -28,8 +29,9 @@ class StoreOptions:
     `lease` and `lookback` are seconds; `who` names this process in the ledger. `owner` is the shop's page (id or name)
     that chats must have come to, None for any; `account` whose records these are, `stages` what each stage wants.
     `ai_manager` is the name of the AI manager, `ai_id` his id if that is set, `live_managers` who get escalations, in
-    turn; empty: whoever is there. Every `watch` seconds (0: never) the CRM is looked through for changes of those who
-    were asked for within `hold` seconds, in `watch_share` of the budget.
+    turn; empty: whoever is there. After `answer_within` seconds (0: never), of working time if there are `hours`, an
+    escalation goes to the next of them. Every `watch` seconds (0: never) the CRM is looked through for changes of those
+    who were asked for within `hold` seconds, in `watch_share` of the budget.
     """
 
     key: str
@@ -43,6 +45,8 @@ class StoreOptions:
     ai_manager: str = "Павло"
     ai_id: int | None = None
     live_managers: tuple[int, ...] = ()
+    answer_within: float = 0.0
+    hours: Hours | None = None
     watch: float = 0.0
     watch_share: float = 0.1
     hold: float = 86_400.0
@@ -180,7 +184,8 @@ class Settled:
     """The record after settling (None: it is not known any more), and the claim while there is more to send.
 
     `ended` are all records that were given up with it, also those of others who waited for the scan; `absent` live
-    managers who were found missing.
+    managers who were found missing, `unanswered` records in whose chat nobody has answered, and nobody is left to be
+    called.
     """
 
     record: Record | None = None
@@ -188,6 +193,7 @@ class Settled:
     outlook: Outlook = Outlook()
     ended: tuple[Record, ...] = ()
     absent: tuple[int, ...] = ()
+    unanswered: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

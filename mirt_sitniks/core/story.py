@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from mirt_sitniks.core.backoff import KEY_CODES, SUSPECTED
 from mirt_sitniks.core.budget import Limit, locked, slot_in
+from mirt_sitniks.core.clock import ANSWERED, PASSED, UNANSWERED
 from mirt_sitniks.core.health import CALLS, PATIENCE, key_of
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.overview import outcome_of
@@ -122,6 +123,7 @@ def as_json(record: Record, sight: Sight) -> dict[str, Any]:
         "next_try_in": None if stands.next_in is None else round(stands.next_in, 1),
         "owner": owner,
         "owner_by": talk.why or None,
+        "unanswered": _unanswered(record, sight),
         "held_until": iso(sight.at(talk.signed_at + sight.hold)) if owner == HUMAN else None,
         "attempt": seen.attempt,
         "searches": record.search_attempt,
@@ -136,6 +138,20 @@ def as_json(record: Record, sight: Sight) -> dict[str, Any]:
             "confirmed": [name for name in ("status", "manager") if getattr(desired, name).gen and name not in left],
             "seen_at": iso(sight.at(seen.seen_at)) if seen.seen_at else None,
         },
+    }
+
+
+def _unanswered(record: Record, sight: Sight) -> dict[str, Any] | None:
+    """Since when nobody has answered an escalation, who of the live managers had the chat, and when the next gets it;
+    None: somebody has, or nobody keeps count."""
+    clock = record.clock
+    if clock is None or clock.ended:
+        return None
+    return {
+        "since": iso(sight.at(clock.began)),
+        "seconds": round(max(0.0, sight.now - clock.began), 1),
+        "asked": list(clock.asked),
+        "next_in": round(max(0.0, clock.due - sight.now), 1) if clock.ticks else None,
     }
 
 
@@ -244,7 +260,20 @@ def _owner(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     return f"the graph has the conversation again: {by.get(why or '', 'the stage gives it back')}", "good"
 
 
-_TELLERS = {"owner": _owner, "intent": _intent, "outcome": _outcome, "try": _try}
+def _called(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
+    took = span(entry.after.get("seconds") or 0.0)
+    if entry.kind == ANSWERED:
+        return f"a person answered {took} after the call: he {_SIGNS.get(entry.after.get('why', ''), 'came')}", "good"
+    if entry.kind == PASSED:
+        return f"nobody has answered for {took}: manager {entry.after.get('manager_id')} is called", "plain"
+    asked = ", ".join(map(str, entry.after.get("asked", ()))) or "none of the live managers"
+    return f"nobody has answered for {took}, and nobody is left to be called ({asked} had the chat)", "bad"
+
+
+_TELLERS = {
+    **{"owner": _owner, "intent": _intent, "outcome": _outcome, "try": _try},
+    **dict.fromkeys((PASSED, ANSWERED, UNANSWERED), _called),
+}
 
 
 def entry_json(entry: Entry, statuses: Mapping[str, str]) -> dict[str, Any]:

@@ -58,14 +58,15 @@ class SessionsAsked:
     else narrows.
 
     `state` is `waiting` (it goes on by itself), `failed` (until a person mends something: given up, or tried
-    again in vain) or `held` (another status than ours, for which `statuses` has the names by stage). `codes` are those
+    again in vain), `held` (another status than ours, for which `statuses` has the names by stage) or `unanswered` (an
+    escalation that all live managers had). `codes` are those
     of what is wrong. `asked_before` is Unix time. `charted`: only those whose chat is known. `after` is the last
     session of the page before.
     """
 
     account: str = MAIN
     who: str | None = None
-    state: Literal["waiting", "failed", "held"] | None = None
+    state: Literal["waiting", "failed", "held", "unanswered"] | None = None
     statuses: Mapping[str, str] = field(default_factory=dict)
     codes: tuple[str, ...] = ()
     asked_before: float | None = None

@@ -43,14 +43,15 @@ class Sign:
 
     `kind` is `wrote` (the CRM took a status of ours; `who`: whose the chat is by its stage, None: as before), `put`
     (it took our manager), `assigned` (`who` is shown as responsible; `old`: perhaps for longer than a person has a chat
-    by that), `message` (a person wrote in it; `who`: in the `phone`, else in Sitniks), `status` (a person's status,
-    where nobody can be assigned, or that of a first touch), or `released`.
+    by that; `sure`: it is nobody whom we have assigned), `message` (a person wrote in it; `who`: in the `phone`, else
+    in Sitniks), `status` (a person's status, where nobody can be assigned, or that of a first touch), or `released`.
     """
 
     kind: Literal["wrote", "put", "assigned", "message", "status", "released"]
     at: float
     who: str | None = None
     old: bool = False
+    sure: bool = False
 
 
 def owner_of(talk: Talk, now: float, hold: float) -> Owner | None:
@@ -85,7 +86,7 @@ def _assigned(talk: Talk, sign: Sign) -> Talk:
     if sign.who is None:
         return talk
     before, met = talk.assignee, talk.met_ai or sign.who == AI
-    if sign.who not in (AI, NOBODY) and before == OURS:
+    if sign.who not in (AI, NOBODY) and before == OURS and not sign.sure:
         # It is whom we have assigned.
         return replace(talk, met_ai=met)
     talk = replace(talk, assignee=sign.who, met_ai=met)
@@ -93,7 +94,7 @@ def _assigned(talk: Talk, sign: Sign) -> Talk:
         return talk
     if sign.who == AI:
         return _turned(talk, sign, AI) if before is not None and talk.owner == HUMAN else talk
-    return _turned(talk, sign, HUMAN) if talk.wrote and met else talk
+    return _turned(talk, sign, HUMAN) if talk.wrote and (met or sign.sure) else talk
 
 
 def _turned(talk: Talk, sign: Sign, owner: Owner) -> Talk:

@@ -20,7 +20,7 @@ from mirt_sitniks.core.folding import KINDS, Answer
 from mirt_sitniks.core.managers import Assignee, NoManager
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Find, Listen, Read, Step, WriteManager, WriteNote, WriteStatus, steps_of
-from mirt_sitniks.core.record import Claim, Intent, Record, Scan, Try, stale
+from mirt_sitniks.core.record import Claim, Intent, Record, Scan, Try, stale, ticks
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
@@ -98,6 +98,7 @@ class Driver:
         """
         ended: tuple[Record, ...] = ()
         absent: tuple[int, ...] = ()
+        unanswered: tuple[Record, ...] = ()
         refused: tuple[CallOutcome, ...] = ()
         while True:
             received = self.clock()
@@ -106,9 +107,10 @@ class Driver:
             refused = done.unexplained
             asked, settled = await self._settle(report_of(done, self.context, self.random()))
             ended, absent = ended + settled.ended, absent + settled.absent
+            unanswered += settled.unanswered
             self._say(done)
             if settled.claim is None:
-                return replace(settled, ended=ended, absent=absent)
+                return replace(settled, ended=ended, absent=absent, unanswered=unanswered)
             if settled.claim.note:
                 on_rest(replace(settled, ended=ended))
                 ended = ()
@@ -325,7 +327,9 @@ def _needs_managers(step: Step, record: Record) -> bool:
     """Whether it matters to a step who shall be responsible: a look at a chat is often for the status alone."""
     seen = record.observed
     looks = isinstance(step, Read) and bool("manager" in stale(record) or seen.unconfirmed or seen.contradicted)
-    return looks or isinstance(step, Find | WriteManager)
+    # Whoever waits for a person has to know one whom it did not call.
+    waits = isinstance(step, Read) and ticks(record) and record.desired.manager.who is not None
+    return looks or waits or isinstance(step, Find | WriteManager)
 
 
 def _known(step: Step, who: Assignee | NoManager | None, role: Role | None, known: Capabilities) -> CrmError | None:

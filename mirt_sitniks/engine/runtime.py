@@ -89,6 +89,8 @@ class Runtime:
             watch_share=settings.watch_share,
             hold=3600.0 * settings.hold_hours,
             live_managers=settings.human_manager_ids,
+            answer_within=60.0 * (settings.answer_within or 0),
+            hours=settings.hours,
             who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
         )
         context = FoldContext(

@@ -13,6 +13,7 @@ from mirt_sitniks.core.record import Claim, Record, pending
 from mirt_sitniks.core.result import why_none
 from mirt_sitniks.core.rota import MISSING
 from mirt_sitniks.core.store import Claimed, Outlook, Settled
+from mirt_sitniks.core.text import many, span
 from mirt_sitniks.core.turns import is_unwatched
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.gate import CLAIM
@@ -24,6 +25,11 @@ SHORTEST, IDLE = 0.01, 5.0
 AT_ONCE = 32
 FEW_CALLS = "the watch has few calls for so many chats; webhooks tell at once, or raise SITNIKS_WATCH_SHARE"
 TIDY_FIRST, TIDY_AGAIN = 600.0, 86_400.0
+
+UNANSWERED = (
+    "nobody has answered for %s, and of the live managers nobody is left to be asked (%s had the chat): answer there, "
+    "or name more people in SITNIKS_HUMAN_MANAGER_ID"
+)
 
 
 class Worker:
@@ -122,6 +128,11 @@ class Worker:
             return
         for who in settled.absent:
             log(ERROR, MISSING, who, manager=who, code="manager_not_found")
+        for record in settled.unanswered:
+            asked = len(record.clock.asked) if record.clock else 0
+            since = span(settled.outlook.now - record.clock.began) if record.clock else "?"
+            ids = {"session": record.session, "chat": record.chat_id, "stage": record.desired.stage}
+            log(ERROR, UNANSWERED, since, many(asked, "manager"), **ids)
         self._heard(settled, told)
 
     def _heard(self, settled: Settled, told: list[Record]) -> None:

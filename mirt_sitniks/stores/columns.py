@@ -7,6 +7,7 @@ from typing import Any
 from mirt_sitniks.core.budget import Budget
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.clock import Clock
 from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.marks import Marks
 from mirt_sitniks.core.record import (
@@ -21,6 +22,7 @@ from mirt_sitniks.core.record import (
     Unconfirmed,
     owes_aside,
     pending,
+    ticks,
 )
 from mirt_sitniks.core.repeats import Repeat
 from mirt_sitniks.core.stages import Role, Stage
@@ -63,6 +65,7 @@ def to_row(record: Record) -> dict[str, object]:
         row |= {f"want_{field}": asked.value, f"want_{field}_gen": asked.gen, f"{field}_gen": getattr(seen, field).gen}
         details |= {field: [asked.gen, asked.rank, asked.asked_at]} if asked.gen else {}
         details |= {"who": asked.who} if asked.who else {}
+    details |= {"clock": list(astuple(record.clock))} if record.clock else {}
     details |= {"notes": [list(astuple(one)) for one in record.notes]} if record.notes else {}
     lost, error = seen.unconfirmed, seen.error
     row |= {"current_status": seen.status.value, "sitniks_manager_id": seen.manager.value}
@@ -72,7 +75,7 @@ def to_row(record: Record) -> dict[str, object]:
     talk = {name: value for name, value in asdict(record.talk).items() if value}
     details |= {"talk": talk} if talk else {}
     details |= {"voices": asdict(record.voices)} if record.voices != Voices() else {}
-    return {**row, "pending": pending(record), "aside": owes_aside(record), "details": details}
+    return {**row, "pending": pending(record), "aside": owes_aside(record) or ticks(record), "details": details}
 
 
 COLUMNS = (*to_row(Record("")), "updated_at")
@@ -102,6 +105,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
     return Record(
         **mine,
         talk=Talk(**_own(Talk, row["details"].get("talk", {}))),
+        clock=Clock(*map(_frozen, told)) if (told := row["details"].get("clock")) else None,
         voices=_voices_from(row["details"].get("voices", {})),
         notes=tuple(Note(*one) for one in row["details"].get("notes", ())),
         desired=Desired(**desired, status=_desired_from(row, "status"), manager=_desired_from(row, "manager")),

@@ -12,7 +12,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.key_state import MAIN, KeyState
 from mirt_sitniks.core.orders import OrderRecord, OrdersAsked, OrdersSeen
 from mirt_sitniks.core.overview import fits, kind_of
-from mirt_sitniks.core.record import Record, has_work, pending, searching
+from mirt_sitniks.core.record import Record, has_work, pending, searching, ticks
 from mirt_sitniks.core.repeats import without_chat
 from mirt_sitniks.core.rows import Waiting, waits
 from mirt_sitniks.core.store import OF_INTEREST, WAITING, Entry, StoreOptions
@@ -63,7 +63,7 @@ class MemoryRows:
         self.sessions[record.instagram][session] = self.sessions[record.telegram][session] = None
         if record.chat_id:
             self.chats[record.chat_id] = session
-        if has_work(record):
+        if has_work(record) or ticks(record):
             self.left[session] = record
         else:
             self.left.pop(session, None)

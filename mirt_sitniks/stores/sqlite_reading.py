@@ -121,11 +121,16 @@ class ReadingRows(OrderRows):
 _SHOWN = "select distinct status from sitniks_directory where account = :account and status is not null"
 _OF_ACCOUNT = f"(session = '' or {ACCOUNT} = :account)"
 _ACTIVE = f"select who, max(at) from sitniks_ledger where at > :since and {_OF_ACCOUNT} group by who"
+# Of most there is no clock, and so nothing to be read in the details.
+_UNANSWERED = (
+    "(details like '%\"clock\"%' and json_extract(details, '$.clock[2]') = 0 "
+    "and json_extract(details, '$.clock[4]') = 0)"
+)
 # One number and one text, for SQLite sorts all rows by what it groups by.
 _BITS = (
     *("pending", "closed is null", "parked >= generation", "status_gen < want_status_gen"),
     *("manager_gen < want_manager_gen", "want_status is null", "{shown}"),
-    "(sitniks_chat_id is null and search_attempt > 0)",
+    *("(sitniks_chat_id is null and search_attempt > 0)", _UNANSWERED),
 )
 _GROUPS = (
     "with kinds as (select count(*) as count, min(asked_at) as oldest, min(id) as place from sitniks_chat_mappings "
@@ -175,6 +180,7 @@ _STATES = {
     "waiting": f"pending = 1 and not {_STUCK}",
     "failed": f"({STATE} = 'given up' or pending = 1 and {_STUCK})",
     "held": f"{STATE} = 'done' and want_status is not null and not {{shown}}",
+    "unanswered": _UNANSWERED,
 }
 
 

@@ -23,6 +23,7 @@ from mirt_sitniks.core.record import (
 from mirt_sitniks.core.stages import BUILT_IN, Stage, priority_of
 from mirt_sitniks.core.store import Claimed, KeyVerdict, Recorded, Report, ScanPage, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import LOOKOUT_LEAST, is_unwatched
+from mirt_sitniks.testing.store_clock import ClockContract
 from mirt_sitniks.testing.store_hearing import HearingContract
 from mirt_sitniks.testing.store_rota import RotaContract
 from mirt_sitniks.testing.store_speaking import SpeakingContract
@@ -118,7 +119,7 @@ def fates(world: World, session: str = "a") -> list[str]:
     return [one.after["note"] for one in world.run(world.store.ledger(session)) if "note" in one.after]
 
 
-class StoreContract(HearingContract, RotaContract, SpeakingContract, WatchContract):
+class StoreContract(ClockContract, HearingContract, RotaContract, SpeakingContract, WatchContract):
     """Each test is one claim. A subclass gives the fixture `world`: an empty store whose clock stands (`world_of`)."""
 
     # ------------------------------------------------------------------------------------------------------ record

@@ -381,6 +381,27 @@ def test_the_hours_are_told(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, now
     assert f"✓ Hours         Mon-Fri 09:00-19:00 Europe/Kyiv: {said}" in out
 
 
+@pytest.mark.parametrize(
+    ("live", "hours", "said"),
+    [
+        ("102,103", "", "✓ Answers       after 15 min without one an escalation goes to the next"),
+        ("102,103", "0-24 Europe/Kyiv", "✓ Answers       after 15 min of working hours without one an escalation goes"),
+        ("102", "", "✗ Answers       after 15 min without one it is only said at ERROR"),
+    ],
+)
+def test_whether_there_is_anybody_to_pass_an_escalation_to(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, live: str, hours: str, said: str
+) -> None:
+    """The clock needs a second live manager, and counts working hours where there are any; without one it says so."""
+    assert "Answers" not in doctor.ask()[1]
+    monkeypatch.setenv("SITNIKS_ANSWER_WITHIN", "15")
+    monkeypatch.setenv("SITNIKS_HUMAN_MANAGER_ID", live)
+    monkeypatch.setenv("SITNIKS_HOURS", hours)
+    code, out = doctor.ask()
+    assert said in out
+    assert code == ("✗" in said)
+
+
 def test_wrong_settings_hide_nothing(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each wrong setting has its own cross and cure, and the rest is checked with what is right."""
     monkeypatch.setenv("SITNIKS_TIMEOUT", "soon")

@@ -55,6 +55,7 @@ class Convergence(RuleBasedStateMachine):
         live=st.sampled_from(((), (103, 102))),
         watch=st.sampled_from((0.0, 0.0, 60.0)),
         created=st.booleans(),
+        within=st.sampled_from((0.0, 0.0, 600.0)),
     )
     def begin(
         self,
@@ -63,8 +64,9 @@ class Convergence(RuleBasedStateMachine):
         live: tuple[int, ...] = (),
         watch: float = 0.0,
         created: bool = False,
+        within: float = 0.0,
     ) -> None:
-        self.world = World(seed=seed, live=live, watch=watch)
+        self.world = World(seed=seed, live=live, watch=watch, answer_within=within)
         self.crm = self.world.crm
         self.crm.by_creation = created
         # What is ignored, or lost when it crosses another, can only be noticed if an answer shows something.
@@ -229,7 +231,9 @@ class Convergence(RuleBasedStateMachine):
             assert record.desired.status.value in may, f"{record.session}: what was asked for last does not stand"
             shows = STATUSES[record.desired.status.value or ""]
             # A person who has written keeps what he has, if anybody heard of it.
-            spoken = bool(world.watch) and any(one.manager_name for one in crm.messages.get(chat.id, ()))
+            spoken = bool(world.watch or world.answer_within) and any(
+                one.manager_name for one in crm.messages.get(chat.id, ())
+            )
             excused = chat.id in world.unrecorded or world.shows_persons(chat.id) or spoken
             assert chat.status == shows or excused, f"{record.session}: its stage does not stand"
             names = {one.id: one.name for one in MANAGERS}
@@ -246,8 +250,11 @@ class Convergence(RuleBasedStateMachine):
         world.check()
         before = len(crm.calls)
         world.loop.run_for(4000.0)
-        assert bool(world.watch) or len(crm.calls) == before, "calls for records that are done"
-        if world.watch:
+        done = not (world.watch or world.answer_within)
+        assert not done or len(crm.calls) == before, "calls for records that are done"
+        if world.answer_within:
+            world.check_clocks()
+        if world.watch and not world.answer_within:
             most = 1 + 4000.0 / replace(OPTIONS, watch=60.0).watch_pace
             assert len(crm.calls) - before <= most, "the watch takes more than its share"
             for record in records.values():
@@ -312,7 +319,7 @@ def meddling(day: Convergence, random: Random) -> None:
     if random.random() < 0.15:
         chat, status = random.choice(("chat-a", "chat-b", "chat-v")), random.choice(("ОПЛАЧЕНО", "Чекає на товар"))
         day.person(chat=chat, status=status)
-        if day.world.watch:
+        if day.world.watch or day.world.answer_within:
             day.write(chat=chat, manager=random.choice((None, 101, 102)))
     elif random.random() < 0.15:
         day.pass_time(seconds=120.0)
@@ -326,17 +333,18 @@ def bad_day(
     people: bool = False,
     live: tuple[int, ...] = (),
     watch: float = 0.0,
+    within: float = 0.0,
 ) -> None:
     """One bad day that only `seed` decides: the same rules, but troubles and talk come thicker than by even chance.
 
     With `store` the store is not there all day; with `overtaken` what is asked for first is not recorded first; with
     `people` somebody in the shop moves the chats as well, and with `watch` that is looked for so often; with `live`
-    managers one of them leaves now and then.
+    managers one of them leaves now and then, and who is not answered `within` so many seconds goes to the other.
     """
     luck = Random(-seed)
     random, day = Random(seed), Convergence()
     created = watch > 0 and seed % 2 == 0
-    day.begin(seed=seed % 4, habits=_habits(Random(seed)), live=live, watch=watch, created=created)
+    day.begin(seed=seed % 4, habits=_habits(Random(seed)), live=live, watch=watch, created=created, within=within)
     rare = ["429", "401", "404", "400"] if random.random() < 0.2 else []
     kinds = ["ok", "lost", "reset", "late", "reset", "late", "500", "html", "502", *rare]
     sessions = sorted(SESSIONS)[:2] if random.random() < 0.5 else sorted(SESSIONS)
@@ -409,6 +417,12 @@ def test_row15_a_hundred_bad_days_of_live_managers() -> None:
     """They leave, and come back: whoever wants a person gets the one whose turn it was, or the next."""
     for seed in range(70_000, 70_100):
         bad_day(seed, live=(103, 102), store=seed % 3 == 0, overtaken=seed % 3 == 1)
+
+
+def test_forty_bad_days_of_the_clock() -> None:
+    """Whoever dies in the middle: each live manager is called once, never too soon, and no clock runs for ever."""
+    for seed in range(80_000, 80_040):
+        bad_day(seed, live=(103, 102), people=seed % 2 == 0, store=seed % 3 == 0, within=600.0)
 
 
 @pytest.mark.slow

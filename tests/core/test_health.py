@@ -6,6 +6,7 @@ from typing import Any
 
 from mirt_sitniks.core.budget import Budget, Limit
 from mirt_sitniks.core.capabilities import Capabilities, Refusal
+from mirt_sitniks.core.clock import Clock
 from mirt_sitniks.core.health import CODES, health
 from mirt_sitniks.core.key_state import KeyState, Watch
 from mirt_sitniks.core.record import Error, Record
@@ -92,6 +93,14 @@ def test_row15_a_live_manager_who_is_not_there_is_named_with_its_cure() -> None:
     assert answer["troubles"][0]["text"].startswith(
         "Sitniks has no manager 7, the others get his chats in turn: correct"
     )
+
+
+def test_an_escalation_that_nobody_answers_is_a_persons_to_mend() -> None:
+    """Once nobody is left to be called; before that the clock runs, and an answer ends it."""
+    lost, runs, came = Clock(1, 1.0, 0.0, (7,)), Clock(1, 1.0, 5.0, (7,)), Clock(1, 1.0, 0.0, (7,), ended=2.0)
+    answer = seen(*((replace(SYNCED, clock=one), 2, 60.0) for one in (lost, runs, came)))
+    assert (answer["unanswered"], whats(answer)) == (2, ["unanswered"])
+    assert answer["troubles"][0]["command"] == "mirt-sitniks list --unanswered"
 
 
 def test_who_works_is_named() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mirt_sitniks.core.budget import Budget, Limit
+from mirt_sitniks.core.clock import Clock
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.record import DesiredValue, Error, Record
 from mirt_sitniks.core.stages import Stage
@@ -155,3 +156,35 @@ def test_durations_are_what_people_say() -> None:
         *("0 ms", "40 ms", "1.4 s", "10 s", "45 s", "119 s", "2 min", "50 min", "2 h", "28 h", "2 d")
     ]
     assert (many(1, "call"), many(1200, "call")) == ("1 call", "1,200 calls")
+
+
+@pytest.mark.parametrize(
+    ("kind", "after", "tone", "words"),
+    [
+        ("passed", {"seconds": 900.0, "asked": [7], "manager_id": 8}, "plain", "for 15 min: manager 8 is called"),
+        ("answered", {"seconds": 720.0, "why": "message"}, "good", "12 min after the call: he wrote in Sitniks"),
+        ("unanswered", {"seconds": 2700.0, "asked": [7, 8]}, "bad", "nobody is left to be called (7, 8 had the chat)"),
+        ("unanswered", {"seconds": 900.0, "asked": []}, "bad", "(none of the live managers had the chat)"),
+    ],
+)
+def test_the_wait_for_a_person_is_told(kind: str, after: dict[str, Any], tone: str, words: str) -> None:
+    """How long it was, and who is next, came, or had the chat."""
+    (line,) = story([Entry(1, "s", kind, None, "escalation", 1, "p", 0.0, {}, after)], NAMES)
+    assert line.tone == tone
+    assert words in line.text
+
+
+@pytest.mark.parametrize(
+    ("clock", "told"),
+    [
+        (None, None),
+        (Clock(1, 40.0, 130.0, (7,)), {"seconds": 60.0, "asked": [7], "next_in": 30.0}),
+        (Clock(1, 40.0, 0.0, (7, 8)), {"seconds": 60.0, "asked": [7, 8], "next_in": None}),
+        (Clock(1, 40.0, 130.0, (7,), ended=50.0), None),
+    ],
+)
+def test_a_session_shows_since_when_nobody_has_answered(clock: Clock | None, told: dict[str, Any] | None) -> None:
+    """And nothing once somebody has."""
+    shown = as_json(replace(record_at(FIRST, confirmed=1), clock=clock), SIGHT)["unanswered"]
+    since = {"since": "2027-01-15T07:59:00.000Z"}
+    assert shown == (told and since | told)

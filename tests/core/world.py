@@ -7,9 +7,10 @@ from random import Random
 from typing import Any, TypeVar, cast
 
 from mirt_sitniks.core.events import Event
+from mirt_sitniks.core.hours import Hours
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Claim, Intent, Try, pending
+from mirt_sitniks.core.record import Claim, Intent, Try, pending, ticks
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Outlook, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.core.voices import Spoken
@@ -57,7 +58,8 @@ class Process:
         self.froze_at = 0.0
         self.ahead: dict[str, float] = {}
         managers = ManagerList(WantedManagers("Павло", human_ids=world.live), world.loop.time)
-        options = replace(OPTIONS, who=name, live_managers=world.live, watch=world.watch)
+        options = replace(OPTIONS, who=name, live_managers=world.live, watch=world.watch, hours=world.hours)
+        options = replace(options, answer_within=world.answer_within)
         self.driver = Driver(self, options, self, managers, CONTEXT, clock=world.loop.time, random=world.random.random)
         # One that begins while the store is away knows nothing of the calls before: that is said, and not tried here.
         self.driver.gate.answered_at = world.loop.time()
@@ -224,12 +226,15 @@ class World:
     The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
     `unrecorded` are chats that show what a process wrote past the store before it ended, `persons` when a person moved
     a chat last. `live` are the live managers in turn; none: the first who is there. With `watch` each looks for changes
-    that often: `watched` has its calls, as they were granted.
+    that often: `watched` has its calls, as they were granted. Whoever is not answered `answer_within` seconds of
+    `hours` goes to the next.
     """
 
     processes: int = 2
     seed: int = 0
     watch: float = 0.0
+    answer_within: float = 0.0
+    hours: Hours | None = None
     live: tuple[int, ...] = ()
     way: float = 0.01
     loop: VirtualLoop = field(default_factory=VirtualLoop)
@@ -347,6 +352,14 @@ class World:
         assert not left or max(left.values()) == 1, f"two notes for one intent: {left}"
         assert len(sent) <= len(left) <= len(unknown), f"{sent}, {left}, {unknown}"
         assert not any(one.notes for one in self.store.rows.records.values()), "a note is owed for ever"
+
+    def check_clocks(self) -> None:
+        """No live manager is called twice, nor before the others had their time; and no clock runs for ever."""
+        for line in self.lines("passed"):
+            asked, who = line.after["asked"], line.after["manager_id"]
+            assert who not in asked, f"{line.session}: {who} is called again, after {asked}"
+            assert line.after["seconds"] > self.answer_within * len(asked) - 0.01, f"{line.session}: {who} too soon"
+        assert not [one.session for one in self.store.rows.records.values() if ticks(one)], "a clock runs for ever"
 
     def lines(self, kind: str) -> list[Entry]:
         """The ledger's lines of a kind."""

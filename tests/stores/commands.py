@@ -28,7 +28,7 @@ ERRORS = (None, Error("timeout", "late"), Error("chat_not_found", "gone"))
 CODES = ("rate_limited", "unauthorized")
 # An escalation leaves a note.
 STAGES = {**BUILT_IN, "escalation": replace(BUILT_IN["escalation"], status="S", note="{reason} {words}")}
-OPTIONS = replace(worlds.OPTIONS, live_managers=(7, 8, 9), stages=STAGES, watch=20.0, watch_share=0.5)
+OPTIONS = replace(worlds.OPTIONS, live_managers=(7, 8, 9), stages=STAGES, watch=20.0, watch_share=0.5, answer_within=25)
 OTHER = replace(OPTIONS, key="other")
 
 
@@ -90,6 +90,7 @@ class Settle:
     noted: str = ""
     signs: tuple[tuple[Any, str | None], ...] = ()
     looked: bool = False
+    listened: bool = False
 
     def run(self, store: Store, claims: list[Claim], now: float) -> Coroutine[Any, Any, Any]:
         if not claims:
@@ -131,6 +132,7 @@ class Settle:
         made = replace(made, signs=tuple(Sign(kind, now, who) for kind, who in self.signs))
         if self.looked:
             made = replace(made, observed=replace(observed, seen_at=claim.now, looked_at=claim.now))
+        made = replace(made, heard_at=now if self.listened else None)
         if record.candidate and self.contacts and not gone:
             return replace(made, shown=replace(self.contacts[0], id=record.candidate, seen_at=claim.now))
         return made
@@ -265,6 +267,7 @@ _settles = st.builds(
     tries=st.sampled_from(((), TRIES[:1], TRIES)),
     absent=st.sampled_from((None, None, None, 7, 8)),
     managers=st.sampled_from(((), (), (), (1, 7, 8, 9), (1, 7))),
+    listened=st.booleans(),
     noted=st.sampled_from(("", "waits", "waits", "sent", "unknown", "refused")),
     signs=st.sampled_from(((), (("wrote", "ai"),), (("wrote", "human"), ("put", "human")), (("assigned", "ai"),))),
     looked=st.booleans(),

@@ -6,11 +6,12 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from mirt_sitniks.core.chats import Chat
+from mirt_sitniks.core.clock import Clock
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.overview import fits, kind_of, outcome_of
 from mirt_sitniks.core.record import (
@@ -40,6 +41,8 @@ from tests.stores.worlds import OPTIONS, START, World
 STATUSES = {"first_touch": "Взято", "give_requisites": "Рахунок", "escalation": "Увага", "it's paid": "ОПЛАЧЕНО"}
 STAGES = (*STATUSES, "gone")
 CODES = ("timeout", "unauthorized", "not_applied", "chat_not_found")
+# One that runs, one that has found nobody, and one that has ended.
+CLOCKS = (Clock(1, START, START + 900.0), Clock(1, START, 0.0, (7, 8)), Clock(2, START, 0.0, (7, 8), START + 5.0))
 SHOP = replace(OPTIONS, account="shop")
 
 
@@ -78,6 +81,7 @@ def _some_record(random: Random, number: int) -> Record:
         search_since=START if waits else None,
         search_attempt=random.randrange(2),
         closed=random.choice((None, None, None, None, "superseded")),
+        clock=CLOCKS[number % 7] if number % 7 < len(CLOCKS) else None,
     )
 
 
@@ -130,7 +134,7 @@ class ReadContract:
     def test_sessions_are_those_that_fit(self, world: World, filled: list[Record]) -> None:
         """Whatever is asked for in whichever company, as `fits` says it of each record."""
         found = set()
-        states: tuple[Literal["waiting", "failed", "held"] | None, ...] = (None, "waiting", "failed", "held")
+        states: tuple[Any, ...] = (None, "waiting", "failed", "held", "unanswered")
         for state, codes, before, charted, who in product(
             states,
             ((), ("timeout", "chat_not_found")),

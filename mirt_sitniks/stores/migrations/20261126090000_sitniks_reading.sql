@@ -70,7 +70,8 @@ begin
             group by pending, closed is null, parked >= generation, error_code, status_gen < want_status_gen,
                 manager_gen < want_manager_gen, want_status is null,
                 coalesce(current_status = (request -> 'statuses' ->> want_status), false),
-                sitniks_chat_id is null and search_attempt > 0
+                sitniks_chat_id is null and search_attempt > 0,
+                coalesce((details #>> '{clock,2}')::float8 = 0 and (details #>> '{clock,4}')::float8 = 0, false)
         ), lately as (
             select who, max(at) as at from public.sitniks_story
             where at > tick - make_interval(secs => (request ->> 'active')::double precision)
@@ -143,6 +144,8 @@ begin
                     or wish = 'held' and not s.pending and s.closed is null and s.want_status is not null
                         and (s.error_code is null or s.parked < s.generation)
                         and s.current_status is distinct from (request -> 'statuses' ->> s.want_status)
+                    or wish = 'unanswered' and (s.details #>> '{clock,2}')::float8 = 0
+                        and (s.details #>> '{clock,4}')::float8 = 0
                 )
                 and (
                     cardinality(codes) = 0 or s.closed is null and (s.pending or s.parked >= s.generation) and case
