@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Record, is_known, owes_look, stale
 from mirt_sitniks.core.stages import Stage, StageRule, Stages, rule_of
-from mirt_sitniks.core.talk import Talk, is_taken
+from mirt_sitniks.core.talk import HUMAN, Talk, is_taken, owner_of
 from mirt_sitniks.core.text import iso
 
 
@@ -80,10 +80,16 @@ def binds(record: Record, name: str, context: FoldContext) -> bool:
 
 
 def holds(record: Record, talk: Talk, at: float, context: FoldContext) -> tuple[str, ...]:
-    """The fields that a person who has taken the chat keeps as they are."""
-    if context.hold <= 0 or not is_taken(talk, at, context.hold):
+    """The fields that a person who has the chat keeps as they are.
+
+    Whom the graph has called has it for the first touch of a later session as well; that session's other stages are
+    the graph's own.
+    """
+    if context.hold <= 0 or owner_of(talk, at, context.hold) != HUMAN:
         return ()
-    return tuple(name for name in ("status", "manager") if binds(record, name, context))
+    taken = is_taken(talk, at, context.hold)
+    asked = {"status": record.desired.status, "manager": record.desired.manager}
+    return tuple(name for name, one in asked.items() if binds(record, name, context) and (taken or one.rank == 0))
 
 
 def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> bool:

@@ -21,7 +21,8 @@ ROLES = {"ai": (101,), "human": (102, 103)}
 
 @dataclass
 class Person:
-    """A customer: what he is called now, his chats on the shop's page, and what was asked for him last."""
+    """A customer: what he is called now, his chats on the shop's page, what was asked for him last, and whether a live
+    manager was ever called for him."""
 
     number: int
     name: str
@@ -30,6 +31,7 @@ class Person:
     last: Stage | None = None
     roles: list[str] = field(default_factory=list)
     spoke_at: float = -1.0
+    called: bool = False
 
     @property
     def session(self) -> str:
@@ -156,6 +158,7 @@ class Account:
         else:
             stage = self.random.choice((Stage.GIVE_REQUISITES, Stage.ESCALATION))
         person.last = stage
+        person.called |= stage is Stage.ESCALATION
         if role := BUILT_IN[stage].role:
             person.roles.append(role.value)
         made = Intent(person.session, stage, f"{stage}{next(self.numbers)}", instagram=person.name)
@@ -202,6 +205,11 @@ class Account:
             owed = {one.desired.status.value for one in holders} if person.last is Stage.FIRST_TOUCH else set()
             statuses = {BUILT_IN[Stage(stage)].status for stage in {person.last, *owed} if stage}
             roles = {*person.roles[-1:], *(one.role for one in holders if one.role)}
+            # Nor does it take the chat from a live manager whom an earlier session has called.
+            if person.called and (had := [one for one in holders if one.talk.owner == "human"]):
+                roles.add("human")
+                shown = {str(one.observed.status.value) for one in had if person.last is Stage.FIRST_TOUCH}
+                statuses |= shown & {rule.status for rule in BUILT_IN.values()}
             managers = {number for role in roles for number in ROLES[role]}
             right = [one for one in chats if one.status in statuses and (not roles or one.manager_id in managers)]
             if not right:
