@@ -123,7 +123,7 @@ class MemoryRows:
 
     def waiting(self, now: float) -> Waiting:
         found = Waiting()
-        for one in filter(searching, self.left.values()):
+        for one in filter(_seeks, self.left.values()):
             ready_at, since = max(one.observed.due_at, one.lease_until), one.search_since or self.wall
             found += waits(ready_at <= now, one.search_attempt, since, one.urgent_at, ready_at)
         return found
@@ -133,7 +133,7 @@ class MemoryRows:
         return [one for one in left if one.observed.due_at <= now and one.lease_until <= now]
 
     def unfound(self) -> Iterable[Record]:
-        found = (one for one in self.left.values() if searching(one))
+        found = filter(_seeks, self.left.values())
         return sorted(found, key=lambda one: (one.urgent_at, one.desired.order))
 
     def lost(self, names: set[str]) -> Iterable[Record]:
@@ -143,7 +143,7 @@ class MemoryRows:
 
     def awaiting(self, names: set[str]) -> Iterable[Record]:
         sessions = sorted({session for name in names for session in self.sessions[name]} & set(self.left))
-        return [self.left[session] for session in sessions if searching(self.left[session])]
+        return [self.left[session] for session in sessions if _seeks(self.left[session])]
 
     def ahead(self, urgent_at: float, now: float, limit: int) -> int:
         return min(limit, sum(1 for one in self._due(now) if one.urgent_at < urgent_at))
@@ -282,6 +282,11 @@ class MemoryStore(LocalStore):
 
     async def aclose(self) -> None:
         """Nothing to close."""
+
+
+def _seeks(record: Record) -> bool:
+    """Whether it waits for a chat."""
+    return searching(record) and pending(record)
 
 
 def _is_troubled(record: Record, wall: float) -> bool:

@@ -253,7 +253,8 @@ class Simulation:
             cared = waiting and any(one.driver.options.who == key.lookout_by for one in awake)
             watched.since = (watched.since or now) if cared and free(key.budget, limit, now) > 0 else None
             watched.lull = max(watched.lull, now - watched.since if watched.since else 0.0)
-            for one in rows.left.values():
+            # What is done aside keeps nobody waiting.
+            for one in filter(pending, rows.left.values()):
                 want = one.desired
                 asked.setdefault((one.session, want.generation), (want.stage, want.asked_at - WALL))
             for (session, generation), (stage, at) in list(asked.items()):
