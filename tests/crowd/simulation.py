@@ -50,7 +50,8 @@ class Watched:
 class Simulation:
     """`processes` runtimes, one key, one store, one CRM, all on one virtual clock and one seed.
 
-    `open` are those whose loops have not been closed yet. The store is out of reach of all while it is `away`.
+    Escalations leave `notes`, or none. `open` are those whose loops have not been closed yet. The store is out of reach
+    of all while it is `away`.
     """
 
     seed: int
@@ -58,6 +59,7 @@ class Simulation:
     network: Network = field(default_factory=Network)
     sweep: float = 60.0
     watch: float = 0.0
+    notes: bool = False
     away: bool = False
     open: ClassVar[list["Simulation"]] = []
 
@@ -79,8 +81,9 @@ class Simulation:
         self.asked: dict[tuple[str, Stage], tuple[bool, float]] = {}
         self.done_at: dict[tuple[str, int], tuple[Stage, float]] = {}
         self.settings = SitniksSettings(
-            api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:", watch=self.watch
-        )
+            api_url="http://127.0.0.1:9", api_key="key", timeout=TIMEOUT, database=":memory:", watch=self.watch,
+            notes=self.notes,
+        )  # fmt: skip
 
     def now(self) -> float:
         """Seconds since the beginning."""

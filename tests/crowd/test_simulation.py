@@ -149,7 +149,7 @@ def test_a_thousand_customers_on_a_bad_day(seed: int) -> None:
 def test_a_few_customers_on_a_bad_day(seed: int) -> None:
     """As above, in a small shop; of a call there is no line only where a process died before it could tell, and a
     second one only where the store's answer was lost."""
-    simulation = bad_day(seed, 40, 400.0)
+    simulation = bad_day(seed, 40, 400.0, notes=True)
     assert not simulation.wrong()
     assert simulation.crm.limited == 0
     untold, twice = simulation.untold()
