@@ -28,6 +28,8 @@ from tests.graph.fakes import AT, FakeService, Run, by_ainvoke, by_invoke
 THREAD: Any = {"configurable": {"thread_id": "t1"}}
 TOUCHED, SHOWN, CALLED = (("s1", stage) for stage in ("first_touch", "give_requisites", "escalation"))
 
+SIDE_BY_SIDE = pytest.mark.requires("langchain>=1.2.10")
+
 
 @pytest.fixture(params=[by_invoke, by_ainvoke], ids=["invoke", "ainvoke"])
 def run(request: pytest.FixtureRequest) -> Run:
@@ -60,7 +62,7 @@ class TestStages:
         assert answer_of(state, "send_payment_details") == "IBAN UA00"
         assert answer_of(state, "escalate_to_manager") == words(state["sitniks"])
 
-    @pytest.mark.parametrize("overlap", [False, True])
+    @pytest.mark.parametrize("overlap", [False, pytest.param(True, marks=SIDE_BY_SIDE)])
     def test_what_the_model_tells_is_said(self, overlap: bool, run: Run) -> None:
         """All that it says to the customer, before a tool and at the end, is the graph's own when it comes back."""
         service = FakeService()
@@ -299,7 +301,7 @@ class TestEscalation:
         assert state["sitniks"]["outcome"] == "failed"
 
 
-@pytest.mark.requires("langchain>=1.2.10")
+@SIDE_BY_SIDE
 class TestOverlap:
     def test_the_model_does_not_wait(self) -> None:
         """Each goes on only when the other has begun; the state has the outcome, and it is asked for once."""
@@ -350,7 +352,10 @@ class TestOverlap:
 
 
 class TestSilent:
-    @pytest.mark.parametrize("options", [{}, {"overlap": True}, {"stages": lambda state: "give_requisites"}])
+    @pytest.mark.parametrize(
+        "options",
+        [{}, pytest.param({"overlap": True}, marks=SIDE_BY_SIDE), {"stages": lambda state: "give_requisites"}],
+    )
     def test_no_model_is_asked_while_a_person_has_the_conversation(self, options: dict[str, Any], run: Run) -> None:
         """Nothing is answered or synced then, the host's own rule is not asked either, and the customer's message stays
         for when the graph has the conversation back."""
