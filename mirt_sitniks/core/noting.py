@@ -124,6 +124,4 @@ def paced(seen: Observed, note: Note, fate: str, now: float, random: float) -> O
 def _log(tx: Transaction, record: Record, note: Note, fate: str) -> None:
     """The ledger hears what became of a note, and nothing of its words."""
     told = {"note": fate}
-    tx.rows.log(
-        Entry(0, record.session, "outcome", note.intent, note.stage, note.gen, tx.options.who, tx.wall, {}, told)
-    )
+    tx.rows.log(Entry(0, record.session, "note", note.intent, note.stage, note.gen, tx.options.who, tx.wall, {}, told))

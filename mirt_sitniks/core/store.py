@@ -206,7 +206,8 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the ledger: an `intent` (or `also`, its second key), an `outcome`, or a `try`. `at` is Unix time.
+    """One line of the ledger: an `intent` (or `also`, its second key), an `outcome`, a `try`, what became of a `note`,
+    an `owner` of the conversation, or what the clock of an escalation did. `at` is Unix time.
 
     A try is of no session ("") when it was made for all, such as a page of the chats, or past the plan; its `key` is
     the kind of call, and `after` has its `seconds`, and `status` and `code` where something went wrong.

@@ -185,8 +185,6 @@ def _intent(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
 
 def _outcome(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
     before, after = entry.before, entry.after
-    if fate := after.get("note"):
-        return _NOTES.get(fate, (f"the note: {fate}", "plain"))
     changed = {name for name in after if after[name] != before.get(name)}
     parts: list[str] = []
     if "chat_id" in changed:
@@ -216,6 +214,11 @@ _NOTES: Mapping[str, tuple[str, Tone]] = {
     "held": ("no note: a person has the chat", "plain"),
     "given up": ("the note was given up", "bad"),
 }
+
+
+def _note(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
+    fate = entry.after.get("note")
+    return _NOTES.get(fate or "", (f"the note: {fate}", "plain"))
 
 
 def _status(shown: str | None, stage: str | None, statuses: Mapping[str, str]) -> str:
@@ -271,7 +274,7 @@ def _called(entry: Entry, statuses: Mapping[str, str]) -> tuple[str, Tone]:
 
 
 _TELLERS = {
-    **{"owner": _owner, "intent": _intent, "outcome": _outcome, "try": _try},
+    **{"owner": _owner, "intent": _intent, "outcome": _outcome, "note": _note, "try": _try},
     **dict.fromkeys((PASSED, ANSWERED, UNANSWERED), _called),
 }
 

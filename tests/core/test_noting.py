@@ -28,7 +28,7 @@ def world() -> Iterator[World]:
 
 def fates(world: World, session: str = "s") -> list[str]:
     """What the ledger says of a session's notes, in order."""
-    return [one.after["note"] for one in world.lines("outcome") if one.session == session and "note" in one.after]
+    return [one.after["note"] for one in world.lines("note") if one.session == session]
 
 
 def notes(world: World) -> list[str]:

@@ -347,7 +347,7 @@ class World:
     def check_notes(self) -> None:
         """No intent has two notes, of each that was left the ledger knows, and none is owed for ever."""
         left = Counter(text for _, _, text in self.crm.notes)
-        fates = {(one.session, one.key, one.after["note"]) for one in self.lines("outcome") if "note" in one.after}
+        fates = {(one.session, one.key, one.after["note"]) for one in self.lines("note")}
         sent, unknown = ({one[:2] for one in fates if one[2] == fate} for fate in ("sent", "unknown"))
         assert not left or max(left.values()) == 1, f"two notes for one intent: {left}"
         assert len(sent) <= len(left) <= len(unknown), f"{sent}, {left}, {unknown}"

@@ -53,7 +53,7 @@ def frozen_past_its_lease(crash_run: CrashRun, point: str) -> None:
     crash_run.fork_server.hear(frozen, "results")
     wait_until(lambda: converged() and shows() == (newest.status, True), 20.0, lambda: crash_run.get(session))
     outcomes = [one for one in crash_run.run(crash_run.store.ledger(session)) if one.kind == "outcome"]
-    said = {one.after.get("status") for one in outcomes if one.generation == 2}
+    said = {one.after["status"] for one in outcomes if one.generation == 2}
     # What was on its way when it froze did come, and was seen and put right.
     assert point == "sent" or BUILT_IN[Stage.FIRST_TOUCH].status not in said, "a stale answer was taken for the newest"
     for pid in (helper, frozen, second):

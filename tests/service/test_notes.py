@@ -131,7 +131,7 @@ def test_row03_a_note_is_not_sent_again_after_a_crash(
     asyncio.run(first.aclose())
     with sqlite3.connect(path) as file:
         details = str(file.execute("select details from sitniks_chat_mappings").fetchall())
-        ledger = file.execute("select after from sitniks_ledger where kind = 'outcome'").fetchall()
+        ledger = file.execute("select after from sitniks_ledger where kind = 'note'").fetchall()
         file.execute("update sitniks_chat_mappings set lease_until = 0")
     file.close()
     assert "слова" not in details
