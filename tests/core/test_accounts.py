@@ -34,6 +34,7 @@ def test_row34_row35_no_chat_but_the_customers_own_is_written(seed: int) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1000, 1050))
+@pytest.mark.virtual
 def test_row34_row35_fifty_accounts(seed: int) -> None:
     """The same, for accounts that are always the same."""
     judged(seed)

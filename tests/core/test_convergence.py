@@ -395,18 +395,21 @@ def test_bad_days_that_taught_something(seed: int) -> None:
     bad_day(seed)
 
 
+@pytest.mark.virtual
 def test_three_hundred_bad_days() -> None:
     """Each ends with every chat at its newest stage."""
     for seed in range(30_000, 30_300):
         bad_day(seed, overtaken=seed % 2 == 0)
 
 
+@pytest.mark.virtual
 def test_row30_three_hundred_bad_days_of_the_store() -> None:
     """It goes and comes between any two steps, answers are lost, processes close: nothing that it took is undone."""
     for seed in range(50_000, 50_300):
         bad_day(seed, store=True)
 
 
+@pytest.mark.virtual
 def test_row42_two_hundred_bad_days_among_people() -> None:
     """They move the chats as well: an invoice goes over none of it, and who escalated gets a person all the same."""
     for seed in range(60_100, 60_300):
@@ -434,6 +437,7 @@ def test_forty_bad_days_of_the_clock() -> None:
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("store", [False, True])
+@pytest.mark.virtual
 def test_five_hundred_bad_days(store: bool) -> None:
     """The same, for those who have a minute."""
     for seed in range(40_000, 40_500):

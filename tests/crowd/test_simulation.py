@@ -59,6 +59,7 @@ def told(numbers: dict[str, Any], folder: Path, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.virtual
 def test_a_thousand_customers_of_eight_processes(tmp_path: Path) -> None:
     """Every chat ends right, no 429 by our own budget, the budget is used up, and escalations go first."""
     simulation = busy_day(1, 1000, 4000.0)
@@ -88,6 +89,7 @@ def test_a_thousand_customers_of_eight_processes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("processes", "most"), [(1, 3.5), (8, 3.6), (30, 4.5)])
+@pytest.mark.virtual
 def test_more_processes_cost_the_store_little(tmp_path: Path, processes: int, most: float) -> None:
     """Above the limit for a quarter of an hour the store is asked a few times for each call, and lists are few."""
     simulation = busy_day(1, 300, 900.0, processes=processes)
@@ -117,6 +119,7 @@ def test_more_processes_cost_the_store_little(tmp_path: Path, processes: int, mo
 
 
 @pytest.mark.slow
+@pytest.mark.virtual
 def test_one_process_looks_out_for_all(tmp_path: Path) -> None:
     """But for their sweeps thirty processes ask the store as often as one, and seldom two of them at once."""
     alone, many = (busy_day(1, 300, 900.0, processes=count, sweep=36_000.0) for count in (1, 30))
@@ -136,6 +139,7 @@ def test_one_process_looks_out_for_all(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.virtual
 def test_a_thousand_customers_on_a_bad_day(seed: int) -> None:
     """Lost and late answers, a store that fails, processes that die and freeze: all ends right, and no 429."""
     simulation = bad_day(seed, 1000 if seed == 1 else 250, 4000.0 if seed == 1 else 1500.0)

@@ -24,13 +24,15 @@ PAGES = ("README.md", "README.uk.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRI
 STAGED = ("tests", "examples", "pyproject.toml", "Makefile", ".github", ".pre-commit-config.yaml", *PAGES)
 HOUR = 3600.0
 FAST = "not (slow or postgres or crash or browser)"
+# Days of virtual time, which would be several times as long under the tracer of coverage.
+SIMULATES = ("virtual", "auto")
 # Who waits for a server, a browser or a process leaves half a core to others.
-COMPUTES = ("not (alone or postgres or crash or browser)", "auto")
+COMPUTES = ("not (virtual or alone or postgres or crash or browser)", "auto")
 WAITS = ("(postgres or crash or browser) and not alone", "3")
 # So many may fail the first time.
 FEW = 3
-# Only both together cover what they shall.
-COVERS = ("--cov", "--cov-report=", "--cov-fail-under=0"), ("--cov", "--cov-append")
+# Only the last two together cover what they shall.
+COVERS = (), ("--cov", "--cov-report=", "--cov-fail-under=0"), ("--cov", "--cov-append")
 
 
 # pytest's word for: all was run, and some of it failed.
@@ -235,9 +237,9 @@ def _install(venv: Path, *what: str) -> None:
 
 
 def _whole(proof: Proof, python: Path, *, long: bool = False, **env: str) -> None:
-    """Every test, in a copy that lacks the package, so that only the wheel's can be imported: those that compute on all
-    cores, then those that wait side by side. `long`: with what one run of several is enough for, and what is covered;
-    first of all what needs the machine for itself."""
+    """Every test, in a copy that lacks the package, so that only the wheel's can be imported: simulated days and all
+    that computes on all cores, then those that wait side by side. `long`: with what one run of several is enough for,
+    and what is covered; first of all what needs the machine for itself."""
     with tempfile.TemporaryDirectory(prefix="mirt-tests-") as folder:
         for name in STAGED:
             if (ROOT / name).is_dir():
@@ -246,7 +248,7 @@ def _whole(proof: Proof, python: Path, *, long: bool = False, **env: str) -> Non
                 shutil.copy2(ROOT / name, folder)
         env |= {"MIRT_SITNIKS_WHEEL": "1", "MIRT_SITNIKS_CACHE": str(BUILD)}
         parts: list[tuple[str, ...]] = [("-m", "alone")] if long else []
-        for (mark, workers), covers in zip((COMPUTES, WAITS), COVERS, strict=True):
+        for (mark, workers), covers in zip((SIMULATES, COMPUTES, WAITS), COVERS, strict=True):
             which = ("-m", mark, *covers) if long else ("-m", f"({mark}) and not long")
             parts.append((*which, "-n", workers, "--dist", "loadgroup"))
         failed: list[Failed] = []
