@@ -108,6 +108,20 @@ def _turned(talk: Talk, sign: Sign, owner: Owner) -> Talk:
     return replace(talk, owner=owner, signed_at=sign.at, why=sign.kind, by=by, sure=sure)
 
 
+def told(talk: Talk, sign: Sign, known_at: float, hold: float) -> Talk:
+    """Who has the chat after it was told, perhaps late, who was responsible at `sign.at`; `talk` is of `known_at`.
+
+    A person who has it by a message and is assigned as well can give it back: it shows when the AI manager is
+    responsible after that.
+    """
+    if sign.who in (None, AI, NOBODY) or talk.assignee != AI or sign.at < talk.signed_at:
+        return talk
+    if owner_of(talk, sign.at, hold) != HUMAN:
+        return talk
+    then = replace(talk, assignee=sign.who)
+    return after(then, Sign("assigned", known_at, AI)) if sign.at <= known_at else then
+
+
 def without(talk: Talk, phone: Iterable[float]) -> Talk:
     """Who has the chat when of the phone's messages only those of these times were a person's."""
     if talk.sure is None:
