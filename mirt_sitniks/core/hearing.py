@@ -18,7 +18,7 @@ from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, Sign, after, told
+from mirt_sitniks.core.talk import AI, Sign, after, named, told
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -86,7 +86,7 @@ def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
 def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
     """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
     known_at = max(record.observed.seen_at, record.observed.looked_at)
-    who = assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id)
+    who = named(record.talk, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id))
     fresh = hinted(tx, fresh, event.chat, at)
     if who == AI and not pending(record) and at > max(known_at, fresh.talk.signed_at):
         # He has it back: a customer who has just written waits for an answer, not for a look.
@@ -126,7 +126,7 @@ def listen(tx: Transaction, session: str, chat_id: str, messages: Iterable[Messa
 def hinted(tx: Transaction, record: Record, chat: Chat, at: float) -> Record:
     """A session that was told of its chat, which may not be any more as it is known."""
     fresh = record
-    who = assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)
+    who = named(record.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id))
     if who == AI:
         # That he was there at all may be told late as well.
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))

@@ -6,7 +6,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.stages import StageRule
-from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Sign, Talk, after
+from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Sign, Talk, after, named
 
 
 def assignee_of(chat: Chat, ai_manager: str, ai_id: int | None = None) -> str | None:
@@ -37,6 +37,6 @@ def gives_to(rule: StageRule) -> str | None:
 
 def is_another(talk: Talk, who: str | None) -> bool:
     """Whether somebody is told to be responsible who was not known to be."""
-    if talk.assignee == OURS and who not in (AI, NOBODY):
+    if talk.assignee == OURS and named(talk, who) not in (AI, NOBODY):
         return False
-    return who is not None and talk.assignee not in (None, who)
+    return who is not None and talk.assignee not in (None, named(talk, who))
