@@ -17,9 +17,8 @@ from mirt_sitniks.core.record import (
     may_be_overwritten,
     stale,
 )
-from mirt_sitniks.core.signs import gives_to, signs_of, talk_after
-from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.talk import AI, HUMAN, Owner, Sign
+from mirt_sitniks.core.signs import by_status, gives_to, signs_of, talk_after
+from mirt_sitniks.core.talk import AI, HUMAN, Sign
 
 
 def looked(work: Folding, answer: Answer) -> None:
@@ -56,6 +55,7 @@ def _look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     told = signs_of(chat, answer.sent_at, work.context, known_at(work.record))
     told = tuple(replace(one, sure=sure) for one in told)
     work.signs += [one for one in told if not under_way or (wished != HUMAN if one.who == AI else not gave)]
+    work.signs += by_status(work.record, chat, answer.sent_at, work.context, work.known)
 
 
 def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
@@ -75,11 +75,9 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.heard.append(Heard("read", value=name))
         if seen.unconfirmed or why:
             work.signs.append(Sign("wrote", at, gives_to(work.context.rule_of(stage))))
-        _by_status(work, chat, AI if stage == Stage.FIRST_TOUCH else None, at)
         return
     if shown is not None and (_is_held(work, "status", shown, at) or is_persons(record, chat, at, work.context)):
         work.observed = found(record, seen, shown, desired.gen, at)
-        _by_status(work, chat, HUMAN, at)
         return
     if seen.contradicted or "status" in stale(record) or may_be_overwritten(record):
         before = shown is None or shown in ours(record, work.context)
@@ -88,7 +86,6 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.observed = replace(seen, seen_at=at) if shown else seen
     elif shown in ours(record, work.context):
         work.observed = replace(seen, status=replace(seen.status, value=shown), seen_at=at)
-        _by_status(work, chat, AI if shown == work.context.status_of(Stage.FIRST_TOUCH) else None, at)
     elif shown is not None:
         # Nobody waits for it: it is only noted.
         work.observed = found(record, seen, shown, seen.status.gen, at)
@@ -110,15 +107,6 @@ def _is_held(work: Folding, name: str, shown: str | int | None, at: float) -> bo
 def _took_it(work: Folding, chat: Chat, at: float) -> bool:
     """Whether a person has made somebody responsible together with a status of his own."""
     return is_another(work.observed, chat, work.context) and is_persons(work.record, chat, at, work.context)
-
-
-def _by_status(work: Folding, chat: Chat, who: Owner | None, at: float) -> None:
-    """Where nobody can be assigned, a person takes the chat by a status, and gives it back by that of a first touch."""
-    error = work.record.observed.error
-    # Whoever tries whether it works again is told of no refusal.
-    refused = error and error.code in ("forbidden", "not_applied") and "manager" in stale(work.record)
-    if who and (refused or work.known.rests("assign")) and chat.status != work.record.observed.status.value:
-        work.signs.append(Sign("status", at, who))
 
 
 def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -> None:
