@@ -17,9 +17,8 @@ from mirt_sitniks.core.record import (
     may_be_overwritten,
     stale,
 )
-from mirt_sitniks.core.signs import gives_to, signs_of, talk_after
-from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.talk import AI, HUMAN, Owner, Sign, named
+from mirt_sitniks.core.signs import by_status, gives_to, signs_of, talk_after
+from mirt_sitniks.core.talk import AI, HUMAN, Sign, named
 
 
 def looked(work: Folding, answer: Answer) -> None:
@@ -30,6 +29,7 @@ def looked(work: Folding, answer: Answer) -> None:
         work.heard.append(Heard("read", "names"))
     if answer.value:
         look_at_talk(work, answer.value, answer)
+        work.signs += by_status(work.record, answer.value, sent_at, work.context, work.known)
     if answer.value and work.record.desired.status.value:
         _look_at_status(work, answer.value, sent_at)
     if answer.value and answer.assignee and work.record.desired.manager.value:
@@ -76,11 +76,9 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.heard.append(Heard("read", value=name))
         if seen.unconfirmed or why:
             work.signs.append(Sign("wrote", at, gives_to(work.context.rule_of(stage))))
-        _by_status(work, chat, AI if stage == Stage.FIRST_TOUCH else None, at)
         return
     if shown is not None and (_is_held(work, "status", shown, at) or is_persons(record, chat, at, work.context)):
         work.observed = found(record, seen, shown, desired.gen, at)
-        _by_status(work, chat, HUMAN, at)
         return
     if seen.contradicted or "status" in stale(record) or may_be_overwritten(record):
         before = shown is None or shown in ours(record, work.context)
@@ -89,7 +87,6 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.observed = replace(seen, seen_at=at) if shown else seen
     elif shown in ours(record, work.context):
         work.observed = replace(seen, status=replace(seen.status, value=shown), seen_at=at)
-        _by_status(work, chat, AI if shown == work.context.status_of(Stage.FIRST_TOUCH) else None, at)
     elif shown is not None:
         # Nobody waits for it: it is only noted.
         work.observed = found(record, seen, shown, seen.status.gen, at)
@@ -111,15 +108,6 @@ def _is_held(work: Folding, name: str, shown: str | int | None, at: float) -> bo
 def _took_it(work: Folding, chat: Chat, at: float) -> bool:
     """Whether a person has made somebody responsible together with a status of his own."""
     return is_another(work.observed, chat, work.context) and is_persons(work.record, chat, at, work.context)
-
-
-def _by_status(work: Folding, chat: Chat, who: Owner | None, at: float) -> None:
-    """Where nobody can be assigned, a person takes the chat by a status, and gives it back by that of a first touch."""
-    error = work.record.observed.error
-    # Whoever tries whether it works again is told of no refusal.
-    refused = error and error.code in ("forbidden", "not_applied") and "manager" in stale(work.record)
-    if who and (refused or work.known.rests("assign")) and chat.status != work.record.observed.status.value:
-        work.signs.append(Sign("status", at, who))
 
 
 def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -> None:

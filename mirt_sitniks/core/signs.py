@@ -2,10 +2,13 @@
 
 from functools import reduce
 
+from mirt_sitniks.core.backoff import ACCOUNT_CODES
+from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import fold_name
-from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.stages import StageRule
+from mirt_sitniks.core.people import FoldContext, ours, replaced
+from mirt_sitniks.core.record import Record, known_at, stale
+from mirt_sitniks.core.stages import Stage, StageRule
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Sign, Talk, after, named
 
 
@@ -23,6 +26,20 @@ def signs_of(chat: Chat, at: float, context: FoldContext, since: float | None = 
     """What a chat that was read at `at` tells; what is new in it is newer than `since` (None: is of that moment)."""
     old = since is not None and at - since > context.hold
     return (Sign("assigned", at, assignee_of(chat, context.ai_manager, context.ai_id), old=old),)
+
+
+def by_status(record: Record, chat: Chat, at: float, context: FoldContext, known: Capabilities) -> tuple[Sign, ...]:
+    """What a chat that was read at `at` tells where nobody can be assigned, unless that was so before: a person takes
+    it by a status of his own, and gives it back by that of a first touch."""
+    seen, shown = record.observed, chat.status
+    stuck = seen.error is not None and seen.error.code in ACCOUNT_CODES and "manager" in stale(record)
+    if not (stuck or known.refuses("assign", chat.id)) or shown in (None, seen.status.value):
+        return ()
+    if shown == context.status_of(Stage.FIRST_TOUCH):
+        return (Sign("status", at, AI),)
+    lost = bool(seen.contradicted) and shown == seen.before
+    old = lost or at - known_at(record) > context.hold
+    return () if old or shown in ours(record, context) | replaced(record, context) else (Sign("status", at, HUMAN),)
 
 
 def talk_after(talk: Talk, signs: tuple[Sign, ...]) -> Talk:
