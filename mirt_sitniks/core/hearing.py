@@ -23,7 +23,7 @@ from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
 # Once in so many seconds it is kept that a chat is told to be as it is known.
-ALIKE = 3600.0
+ALIKE = 60.0
 
 
 def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:

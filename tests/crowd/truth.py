@@ -114,6 +114,12 @@ class Truth:
         if one.ended_at is not None and one.back_told_at is None and at >= one.ended_at:
             one.back_told_at = now
 
+    def read(self, chat_id: str, now: float) -> None:
+        """The store has read a chat's messages: who wrote, not who is responsible."""
+        one = self.chats[chat_id]
+        if one.since is not None and one.told_at is None and one.how == "message" and not one.blurred:
+            one.told_at = now
+
     # --------------------------------------------------------------------------------------------- what the graph does
 
     def written(self, chat_id: str, old: str | None, new: str, now: float) -> None:

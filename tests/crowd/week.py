@@ -44,10 +44,10 @@ class Watched(ModelCrm):
         done = super()._do(call, before)
         if isinstance(call, GetChat | SetStatus | UpdateChat):
             self.truth.known(call.chat_id, self.clock())
+        if isinstance(call, GetChat):
+            self.truth.told(call.chat_id, self.clock(), self.clock(), by_manager=False)
         if isinstance(call, ListMessages):
-            held = self.truth.chats[call.chat_id]
-            if held.how == "message" and not held.blurred:
-                self.truth.told(call.chat_id, self.clock(), self.clock(), by_manager=True)
+            self.truth.read(call.chat_id, self.clock())
         return done
 
     def _write(self, call: Call, chat_id: str, read: Chat | None, **changes: Any) -> Any:
