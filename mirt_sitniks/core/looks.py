@@ -18,7 +18,7 @@ from mirt_sitniks.core.record import (
     stale,
 )
 from mirt_sitniks.core.signs import by_status, gives_to, signs_of, talk_after
-from mirt_sitniks.core.talk import AI, HUMAN, Sign
+from mirt_sitniks.core.talk import AI, HUMAN, Sign, named
 
 
 def looked(work: Folding, answer: Answer) -> None:
@@ -28,7 +28,8 @@ def looked(work: Folding, answer: Answer) -> None:
     if answer.value and (answer.value.manager_id or answer.value.manager_name):
         work.heard.append(Heard("read", "names"))
     if answer.value:
-        _look_at_talk(work, answer.value, answer)
+        look_at_talk(work, answer.value, answer)
+        work.signs += by_status(work.record, answer.value, sent_at, work.context, work.known)
     if answer.value and work.record.desired.status.value:
         _look_at_status(work, answer.value, sent_at)
     if answer.value and answer.assignee and work.record.desired.manager.value:
@@ -44,7 +45,7 @@ def looked(work: Folding, answer: Answer) -> None:
     _looked(work, work.observed, unconfirmed, sent_at)
 
 
-def _look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
+def look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     """Who is responsible tells who has the chat, unless that may be a write of ours, or one may still change it."""
     seen, desired = work.observed, work.record.desired
     wished = desired.manager.value
@@ -54,8 +55,8 @@ def _look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     sure = settled and answer.assignee is not None and answer.assignee.shown_by(chat) is False
     told = signs_of(chat, answer.sent_at, work.context, known_at(work.record))
     told = tuple(replace(one, sure=sure) for one in told)
-    work.signs += [one for one in told if not under_way or (wished != HUMAN if one.who == AI else not gave)]
-    work.signs += by_status(work.record, chat, answer.sent_at, work.context, work.known)
+    by_ai = named(work.record.talk, told[0].who) == AI
+    work.signs += told if not under_way or (wished != HUMAN if by_ai else not gave) else ()
 
 
 def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
@@ -118,7 +119,7 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
             work.heard.append(Heard("assign", "before"))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
         if seen.unconfirmed or why:
-            work.signs.append(Sign("put", at, desired.value))
+            work.signs.append(Sign("put", at, desired.value, id=str(assignee.id)))
     elif _is_held(work, "manager", chat.manager_id, at) or (shown is False and _took_it(work, chat, at)):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
     elif why or "manager" in stale(record) or may_be_overwritten(record):

@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.noting import inherited
+from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
@@ -19,7 +20,6 @@ from mirt_sitniks.core.record import (
     stale,
 )
 from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.signs import assignee_of, by_status, is_another, talk_after
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
