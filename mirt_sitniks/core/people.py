@@ -102,7 +102,8 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
     seen, shown = record.observed, chat.status
     if shown is None or context.hold <= 0 or shown in ours(record, context) | replaced(record, context):
         return False
-    if is_known(seen) or (seen.unconfirmed and seen.status.value):
+    # One that showed what was asked for, when it was read to see whose it is, was written by an earlier session.
+    if is_known(seen) or (seen.status.gen and seen.seen_at) or (seen.unconfirmed and seen.status.value):
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
         lost = bool(seen.contradicted) and shown == seen.before
         before = lost or (shown == seen.status.value and not seen.status.gen)

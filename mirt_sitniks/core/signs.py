@@ -7,7 +7,7 @@ from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.people import FoldContext, ours, replaced
-from mirt_sitniks.core.record import Record, known_at, stale
+from mirt_sitniks.core.record import Record, stale
 from mirt_sitniks.core.stages import Stage, StageRule
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Sign, Talk, after, named
 
@@ -38,7 +38,7 @@ def by_status(record: Record, chat: Chat, at: float, context: FoldContext, known
     if shown == context.status_of(Stage.FIRST_TOUCH):
         return (Sign("status", at, AI),)
     lost = bool(seen.contradicted) and shown == seen.before
-    old = lost or at - known_at(record) > context.hold
+    old = lost or at - max(seen.seen_at, record.alike_at) > context.hold
     return () if old or shown in ours(record, context) | replaced(record, context) else (Sign("status", at, HUMAN),)
 
 

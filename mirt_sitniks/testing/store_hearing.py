@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event, Message
 from mirt_sitniks.core.record import Claim, Intent, Observed, ObservedValue, Record, owes_look, pending
@@ -236,6 +237,18 @@ class HearingContract:
         answer = ask(world, "later", Stage.FIRST_TOUCH)
         assert (answer.record.chat_id, answer.record.talk.owner) == ("c1", "human")
         assert get(world, "s").closed == "superseded"
+
+    def test_a_status_that_took_the_chat_is_told_to_the_next_session(self, world: World) -> None:
+        """Where nobody can be assigned a person takes a chat by a status: the customer's next session, which is the
+        first to see it, finds him there; that of a first touch gives it back."""
+        taken_up(world)
+        no = Heard("assign", "missing", code="forbidden", message="404")
+        world.run(world.store.settle(OPTIONS, Report(heard=(no,))))
+        for session, status, owner in (("two", "ОПЛАЧЕНО", "human"), ("three", "Взято в роботу", "ai")):
+            world.clock.now += 600.0
+            tell(world, replace(OLENA, status=status))
+            ask(world, session, Stage.FIRST_TOUCH)
+            assert get(world, session).talk.owner == owner
 
     def test_taking_over_and_giving_back_stand_in_the_ledger(self, world: World) -> None:
         """Each turn of the conversation has a line with its evidence."""

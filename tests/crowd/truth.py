@@ -71,6 +71,7 @@ class Truth:
             return
         if not self.has(chat_id, now):
             one.took_at, one.how, one.told_at, one.blind_at = now, how, None, one.known_at
+            one.ended_at = one.back_told_at = None
             self.counts[f"taken over: {how}"] += 1
         elif one.how == "escalation" or (one.how in ("phone", "assigned") and how == "message"):
             one.took_at, one.how, one.told_at, one.blind_at = now, how, None, one.known_at
@@ -190,7 +191,9 @@ class Truth:
 
     def _held_for_nothing(self, chat_id: str, one: Held, now: float) -> None:
         last = max((at for at, how in one.signs if how != "back"), default=None)
-        last = max((at for at in (last, one.since) if at is not None), default=None)
+        # An assignment, or a status, has no time but that of the look which found it.
+        found = one.told_at if one.how == "assigned" else None
+        last = max((at for at in (last, one.since, found) if at is not None), default=None)
         if last is None or now - last > self.hold + LOOKED:
             self.counts["held long after the last sign"] += 1
             self.broken.append(f"{chat_id}: still held at {now:.0f}, last sign {last}")

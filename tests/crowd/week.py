@@ -78,13 +78,15 @@ class Customer:
 class Week(Simulation):
     """`customers` chats for `days`, in a shop that is told by webhooks, by a watch, or not at all.
 
-    `assigns`: the account lets a manager be assigned; where it does not, people and stages have the status alone.
+    `assigns`: the account lets a manager be assigned; where it does not (it `refuses`, `ignores` or `lacks` that call),
+    people and stages have the status alone.
     """
 
     customers: int = 500
     days: float = 7.0
     mode: Mode = "webhooks"
     assigns: bool = True
+    habit: Literal["refuses", "ignores", "lacks"] = "refuses"
     hold_hours: float = 24.0
     processes: int = 2
 
@@ -98,7 +100,7 @@ class Week(Simulation):
         crm = self.crm = Watched(self.now, self._befalls, timeout=TIMEOUT, managers=MANAGERS)
         crm.truth = self.truth
         if not self.assigns:
-            crm.refuses.add(UpdateChat)
+            getattr(crm, self.habit).add(UpdateChat)
         self.talks = Messages(crm, Random(self.seed), self._tell if self.mode == "webhooks" else None)
         self.heard: set[asyncio.Task[Any]] = set()
         self.results: Counter[str] = Counter()
