@@ -72,5 +72,6 @@ class HumanHasChat(Runnable[Any, bool]):
 def _held_in(state: Any) -> bool:
     """What the thread's last sync says, while that is not over."""
     last = value_of(state, "sitniks")
-    until = unix(str(value_of(last, "held_until") or ""))
-    return value_of(last, "owner") == "human" and until is not None and datetime.now(UTC).timestamp() < until
+    owner, until = value_of(last, "owner"), value_of(last, "held_until")
+    ends = unix(until) if isinstance(until, str) else None
+    return isinstance(owner, str) and owner == "human" and ends is not None and datetime.now(UTC).timestamp() < ends
