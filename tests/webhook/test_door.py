@@ -21,8 +21,11 @@ from tests.webhook.events import CHAT, MESSAGE, NEW, OLD, event, numbered
 DEEP = b'{"chat":' + b"[" * 100_000
 HUGE = b'{"chat": {"id": ' + b"9" * 100_000 + b"}}"
 # What is answered to it, and whether something is to be kept.
-BODIES: dict[str, tuple[bytes, int, bool]] = {
+BODIES: dict[str, tuple[Any, int, bool]] = {
     "event": (event(), 200, True),
+    "read as text by a framework": (event().decode(), 200, True),
+    "no body": (None, 400, False),
+    "already an object": ({"chat": {"id": "a"}}, 400, False),
     "without a message": (event(message=None), 200, True),
     "older shape": (event(chat=None, chatId=CHAT["id"]), 200, True),
     "nothing but an id": (json.dumps({"chatId": CHAT["id"]}).encode(), 200, True),
