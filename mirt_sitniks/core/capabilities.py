@@ -22,8 +22,8 @@ class Heard:
 
     `said` is `ok`; `refused` (for that chat, with `code` and `message`); `missing`, which counts for all chats at once;
     `before` (the answer showed the state before the write); `crossed` (of two writes at once one was lost); `vouched`
-    (the key was asked for, and is good); `too_large` (a page); `names` (chats show who has them); `ai` (the AI manager
-    has a chat). `value` is the status that was taken, or his id.
+    (the key was asked for, and is good); `too_large` (a page); `names` (chats show who has them). `value` is the status
+    that was taken.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Capabilities:
     `refused` by kind, with no good answer since. `before`: until when a kind's answers show the state before the write.
     `apart_until`: until then its two writes go one after the other. `statuses`: when a status was last taken.
     `vouched_at`: when the key was last asked for and found good. `page` objects are asked for until `page_until`, and
-    until `names_until` a chat that shows nobody has nobody. `ai` is the AI manager's id, as he was assigned last.
+    until `names_until` a chat that shows nobody has nobody.
     """
 
     refused: Mapping[str, Refusal] = field(default_factory=dict)
@@ -67,7 +67,6 @@ class Capabilities:
     page: int = 50
     page_until: float = -1e9
     names_until: float = -1e9
-    ai: int | None = None
 
     def rests(self, kind: str) -> Refusal | None:
         """Why no call of a kind is made, None when it may be."""
@@ -119,8 +118,6 @@ def _learn(known: Capabilities, one: Heard, now: float) -> Capabilities:
             return replace(known, apart_until=now + KEPT)
         case "names":
             return replace(known, names_until=now + KEPT) if known.names_until < now + KEPT / 2 else known
-        case "ai":
-            return replace(known, ai=int(one.value))
         case "too_large":
             return replace(known, page=max(PAGE_LEAST, known.page_at(now) // 3), page_until=now + KEPT)
         case "ok":

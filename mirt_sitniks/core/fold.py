@@ -21,7 +21,7 @@ from mirt_sitniks.core.record import (
 )
 from mirt_sitniks.core.signs import gives_to, signs_of
 from mirt_sitniks.core.stages import BUILT_IN
-from mirt_sitniks.core.talk import AI, Sign
+from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, NotFound, Refused
 
 # For how long a hint is followed when the chat cannot be read.
@@ -177,11 +177,9 @@ def _confirm(work: Folding, answer: Answer) -> None:
     elif isinstance(step, WriteManager) and answer.assignee:
         work.observed = replace(seen, manager=ObservedValue(answer.assignee.id, step.gen))
         work.heard.append(Heard("assign", chat=step.chat_id))
-        if work.record.desired.manager.value == AI:
-            work.heard.append(Heard("assign", "ai", value=str(answer.assignee.id)))
         work.signs.append(Sign("put", answer.sent_at, work.record.desired.manager.value))
         if answer.value and not work.known.shows_before(answer.kind, work.now):
-            work.signs += signs_of(work, answer.value, answer.sent_at)
+            work.signs += signs_of(answer.value, answer.sent_at, work.context)
 
 
 # -------------------------------------------------------------------------------------------------------------- errors

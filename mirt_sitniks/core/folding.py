@@ -10,7 +10,7 @@ from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Listen, Read, Step, WriteManager, WriteNote, WriteStatus
 from mirt_sitniks.core.record import Error, Observed, ObservedValue, Record
-from mirt_sitniks.core.talk import AI, Sign
+from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.errors import CrmError
 
 KINDS: Mapping[type, str] = {
@@ -79,13 +79,6 @@ class Folding:
     gone: bool = False
     signs: list[Sign] = field(default_factory=list)
     absent: int | None = None
-
-    @property
-    def ai_id(self) -> int | None:
-        """The AI manager's id: by the settings, by his name just now, or as he was assigned last."""
-        wants_ai = self.record.desired.manager.value == AI
-        named = (one.assignee.id for one in self.answers if one.assignee and wants_ai)
-        return self.context.ai_id or next(named, self.known.ai)
 
 
 def has_chat(work: Folding, chat: Chat, assignee: Assignee) -> bool | None:

@@ -10,11 +10,11 @@ from operator import itemgetter
 from mirt_sitniks.core.calling import answered
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Author, Event, Message, author_of
-from mirt_sitniks.core.ownership import audit, audit_talk, responsible
+from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.proof import ROUNDING, bring_back, match
 from mirt_sitniks.core.record import Record, has_work, owes_look, pending, searching
 from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.signs import is_another
+from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
@@ -85,7 +85,7 @@ def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
 
 def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
     """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
-    seen, shows_ai = record.observed, responsible(tx, event.chat) == AI
+    seen, shows_ai = record.observed, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id) == AI
     fresh = hinted(tx, fresh, event.chat, at)
     if shows_ai and not pending(record) and at > max(seen.seen_at, seen.looked_at, fresh.talk.signed_at):
         # He has it back: a customer who has just written waits for an answer, not for a look.
@@ -124,7 +124,7 @@ def listen(tx: Transaction, session: str, chat_id: str, messages: Iterable[Messa
 def hinted(tx: Transaction, record: Record, chat: Chat, at: float) -> Record:
     """A session that was told of its chat, which may not be any more as it is known."""
     fresh = record
-    who = responsible(tx, chat)
+    who = assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)
     if who == AI:
         # That he was there at all may be told late as well.
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))

@@ -53,7 +53,7 @@ def _look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     gave = any(gives_to(work.context.rule_of(stage)) == HUMAN for stage in desired.stages)
     settled = not under_way and "manager" not in stale(work.record)
     sure = settled and answer.assignee is not None and answer.assignee.shown_by(chat) is False
-    told = signs_of(work, chat, answer.sent_at, known_at(work.record))
+    told = signs_of(chat, answer.sent_at, work.context, known_at(work.record))
     told = tuple(replace(one, sure=sure) for one in told)
     work.signs += [one for one in told if not under_way or (wished != HUMAN if one.who == AI else not gave)]
 
@@ -128,8 +128,6 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
     if shown or (shown is None and why):
         if why == "own":
             work.heard.append(Heard("assign", "before"))
-        if desired.value == AI:
-            work.heard.append(Heard("assign", "ai", value=str(assignee.id)))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
         if seen.unconfirmed or why:
             work.signs.append(Sign("put", at, desired.value))

@@ -59,7 +59,7 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     clock = holder.clock and replace(holder.clock, gen=0)
     voices = joined(holder.voices, mine.voices)
     mine = replace(mine, talk=holder.talk, clock=clock, voices=voices, alike_at=known_at(holder), **hints)
-    if is_another(mine.talk, responsible(tx, chat)):
+    if is_another(mine.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)):
         # Since when, a look decides.
         mine = replace(mine, hinted_at=tx.now)
     audit(tx, holder, closed)
@@ -71,12 +71,6 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     times = [one.unconfirmed.until for one in (before, holder.observed) if one.unconfirmed]
     seen = _raised(tx, seen, holder.lease_until, *times)
     return _inherit(replace(mine, desired=replace(mine.desired, stages=tuple(stages)), observed=seen), holder)
-
-
-def responsible(tx: Transaction, chat: Chat) -> str | None:
-    """Who is responsible for a chat in the words of a `Talk`; None when it does not tell."""
-    options = tx.options
-    return assignee_of(chat, options.ai_manager, options.ai_id or tx.rows.key(options.key).known.ai)
 
 
 def _raised(tx: Transaction, seen: Observed, *times: float) -> Observed:

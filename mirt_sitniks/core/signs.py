@@ -3,8 +3,8 @@
 from functools import reduce
 
 from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.folding import Folding
 from mirt_sitniks.core.managers import fold_name
+from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.stages import StageRule
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Sign, Talk, after
 
@@ -19,10 +19,10 @@ def assignee_of(chat: Chat, ai_manager: str, ai_id: int | None = None) -> str | 
     return NOBODY if chat.unassigned else None
 
 
-def signs_of(work: Folding, chat: Chat, at: float, since: float | None = None) -> tuple[Sign, ...]:
+def signs_of(chat: Chat, at: float, context: FoldContext, since: float | None = None) -> tuple[Sign, ...]:
     """What a chat that was read at `at` tells; what is new in it is newer than `since` (None: is of that moment)."""
-    old = since is not None and at - since > work.context.hold
-    return (Sign("assigned", at, assignee_of(chat, work.context.ai_manager, work.ai_id), old=old),)
+    old = since is not None and at - since > context.hold
+    return (Sign("assigned", at, assignee_of(chat, context.ai_manager, context.ai_id), old=old),)
 
 
 def talk_after(talk: Talk, signs: tuple[Sign, ...]) -> Talk:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event, Message
 from mirt_sitniks.core.record import Claim, Intent, Observed, ObservedValue, Record, owes_look, pending
@@ -190,20 +189,6 @@ class HearingContract:
         assert get(world).talk.owner == "human"
         tell(world, replace(shown, manager_name="Павло"))
         assert (get(world).talk.owner, get(world).talk.why, owes_look(get(world))) == ("ai", "assigned", True)
-
-    def test_the_ai_manager_is_known_by_the_id_that_he_was_assigned_by(self, world: World) -> None:
-        """A chat that shows no name, in an account whose settings name him: his id gives it back as his name does."""
-        taken_up(world)
-        world.run(world.store.settle(OPTIONS, Report(heard=(Heard("assign", "ai", value="7"),))))
-        world.clock.now += 60.0
-        shown = replace(OLENA, status="Взято в роботу", manager_id=8)
-        tell(world, shown)
-        held = world.run(world.store.claim(OPTIONS, limit=1)).claims[0]
-        written(world, held, Sign("assigned", world.clock.now, "8"), looked_at=world.clock.now)
-        assert get(world).talk.owner == "human"
-        world.clock.now += 60.0
-        tell(world, replace(shown, manager_id=7))
-        assert get(world).talk.owner == "ai"
 
     def test_nobody_is_taken_over_without_an_own_write(self, world: World) -> None:
         """Before this session has written to a chat the messages of people mean nothing to it."""

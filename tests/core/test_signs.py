@@ -8,18 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirt_sitniks.core.capabilities import Capabilities, Refusal, learn
+from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
-from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.plan import Read
 from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.signs import talk_after
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Owner, Sign, Talk, after, is_taken, owner_of
-from tests.core.records import AI as PAVLO
-from tests.core.records import CONTEXT, manager_step, record_at
+from tests.core.records import CONTEXT, record_at
 from tests.core.records import HUMAN as OLENA
 
 HOLD = 86_400.0
@@ -150,12 +148,10 @@ def test_who_stays_responsible_gives_no_sign_of_life(signs: list[Sign], who: str
 # ----------------------------------------------------------------------------------------------- what a chat says of it
 
 
-def looked(
-    record: Record, at: float, known: Capabilities | None = None, *, wanted: Assignee | None = OLENA, **shows: object
-) -> Folded:
-    """What comes of a look at a chat that shows this, when `wanted` shall be responsible."""
+def looked(record: Record, at: float, known: Capabilities | None = None, **shows: object) -> Folded:
+    """What comes of a look at a chat that shows this."""
     chat = Chat("chat", "iryna", **{"status": "Взято в роботу", **shows})  # type: ignore[arg-type]
-    answer = Answer(Read("chat"), chat, None, at, wanted)
+    answer = Answer(Read("chat"), chat, None, at, OLENA)
     return fold(record, [answer], CONTEXT, now=at, random=0.5, known=known)
 
 
@@ -169,19 +165,6 @@ def test_a_person_who_is_responsible_before_the_next_write_keeps_the_chat() -> N
     folded = looked(returns, 1000.0, manager_name="Марко", manager_id=103)
     assert owner_of(talk_after(returns.talk, folded.signs), 1001.0, HOLD) == HUMAN
     assert (folded.observed.status.gen, folded.observed.manager.gen) == (1, 1)
-
-
-def test_an_account_that_shows_ids_alone_is_known_by_them() -> None:
-    """The AI manager's name is set, his id was learned when he was assigned: by it he has the chat, whoever has another
-    is a person, and he has it back."""
-    record = record_at(Stage.FIRST_TOUCH)
-    chat = Chat("chat", "iryna", status="Взято в роботу", manager_id=PAVLO.id)
-    took = fold(record, [Answer(manager_step(record), chat, None, 10.0, PAVLO)], CONTEXT, now=10.0, random=0.5)
-    known, talk = learn(Capabilities(), took.heard, 10.0), talk_after(Talk(), (*FIRST_TOUCH[:1], *took.signs))
-    assert (talk.assignee, talk.met_ai) == (AI, True)
-    for at, manager, owner in ((20.0, 103, HUMAN), (30.0, PAVLO.id, AI)):
-        talk = talk_after(talk, looked(replace(TOUCHED, talk=talk), at, known, wanted=None, manager_id=manager).signs)
-        assert talk.owner == owner
 
 
 @pytest.mark.parametrize(("alike_at", "owner"), [(0.0, AI), (100_000.0, HUMAN)])
