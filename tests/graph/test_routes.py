@@ -36,7 +36,7 @@ class Asked(FakeService):
         self.answer_of: object = held
         self.sessions: list[str] = []
 
-    async def holds(self, wait: Any, session: str) -> bool | None:
+    async def holds(self, wait: Any, session: str, **who: Any) -> bool | None:
         self.sessions.append(session)
         if isinstance(self.answer_of, Exception):
             raise self.answer_of
