@@ -17,7 +17,7 @@ from mirt_sitniks.process.off_loop import Wait, awaited, blocked, without_loop
 class HoldService(Protocol):
     """The part of `SitniksChatService` that the route needs."""
 
-    def holds(self, wait: Wait, session: str, **who: Any) -> Awaitable[bool | None]:
+    def holds(self, *args: Any, **who: Any) -> Awaitable[bool | None]:
         """Whether a person has the conversation; None when the store does not say."""
         ...
 
