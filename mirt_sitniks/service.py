@@ -41,14 +41,19 @@ STARTING, CLOSING = 1.0, 5.0
 LOOKING, LOOKING_SHARE = 0.05, 1 / 30
 
 
-class About(TypedDict, total=False):
+class Who(TypedDict, total=False):
+    """What is known of a customer beside the session."""
+
+    instagram_username: str | None
+    telegram_username: str | None
+    chat_id: str | None
+
+
+class About(Who, total=False):
     """What a sync is about, and how its caller names the event."""
 
     session: Required[str]
-    instagram_username: str | None
-    telegram_username: str | None
     reason: str | None
-    chat_id: str | None
     intent: str | Sequence[str] | None
     words: str | None
 
@@ -210,13 +215,14 @@ class SitniksChatService:
         found = await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
         return None if found is None else replace(found, people=self.people())
 
-    async def is_held(self, session: str) -> bool:
+    async def is_held(self, session: str, **who: Unpack[Who]) -> bool:
         """Whether a person has the conversation, by what the store knows: one read, 50 ms at most
         (a thirtieth of a `reply_budget` that is longer than 1.5 s).
 
-        False when that is not known, nor told in time: `human_has_chat` then believes the state.
+        Of a session that is not recorded yet, or whose chat a later one has, the chat's id or else the user names tell:
+        a second read. False when it is not known, nor told in time: `human_has_chat` then believes the state.
         """
-        return await self.holds(awaited, session) or False
+        return await self.holds(awaited, session, **who) or False
 
     async def release(self, session: str) -> SyncResult | None:
         """Give a conversation that a person has back to the graph: the AI manager becomes responsible again, the status
@@ -225,13 +231,16 @@ class SitniksChatService:
         found = await self._verb("release", lambda runtime: runtime.release(str(session)), None)
         return None if found is None else replace(found, people=self.people())
 
-    async def holds(self, wait: Wait, session: str) -> bool | None:
+    async def holds(self, wait: Wait, session: str, **who: Unpack[Who]) -> bool | None:
         """Whether a person has the conversation, for the package's other doors; None when the store does not say."""
         if not self.enabled:
             return False
         try:
             seconds = max(LOOKING, LOOKING_SHARE * self.settings.reply_budget)
-            held: bool | None = await wait(self._thread.run(lambda runtime: runtime.is_held(str(session))), seconds)
+            names = (normalise_username(who.get(name)) for name in ("instagram_username", "telegram_username"))
+            known = (who.get("chat_id"), *names)
+            asked = self._thread.run(lambda runtime: runtime.is_held(str(session), *known))
+            held: bool | None = await wait(asked, seconds)
             return held
         except (TimeoutError, SitniksError):
             return None

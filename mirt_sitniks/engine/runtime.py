@@ -22,7 +22,7 @@ from mirt_sitniks.core.record import Intent, Record, has_work, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
-from mirt_sitniks.core.survey import OverviewAsked
+from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
 from mirt_sitniks.core.talk import HUMAN, owner_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
@@ -178,15 +178,33 @@ class Runtime:
         """Give a conversation that a person has back to the graph, and report; None when nothing is known of it."""
         return await self._taken_up(session, self.store.release)
 
-    async def is_held(self, session: str) -> bool | None:
+    async def is_held(
+        self, session: str, chat_id: str | None = None, instagram: str | None = None, telegram: str | None = None
+    ) -> bool | None:
         """Whether a person has the conversation; None when nothing is known of it. What was told before goes before."""
         if self.driver.hearing:
             await asyncio.wait(self.driver.hearing)
         record = await self.driver.gate.once(self.store.get(row_of(self.settings.account, session)))
+        if record is None or record.closed:
+            # He may have it in another session of the customer's.
+            known = record or Record(session)
+            record = await self._holder(chat_id, instagram or known.instagram, telegram or known.telegram) or record
         now = self.driver.asking.now()
         # Before the first exchange nothing is known of the store's clock, which shows the time of day.
         now = time.time() if now is None else now
         return owner_of(record.talk, now, self.driver.context.hold) == HUMAN if record else None
+
+    async def _holder(self, chat_id: str | None, instagram: str | None, telegram: str | None) -> Record | None:
+        """The session that has a customer's chat, the newest of several; by his names only where there is one page."""
+        names = {} if self.settings.owner else {"instagram": instagram, "telegram": telegram}
+        found: list[Record] = []
+        for name, value in ({"chat_id": chat_id} if chat_id else names).items():
+            if not value:
+                continue
+            asked = SessionsAsked(self.settings.account, who=value, charted=True)
+            some = await self.driver.gate.once(self.store.sessions(asked))
+            found += [one for one in some if getattr(one, name) == value]
+        return max(found, key=lambda one: one.desired.asked_at, default=None)
 
     async def status(self) -> dict[str, Any]:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""

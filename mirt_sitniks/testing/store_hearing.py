@@ -163,6 +163,21 @@ class HearingContract:
         tell(world, replace(OLENA, status="Взято в роботу", manager_name="Павло"))
         assert not owes_look(get(world))
 
+    def test_an_event_that_tells_the_id_alone_is_a_hint_once_a_minute(self, world: World) -> None:
+        """An older account says that somebody wrote, not how the chat is: who has it by now only a look tells."""
+        taken_up(world)
+        world.clock.now += 59.0
+        tell(world, Chat("c1", user_id="u1"))
+        assert not owes_look(get(world))
+        world.clock.now += 2.0
+        tell(world, Chat("c1", user_id="u1"))
+        assert owes_look(get(world))
+        held = world.run(world.store.claim(OPTIONS, limit=1)).claims[0]
+        written(world, held, looked_at=world.clock.now)
+        world.clock.now += 59.0
+        tell(world, Chat("c1", user_id="u1"))
+        assert not owes_look(get(world))
+
     def test_what_happened_before_the_last_look_is_no_hint(self, world: World) -> None:
         """A late event says what was before ours: nothing is looked at."""
         taken_up(world)

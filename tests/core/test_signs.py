@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import reduce
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
 from mirt_sitniks.core.record import ObservedValue, Record
-from mirt_sitniks.core.signs import talk_after
+from mirt_sitniks.core.signs import assignee_of, talk_after
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Owner, Sign, Talk, after, is_taken, owner_of
 from tests.core.records import CONTEXT, record_at
@@ -250,3 +251,20 @@ def test_the_answer_to_a_status_tells_who_is_responsible(name: str | None, owner
     answer = Answer(WriteStatus("c1", Stage.GIVE_REQUISITES, due.desired.status.gen), shows, None, 20.0)
     folded = fold(due, (answer,), CONTEXT, now=21.0, random=0.5)
     assert owner_of(talk_after(due.talk, folded.signs), 22.0, HOLD) == owner
+
+
+@pytest.mark.parametrize(
+    ("shows", "who"),
+    [
+        ({"manager_id": 101, "manager_name": "Павло"}, AI),
+        ({"manager_id": 102, "manager_name": "Павло"}, "павло"),
+        ({"manager_id": 101, "manager_name": "Павло К."}, AI),
+        ({"manager_name": "ПАВЛО"}, AI),
+        ({"manager_id": 102}, "102"),
+        ({"unassigned": True}, NOBODY),
+        ({}, None),
+    ],
+)
+def test_a_namesake_of_the_ai_manager_is_a_person(shows: dict[str, Any], who: str | None) -> None:
+    """The id is set because two have the name: whoever shows another is somebody else."""
+    assert assignee_of(Chat("c", **shows), "Павло", 101) == who
