@@ -9,7 +9,7 @@ from mirt_sitniks.core.record import Claim, Error, Observed, ObservedValue, Reco
 from mirt_sitniks.core.store import Claimed, Report, Settled, Settlement
 from mirt_sitniks.core.talk import HUMAN, Sign
 from mirt_sitniks.core.text import iso
-from mirt_sitniks.testing.store_rota import OF_THREE, escalate, owned
+from mirt_sitniks.testing.store_contract.rota import OF_THREE, escalate, owned
 from mirt_sitniks.testing.store_world import World
 
 WITHIN = 900.0

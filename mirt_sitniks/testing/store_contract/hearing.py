@@ -10,6 +10,7 @@ from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Recorded, Report, Settled, Settlement
 from mirt_sitniks.core.talk import Sign, Talk, owner_of
 from mirt_sitniks.core.text import iso
+from mirt_sitniks.testing.store_contract.verbs import get
 from mirt_sitniks.testing.store_world import OPTIONS, START, World
 
 HOLD = 86_400.0
@@ -51,12 +52,6 @@ def taken_up(world: World) -> Record:
     settled = written(world, held, *signs)
     assert settled.record is not None
     return settled.record
-
-
-def get(world: World, session: str = "s") -> Record:
-    found = world.run(world.store.get(session))
-    assert found is not None
-    return found
 
 
 class HearingContract:
