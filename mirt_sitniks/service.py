@@ -24,8 +24,9 @@ from mirt_sitniks.core.text import clean
 from mirt_sitniks.crm.calls import SetStatus, UpdateChat
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.io_thread import IoThread
+from mirt_sitniks.engine.options import begin_loading, open_store
 from mirt_sitniks.engine.replies import ReplyBudget, turn_of
-from mirt_sitniks.engine.runtime import Runtime, begin_loading, not_recorded, open_store
+from mirt_sitniks.engine.runtime import Runtime, not_recorded
 from mirt_sitniks.engine.worker import SWEEP
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.log import log
