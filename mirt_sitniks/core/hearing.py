@@ -18,7 +18,7 @@ from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, Sign, after
+from mirt_sitniks.core.talk import AI, Sign, after, named, told
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -85,11 +85,13 @@ def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
 
 def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
     """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
-    seen, shows_ai = record.observed, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id) == AI
+    known_at = max(record.observed.seen_at, record.observed.looked_at)
+    who = named(record.talk, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id))
     fresh = hinted(tx, fresh, event.chat, at)
-    if shows_ai and not pending(record) and at > max(seen.seen_at, seen.looked_at, fresh.talk.signed_at):
+    if who == AI and not pending(record) and at > max(known_at, fresh.talk.signed_at):
         # He has it back: a customer who has just written waits for an answer, not for a look.
         fresh = replace(fresh, talk=after(fresh.talk, Sign("assigned", at, AI)))
+    fresh = replace(fresh, talk=told(fresh.talk, Sign("assigned", at, who), known_at, tx.options.hold))
     put(tx, record, aside(fresh, tx.now) if owes_look(fresh) and not has_work(record) else fresh)
 
 
@@ -124,7 +126,7 @@ def listen(tx: Transaction, session: str, chat_id: str, messages: Iterable[Messa
 def hinted(tx: Transaction, record: Record, chat: Chat, at: float) -> Record:
     """A session that was told of its chat, which may not be any more as it is known."""
     fresh = record
-    who = assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)
+    who = named(record.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id))
     if who == AI:
         # That he was there at all may be told late as well.
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))
