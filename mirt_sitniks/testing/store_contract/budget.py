@@ -11,6 +11,7 @@ from mirt_sitniks.testing.store_contract.verbs import (
     claim,
     claimed,
     nothing_for,
+    of,
     record,
     settlement,
 )
@@ -35,8 +36,7 @@ class BudgetContract:
         """A call that was not sent is free again at once."""
         held = claimed(record(world, "a", FIRST, chat_id="c1"))
         record(world, "b", FIRST, chat_id="c2")
-        assert held.record is not None
-        report = Report(settlement(held.record), unused=held.grants[:1])
+        report = Report(settlement(of(held)), unused=held.grants[:1])
         settled = world.run(world.store.settle(OPTIONS, report))
         assert settled.outlook.slot_in == 0.0
         assert len(claimed(record(world, "c", INVOICE, chat_id="c3")).grants) == 1
@@ -83,10 +83,9 @@ class BudgetContract:
         assert len(probe.grants) == 1
         assert world.run(world.store.settle(OPTIONS, Report())).outlook.lock == ("unauthorized", START + 1200)
         assert claim(world).claims == ()
-        assert probe.record is not None
         settled = world.run(
             world.store.settle(
-                OPTIONS, Report(settlement(probe.record, status=ObservedValue()), key_verdict=KeyVerdict(), calls=2)
+                OPTIONS, Report(settlement(of(probe), status=ObservedValue()), key_verdict=KeyVerdict(), calls=2)
             )
         )
         assert settled.outlook.lock is None
@@ -94,11 +93,9 @@ class BudgetContract:
 
     def test_another_key_starts_afresh(self, world: World) -> None:
         """Row 8: what rests is the key, not the store: with a new one the same records are driven at once."""
-        mine = claimed(record(world, "a", FIRST, chat_id="c1")).record
-        assert mine is not None
+        mine = of(claimed(record(world, "a", FIRST, chat_id="c1")))
         news = KeyVerdict("unauthorized", 600.0)
         world.run(world.store.settle(OPTIONS, Report(settlement(mine, status=ObservedValue()), key_verdict=news)))
         assert claim(world).claims == ()
         (held,) = world.run(world.store.claim(replace(OPTIONS, key="new"))).claims
-        assert held.record is not None
-        assert held.record.session == "a"
+        assert of(held).session == "a"

@@ -13,6 +13,7 @@ from mirt_sitniks.testing.store_contract.verbs import (
     claim,
     claimed,
     get,
+    of,
     own,
     record,
     scan_page,
@@ -167,6 +168,5 @@ class CareContract:
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         page = scan_page(held, Chat("c1", "a\0b\ud83d", "instagram"), Chat("c2", "olena", "instagram"))
         settled = settle(world, held, page=page, **UNSEEN)
-        assert settled.record is not None
-        assert settled.record.chat_id == "c2"
+        assert of(settled).chat_id == "c2"
         assert record(world, "t", ESCALATION, chat_id="c3", reason="\ud83d\0").verdict is Verdict.NEW

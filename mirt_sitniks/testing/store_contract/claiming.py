@@ -15,6 +15,7 @@ from mirt_sitniks.testing.store_contract.verbs import (
     claim,
     claimed,
     nothing_for,
+    of,
     record,
     settle,
 )
@@ -66,11 +67,9 @@ class ClaimingContract:
     def test_nobody_loses_his_place_by_a_digit_of_the_clock(self, world: World) -> None:
         """What is due now by the holder's reckoning, and not yet by the store's, goes on as urgent as before."""
         held = claimed(record(world, "s", ESCALATION, chat_id="c1"))
-        assert held.record is not None
         settled = settle(world, held, manager=ObservedValue(), due_at=START + 1e-6)
         again = claimed(settled)
-        assert again.record is not None
-        assert again.record.urgent_at == held.record.urgent_at
+        assert of(again).urgent_at == of(held).urgent_at
 
     def test_a_dead_holders_record_is_claimed_after_its_lease(self, world: World) -> None:
         """Row 3: what a killed process left is due again when its lease ends; until then `wait` says how long."""
@@ -78,8 +77,7 @@ class ClaimingContract:
         assert nothing_for(claim(world), OPTIONS.lease)
         world.clock.now += OPTIONS.lease
         (held,) = claim(world).claims
-        assert held.record is not None
-        assert (held.record.session, held.record.token) == ("s", 2)
+        assert (of(held).session, of(held).token) == ("s", 2)
 
     def test_nothing_unfinished_is_nothing_to_wait_for(self, world: World) -> None:
         """`wait` is None when all is done."""

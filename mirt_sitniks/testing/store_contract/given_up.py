@@ -14,6 +14,7 @@ from mirt_sitniks.testing.store_contract.verbs import (
     claimed,
     get,
     nothing_for,
+    of,
     record,
     scan_page,
     settle,
@@ -40,8 +41,7 @@ class GivenUpContract:
         world.clock.now += 99
         assert claim(world).claims == ()
         taken = claimed(world.run(world.store.reopen(OPTIONS, "s")))
-        mine = taken.record
-        assert mine is not None
+        mine = of(taken)
         assert (stale(mine), len(taken.grants)) == (("manager",), 1)
         assert (mine.observed.given_up, mine.observed.attempt, mine.observed.error) == (0, 0, None)
         last = world.run(world.store.ledger("s"))[-1]
@@ -75,18 +75,15 @@ class GivenUpContract:
         missing = Heard("assign", "missing", code="forbidden", message="no")
         for session, error in waits.items():
             held = claimed(record(world, session, FIRST, chat_id=session))
-            assert held.record is not None
-            seen = settlement(held.record, manager=ObservedValue(), due_at=START + 5000, error=error)
+            seen = settlement(of(held), manager=ObservedValue(), due_at=START + 5000, error=error)
             report = Report(record=seen, heard=(missing,) if error else (), unused=held.grants, basis=held.basis)
             world.run(world.store.settle(OPTIONS, report))
         held = claimed(record(world, "d", FIRST, chat_id="d"))
         assert held.known.rests("assign")
-        assert held.record is not None
-        report = Report(record=settlement(held.record), heard=(Heard("assign"),), unused=held.grants, basis=held.basis)
+        report = Report(record=settlement(of(held)), heard=(Heard("assign"),), unused=held.grants, basis=held.basis)
         world.run(world.store.settle(OPTIONS, report))
         (woken,) = claim(world).claims
-        assert woken.record is not None
-        assert woken.record.session == "a"
+        assert of(woken).session == "a"
         assert woken.known.rests("assign") is None
 
     def test_those_a_person_should_look_at(self, world: World) -> None:

@@ -14,6 +14,7 @@ from mirt_sitniks.testing.store_contract.verbs import (
     claim,
     claimed,
     get,
+    of,
     own,
     prove,
     record,
@@ -37,10 +38,9 @@ class OwnershipContract:
         settled = prove(world, claimed(answer), "olena")
         before = get(world, "old")
         assert (before.chat_id, before.closed, before.token, before.lease_until) == (None, "superseded", 2, 0.0)
-        assert settled.record is not None
-        assert settled.record.chat_id == "c1"
+        assert of(settled).chat_id == "c1"
         # Whoever drove the old one may have a write under way.
-        assert settled.record.observed.unconfirmed == Unconfirmed(0, START + OPTIONS.lease)
+        assert of(settled).observed.unconfirmed == Unconfirmed(0, START + OPTIONS.lease)
         settle(world, old)
         assert get(world, "old") == before
         world.clock.now += OPTIONS.lease
@@ -52,8 +52,7 @@ class OwnershipContract:
         world.clock.now += 11
         answer = record(world, "new", ESCALATION, instagram="olena")
         settled = prove(world, claimed(answer), "olena.new")
-        assert settled.record is not None
-        assert (settled.record.chat_id, settled.record.candidate) == (None, None)
+        assert (of(settled).chat_id, of(settled).candidate) == (None, None)
         assert (get(world, "old").chat_id, get(world, "old").closed) == ("c1", None)
         (held,) = claim(world).claims
         assert held.scan is not None
@@ -66,27 +65,24 @@ class OwnershipContract:
         own(world, "old", ESCALATION, "olena")
         world.clock.now += 11
         settled = prove(world, claimed(record(world, "new", FIRST, instagram="olena")), "olena")
-        assert settled.record is not None
-        wanted = settled.record.desired
+        wanted = of(settled).desired
         assert (wanted.status.value, wanted.manager.value) == ("escalation", "human")
         assert wanted.status.gen == wanted.manager.gen == wanted.generation == 1
-        assert settled.record.urgent_at <= START - priority_of(BUILT_IN, ESCALATION)
+        assert of(settled).urgent_at <= START - priority_of(BUILT_IN, ESCALATION)
 
     def test_what_was_shown_is_owed_no_more(self, world: World) -> None:
         """Row 19: a customer who comes back after an escalation was answered begins anew."""
         settle(world, claimed(own(world, "old", ESCALATION, "olena")))
         world.clock.now += 11
         settled = prove(world, claimed(record(world, "new", FIRST, instagram="olena")), "olena")
-        assert settled.record is not None
-        assert settled.record.desired.status.value == "first_touch"
+        assert of(settled).desired.status.value == "first_touch"
 
     def test_a_scan_never_takes_a_chat_from_a_newer_intent(self, world: World) -> None:
         """Row 19: only a new intent takes over; a pass of the worker closes the older of the two instead."""
         held = claimed(record(world, "old", FIRST, instagram="olena"))
         record(world, "new", FIRST, chat_id="c1")
         settled = settle(world, held, page=scan_page(held, Chat("c1", "olena", "instagram")), **UNSEEN)
-        assert settled.record is not None
-        assert (settled.claim, settled.record.closed) == (None, "superseded")
+        assert (settled.claim, of(settled).closed) == (None, "superseded")
         assert get(world, "new").chat_id == "c1"
 
     def test_a_session_that_gets_its_chat_back_begins_anew(self, world: World) -> None:
@@ -95,8 +91,7 @@ class OwnershipContract:
         world.clock.now += 11
         settle(world, claimed(prove(world, claimed(record(world, "b", ESCALATION, instagram="olena")), "olena")))
         world.clock.now += OPTIONS.lease
-        mine = prove(world, claimed(record(world, "a", INVOICE)), "olena").record
-        assert mine is not None
+        mine = of(prove(world, claimed(record(world, "a", INVOICE)), "olena"))
         assert (mine.chat_id, mine.closed, get(world, "b").closed) == ("c1", None, "superseded")
         assert (mine.desired.manager, mine.observed.status) == (DesiredValue(), ObservedValue())
 
@@ -109,9 +104,8 @@ class OwnershipContract:
         answer = record(world, "b", FIRST, instagram="olena")
         assert (answer.record.chat_id, answer.record.candidate) == (None, "c2")
         settled = prove(world, claimed(answer), "olena", status="new", manager_id=3)
-        assert settled.record is not None
-        assert (settled.record.chat_id, settled.record.candidate) == ("c2", None)
-        assert settled.record.observed.status == ObservedValue("new", 0)
+        assert (of(settled).chat_id, of(settled).candidate) == ("c2", None)
+        assert of(settled).observed.status == ObservedValue("new", 0)
         assert record(world, "b", INVOICE).record.candidate is None
 
     def test_a_chat_that_has_to_be_read_is_work_like_any_other(self, world: World) -> None:
@@ -121,8 +115,7 @@ class OwnershipContract:
         world.clock.now += 11
         assert record(world, "b", ESCALATION, instagram="olena", calls=0).claim is None
         first, *_ = claim(world).claims
-        assert first.record is not None
-        assert (first.record.session, first.record.candidate, first.scan, len(first.grants)) == ("b", "c2", None, 1)
+        assert (of(first).session, of(first).candidate, first.scan, len(first.grants)) == ("b", "c2", None, 1)
 
     def test_a_candidate_that_is_gone_is_looked_for(self, world: World) -> None:
         """Row 34: what the directory knew is deleted, or may not be read: the search goes on without it."""
@@ -131,8 +124,7 @@ class OwnershipContract:
         world.clock.now += 11
         answer = record(world, "b", FIRST, instagram="olena")
         settled = settle(world, claimed(answer), gone=True, **UNSEEN)
-        assert settled.record is not None
-        assert (settled.record.chat_id, settled.record.candidate, settled.claim) == (None, None, None)
+        assert (of(settled).chat_id, of(settled).candidate, settled.claim) == (None, None, None)
         assert record(world, "c", FIRST, instagram="olena").record.candidate is None
 
     def test_ambiguity_ends_when_all_but_one_were_read_without_the_name(self, world: World) -> None:
@@ -143,13 +135,10 @@ class OwnershipContract:
         assert not pending(get(world, "s"))
         world.clock.now += 11
         held = claimed(record(world, "s", INVOICE))
-        assert held.record is not None
-        assert held.record.candidate == "c1"
+        assert of(held).candidate == "c1"
         held = claimed(prove(world, held, "olena", user_id="u1"))
-        assert held.record is not None
-        assert held.record.candidate == "c2"
-        mine = prove(world, held, "olena.old", user_id="u2").record
-        assert mine is not None
+        assert of(held).candidate == "c2"
+        mine = of(prove(world, held, "olena.old", user_id="u2"))
         assert (mine.chat_id, mine.observed.error) == ("c1", None)
 
     def test_anybodys_scan_brings_back_who_was_given_up(self, world: World) -> None:
@@ -184,8 +173,7 @@ class OwnershipContract:
         answer = world.run(world.store.record(second, theirs, calls=0))
         assert (answer.record.session, answer.record.candidate) == ("two/s", None)
         (mine,) = claim(world).claims
-        assert mine.record is not None
-        assert mine.record.session == "s"
+        assert of(mine).session == "s"
         (other,) = world.run(world.store.claim(second)).claims
         assert (other.record, other.scan is not None) == (None, True)
         assert claim(world).outlook.work_in == OPTIONS.lease

@@ -11,6 +11,7 @@ from mirt_sitniks.testing.store_contract.verbs import (
     INVOICE,
     claimed,
     get,
+    of,
     own,
     prove,
     record,
@@ -159,8 +160,7 @@ class RecordingContract:
         first = record(world, "s", FIRST, chat_id="c1")
         assert record(world, "s", ESCALATION).claim is None
         settled = settle(world, claimed(first), due_at=START + 99, attempt=3, error=Error("timeout", "late"))
-        mine = settled.record
-        assert mine is not None
+        mine = of(settled)
         assert (mine.observed.due_at, mine.observed.attempt, mine.observed.error) == (START, 0, None)
         assert mine.observed.status == ObservedValue("shown", 1)
         assert claimed(settled).record == mine

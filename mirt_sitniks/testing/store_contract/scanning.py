@@ -13,6 +13,7 @@ from mirt_sitniks.testing.store_contract.verbs import (
     claimed,
     get,
     nothing_for,
+    of,
     own,
     record,
     scan_page,
@@ -38,10 +39,9 @@ class ScanningContract:
         assert record(world, "b", FIRST, instagram="ivan").claim is None
         mine = Chat("c1", "olena", "instagram", status="new", manager_id=3)
         settled = settle(world, held, page=scan_page(held, mine, Chat("c2", "ivan", "")), **UNSEEN)
-        assert settled.record is not None
-        assert (settled.record.chat_id, settled.record.search_since) == ("c1", None)
-        assert settled.record.observed.status == ObservedValue("new", 0)
-        assert settled.record.observed.manager == ObservedValue(3, 0)
+        assert (of(settled).chat_id, of(settled).search_since) == ("c1", None)
+        assert of(settled).observed.status == ObservedValue("new", 0)
+        assert of(settled).observed.manager == ObservedValue(3, 0)
         assert get(world, "b").chat_id == "c2"
 
     def test_a_scan_goes_on_page_by_page(self, world: World) -> None:
@@ -54,8 +54,7 @@ class ScanningContract:
         assert get(world, "s").chat_id is None
         held = claimed(settled)
         last = settle(world, held, page=scan_page(held, Chat("c2", "x", "")), **UNSEEN)
-        assert last.record is not None
-        assert last.record.chat_id == "c1"
+        assert of(last).chat_id == "c1"
 
     def test_a_page_that_was_not_sent_is_asked_for_again(self, world: World) -> None:
         """A grant that became too old costs neither the scan nor the record's lease: both go on where they are."""
@@ -64,8 +63,7 @@ class ScanningContract:
         settled = settle(world, held, page=ScanPage(held.scan, unsent=True), **UNSEEN)
         again = claimed(settled)
         assert again.scan == held.scan
-        assert again.record is not None
-        assert again.record.token == held.record.token  # type: ignore[union-attr]
+        assert of(again).token == held.record.token  # type: ignore[union-attr]
 
     def test_a_chat_that_is_not_there_yet_is_looked_for_again(self, world: World) -> None:
         """Row 11: 5 s, 10 s, 20 s and so on for half an hour, then once over 30 days, then `chat_not_found`."""
@@ -114,8 +112,7 @@ class ScanningContract:
         held = claimed(record(world, "t", INVOICE, instagram="ivan"))
         settle(world, held, page=scan_page(held, Chat("c1", "olena", "instagram")), **UNSEEN)
         mine = get(world, "s")
-        assert lost.record is not None
-        assert (lost.record.chat_id, mine.chat_id, mine.observed.error) == (None, "c1", gone)
+        assert (of(lost).chat_id, mine.chat_id, mine.observed.error) == (None, "c1", gone)
         # A write that was in the air lands on the chat all the same.
         assert mine.observed.unconfirmed == Unconfirmed(0, START + 9)
 
@@ -124,9 +121,9 @@ class ScanningContract:
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         page = scan_page(held, Chat("c1", "olena", "instagram", "u1"), Chat("c2", "olena", "instagram", "u2"))
         settled = settle(world, held, page=page, **UNSEEN)
-        assert settled.record is not None
-        assert settled.record.observed.error is not None
-        assert (settled.record.chat_id, settled.record.observed.error.code) == (None, "chat_ambiguous")
+        error = of(settled).observed.error
+        assert error is not None
+        assert (of(settled).chat_id, error.code) == (None, "chat_ambiguous")
 
     def test_the_channel_must_fit_and_the_newest_chat_counts(self, world: World) -> None:
         """Row 13: a Telegram chat is not an Instagram customer's; of one person's chats the newest message decides."""
@@ -139,8 +136,7 @@ class ScanningContract:
             Chat("c4", "olena", "", "u8", "2026-04-01"),
         )
         settled = settle(world, held, page=page, **UNSEEN)
-        assert settled.record is not None
-        assert settled.record.chat_id == "c3"
+        assert of(settled).chat_id == "c3"
 
     def test_a_chat_of_unknown_source_gives_way_to_one_that_fits(self, world: World) -> None:
         """Rule 6: it counts only when nothing else matches, in the customer's other channel neither."""
@@ -151,8 +147,7 @@ class ScanningContract:
             Chat("c2", "olena", "telegram_bot", "u2", "2026-01-01"),
         )
         settled = settle(world, held, page=page, **UNSEEN)
-        assert settled.record is not None
-        assert settled.record.chat_id == "c2"
+        assert of(settled).chat_id == "c2"
 
     def test_what_a_search_came_to_is_in_the_ledger(self, world: World) -> None:
         """The story of a session tells that its chat was found, is several people's, or went to another session."""

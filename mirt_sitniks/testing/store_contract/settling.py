@@ -12,6 +12,7 @@ from mirt_sitniks.testing.store_contract.verbs import (
     claimed,
     get,
     nothing_for,
+    of,
     record,
     scan_page,
     settle,
@@ -25,9 +26,8 @@ class SettlingContract:
     def test_a_converged_record_is_released(self, world: World) -> None:
         """Both fields confirmed: the lease ends with the settle, and nothing is granted."""
         settled = settle(world, claimed(record(world, "s", FIRST, chat_id="c1")))
-        assert settled.record is not None
-        assert (settled.claim, settled.record.lease_until, pending(settled.record)) == (None, 0.0, False)
-        assert settled.record.observed.manager == ObservedValue(7, 1)
+        assert (settled.claim, of(settled).lease_until, pending(of(settled))) == (None, 0.0, False)
+        assert of(settled).observed.manager == ObservedValue(7, 1)
 
     def test_a_half_done_record_goes_on_with_as_many_calls_as_it_needs(self, world: World) -> None:
         """One field left: the lease is renewed and one call granted; without a call the record is given up."""
@@ -36,11 +36,9 @@ class SettlingContract:
         going = settle(world, first, manager=ObservedValue())
         held = claimed(going)
         assert (held.grants, held.now) == ((START + 1,), START + 1)
-        assert held.record is not None
-        assert (held.record.token, held.record.lease_until) == (1, START + 1 + OPTIONS.lease)
+        assert (of(held).token, of(held).lease_until) == (1, START + 1 + OPTIONS.lease)
         over = settle(world, held, manager=ObservedValue(), calls=0)
-        assert over.record is not None
-        assert (over.claim, over.record.lease_until, over.outlook.work_in) == (None, 0.0, 0.0)
+        assert (over.claim, of(over).lease_until, over.outlook.work_in) == (None, 0.0, 0.0)
 
     def test_a_failure_rests_until_it_is_due(self, world: World) -> None:
         """The holder's due time stands, and with it the urgency: its head start is counted from there."""
@@ -52,8 +50,7 @@ class SettlingContract:
             attempt=2,
             error=Error("timeout", "late"),
         )
-        mine = settled.record
-        assert mine is not None
+        mine = of(settled)
         assert (settled.claim, settled.outlook.work_in, mine.observed.attempt) == (None, 8.0, 2)
         assert mine.urgent_at == START + 8 - BUILT_IN[INVOICE].priority_seconds
         assert mine.observed.error == Error("timeout", "late")
@@ -70,7 +67,6 @@ class SettlingContract:
         assert (mine.observed.status, mine.token) == (ObservedValue(), 2)
         assert mine.observed.unconfirmed == Unconfirmed(0, START + 50)
         # The holder did not know of it: what it settles leaves the doubt as it is.
-        assert fresh.record is not None
         settle(world, fresh)
         mine = get(world, "s")
         assert (mine.observed.status, mine.observed.unconfirmed) == (
@@ -98,27 +94,23 @@ class SettlingContract:
         settled = settle(
             world, claimed(record(world, "s", FIRST, chat_id="c1")), status=ObservedValue(), unconfirmed=unconfirmed
         )
-        assert settled.record is not None
-        assert settled.record.observed.unconfirmed == unconfirmed
+        assert of(settled).observed.unconfirmed == unconfirmed
         over = settle(world, claimed(settled))
-        assert over.record is not None
-        assert over.record.observed.unconfirmed is None
+        assert of(over).observed.unconfirmed is None
 
     def test_a_round_settled_twice_says_the_same(self, world: World) -> None:
         """A lost answer: the same report again leaves the same record, and a chat that is gone stays unconfirmed."""
         held = claimed(record(world, "s", FIRST, chat_id="c1"))
         once = settle(world, held, manager=ObservedValue(), gone=True)
         assert settle(world, held, manager=ObservedValue(), gone=True).record == once.record
-        assert once.record is not None
-        assert (once.record.chat_id, once.record.observed.status) == (None, ObservedValue())
+        assert (of(once).chat_id, of(once).observed.status) == (None, ObservedValue())
 
     def test_a_chat_that_is_gone_is_looked_for_again(self, world: World) -> None:
         """Row 9: with its chat a record loses what it knew of it; the directory forgets the chat as well."""
         held = claimed(record(world, "s", FIRST, instagram="olena"))
         found = settle(world, held, page=scan_page(held, Chat("c1", "olena", "instagram")), **UNSEEN)
         lost = settle(world, claimed(found), gone=True, **UNSEEN)
-        mine = lost.record
-        assert mine is not None
+        mine = of(lost)
         assert (mine.chat_id, mine.search_since, mine.search_attempt) == (None, START, 0)
         assert world.run(world.store.counts())["directory"] == 0
 

@@ -36,6 +36,12 @@ def claimed(answer: Recorded | Settled) -> Claim:
     return answer.claim
 
 
+def of(answer: Recorded | Settled | Claim) -> Record:
+    """The record of an answer."""
+    assert answer.record is not None
+    return answer.record
+
+
 def nothing_for(claimed: Claimed, seconds: float | None) -> bool:
     """Whether nothing was to be claimed, and there can be something in so many seconds (None: all is done)."""
     return (claimed.claims, claimed.outlook.work_in) == ((), seconds)
@@ -43,8 +49,7 @@ def nothing_for(claimed: Claimed, seconds: float | None) -> bool:
 
 def settle(world: World, held: Claim, *, calls: int = 2, page: ScanPage | None = None, **seen: Any) -> Settled:
     """Settle the record of a claim, by default as confirmed in both fields."""
-    mine = held.record
-    assert mine is not None
+    mine = of(held)
     report = Report(settlement(mine, **seen), page=page, calls=calls, basis=held.basis)
     return world.run(world.store.settle(OPTIONS, report))
 
@@ -63,8 +68,7 @@ def settlement(mine: Record, **changes: Any) -> Settlement:
 
 def prove(world: World, held: Claim, nickname: str | None, **chat: Any) -> Settled:
     """Settle a round that read the candidate: it has this name, in Instagram."""
-    assert held.record is not None
-    shown = Chat(held.record.candidate or "", nickname, "instagram", seen_at=held.now)
+    shown = Chat(of(held).candidate or "", nickname, "instagram", seen_at=held.now)
     return settle(world, held, shown=replace(shown, **chat), **UNSEEN)
 
 
@@ -74,8 +78,7 @@ def own(world: World, session: str, stage: Stage, name: str, chat_id: str = "c1"
     if recorded.record.chat_id:
         return recorded
     settled = prove(world, claimed(recorded), name)
-    assert settled.record is not None
-    return replace(recorded, record=settled.record, claim=settled.claim)
+    return replace(recorded, record=of(settled), claim=settled.claim)
 
 
 def scan_page(held: Claim, *contacts: Chat, total: int | None = None, rest: float | None = None) -> ScanPage:
