@@ -1,10 +1,6 @@
 """What lives on a service's I/O thread: the client, the store, the worker, and those who wait for a session."""
 
 import asyncio
-import hashlib
-import itertools
-import os
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -17,31 +13,27 @@ import httpx
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
-from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, Record, has_work, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
-from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
+from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, Verdict, row_of
 from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
 from mirt_sitniks.core.talk import HUMAN, owner_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.engine.options import context_of, options_of
 from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.speech import Speech
 from mirt_sitniks.engine.worker import SWEEP, Worker
 from mirt_sitniks.errors import SitniksError, StoreError
 from mirt_sitniks.log import log
-from mirt_sitniks.process.forks import held_off
-from mirt_sitniks.process.off_loop import load_early, off_loop
 from mirt_sitniks.settings import SitniksSettings
 
 # Less than the five seconds that closing may take in all.
 DRAIN, CLOSING = 4.5, 0.2
-# Services of one process are told apart, as processes are.
-_NUMBERS = itertools.count(1)
 # Seconds that a store may take to record a stage whose reply may not be held any more.
 RECORDING = 0.04
 # Who waits for a drive; None: the service ends.
@@ -55,8 +47,7 @@ NOT_YET = {"code": StoreError.code, "message": AWAY}
 class Runtime:
     """Made on the I/O thread's loop, used there only.
 
-    A lease lasts three call timeouts, and a write without an answer can land for two. With a reply budget of 0 and no
-    worker a stage is only recorded: all calls are the worker processes'.
+    With a reply budget of 0 and no worker a stage is only recorded: all calls are the worker processes'.
     """
 
     def __init__(
@@ -71,38 +62,10 @@ class Runtime:
     ) -> None:
         self.settings, self.store, self._own_store = settings, store, own_store
         key = settings.api_key.get_secret_value()
-        limit = settings.rate_limit
         self.client = SitniksClient(settings.api_url, key, timeout=settings.timeout, client_factory=client_factory)
         wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_ids)
-        options = StoreOptions(
-            key=hashlib.sha256(key.encode()).hexdigest()[:16],
-            limit=limit,
-            lease=3 * max(settings.timeout, limit.grace),
-            lookback=60.0 * settings.lookback_minutes,
-            owner=settings.owner or None,
-            account=settings.account,
-            stages=settings.rules,
-            ai_manager=settings.ai_manager_name,
-            ai_id=settings.ai_manager_id,
-            # Whoever has no worker makes no call that nobody waits for.
-            watch=settings.watch if worker else 0.0,
-            watch_share=settings.watch_share,
-            hold=3600.0 * settings.hold_hours,
-            live_managers=settings.human_manager_ids,
-            answer_within=60.0 * (settings.answer_within or 0),
-            hours=settings.hours,
-            who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
-        )
-        context = FoldContext(
-            settings.rules,
-            landing_time=2 * settings.timeout,
-            look_again=settings.look_again,
-            hold=3600.0 * settings.hold_hours,
-            status_new=settings.status_new,
-            ai_manager=settings.ai_manager_name,
-            ai_id=settings.ai_manager_id,
-        )
-        self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
+        listed = ManagerList(wanted, time.monotonic)
+        self.driver = Driver(store, options_of(settings, worker), self.client, listed, context_of(settings))
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())
@@ -339,26 +302,3 @@ def not_recorded(intent: Intent, error: SitniksError | None) -> SyncResult:
         status=intent.written,
         error={"code": error.code, "message": error.message} if error else NOT_YET,
     )
-
-
-def begin_loading(settings: SitniksSettings) -> None:
-    """Load early what a first sync needs: a tenth of a second and more of modules that are imported on use."""
-    stores = {"sqlite": ("mirt_sitniks.stores.sqlite",), "supabase": ("mirt_sitniks.stores.supabase", "postgrest")}
-    load_early("httpcore", "anyio._backends._asyncio", *stores[settings.store_kind])
-
-
-def open_store(settings: SitniksSettings, *, readonly: bool = False) -> Store:
-    """The store that the settings name; nothing is opened before its first use. `readonly`: a file is never written."""
-
-    def make() -> Store:
-        # A child that is forked while a module is loaded waits for that module for ever.
-        with held_off():
-            if settings.store_kind == "supabase":
-                from mirt_sitniks.stores.supabase import SupabaseStore
-
-                return SupabaseStore(settings.supabase_url, settings.supabase_key)
-            from mirt_sitniks.stores.sqlite import SqliteStore
-
-            return SqliteStore(settings.database, readonly=readonly)
-
-    return off_loop(make)

@@ -11,6 +11,7 @@ from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Recorded, Report, Settled, Settlement
 from mirt_sitniks.core.talk import Sign, Talk, owner_of
 from mirt_sitniks.core.text import iso
+from mirt_sitniks.testing.store_contract.verbs import get
 from mirt_sitniks.testing.store_world import OPTIONS, START, World
 
 HOLD = 86_400.0
@@ -61,12 +62,6 @@ def look(world: World, assignee: str) -> None:
     looked = replace(get(world).observed, looked_at=world.clock.now)
     base = Settlement("s", token, 1, looked, chat_id="c1", signs=(Sign("assigned", world.clock.now, assignee),))
     world.run(world.store.settle(OPTIONS, Report(base)))
-
-
-def get(world: World, session: str = "s") -> Record:
-    found = world.run(world.store.get(session))
-    assert found is not None
-    return found
 
 
 class HearingContract:
