@@ -19,11 +19,11 @@ from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.crm.calls import SetStatus, UpdateChat
 from mirt_sitniks.engine import direct
-from mirt_sitniks.engine.intents import About, Who, intent_of
+from mirt_sitniks.engine.intents import About, Who, intent_of, not_recorded
 from mirt_sitniks.engine.life import Life
 from mirt_sitniks.engine.options import begin_loading
 from mirt_sitniks.engine.replies import ReplyBudget, turn_of
-from mirt_sitniks.engine.runtime import Runtime, not_recorded
+from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.engine.worker import SWEEP
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.log import log

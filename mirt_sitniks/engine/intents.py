@@ -1,4 +1,4 @@
-"""The intent that a stage of a session is, or the result that says why there is none."""
+"""The intent that a stage of a session is, or the result that says why there is none, or that it is not recorded."""
 
 import time
 import uuid
@@ -12,8 +12,12 @@ from mirt_sitniks.core.record import Intent, intent_key
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso
 from mirt_sitniks.core.stages import Stage, parse_stage
 from mirt_sitniks.core.text import clean
+from mirt_sitniks.errors import SitniksError, StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.settings import SitniksSettings
+
+AWAY = "the store has not answered yet: the stage is recorded as soon as it does"
+NOT_YET = {"code": StoreError.code, "message": AWAY}
 
 
 class Who(TypedDict, total=False):
@@ -78,4 +82,17 @@ def intent_of(
         chat_id=chat_id,
         reason=str(reason)[:REASON] if reason else None,
         words=str(words)[:LOOKED_AT] if words and rules[known].note else None,
+    )
+
+
+def not_recorded(intent: Intent, error: SitniksError | None) -> SyncResult:
+    """What is told of a stage that is not recorded yet: it will be, unless that needs a person or cannot be."""
+    mended = error is None or (isinstance(error, StoreError) and error.kind == "away")
+    return SyncResult(
+        intent.stage,
+        iso(time.time()),
+        Outcome.QUEUED if mended else Outcome.FAILED,
+        chat_id=intent.chat_id,
+        status=intent.written,
+        error={"code": error.code, "message": error.message} if error else NOT_YET,
     )

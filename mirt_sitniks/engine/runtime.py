@@ -14,7 +14,7 @@ from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.record import Intent, Record, has_work, pending
-from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
+from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, Verdict, row_of
 from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
@@ -22,13 +22,14 @@ from mirt_sitniks.core.talk import HUMAN, owner_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
+from mirt_sitniks.engine.intents import AWAY, not_recorded
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.options import context_of, options_of
 from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.speech import Speech
 from mirt_sitniks.engine.worker import SWEEP, Worker
-from mirt_sitniks.errors import SitniksError, StoreError
+from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.settings import SitniksSettings
 
@@ -40,8 +41,6 @@ RECORDING = 0.04
 Driven: TypeAlias = asyncio.Future[Settled | None]
 # Whoever asks how it is waits no longer for the store.
 ANSWERING = 2.0
-AWAY = "the store has not answered yet: the stage is recorded as soon as it does"
-NOT_YET = {"code": StoreError.code, "message": AWAY}
 
 
 class Runtime:
@@ -289,16 +288,3 @@ class Runtime:
         except Exception as error:
             # A host's own client may do anything; what is to be kept is in the store.
             log(WARNING, "the HTTP client did not close: %s", type(error).__name__)
-
-
-def not_recorded(intent: Intent, error: SitniksError | None) -> SyncResult:
-    """What is told of a stage that is not recorded yet: it will be, unless that needs a person or cannot be."""
-    mended = error is None or (isinstance(error, StoreError) and error.kind == "away")
-    return SyncResult(
-        intent.stage,
-        iso(time.time()),
-        Outcome.QUEUED if mended else Outcome.FAILED,
-        chat_id=intent.chat_id,
-        status=intent.written,
-        error={"code": error.code, "message": error.message} if error else NOT_YET,
-    )
