@@ -109,7 +109,7 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
         before = lost or (shown == seen.status.value and not seen.status.gen)
         there = shown == seen.status.value and seen.foreign_since
         since = there or max(seen.seen_at, record.alike_at)
-        return at - since <= context.hold and not before
+        return bool(since) and at - since <= context.hold and not before
     began = record.desired.began_at
     return bool(began and chat.created_at and chat.created_at > iso(began)) and not _is_new(shown, context)
 

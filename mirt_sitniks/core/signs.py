@@ -42,7 +42,8 @@ def by_status(record: Record, chat: Chat, at: float, context: FoldContext, known
     if shown == context.status_of(Stage.FIRST_TOUCH):
         return (Sign("status", at, AI),)
     lost = bool(seen.contradicted) and shown == seen.before
-    old = lost or at - max(seen.seen_at, record.alike_at) > context.hold
+    since = max(seen.seen_at, record.alike_at)
+    old = lost or not since or at - since > context.hold
     return () if old or shown in ours(record, context) | replaced(record, context) else (Sign("status", at, HUMAN),)
 
 

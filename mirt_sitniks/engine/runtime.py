@@ -147,7 +147,7 @@ class Runtime:
         if self.driver.hearing:
             await asyncio.wait(self.driver.hearing)
         record = await self.driver.gate.once(self.store.get(row_of(self.settings.account, session)))
-        if record is None or record.closed:
+        if record is None or record.chat_id is None:
             # He may have it in another session of the customer's.
             known = record or Record(session)
             record = await self._holder(chat_id, instagram or known.instagram, telegram or known.telegram) or record

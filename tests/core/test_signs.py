@@ -14,7 +14,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
-from mirt_sitniks.core.record import ObservedValue, Record
+from mirt_sitniks.core.record import ObservedValue, Record, Unconfirmed
 from mirt_sitniks.core.signs import assignee_of, talk_after
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Owner, Sign, Talk, after, is_taken, owner_of
@@ -221,6 +221,16 @@ def test_one_chats_refusal_makes_a_status_of_that_chat_a_sign(chat: str, kinds: 
     known = Capabilities(refused={"assign": Refusal("forbidden", "403", chats=(chat,))})
     told = looked(begun, 101.0, known, status="ОПЛАЧЕНО").signs
     assert [one.kind for one in told if one.kind == "status"] == kinds
+
+
+@pytest.mark.parametrize("confirmed", [0, 1])
+def test_a_lost_write_that_has_landed_takes_the_chat_from_nobody(confirmed: int) -> None:
+    """The look that finds the status there finds a person responsible as well: he came after it; so much more when the
+    write was repeated and confirmed long before."""
+    lost = record_at(Stage.FIRST_TOUCH, confirmed=confirmed, seen_at=10.0, unconfirmed=Unconfirmed(1, 30.0))
+    lost = replace(lost, talk=TOUCHED.talk, hinted_at=100.0)
+    told = looked(lost, 101.0, manager_name="Марко", manager_id=103)
+    assert owner_of(talk_after(lost.talk, told.signs), 102.0, HOLD) == HUMAN
 
 
 def test_what_an_earlier_session_wrote_is_known_to_who_found_it_there() -> None:

@@ -48,6 +48,7 @@ class Truth:
 
     hold: float
     look_again: float
+    on_its_way: float = ON_ITS_WAY
     chats: dict[str, Held] = field(default_factory=lambda: defaultdict(Held))
     counts: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
@@ -161,7 +162,7 @@ class Truth:
     def _over(self, chat_id: str, what: str, age: float, now: float) -> None:
         if self.is_history(chat_id, now):
             self.counts["people's changes that were history"] += 1
-        elif age > self.look_again + ON_ITS_WAY:
+        elif age > self.look_again + self.on_its_way:
             self.broken.append(f"{chat_id}: {what}, {age:.0f} s old")
             self.counts["people's changes overwritten, older"] += 1
         else:
