@@ -177,7 +177,7 @@ def _confirm(work: Folding, answer: Answer) -> None:
     elif isinstance(step, WriteManager) and answer.assignee:
         work.observed = replace(seen, manager=ObservedValue(answer.assignee.id, step.gen))
         work.heard.append(Heard("assign", chat=step.chat_id))
-        work.signs.append(Sign("put", answer.sent_at, work.record.desired.manager.value))
+        work.signs.append(Sign("put", work.now, work.record.desired.manager.value))
         if answer.value and not work.known.shows_before(answer.kind, work.now):
             work.signs += signs_of(answer.value, answer.sent_at, work.context)
 

@@ -18,7 +18,7 @@ from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, Sign, after
+from mirt_sitniks.core.talk import AI, NOBODY, Sign, after
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -31,11 +31,14 @@ def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
     owes it a look."""
     names: set[str] = set()
     for event in events:
-        at = when(tx, event.at)
+        at, before = when(tx, event.at), tx.rows.by_chat(event.chat.id)
         names |= _note(tx, event, at)
+        if before and (shown := _shown(tx, before, event, at)) != before:
+            # Whoever writes in it writes after that.
+            tx.rows.put(shown)
         heard = _voiced(tx, event, at)
-        if record := tx.rows.by_chat(event.chat.id):
-            _tell(tx, record, heard or record, event, at)
+        if before and (fresh := heard or tx.rows.by_chat(event.chat.id)):
+            put(tx, before, aside(fresh, tx.now) if owes_look(fresh) and not has_work(before) else fresh)
     find(tx, names)
     return promise(tx, busy=False)
 
@@ -83,14 +86,19 @@ def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
     return spoke(tx, record, chat, event.message, at) if event.message else record
 
 
-def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
-    """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
-    seen, shows_ai = record.observed, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id) == AI
-    fresh = hinted(tx, fresh, event.chat, at)
-    if shows_ai and not pending(record) and at > max(seen.seen_at, seen.looked_at, fresh.talk.signed_at):
-        # He has it back: a customer who has just written waits for an answer, not for a look.
-        fresh = replace(fresh, talk=after(fresh.talk, Sign("assigned", at, AI)))
-    put(tx, record, aside(fresh, tx.now) if owes_look(fresh) and not has_work(record) else fresh)
+def _shown(tx: Transaction, record: Record, event: Event, at: float) -> Record:
+    """A session after an event that shows its chat. When that has the AI manager back the conversation has as well: a
+    customer who has just written waits for an answer, not for a look."""
+    fresh, who = hinted(tx, record, event.chat, at), assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id)
+    seen, talk = record.observed, fresh.talk
+    if at <= max(seen.seen_at, seen.looked_at, talk.signed_at, talk.put_at):
+        return fresh
+    if who == AI and not pending(record):
+        talk = after(talk, Sign("assigned", at, AI))
+    if talk.assignee is None and who != NOBODY:
+        # Nobody has read it yet: by this the next who is responsible is another one.
+        talk = replace(talk, assignee=who)
+    return replace(fresh, talk=talk)
 
 
 def aside(record: Record, at: float) -> Record:

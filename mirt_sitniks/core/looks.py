@@ -5,7 +5,7 @@ from dataclasses import replace
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.folding import Answer, Folding, found, has_chat, took
-from mirt_sitniks.core.managers import Assignee, fold_name
+from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext, holds, is_persons, ours
 from mirt_sitniks.core.record import (
     DesiredValue,
@@ -17,9 +17,9 @@ from mirt_sitniks.core.record import (
     may_be_overwritten,
     stale,
 )
-from mirt_sitniks.core.signs import gives_to, signs_of, talk_after
+from mirt_sitniks.core.signs import assignee_of, gives_to, signs_of, talk_after
 from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.talk import AI, HUMAN, Owner, Sign
+from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, Owner, Sign
 
 
 def looked(work: Folding, answer: Answer) -> None:
@@ -74,14 +74,14 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.observed = replace(took(work, seen, stage, desired.gen, at), before=None)
         work.heard.append(Heard("read", value=name))
         if seen.unconfirmed or why:
-            work.signs.append(Sign("wrote", at, gives_to(work.context.rule_of(stage))))
+            work.signs.append(Sign("wrote", _written_at(work, at), gives_to(work.context.rule_of(stage))))
         _by_status(work, chat, AI if stage == Stage.FIRST_TOUCH else None, at)
         return
     if shown is not None and (_is_held(work, "status", shown, at) or is_persons(record, chat, at, work.context)):
         work.observed = found(record, seen, shown, desired.gen, at)
         _by_status(work, chat, HUMAN, at)
         return
-    if seen.contradicted or "status" in stale(record) or may_be_overwritten(record):
+    if seen.contradicted or "status" in stale(record) or may_be_overwritten(record, "status"):
         before = shown is None or shown in ours(record, work.context)
         gen = min(seen.status.gen, desired.gen - 1) if before else 0
         seen = replace(seen, status=ObservedValue(shown or seen.status.value, gen))
@@ -98,6 +98,12 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.heard.append(Heard("status", "crossed"))
 
 
+def _written_at(work: Folding, at: float) -> float:
+    """When a write of ours that is seen at `at` was sent: who has come since one was lost came after it."""
+    lost = work.observed.unconfirmed
+    return min(at, lost.until - work.context.landing_time) if lost else at
+
+
 def _is_held(work: Folding, name: str, shown: str | int | None, at: float) -> bool:
     """Whether a person has the chat, by all that was told so far, and keeps what shall be written to it; and so it is
     with what was left to him before."""
@@ -108,7 +114,10 @@ def _is_held(work: Folding, name: str, shown: str | int | None, at: float) -> bo
 
 
 def _took_it(work: Folding, chat: Chat, at: float) -> bool:
-    """Whether a person has made somebody responsible together with a status of his own."""
+    """Whether a person has made somebody responsible together with a status of his own, and the host has not released
+    the chat from him since."""
+    if talk_after(work.record.talk, tuple(work.signs)).why == "released":
+        return False
     return is_another(work.observed, chat, work.context) and is_persons(work.record, chat, at, work.context)
 
 
@@ -125,6 +134,9 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
     """Whoever is as desired is confirmed; somebody else stays with a person's status, and is written over without."""
     record, seen, desired = work.record, work.observed, work.record.desired.manager
     shown, why = has_chat(work, chat, assignee), dict(seen.contradicted).get("manager")
+    if ("status", "beside") in seen.contradicted and desired.gen == record.desired.status.gen:
+        # Of two writes that have crossed either can be the one that was lost.
+        why = why or "beside"
     if shown or (shown is None and why):
         if why == "own":
             work.heard.append(Heard("assign", "before"))
@@ -133,7 +145,7 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
             work.signs.append(Sign("put", at, desired.value))
     elif _is_held(work, "manager", chat.manager_id, at) or (shown is False and _took_it(work, chat, at)):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
-    elif why or "manager" in stale(record) or may_be_overwritten(record):
+    elif why or "manager" in stale(record) or may_be_overwritten(record, "manager"):
         work.observed = replace(seen, manager=_behind(seen.manager, desired))
         if why == "own":
             _refused_by(work, "assign", "Sitniks takes the manager with 200 and does not assign him")
@@ -143,9 +155,8 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
 
 def is_another(seen: Observed, chat: Chat, context: FoldContext) -> bool:
     """Whether somebody has the chat who was not known to have it, and is not the AI manager."""
-    if chat.manager_id:
-        return chat.manager_id != seen.manager.value
-    return bool(chat.manager_name) and fold_name(chat.manager_name or "") != fold_name(context.ai_manager)
+    who = assignee_of(chat, context.ai_manager, context.ai_id)
+    return who not in (None, NOBODY, AI) and (chat.manager_id or -1) != seen.manager.value
 
 
 def _refused_by(work: Folding, kind: str, what: str) -> None:
@@ -157,7 +168,7 @@ def _refused_by(work: Folding, kind: str, what: str) -> None:
 
 def unread(work: Folding) -> None:
     """The chat may not be read: what an older write may have spoiled is written again unseen, but for what a person
-    set; so is what an answer contradicted, at leisure."""
+    set; so is what an answer contradicted, at leisure. What a person is known to have stays his."""
     record, seen, desired = work.record, work.observed, work.record.desired
     for name, why in seen.contradicted:
         if why == "own":
@@ -171,6 +182,8 @@ def unread(work: Folding) -> None:
         seen = replace(seen, status=_behind(seen.status, desired.status))
     if lost and desired.manager.gen > lost.gen:
         seen = replace(seen, manager=_behind(seen.manager, desired.manager))
+    for name in {*holds(record, record.talk, work.now, work.context)} & {*stale(record)}:
+        seen = replace(seen, **{name: replace(getattr(seen, name), gen=getattr(desired, name).gen)})
     _looked(work, seen, None if lost else seen.unconfirmed, work.now)
 
 

@@ -24,7 +24,8 @@ class Talk:
     `owner` is None until this session has written to the chat. `signed_at` is the last sign that counted, `why` what it
     was. `assignee` is who was last known as responsible (`ai`, `nobody`, `ours`, or as the CRM shows him), `met_ai`:
     the AI manager was shown on this chat once. `wrote`: this session has written to it. `by` is where a person wrote,
-    by whose message that is (`manager`, `phone`); `sure` is who had it since when, by what, before the phone's.
+    by whose message that is (`manager`, `phone`); `sure` is who had it since when, by what, before the phone's. Until
+    `put_at` the chat may have shown whom it had before our own.
     """
 
     owner: Owner | None = None
@@ -35,6 +36,7 @@ class Talk:
     wrote: bool = False
     by: str = ""
     sure: tuple[Owner | None, float, str, str] | None = None
+    put_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ def after(talk: Talk, sign: Sign) -> Talk:
             talk = replace(talk, wrote=True, owner=talk.owner or AI)
             return _turned(talk, sign, HUMAN if sign.who == HUMAN else AI) if sign.who else talk
         case "put":
-            return replace(talk, wrote=True, owner=talk.owner or AI, assignee=AI if sign.who == AI else OURS)
+            who, put_at = AI if sign.who == AI else OURS, max(talk.put_at, sign.at)
+            return replace(talk, wrote=True, owner=talk.owner or AI, assignee=who, put_at=put_at)
         case "assigned":
             return _assigned(talk, sign)
         case "released":

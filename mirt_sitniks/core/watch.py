@@ -100,7 +100,8 @@ def fold_list(tx: Transaction, key: KeyState, page: ScanPage) -> KeyState:
         return replace(key, watch=_with(watch, scan, replace(scan, skip=scan.skip + ahead, failures=0)))
     watch = replace(watch, told_to=max(watch.told_to, scan.until - CLOCK_SLACK))
     if scan.window == SWEEP:
-        watch = replace(watch, unlisted_since=scan.started)
+        # What the list has shown was seen no earlier, but for the last digit of a clock.
+        watch = replace(watch, unlisted_since=scan.started - ROUNDING)
     return replace(key, watch=_with(watch, scan, None))
 
 

@@ -109,6 +109,14 @@ class TestRow41:
         assert plan(seen, 6.0) == (status_step(record),)
         assert learn(Capabilities(), folded.heard, 5.0).apart_until == 5.0 + KEPT
 
+    def test_row41_the_look_finds_which_of_two_was_lost(self) -> None:
+        """One answer says nothing, the other shows nothing of it: either may have come on top of the other."""
+        record = record_at(ALARM)
+        manager = ok(record, manager_step(record), replace(OLD, manager_id=102))
+        crossed, _ = fold_in(record, ok(record, status_step(record)), manager)
+        seen, _ = fold_in(crossed, ok(crossed, read_step(), replace(OLD, status="AI Увага"), at=5.0))
+        assert plan(seen, 6.0) == (manager_step(record),)
+
     @pytest.mark.parametrize(
         "record", [record_at(FIRST, attempt=1), record_at(ALARM, ALARM)], ids=["second try", "second stage"]
     )
