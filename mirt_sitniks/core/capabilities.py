@@ -38,7 +38,7 @@ class Heard:
 class Refusal:
     """A kind of call that was refused, and why, as the public list names it: for `chats`, or for all (`whole`).
 
-    `probe_at` is when it may be tried again, `probe_by` which session does until then.
+    `probe_at` is when it may be tried again, `probe_by` which session does until then: what is `lent` to it.
     """
 
     code: str
@@ -47,6 +47,7 @@ class Refusal:
     whole: bool = False
     probe_at: float = 0.0
     probe_by: str = ""
+    lent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,12 @@ class Capabilities:
     def rests(self, kind: str) -> Refusal | None:
         """Why no call of a kind is made, None when it may be."""
         found = self.refused.get(kind)
-        return found if found and found.whole else None
+        return found if found and found.whole and not found.lent else None
+
+    def refuses(self, kind: str, chat: str | None) -> bool:
+        """Whether the last answers refused a kind of call for a chat, be it tried again or not."""
+        found = self.refused.get(kind)
+        return found is not None and (found.whole or chat in found.chats)
 
     def shows_before(self, kind: str, now: float) -> bool:
         """Whether a kind's answers are known to show the state before the write."""
@@ -93,9 +99,9 @@ def lend(
     due = {kind for kind in kinds if (one := known.rests(kind)) and (one.probe_at <= now or one.probe_by == who)}
     if not due:
         return known, known
-    lent = {kind: replace(known.refused[kind], probe_at=now + seconds, probe_by=who) for kind in due}
-    shown = {kind: one for kind, one in known.refused.items() if kind not in due}
-    return replace(known, refused={**known.refused, **lent}), replace(known, refused=shown)
+    held = {kind: replace(known.refused[kind], probe_at=now + seconds, probe_by=who) for kind in due}
+    shown = {kind: replace(one, lent=True) for kind, one in held.items()}
+    return replace(known, refused={**known.refused, **held}), replace(known, refused={**known.refused, **shown})
 
 
 def recovered(before: Capabilities, now: Capabilities) -> bool:

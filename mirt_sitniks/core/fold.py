@@ -6,7 +6,7 @@ from dataclasses import replace
 from mirt_sitniks.core.backoff import KEY_CODES, SETTINGS_CODES, next_try, retry_delay
 from mirt_sitniks.core.capabilities import KEPT, MISSING, Capabilities, Heard
 from mirt_sitniks.core.folding import Answer, Folded, Folding, contradict, has_chat, took
-from mirt_sitniks.core.looks import looked, unread
+from mirt_sitniks.core.looks import look_at_talk, looked, unread
 from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.plan import Listen, Read, WriteManager, WriteStatus
 from mirt_sitniks.core.record import (
@@ -174,10 +174,13 @@ def _confirm(work: Folding, answer: Answer) -> None:
         work.observed = took(work, seen, step.stage, step.gen, answer.sent_at)
         work.heard.append(Heard("status", chat=step.chat_id, value=work.context.status_of(step.stage)))
         work.signs.append(Sign("wrote", answer.sent_at, gives_to(work.context.rule_of(step.stage))))
+        if answer.value and len(work.answers) == 1 and not work.known.shows_before(answer.kind, work.now):
+            look_at_talk(work, answer.value, answer)
     elif isinstance(step, WriteManager) and answer.assignee:
         work.observed = replace(seen, manager=ObservedValue(answer.assignee.id, step.gen))
         work.heard.append(Heard("assign", chat=step.chat_id))
-        work.signs.append(Sign("put", work.now, work.record.desired.manager.value))
+        who = work.record.desired.manager.value
+        work.signs.append(Sign("put", work.now, who, id=str(answer.assignee.id)))
         if answer.value and not work.known.shows_before(answer.kind, work.now):
             work.signs += signs_of(answer.value, answer.sent_at, work.context)
 

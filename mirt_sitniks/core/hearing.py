@@ -18,7 +18,7 @@ from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, NOBODY, Sign, after
+from mirt_sitniks.core.talk import AI, NOBODY, Sign, after, named, told
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -38,7 +38,7 @@ def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
             tx.rows.put(shown)
         heard = _voiced(tx, event, at)
         if before and (fresh := heard or tx.rows.by_chat(event.chat.id)):
-            put(tx, before, aside(fresh, tx.now) if owes_look(fresh) and not has_work(before) else fresh)
+            _tell(tx, before, fresh, event, at)
     find(tx, names)
     return promise(tx, busy=False)
 
@@ -89,7 +89,7 @@ def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
 def _shown(tx: Transaction, record: Record, event: Event, at: float) -> Record:
     """A session after an event that shows its chat. When that has the AI manager back the conversation has as well: a
     customer who has just written waits for an answer, not for a look."""
-    fresh, who = hinted(tx, record, event.chat, at), assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id)
+    fresh, who = hinted(tx, record, event.chat, at), _assignee(tx, record, event)
     seen, talk = record.observed, fresh.talk
     if at <= max(seen.seen_at, seen.looked_at, talk.signed_at, talk.put_at):
         return fresh
@@ -99,6 +99,18 @@ def _shown(tx: Transaction, record: Record, event: Event, at: float) -> Record:
         # Nobody has read it yet: by this the next who is responsible is another one.
         talk = replace(talk, assignee=who)
     return replace(fresh, talk=talk)
+
+
+def _tell(tx: Transaction, before: Record, fresh: Record, event: Event, at: float) -> None:
+    """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
+    known_at = max(before.observed.seen_at, before.observed.looked_at)
+    shows = Sign("assigned", at, _assignee(tx, before, event))
+    fresh = replace(fresh, talk=told(fresh.talk, shows, known_at, tx.options.hold))
+    put(tx, before, aside(fresh, tx.now) if owes_look(fresh) and not has_work(before) else fresh)
+
+
+def _assignee(tx: Transaction, record: Record, event: Event) -> str | None:
+    return named(record.talk, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id))
 
 
 def aside(record: Record, at: float) -> Record:
@@ -132,7 +144,7 @@ def listen(tx: Transaction, session: str, chat_id: str, messages: Iterable[Messa
 def hinted(tx: Transaction, record: Record, chat: Chat, at: float) -> Record:
     """A session that was told of its chat, which may not be any more as it is known."""
     fresh = record
-    who = assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)
+    who = named(record.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id))
     if who == AI:
         # That he was there at all may be told late as well.
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))

@@ -17,9 +17,8 @@ from mirt_sitniks.core.record import (
     may_be_overwritten,
     stale,
 )
-from mirt_sitniks.core.signs import assignee_of, gives_to, signs_of, talk_after
-from mirt_sitniks.core.stages import Stage
-from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, Owner, Sign
+from mirt_sitniks.core.signs import assignee_of, by_status, gives_to, signs_of, talk_after
+from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, Sign, named
 
 
 def looked(work: Folding, answer: Answer) -> None:
@@ -29,7 +28,8 @@ def looked(work: Folding, answer: Answer) -> None:
     if answer.value and (answer.value.manager_id or answer.value.manager_name):
         work.heard.append(Heard("read", "names"))
     if answer.value:
-        _look_at_talk(work, answer.value, answer)
+        look_at_talk(work, answer.value, answer)
+        work.signs += by_status(work.record, answer.value, sent_at, work.context, work.known)
     if answer.value and work.record.desired.status.value:
         _look_at_status(work, answer.value, sent_at)
     if answer.value and answer.assignee and work.record.desired.manager.value:
@@ -45,7 +45,7 @@ def looked(work: Folding, answer: Answer) -> None:
     _looked(work, work.observed, unconfirmed, sent_at)
 
 
-def _look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
+def look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     """Who is responsible tells who has the chat, unless that may be a write of ours, or one may still change it."""
     seen, desired = work.observed, work.record.desired
     wished = desired.manager.value
@@ -55,7 +55,8 @@ def _look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     sure = settled and answer.assignee is not None and answer.assignee.shown_by(chat) is False
     told = signs_of(chat, answer.sent_at, work.context, known_at(work.record))
     told = tuple(replace(one, sure=sure) for one in told)
-    work.signs += [one for one in told if not under_way or (wished != HUMAN if one.who == AI else not gave)]
+    by_ai = named(work.record.talk, told[0].who) == AI
+    work.signs += told if not under_way or (wished != HUMAN if by_ai else not gave) else ()
 
 
 def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
@@ -75,11 +76,9 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.heard.append(Heard("read", value=name))
         if seen.unconfirmed or why:
             work.signs.append(Sign("wrote", _written_at(work, at), gives_to(work.context.rule_of(stage))))
-        _by_status(work, chat, AI if stage == Stage.FIRST_TOUCH else None, at)
         return
     if shown is not None and (_is_held(work, "status", shown, at) or is_persons(record, chat, at, work.context)):
         work.observed = found(record, seen, shown, desired.gen, at)
-        _by_status(work, chat, HUMAN, at)
         return
     if seen.contradicted or "status" in stale(record) or may_be_overwritten(record, "status"):
         before = shown is None or shown in ours(record, work.context)
@@ -88,7 +87,6 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.observed = replace(seen, seen_at=at) if shown else seen
     elif shown in ours(record, work.context):
         work.observed = replace(seen, status=replace(seen.status, value=shown), seen_at=at)
-        _by_status(work, chat, AI if shown == work.context.status_of(Stage.FIRST_TOUCH) else None, at)
     elif shown is not None:
         # Nobody waits for it: it is only noted.
         work.observed = found(record, seen, shown, seen.status.gen, at)
@@ -121,15 +119,6 @@ def _took_it(work: Folding, chat: Chat, at: float) -> bool:
     return is_another(work.observed, chat, work.context) and is_persons(work.record, chat, at, work.context)
 
 
-def _by_status(work: Folding, chat: Chat, who: Owner | None, at: float) -> None:
-    """Where nobody can be assigned, a person takes the chat by a status, and gives it back by that of a first touch."""
-    error = work.record.observed.error
-    # Whoever tries whether it works again is told of no refusal.
-    refused = error and error.code in ("forbidden", "not_applied") and "manager" in stale(work.record)
-    if who and (refused or work.known.rests("assign")) and chat.status != work.record.observed.status.value:
-        work.signs.append(Sign("status", at, who))
-
-
 def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -> None:
     """Whoever is as desired is confirmed; somebody else stays with a person's status, and is written over without."""
     record, seen, desired = work.record, work.observed, work.record.desired.manager
@@ -142,7 +131,7 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
             work.heard.append(Heard("assign", "before"))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
         if seen.unconfirmed or why:
-            work.signs.append(Sign("put", at, desired.value))
+            work.signs.append(Sign("put", at, desired.value, id=str(assignee.id)))
     elif _is_held(work, "manager", chat.manager_id, at) or (shown is False and _took_it(work, chat, at)):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
     elif why or "manager" in stale(record) or may_be_overwritten(record, "manager"):

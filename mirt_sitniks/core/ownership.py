@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.noting import inherited
+from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
@@ -19,10 +20,10 @@ from mirt_sitniks.core.record import (
     stale,
 )
 from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.signs import assignee_of, is_another
+from mirt_sitniks.core.signs import assignee_of, by_status, is_another, talk_after
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
-from mirt_sitniks.core.talk import Talk
+from mirt_sitniks.core.talk import Sign, Talk
 from mirt_sitniks.core.voices import Voices, joined
 
 NOT_FOUND = Error("chat_not_found", "no chat in Sitniks has this user name: check that the channel is connected there")
@@ -58,7 +59,9 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     hints = {name: getattr(holder, name) for name in ("hinted_at", "moved_at", "heard_at")}
     clock = holder.clock and replace(holder.clock, gen=0)
     voices = joined(holder.voices, mine.voices)
-    mine = replace(mine, talk=holder.talk, clock=clock, voices=voices, alike_at=known_at(holder), **hints)
+    told = _told(tx, holder, chat)
+    talk = talk_after(holder.talk, told)
+    mine = replace(mine, talk=talk, clock=clock, voices=voices, alike_at=known_at(holder), **hints)
     if is_another(mine.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)):
         # Since when, a look decides.
         mine = replace(mine, hinted_at=tx.now)
@@ -71,6 +74,13 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     times = [one.unconfirmed.until for one in (before, holder.observed) if one.unconfirmed]
     seen = _raised(tx, seen, holder.lease_until, *times)
     return _inherit(replace(mine, desired=replace(mine.desired, stages=tuple(stages)), observed=seen), holder)
+
+
+def _told(tx: Transaction, holder: Record, chat: Chat) -> tuple[Sign, ...]:
+    """What a chat that goes from one session to another tells of who has it, that its holder has not seen yet."""
+    context = FoldContext(tx.options.stages, 0.0, hold=tx.options.hold)
+    known = tx.rows.key(tx.options.key).known
+    return by_status(holder, chat, chat.seen_at, context, known) if chat.seen_at > known_at(holder) else ()
 
 
 def _raised(tx: Transaction, seen: Observed, *times: float) -> Observed:

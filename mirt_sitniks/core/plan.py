@@ -84,7 +84,7 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
     if not fields and seen.unconfirmed and not seen.contradicted:
         return (Read(record.chat_id),) if now >= seen.unconfirmed.until else ()
     may_set = known is None or not known.rests("status")
-    if looks_first(record, now, context, may_set=may_set):
+    if looks_first(record, now, context, may_set=may_set) or (is_stuck(record) and owes_look(record)):
         return (Read(record.chat_id),)
     steps: list[Step] = []
     if "status" in fields:

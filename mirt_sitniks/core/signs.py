@@ -2,11 +2,14 @@
 
 from functools import reduce
 
+from mirt_sitniks.core.backoff import ACCOUNT_CODES
+from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import fold_name
-from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.stages import StageRule
-from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Sign, Talk, after
+from mirt_sitniks.core.people import FoldContext, ours, replaced
+from mirt_sitniks.core.record import Record, known_at, stale
+from mirt_sitniks.core.stages import Stage, StageRule
+from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Sign, Talk, after, named
 
 
 def assignee_of(chat: Chat, ai_manager: str, ai_id: int | None = None) -> str | None:
@@ -25,6 +28,20 @@ def signs_of(chat: Chat, at: float, context: FoldContext, since: float | None = 
     return (Sign("assigned", at, assignee_of(chat, context.ai_manager, context.ai_id), old=old),)
 
 
+def by_status(record: Record, chat: Chat, at: float, context: FoldContext, known: Capabilities) -> tuple[Sign, ...]:
+    """What a chat that was read at `at` tells where nobody can be assigned, unless that was so before: a person takes
+    it by a status of his own, and gives it back by that of a first touch."""
+    seen, shown = record.observed, chat.status
+    stuck = seen.error is not None and seen.error.code in ACCOUNT_CODES and "manager" in stale(record)
+    if not (stuck or known.refuses("assign", chat.id)) or shown in (None, seen.status.value):
+        return ()
+    if shown == context.status_of(Stage.FIRST_TOUCH):
+        return (Sign("status", at, AI),)
+    lost = bool(seen.contradicted) and shown == seen.before
+    old = lost or at - known_at(record) > context.hold
+    return () if old or shown in ours(record, context) | replaced(record, context) else (Sign("status", at, HUMAN),)
+
+
 def talk_after(talk: Talk, signs: tuple[Sign, ...]) -> Talk:
     """Who has the chat after all of these signs."""
     return reduce(after, signs, talk)
@@ -37,6 +54,6 @@ def gives_to(rule: StageRule) -> str | None:
 
 def is_another(talk: Talk, who: str | None) -> bool:
     """Whether somebody is told to be responsible who was not known to be."""
-    if talk.assignee == OURS and who not in (AI, NOBODY):
+    if talk.assignee == OURS and named(talk, who) not in (AI, NOBODY):
         return False
-    return who is not None and talk.assignee not in (None, who)
+    return who is not None and talk.assignee not in (None, named(talk, who))

@@ -100,8 +100,7 @@ def fold_list(tx: Transaction, key: KeyState, page: ScanPage) -> KeyState:
         return replace(key, watch=_with(watch, scan, replace(scan, skip=scan.skip + ahead, failures=0)))
     watch = replace(watch, told_to=max(watch.told_to, scan.until - CLOCK_SLACK))
     if scan.window == SWEEP:
-        # What the list has shown was seen no earlier, but for the last digit of a clock.
-        watch = replace(watch, unlisted_since=scan.started - ROUNDING)
+        watch = replace(watch, unlisted_since=scan.started)
     return replace(key, watch=_with(watch, scan, None))
 
 
@@ -147,7 +146,8 @@ def look_at_unlisted(tx: Transaction, key: KeyState) -> KeyState:
     watch, since = key.watch, key.watch.unlisted_since
     if not since or _is_recents_turn(tx, watch) or tx.now < ready_at(tx.options, watch):
         return key
-    found, watch = list(_unlisted(tx, since))[:AT_A_TIME], replace(watch, was_recent=False)
+    # What the list has shown was seen since, but for the last digit of a clock.
+    found, watch = list(_unlisted(tx, since - ROUNDING))[:AT_A_TIME], replace(watch, was_recent=False)
     for record in found:
         watch, fresh = _give(tx, watch, record, replace(record, hinted_at=since))
         put(tx, record, fresh)

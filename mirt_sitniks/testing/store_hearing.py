@@ -53,6 +53,15 @@ def taken_up(world: World) -> Record:
     return settled.record
 
 
+def look(world: World, assignee: str) -> None:
+    """The holder of the session's lease has read the chat now, and tells who is responsible."""
+    held = world.run(world.store.claim(OPTIONS, limit=1)).claims
+    token = held[0].record.token if held and held[0].record else get(world).token
+    looked = replace(get(world).observed, looked_at=world.clock.now)
+    base = Settlement("s", token, 1, looked, chat_id="c1", signs=(Sign("assigned", world.clock.now, assignee),))
+    world.run(world.store.settle(OPTIONS, Report(base)))
+
+
 def get(world: World, session: str = "s") -> Record:
     found = world.run(world.store.get(session))
     assert found is not None
@@ -178,17 +187,28 @@ class HearingContract:
         world.clock.now += 60.0
         shown = replace(OLENA, status="Взято в роботу", manager_name="Олена")
         tell(world, shown, by="p1", name="Олена")
-        held = world.run(world.store.claim(OPTIONS, limit=1)).claims[0]
-        looked = replace(get(world).observed, looked_at=world.clock.now)
-        base = Settlement("s", held.record.token if held.record else 0, 1, looked, chat_id="c1")
-        world.run(
-            world.store.settle(OPTIONS, Report(replace(base, signs=(Sign("assigned", world.clock.now, "олена"),))))
-        )
+        look(world, "олена")
         world.clock.now += 60.0
         tell(world, replace(shown, manager_name="Павло"), ago=70.0)
         assert get(world).talk.owner == "human"
         tell(world, replace(shown, manager_name="Павло"))
         assert (get(world).talk.owner, get(world).talk.why, owes_look(get(world))) == ("ai", "assigned", True)
+
+    def test_who_had_it_by_a_message_and_was_assigned_gives_it_back(self, world: World) -> None:
+        """That he was assigned is told together with a message, before the look that shows the AI manager or after."""
+        taken_up(world)
+        shown = replace(OLENA, status="Взято в роботу", manager_name="Павло")
+        for late in (False, True):
+            world.clock.now += 3600.0
+            tell(world, shown, by="p1", name="Олена", ago=600.0)
+            assert get(world).talk.owner == "human"
+            if late:
+                look(world, "ai")
+                assert get(world).talk.owner == "human"
+            tell(world, replace(shown, manager_name="Олена"), by="p1", name="Олена", ago=300.0)
+            if not late:
+                look(world, "ai")
+            assert (get(world).talk.owner, get(world).talk.why) == ("ai", "assigned"), late
 
     def test_nobody_is_taken_over_without_an_own_write(self, world: World) -> None:
         """Before this session has written to a chat the messages of people mean nothing to it."""

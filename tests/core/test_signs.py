@@ -13,7 +13,7 @@ from mirt_sitniks.core.capabilities import Capabilities, Refusal
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
-from mirt_sitniks.core.plan import Read
+from mirt_sitniks.core.plan import Read, WriteStatus
 from mirt_sitniks.core.record import Record, Unconfirmed, stale
 from mirt_sitniks.core.signs import talk_after
 from mirt_sitniks.core.stages import Stage
@@ -25,6 +25,7 @@ from tests.core.records import HUMAN as OLENA
 HOLD = 86_400.0
 # A first touch was written at 10, and the AI manager shown.
 FIRST_TOUCH = (Sign("wrote", 10.0, AI), Sign("put", 10.0, AI), Sign("assigned", 10.0, AI))
+BY_ID = (Sign("wrote", 10.0, AI), Sign("put", 10.0, AI, id="101"), Sign("assigned", 10.0, "101"))
 ESCALATION = (Sign("wrote", 20.0, HUMAN), Sign("put", 20.0, HUMAN), Sign("assigned", 20.0, "олена"))
 
 
@@ -38,6 +39,12 @@ TABLE: dict[str, tuple[tuple[Sign, ...], Owner | None, bool]] = {
     "a first touch gives it to the graph": (FIRST_TOUCH, AI, False),
     "a person is assigned": ((*FIRST_TOUCH, shown(30.0, "олена")), HUMAN, True),
     "nobody is assigned any more": ((*FIRST_TOUCH, shown(30.0, NOBODY)), AI, False),
+    "a person is assigned where no names are shown": (
+        (*BY_ID, shown(30.0, "102")), HUMAN, True,
+    ),
+    "handed back there": (
+        (*BY_ID, shown(30.0, "102"), shown(40.0, "101")), AI, False,
+    ),
     "an answer does not say who": ((*FIRST_TOUCH, shown(30.0, None)), AI, False),
     "a new chat came assigned": ((shown(5.0, "олена"), Sign("wrote", 10.0), shown(30.0, "марко")), AI, False),
     "the AI manager was never shown": ((*FIRST_TOUCH[:2], shown(30.0, "олена")), AI, False),
@@ -65,7 +72,8 @@ TABLE: dict[str, tuple[tuple[Sign, ...], Owner | None, bool]] = {
         (*FIRST_TOUCH, Sign("released", 40.0), Sign("message", 30.0)), AI, False,
     ),
     "an escalation gives it to a person": ((*FIRST_TOUCH, *ESCALATION), HUMAN, False),
-    "the person of the escalation is no news": ((*FIRST_TOUCH, *ESCALATION, shown(30.0, "марко")), HUMAN, False),
+    "the person of the escalation is no news": ((*FIRST_TOUCH, *ESCALATION, shown(30.0, "олена")), HUMAN, False),
+    "another takes it from him": ((*FIRST_TOUCH, *ESCALATION, shown(30.0, "марко")), HUMAN, True),
     "the person of the escalation writes": ((*FIRST_TOUCH, *ESCALATION, Sign("message", 30.0)), HUMAN, True),
     "after an escalation the AI manager is assigned": ((*FIRST_TOUCH, *ESCALATION, shown(30.0, AI)), AI, False),
     "an invoice leaves it where it is": ((*FIRST_TOUCH, shown(20.0, "олена"), Sign("wrote", 30.0)), HUMAN, True),
@@ -200,12 +208,6 @@ def test_where_nobody_can_be_assigned_a_status_takes_the_chat_and_gives_it_back(
     assert owner_of(talk_after(talk, looked(back, 201.0, rests).signs), 202.0, HOLD) == AI
 
 
-def test_a_person_whom_we_assigned_is_known_by_no_name() -> None:
-    """Whoever is shown after our escalation is the one that it gave the chat to."""
-    talk = talk_after(Talk(), (*FIRST_TOUCH, *ESCALATION))
-    assert talk.assignee == OURS
-
-
 def test_a_lost_write_that_is_seen_late_takes_nothing_from_who_came_since() -> None:
     """The first touch was lost and is there; when it is seen, a manager has written long after it."""
     seen = replace(TOUCHED.observed, unconfirmed=Unconfirmed(1, 40.0))
@@ -248,3 +250,22 @@ def test_what_the_host_has_released_is_the_graphs_whoever_is_there() -> None:
     assert "manager" not in stale(replace(asked, observed=looked(asked, 1000.0, **shows).observed))
     freed = replace(asked, talk=after(asked.talk, Sign("released", 900.0)))
     assert "manager" in stale(replace(freed, observed=looked(freed, 1000.0, **shows).observed))
+
+
+def test_whoever_is_shown_after_an_escalation_is_whom_it_called() -> None:
+    """Under whatever name; another after him has taken the chat by himself."""
+    called = talk_after(Talk(), (*FIRST_TOUCH, *ESCALATION[:2]))
+    assert called.assignee == OURS
+    seen = after(called, shown(30.0, "олена к."))
+    assert (seen.owner, seen.why) == (HUMAN, "wrote")
+    assert after(seen, shown(40.0, "марко")).why == "assigned"
+
+
+@pytest.mark.parametrize(("name", "owner"), [("Олена", HUMAN), ("Павло", AI), (None, AI)])
+def test_the_answer_to_a_status_tells_who_is_responsible(name: str | None, owner: Owner) -> None:
+    """A person who was assigned since the last look is seen by the next write, without a call for it."""
+    due = replace(record_at(Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, confirmed=1, seen_at=10.0), talk=TOUCHED.talk)
+    shows = Chat("c1", "anna", status="Виставлено рахунок", manager_name=name)
+    answer = Answer(WriteStatus("c1", Stage.GIVE_REQUISITES, due.desired.status.gen), shows, None, 20.0)
+    folded = fold(due, (answer,), CONTEXT, now=21.0, random=0.5)
+    assert owner_of(talk_after(due.talk, folded.signs), 22.0, HOLD) == owner

@@ -4,7 +4,7 @@ from functools import reduce
 from random import Random
 from typing import Any
 
-from mirt_sitniks.core.talk import PHONE, Sign, Talk, after, without
+from mirt_sitniks.core.talk import PHONE, Sign, Talk, after, told, without
 
 WROTE = after(Talk(met_ai=True, assignee="ai"), Sign("wrote", 1.0, "ai"))
 KINDS: tuple[Any, ...] = (
@@ -36,3 +36,22 @@ def test_where_the_phone_took_nothing_there_is_nothing_to_give_back() -> None:
     """A manager's hold stays, whatever the phone's messages were."""
     talk = after(after(WROTE, Sign("message", 5.0)), Sign("message", 3.0, PHONE))
     assert without(talk, ()) == talk
+
+
+def test_who_was_assigned_after_his_message_gives_the_chat_back() -> None:
+    """It is told when the AI manager is responsible again, or before; no one else can have given it back."""
+    talk = after(WROTE, Sign("message", 5.0))
+    assert told(talk, Sign("assigned", 6.0, "олена"), 9.0, 100.0).owner == "ai"
+    then = told(talk, Sign("assigned", 6.0, "олена"), 4.0, 100.0)
+    assert then.owner == "human"
+    assert after(then, Sign("assigned", 9.0, "ai")).owner == "ai"
+
+
+def test_what_was_before_the_message_or_after_the_hold_gives_nothing_back() -> None:
+    """Nor does who is responsible as is known, nor that nobody is, nor what we have assigned ourselves."""
+    talk = after(WROTE, Sign("message", 5.0))
+    for late in (
+        *(Sign("assigned", 4.0, "олена"), Sign("assigned", 200.0, "олена")),
+        *(Sign("assigned", 6.0, who) for who in ("ai", "nobody", None)),
+    ):
+        assert told(talk, late, 300.0, 100.0) == talk

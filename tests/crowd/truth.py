@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from math import inf
 
 from mirt_sitniks.core.stages import BUILT_IN, Stage
 
@@ -19,7 +20,9 @@ class Held:
     `phone`, or `escalation`: we gave it to him), `told_at` is when the store was told of what shows it, `ended_at` when
     it was given back, `back_told_at` when that was told. `status_at`: a person has set the status that it shows, then;
     `assigned_at` the same of who is responsible. `wrote`: the graph has written to it. `known_at`: when it was
-    read, written or told of last, `blind_at` the same before the last change by a person's hand.
+    read, written or told of last, `blind_at` the same before the last change by a person's hand. `person`: from when to
+    when a person was responsible by his own hand, last; `shown`: somebody of ours saw it, so that he can give it back.
+    `blurred`: he wrote after he had given it back, and nobody had looked between: a list of messages tells no order.
     """
 
     since: float | None = None
@@ -33,6 +36,9 @@ class Held:
     wrote: bool = False
     known_at: float = 0.0
     blind_at: float = 0.0
+    person: tuple[float, float] | None = None
+    shown: bool = False
+    blurred: bool = False
     signs: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -57,8 +63,9 @@ class Truth:
         """A person shows a sign of life: he has the chat from now on, if the graph had it before."""
         one = self.chats[chat_id]
         one.signs.append((now, how))
+        one.blurred = how == "message" and one.since is None and one.known_at <= (one.ended_at or -inf)
         if how == "assigned":
-            one.assigned_at = now
+            one.assigned_at, one.person, one.shown = now, (now, inf), False
         if not one.wrote or (how == "assigned" and one.how == "escalation" and self.has(chat_id, now)):
             # The person of an escalation is known by no name.
             return
@@ -74,6 +81,7 @@ class Truth:
         one = self.chats[chat_id]
         one.signs.append((now, "back"))
         one.assigned_at = None
+        one.person = one.person and (one.person[0], min(now, one.person[1]))
         if self.has(chat_id, now):
             self.counts["handed back"] += 1
         one.since, one.ended_at, one.back_told_at = None, now, None
@@ -88,7 +96,9 @@ class Truth:
 
     def known(self, chat_id: str, at: float) -> None:
         """The chat was read, written or told of: what is changed later is newer than that."""
-        self.chats[chat_id].known_at = max(at, self.chats[chat_id].known_at)
+        one = self.chats[chat_id]
+        one.known_at = max(at, one.known_at)
+        one.shown |= one.person is not None and one.person[0] <= at < one.person[1]
 
     def is_history(self, chat_id: str, now: float) -> bool:
         """Whether what a person did may have been so long ago, by all that could be known, that it binds nobody."""
@@ -138,7 +148,7 @@ class Truth:
             if not held or one.how == "escalation" or one.assigned_at is not None:
                 one.since, one.ended_at, one.back_told_at = None, None, None
         else:
-            one.since, one.took_at, one.how, one.told_at = now, now, "escalation", now
+            one.since, one.took_at, one.how, one.told_at, one.person = now, now, "escalation", now, None
         one.assigned_at = None
 
     def _over(self, chat_id: str, what: str, age: float, now: float) -> None:
@@ -178,6 +188,8 @@ class Truth:
         if last is None or now - last > self.hold + LOOKED:
             self.counts["held long after the last sign"] += 1
             self.broken.append(f"{chat_id}: still held at {now:.0f}, last sign {last}")
+        elif one.person and not one.shown:
+            self.counts["silent after a hand-back: nobody saw whom it was from"] += 1
         elif one.back_told_at is not None and now - one.back_told_at > LOOKED:
             self.counts["silent after a hand-back: told"] += 1
             self.broken.append(f"{chat_id}: still held at {now:.0f}, handed back at {one.ended_at:.0f}")

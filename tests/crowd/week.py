@@ -44,8 +44,10 @@ class Watched(ModelCrm):
         done = super()._do(call, before)
         if isinstance(call, GetChat | SetStatus | UpdateChat):
             self.truth.known(call.chat_id, self.clock())
-        if isinstance(call, ListMessages) and self.truth.chats[call.chat_id].how == "message":
-            self.truth.told(call.chat_id, self.clock(), self.clock(), by_manager=True)
+        if isinstance(call, ListMessages):
+            held = self.truth.chats[call.chat_id]
+            if held.how == "message" and not held.blurred:
+                self.truth.told(call.chat_id, self.clock(), self.clock(), by_manager=True)
         return done
 
     def _write(self, call: Call, chat_id: str, read: Chat | None, **changes: Any) -> Any:

@@ -88,8 +88,8 @@ class ModelCrm:
 
     Habits of an account: `shows` says of a kind of write what its answer shows (`after`, `before`, `nothing`),
     `ignores` which are answered 200 and change nothing, `lacks` which calls are 404. `whole`: what is saved is the
-    whole chat, as it was when the call arrived. `closed` are chats that refuse every write with 422, `left` managers
-    who are no more.
+    whole chat, as it was when the call arrived. `names`: chats show who is responsible by name as well. `closed` are
+    chats that refuse every write with 422, `left` managers who are no more.
     """
 
     clock: Callable[[], float]
@@ -105,6 +105,7 @@ class ModelCrm:
     lacks: set[type] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
     whole: bool = False
+    names: bool = True
     chats: dict[str, Chat] = field(default_factory=dict)
     shows_at: dict[str, float] = field(default_factory=dict)
     messages: dict[str, list[Message]] = field(default_factory=dict)
@@ -140,7 +141,7 @@ class ModelCrm:
         self.chats[chat_id] = replace(self.chats[chat_id], **self._named(changes))
 
     def _named(self, changes: dict[str, Any]) -> dict[str, Any]:
-        names = {one.id: one.name for one in (*MANAGERS, *self.managers)}
+        names = {one.id: one.name for one in (*MANAGERS, *self.managers) if self.names}
         who = {"manager_name": names.get(changes["manager_id"])} if "manager_id" in changes else {}
         return who | changes
 
@@ -150,7 +151,15 @@ class ModelCrm:
 
     def behave(self, **habits: Any) -> None:
         """From now on the account has these habits and no others."""
-        usual = {"shows": {}, "ignores": set(), "lacks": set(), "closed": set(), "whole": False, "refuses": set()}
+        usual = {
+            "shows": {},
+            "ignores": set(),
+            "lacks": set(),
+            "closed": set(),
+            "whole": False,
+            "refuses": set(),
+            "names": True,
+        }
         for name, value in {**usual, **habits}.items():
             setattr(self, name, value)
 
