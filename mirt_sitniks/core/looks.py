@@ -7,6 +7,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.folding import Answer, Folding, found, has_chat, took
 from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext, holds, is_persons, ours
+from mirt_sitniks.core.plan import is_stuck
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
@@ -49,7 +50,9 @@ def look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     """Who is responsible tells who has the chat, unless that may be a write of ours, or one may still change it."""
     seen, desired = work.observed, work.record.desired
     wished = desired.manager.value
-    under_way = seen.unconfirmed or "manager" in dict(seen.contradicted)
+    # Whoever was to write it before may have died with his answer.
+    owed = "manager" in stale(work.record) and not is_stuck(work.record)
+    under_way = owed or seen.unconfirmed or "manager" in dict(seen.contradicted)
     gave = any(gives_to(work.context.rule_of(stage)) == HUMAN for stage in desired.stages)
     settled = not under_way and "manager" not in stale(work.record)
     sure = settled and answer.assignee is not None and answer.assignee.shown_by(chat) is False
@@ -130,7 +133,7 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
         if why == "own":
             work.heard.append(Heard("assign", "before"))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
-        if seen.unconfirmed or why:
+        if seen.unconfirmed or why or "manager" in stale(record):
             work.signs.append(Sign("put", at, desired.value, id=str(assignee.id)))
     elif _is_held(work, "manager", chat.manager_id, at) or (shown is False and _took_it(work, chat, at)):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))

@@ -258,7 +258,7 @@ class Convergence(RuleBasedStateMachine):
             assert record.desired.status.value in may, f"{record.session}: what was asked for last does not stand"
             shows = STATUSES[record.desired.status.value or ""]
             # A person who has written keeps what he has, if anybody heard of it.
-            spoken = world.people.touched(chat.id)
+            spoken = world.people.touched(chat.id, record.desired.status.asked_at)
             wish = record.desired
             gives_way = binds(record, "status", CONTEXT)
             excused = chat.id in world.unrecorded or world.people.shows(chat.id) or (spoken and gives_way)
@@ -273,7 +273,11 @@ class Convergence(RuleBasedStateMachine):
             names = {one.id: one.name for one in MANAGERS}
             shown = fold_name(names.get(chat.manager_id or 0, ""))
             if record.role is Role.AI:
-                given = shown == "павло" or spoken or (called and wish.manager.rank == 0)
+                given = (
+                    shown == "павло"
+                    or world.people.touched(chat.id, wish.manager.asked_at)
+                    or (called and wish.manager.rank == 0)
+                )
                 assert given, f"{record.session}: the AI manager is not there"
             elif record.role is Role.HUMAN:
                 by_hand = world.people.assigned.get(chat.id, (0.0, 0))[0] > wish.manager.asked_at - 1.0
