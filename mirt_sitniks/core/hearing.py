@@ -18,7 +18,7 @@ from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, NOBODY, Sign, after, named, told
+from mirt_sitniks.core.talk import AI, NOBODY, Sign, Talk, after, named, told
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -31,14 +31,11 @@ def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
     owes it a look."""
     names: set[str] = set()
     for event in events:
-        at, before = when(tx, event.at), tx.rows.by_chat(event.chat.id)
+        at = when(tx, event.at)
         names |= _note(tx, event, at)
-        if before and (shown := _shown(tx, before, event, at)) != before:
-            # Whoever writes in it writes after that.
-            tx.rows.put(shown)
         heard = _voiced(tx, event, at)
-        if before and (fresh := heard or tx.rows.by_chat(event.chat.id)):
-            _tell(tx, before, fresh, event, at)
+        if record := tx.rows.by_chat(event.chat.id):
+            _tell(tx, record, heard or record, event, at)
     find(tx, names)
     return promise(tx, busy=False)
 
@@ -86,31 +83,26 @@ def _voiced(tx: Transaction, event: Event, at: float) -> Record | None:
     return spoke(tx, record, chat, event.message, at) if event.message else record
 
 
-def _shown(tx: Transaction, record: Record, event: Event, at: float) -> Record:
-    """A session after an event that shows its chat. When that has the AI manager back the conversation has as well: a
-    customer who has just written waits for an answer, not for a look."""
-    fresh, who = hinted(tx, record, event.chat, at), _assignee(tx, record, event)
-    seen, talk = record.observed, fresh.talk
-    if at <= max(seen.seen_at, seen.looked_at, talk.signed_at, talk.put_at):
-        return fresh
-    if who == AI and not pending(record):
-        talk = after(talk, Sign("assigned", at, AI))
-    if talk.assignee is None and who != NOBODY:
-        # Nobody has read it yet: by this the next who is responsible is another one.
-        talk = replace(talk, assignee=who)
-    return replace(fresh, talk=talk)
-
-
-def _tell(tx: Transaction, before: Record, fresh: Record, event: Event, at: float) -> None:
+def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: float) -> None:
     """Tell a session of its chat: what came of who has written, and that it may not be any more as it is known."""
-    known_at = max(before.observed.seen_at, before.observed.looked_at)
-    shows = Sign("assigned", at, _assignee(tx, before, event))
-    fresh = replace(fresh, talk=told(fresh.talk, shows, known_at, tx.options.hold))
-    put(tx, before, aside(fresh, tx.now) if owes_look(fresh) and not has_work(before) else fresh)
+    known_at = max(record.observed.seen_at, record.observed.looked_at)
+    who = named(record.talk, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id))
+    fresh = hinted(tx, fresh, event.chat, at)
+    talk = _shown(fresh.talk, Sign("assigned", at, who), known_at, waits=pending(record))
+    fresh = replace(fresh, talk=told(talk, Sign("assigned", at, who), known_at, tx.options.hold))
+    put(tx, record, aside(fresh, tx.now) if owes_look(fresh) and not has_work(record) else fresh)
 
 
-def _assignee(tx: Transaction, record: Record, event: Event) -> str | None:
-    return named(record.talk, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id))
+def _shown(talk: Talk, sign: Sign, known_at: float, *, waits: bool) -> Talk:
+    """Who has a chat that an event shows. The AI manager has it back at once, unless a stage `waits` to be written: a
+    customer who has just written waits for an answer, not for a look."""
+    if sign.at <= max(known_at, talk.put_at):
+        return talk
+    if sign.who == AI and sign.at > talk.signed_at and not waits:
+        return after(talk, sign)
+    # Who writes in a chat that the AI manager has takes it; and by whom nobody has read yet the next one is another.
+    taken = sign.who == AI and (talk.why, talk.signed_at) == ("message", sign.at)
+    return replace(talk, assignee=sign.who) if taken or (talk.assignee is None and sign.who != NOBODY) else talk
 
 
 def aside(record: Record, at: float) -> Record:

@@ -1,5 +1,6 @@
 """People in a shop who take chats over and hand them back, webhooks that tell of it, and what must hold for them."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -88,17 +89,14 @@ class People:
     def heard(self, event: Event, before: Record | None) -> None:
         """The store has taken in an event; `before` is the session's record of that moment."""
         chat_id, at = event.chat.id, (unix(event.at) or 0.0) - WALL
-        ours = [one for one in self.world.crm.writes if one[1] == chat_id]
-        if (
-            before is None
-            or not before.talk.wrote
-            or at <= max(self.ended.get(chat_id, 0.0), ours[0][0] if ours else at)
-        ):
+        since = max(self.ended.get(chat_id, 0.0), self._wrote_at(chat_id))
+        if before is None or not before.talk.wrote or at <= since:
             return
         name = event.message.manager_name if event.message else None
         assigned = event.chat.manager_id not in (None, AI.id) and before.talk.assignee == "ai" and before.talk.met_ai
         since, who = self.assigned.get(chat_id, (0.0, AI.id))
-        stands = who != AI.id and not any(one[0] > since and isinstance(one[2], int) for one in ours)
+        ours = (when for when, name, value in self.world.crm.writes if name == chat_id and isinstance(value, int))
+        stands = who != AI.id and not any(when > since for when in ours)
         if (name and name != AI.name) or (assigned and stands):
             since, known = self._has(chat_id) or (at, self.world.loop.time())
             self.had[chat_id] = (max(at, since), known)
@@ -111,6 +109,15 @@ class People:
             self.ended[record.chat_id] = self.world.loop.time()
             if anew:
                 self.back[record.chat_id] = self.world.loop.time()
+
+    def gone(self, chat_id: str) -> None:
+        """The CRM has said that a chat is not there: what was known of who has it goes with it."""
+        self.had.pop(chat_id, None)
+        self.ended[chat_id] = self.world.loop.time()
+
+    def _wrote_at(self, chat_id: str) -> float:
+        """When the graph has written to a chat for the first time."""
+        return next((at for at, name, _ in self.world.crm.writes if name == chat_id), math.inf)
 
     # --------------------------------------------------------------------------------------------- what must hold
 
@@ -127,7 +134,8 @@ class People:
         over = None
         if isinstance(call, SetStatus) and call.status in respects and self.shows(call.chat_id):
             moved_at = self.moved[call.chat_id]
-            if (seen.confirmed or 0 < seen.looked_at < moved_at) and now - moved_at > lately:
+            wrote = seen.confirmed and self._wrote_at(call.chat_id) < moved_at
+            if (wrote or 0 < seen.looked_at < moved_at) and now - moved_at > lately:
                 over = f"what a person did at {moved_at}"
         bound = call.status in gives_way if isinstance(call, SetStatus) else call.manager_id == AI.id
         had = self._has(call.chat_id) if bound else None
@@ -156,6 +164,11 @@ class People:
         lines, of_chat = self.world.lines("owner"), self._of_chat()
         kinds = {"assigned", "message"} | {one.after["why"] for one in lines if of_chat(one.session) == chat_id}
         back = self.back.get(chat_id, 0.0)
+        if any(
+            one.after["owner"] == HUMAN and one.at - WALL > back and of_chat(one.session) == chat_id for one in lines
+        ):
+            # It can be of before that, and have been seen since.
+            back = math.inf
         return any((back > asked_at or at > back) and kind in kinds for at, kind in self.acts[chat_id])
 
     def _of_chat(self) -> Callable[[str], str]:

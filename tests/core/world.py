@@ -84,8 +84,7 @@ class Process:
             value = await self.world.crm.send(call)
         except CrmError as error:
             if isinstance(error, NotFound):
-                # What was known of who has a chat goes with it.
-                self.world.people.had.pop(getattr(call, "chat_id", ""), None)
+                self.world.people.gone(getattr(call, "chat_id", ""))
             await self.awake.wait()
             raise
         await self.awake.wait()
