@@ -11,7 +11,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
-from mirt_sitniks.core.record import DesiredValue, ObservedValue, Record, pending
+from mirt_sitniks.core.record import DesiredValue, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule
 from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, Refused
@@ -299,6 +299,13 @@ class TestRow42:
         shown = Chat("chat", status=status, created_at=at)
         seen, _ = fold_in(record, ok(record, read_step(), shown, at=3.0))
         assert (seen.observed.status.value == status and seen.observed.status.gen == 1) is stays
+
+    def test_row42_a_status_that_is_seen_for_the_first_time_was_changed_by_nobody(self) -> None:
+        """The manager was written, the status was lost: that the chat is as new chats are is no person's doing."""
+        record = record_at(FIRST, unconfirmed=Unconfirmed(1, 30.0), status=ObservedValue())
+        record = replace(record, observed=replace(record.observed, manager=ObservedValue(101, 1)))
+        seen, _ = fold_in(record, ok(record, read_step(), replace(OLD, manager_id=101), at=40.0), now=40.0)
+        assert plan(seen, 50.0) == (status_step(record),)
 
     def test_row42_an_escalation_does_not_repeat_its_own_lost_write_over_a_person(self) -> None:
         """It is looked at first, and what a person has set since stays."""
