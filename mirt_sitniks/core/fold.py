@@ -180,7 +180,7 @@ def _confirm(work: Folding, answer: Answer) -> None:
         work.observed = replace(seen, manager=ObservedValue(answer.assignee.id, step.gen))
         work.heard.append(Heard("assign", chat=step.chat_id))
         who = work.record.desired.manager.value
-        work.signs.append(Sign("put", answer.sent_at, who, id=str(answer.assignee.id)))
+        work.signs.append(Sign("put", work.now, who, id=str(answer.assignee.id)))
         if answer.value and not work.known.shows_before(answer.kind, work.now):
             work.signs += signs_of(answer.value, answer.sent_at, work.context)
 

@@ -18,7 +18,7 @@ from mirt_sitniks.core.signs import assignee_of, is_another
 from mirt_sitniks.core.speaking import spoke
 from mirt_sitniks.core.stages import LAST_OF_ALL
 from mirt_sitniks.core.store import Outlook
-from mirt_sitniks.core.talk import AI, Sign, after, named, told
+from mirt_sitniks.core.talk import AI, NOBODY, Sign, Talk, after, named, told
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
@@ -90,11 +90,21 @@ def _tell(tx: Transaction, record: Record, fresh: Record, event: Event, at: floa
     known_at = max(record.observed.seen_at, record.observed.looked_at)
     who = named(record.talk, assignee_of(event.chat, tx.options.ai_manager, tx.options.ai_id))
     fresh = hinted(tx, fresh, event.chat, at)
-    if who == AI and not pending(record) and at > max(known_at, fresh.talk.signed_at):
-        # He has it back: a customer who has just written waits for an answer, not for a look.
-        fresh = replace(fresh, talk=after(fresh.talk, Sign("assigned", at, AI)))
-    fresh = replace(fresh, talk=told(fresh.talk, Sign("assigned", at, who), known_at, tx.options.hold))
+    talk = _shown(fresh.talk, Sign("assigned", at, who), known_at, waits=pending(record))
+    fresh = replace(fresh, talk=told(talk, Sign("assigned", at, who), known_at, tx.options.hold))
     put(tx, record, aside(fresh, tx.now) if owes_look(fresh) and not has_work(record) else fresh)
+
+
+def _shown(talk: Talk, sign: Sign, known_at: float, *, waits: bool) -> Talk:
+    """Who has a chat that an event shows. The AI manager has it back at once, unless a stage `waits` to be written: a
+    customer who has just written waits for an answer, not for a look."""
+    if sign.at <= max(known_at, talk.put_at):
+        return talk
+    if sign.who == AI and sign.at > talk.signed_at and not waits:
+        return after(talk, sign)
+    # Who writes in a chat that the AI manager has takes it; and by whom nobody has read yet the next one is another.
+    taken = sign.who == AI and (talk.why, talk.signed_at) == ("message", sign.at)
+    return replace(talk, assignee=sign.who) if taken or (talk.assignee is None and sign.who != NOBODY) else talk
 
 
 def aside(record: Record, at: float) -> Record:

@@ -5,8 +5,9 @@ from dataclasses import replace
 from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.folding import Answer, Folding, found, has_chat, took
-from mirt_sitniks.core.managers import Assignee, fold_name
+from mirt_sitniks.core.managers import Assignee
 from mirt_sitniks.core.people import FoldContext, holds, is_persons, ours
+from mirt_sitniks.core.plan import is_stuck
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
@@ -17,8 +18,8 @@ from mirt_sitniks.core.record import (
     may_be_overwritten,
     stale,
 )
-from mirt_sitniks.core.signs import by_status, gives_to, signs_of, talk_after
-from mirt_sitniks.core.talk import AI, HUMAN, Sign, named
+from mirt_sitniks.core.signs import assignee_of, by_status, gives_to, signs_of, talk_after
+from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, Sign, named
 
 
 def looked(work: Folding, answer: Answer) -> None:
@@ -49,7 +50,9 @@ def look_at_talk(work: Folding, chat: Chat, answer: Answer) -> None:
     """Who is responsible tells who has the chat, unless that may be a write of ours, or one may still change it."""
     seen, desired = work.observed, work.record.desired
     wished = desired.manager.value
-    under_way = seen.unconfirmed or "manager" in dict(seen.contradicted)
+    # Whoever was to write it before may have died with his answer.
+    owed = "manager" in stale(work.record) and not is_stuck(work.record)
+    under_way = owed or seen.unconfirmed or "manager" in dict(seen.contradicted)
     gave = any(gives_to(work.context.rule_of(stage)) == HUMAN for stage in desired.stages)
     settled = not under_way and "manager" not in stale(work.record)
     sure = settled and answer.assignee is not None and answer.assignee.shown_by(chat) is False
@@ -76,12 +79,12 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.heard.append(Heard("read", value=name))
         if why or (seen.unconfirmed and seen.status.gen < desired.gen):
             # It landed before the look: who is responsible by now goes before it.
-            work.signs.insert(0, Sign("wrote", at, gives_to(work.context.rule_of(stage))))
+            work.signs.insert(0, Sign("wrote", _written_at(work, at), gives_to(work.context.rule_of(stage))))
         return
     if shown is not None and (_is_held(work, "status", shown, at) or is_persons(record, chat, at, work.context)):
         work.observed = found(record, seen, shown, desired.gen, at)
         return
-    if seen.contradicted or "status" in stale(record) or may_be_overwritten(record):
+    if seen.contradicted or "status" in stale(record) or may_be_overwritten(record, "status"):
         before = shown is None or shown in ours(record, work.context)
         gen = min(seen.status.gen, desired.gen - 1) if before else 0
         seen = replace(seen, status=ObservedValue(shown or seen.status.value, gen))
@@ -97,6 +100,12 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         work.heard.append(Heard("status", "crossed"))
 
 
+def _written_at(work: Folding, at: float) -> float:
+    """When a write of ours that is seen at `at` was sent: who has come since one was lost came after it."""
+    lost = work.observed.unconfirmed
+    return min(at, lost.until - work.context.landing_time) if lost else at
+
+
 def _is_held(work: Folding, name: str, shown: str | int | None, at: float) -> bool:
     """Whether a person has the chat, by all that was told so far, and keeps what shall be written to it; and so it is
     with what was left to him before."""
@@ -107,7 +116,10 @@ def _is_held(work: Folding, name: str, shown: str | int | None, at: float) -> bo
 
 
 def _took_it(work: Folding, chat: Chat, at: float) -> bool:
-    """Whether a person has made somebody responsible together with a status of his own."""
+    """Whether a person has made somebody responsible together with a status of his own, and the host has not released
+    the chat from him since."""
+    if talk_after(work.record.talk, tuple(work.signs)).why == "released":
+        return False
     return is_another(work.observed, chat, work.context) and is_persons(work.record, chat, at, work.context)
 
 
@@ -115,15 +127,18 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
     """Whoever is as desired is confirmed; somebody else stays with a person's status, and is written over without."""
     record, seen, desired = work.record, work.observed, work.record.desired.manager
     shown, why = has_chat(work, chat, assignee), dict(seen.contradicted).get("manager")
+    if ("status", "beside") in seen.contradicted and desired.gen == record.desired.status.gen:
+        # Of two writes that have crossed either can be the one that was lost.
+        why = why or "beside"
     if shown or (shown is None and why):
         if why == "own":
             work.heard.append(Heard("assign", "before"))
         work.observed = replace(seen, manager=ObservedValue(assignee.id, desired.gen))
-        if seen.unconfirmed or why:
+        if seen.unconfirmed or why or "manager" in stale(record):
             work.signs.append(Sign("put", at, desired.value, id=str(assignee.id)))
     elif _is_held(work, "manager", chat.manager_id, at) or (shown is False and _took_it(work, chat, at)):
         work.observed = replace(seen, manager=ObservedValue(chat.manager_id, desired.gen))
-    elif why or "manager" in stale(record) or may_be_overwritten(record):
+    elif why or "manager" in stale(record) or may_be_overwritten(record, "manager"):
         work.observed = replace(seen, manager=_behind(seen.manager, desired))
         if why == "own":
             _refused_by(work, "assign", "Sitniks takes the manager with 200 and does not assign him")
@@ -133,9 +148,8 @@ def _look_at_manager(work: Folding, chat: Chat, assignee: Assignee, at: float) -
 
 def is_another(seen: Observed, chat: Chat, context: FoldContext) -> bool:
     """Whether somebody has the chat who was not known to have it, and is not the AI manager."""
-    if chat.manager_id:
-        return chat.manager_id != seen.manager.value
-    return bool(chat.manager_name) and fold_name(chat.manager_name or "") != fold_name(context.ai_manager)
+    who = assignee_of(chat, context.ai_manager, context.ai_id)
+    return who not in (None, NOBODY, AI) and (chat.manager_id or -1) != seen.manager.value
 
 
 def _refused_by(work: Folding, kind: str, what: str) -> None:
@@ -147,7 +161,7 @@ def _refused_by(work: Folding, kind: str, what: str) -> None:
 
 def unread(work: Folding) -> None:
     """The chat may not be read: what an older write may have spoiled is written again unseen, but for what a person
-    set; so is what an answer contradicted, at leisure."""
+    set; so is what an answer contradicted, at leisure. What a person is known to have stays his."""
     record, seen, desired = work.record, work.observed, work.record.desired
     for name, why in seen.contradicted:
         if why == "own":
@@ -161,6 +175,8 @@ def unread(work: Folding) -> None:
         seen = replace(seen, status=_behind(seen.status, desired.status))
     if lost and desired.manager.gen > lost.gen:
         seen = replace(seen, manager=_behind(seen.manager, desired.manager))
+    for name in {*holds(record, record.talk, work.now, work.context)} & {*stale(record)}:
+        seen = replace(seen, **{name: replace(getattr(seen, name), gen=getattr(desired, name).gen)})
     _looked(work, seen, None if lost else seen.unconfirmed, work.now)
 
 

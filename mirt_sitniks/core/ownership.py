@@ -109,6 +109,8 @@ def _inherit(heir: Record, owing: Record) -> Record:
             seen = replace(seen, **{name: replace(shown, gen=min(shown.gen, desired.generation - 1))})
     if desired == heir.desired:
         return heir
+    # What is written for it is ours.
+    desired = replace(desired, stages=tuple(dict.fromkeys((*desired.stages, *owing.desired.stages))))
     # What the chat was looked at for was not this: a person may have it by now.
     seen = replace(seen, looked_gen=0)
     return replace(heir, desired=desired, observed=seen, urgent_at=min(heir.urgent_at, owing.urgent_at))

@@ -96,14 +96,14 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
     """Whether a person has set the status that `chat`, read at `at`, shows.
 
     It is not when this session has asked for it, nor when it is the one that was there before. A chat that this session
-    wrote or read in the last hours was changed since; one that is seen for the first time was if it is younger than the
-    session, and not as new chats are.
+    wrote or read in the last hours was changed since; one whose status is seen for the first time was if it is younger
+    than the session, and not as new chats are.
     """
     seen, shown = record.observed, chat.status
     if shown is None or context.hold <= 0 or shown in ours(record, context) | replaced(record, context):
         return False
     # One that showed what was asked for, when it was read to see whose it is, was written by an earlier session.
-    if is_known(seen) or (seen.status.gen and seen.seen_at) or (seen.unconfirmed and seen.status.value):
+    if seen.status.value and (is_known(seen) or (seen.status.gen and seen.seen_at) or seen.unconfirmed):
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
         lost = bool(seen.contradicted) and shown == seen.before
         before = lost or (shown == seen.status.value and not seen.status.gen)

@@ -7,6 +7,9 @@ from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.people import FoldContext, looks_first
 from mirt_sitniks.core.record import Claim, Note, Record, has_work, owes_look, owes_words, pending, stale, ticks
 
+KINDS = {"status": "status", "manager": "assign"}
+"""The kind of call that each field needs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Find:
@@ -83,8 +86,9 @@ def plan(record: Record, now: float, context: FoldContext, known: Capabilities |
     fields = stale(record)
     if not fields and seen.unconfirmed and not seen.contradicted:
         return (Read(record.chat_id),) if now >= seen.unconfirmed.until else ()
-    may_set = known is None or not known.rests("status")
-    if looks_first(record, now, context, may_set=may_set) or (is_stuck(record) and owes_look(record)):
+    known = known or Capabilities()
+    rests = is_stuck(record) or all(known.rests(KINDS[name]) for name in fields)
+    if looks_first(record, now, context, may_set=not known.rests("status")) or (rests and owes_look(record)):
         return (Read(record.chat_id),)
     steps: list[Step] = []
     if "status" in fields:

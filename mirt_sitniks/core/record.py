@@ -313,10 +313,10 @@ def stale(record: Record) -> tuple[str, ...]:
     return tuple(name for name, asked, shown in fields if shown.gen < asked.gen)
 
 
-def may_be_overwritten(record: Record) -> bool:
-    """Whether an older write may still land on top of what was confirmed."""
-    unconfirmed, desired = record.observed.unconfirmed, record.desired
-    return unconfirmed is not None and unconfirmed.gen != max(desired.status.gen, desired.manager.gen)
+def may_be_overwritten(record: Record, *fields: str) -> bool:
+    """Whether an older write may still land on top of what was confirmed, in one of these fields (none: in any)."""
+    lost, asked = record.observed.unconfirmed, (fields or ("status", "manager"))
+    return lost is not None and lost.gen < max(getattr(record.desired, name).gen for name in asked)
 
 
 def keys_of(intent: Intent) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ class Talk:
     was. `assignee` is who was last known as responsible (`ai`, `nobody`, `ours`, or as the CRM shows him), `met_ai`:
     the AI manager was shown on this chat once, `ai_id`: under which id he was assigned here, for a CRM that shows no
     names. `wrote`: this session has written to it. `by` is where a person wrote, by whose message that is (`manager`,
-    `phone`); `sure` is who had it since when, by what, before the phone's.
+    `phone`); `sure` is who had it since when, by what, before the phone's. Until `put_at` the chat may have shown whom
+    it had before our own.
     """
 
     owner: Owner | None = None
@@ -37,6 +38,7 @@ class Talk:
     by: str = ""
     sure: tuple[Owner | None, float, str, str] | None = None
     ai_id: str | None = None
+    put_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def after(talk: Talk, sign: Sign) -> Talk:
             talk = replace(talk, wrote=True, owner=talk.owner or AI)
             return _turned(talk, sign, HUMAN if sign.who == HUMAN else AI) if sign.who else talk
         case "put":
-            talk = replace(talk, wrote=True, owner=talk.owner or AI, assignee=AI if sign.who == AI else OURS)
+            who, put_at = AI if sign.who == AI else OURS, max(talk.put_at, sign.at)
+            talk = replace(talk, wrote=True, owner=talk.owner or AI, assignee=who, put_at=put_at)
             return replace(talk, ai_id=sign.id or talk.ai_id) if sign.who == AI else talk
         case "assigned":
             return _assigned(talk, replace(sign, who=named(talk, sign.who)))

@@ -146,7 +146,8 @@ def look_at_unlisted(tx: Transaction, key: KeyState) -> KeyState:
     watch, since = key.watch, key.watch.unlisted_since
     if not since or _is_recents_turn(tx, watch) or tx.now < ready_at(tx.options, watch):
         return key
-    found, watch = list(_unlisted(tx, since))[:AT_A_TIME], replace(watch, was_recent=False)
+    # What the list has shown was seen since, but for the last digit of a clock.
+    found, watch = list(_unlisted(tx, since - ROUNDING))[:AT_A_TIME], replace(watch, was_recent=False)
     for record in found:
         watch, fresh = _give(tx, watch, record, replace(record, hinted_at=since))
         put(tx, record, fresh)

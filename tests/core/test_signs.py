@@ -14,11 +14,12 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
-from mirt_sitniks.core.record import ObservedValue, Record, Unconfirmed
+from mirt_sitniks.core.record import ObservedValue, Record, Unconfirmed, stale
 from mirt_sitniks.core.signs import assignee_of, talk_after
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Owner, Sign, Talk, after, is_taken, owner_of
-from tests.core.records import CONTEXT, record_at
+from mirt_sitniks.errors import Forbidden
+from tests.core.records import CONTEXT, bad, folded, record_at
 from tests.core.records import HUMAN as OLENA
 
 HOLD = 86_400.0
@@ -172,9 +173,9 @@ def test_a_person_who_is_responsible_before_the_next_write_keeps_the_chat() -> N
     """Our manager is still to be written, and the look shows another: a person has taken the chat, and has both."""
     returns = record_at(Stage.FIRST_TOUCH, seen_at=500.0)
     returns = replace(returns, talk=TOUCHED.talk, hinted_at=900.0)
-    folded = looked(returns, 1000.0, manager_name="Марко", manager_id=103)
-    assert owner_of(talk_after(returns.talk, folded.signs), 1001.0, HOLD) == HUMAN
-    assert (folded.observed.status.gen, folded.observed.manager.gen) == (1, 1)
+    told = looked(returns, 1000.0, manager_name="Марко", manager_id=103)
+    assert owner_of(talk_after(returns.talk, told.signs), 1001.0, HOLD) == HUMAN
+    assert (told.observed.status.gen, told.observed.manager.gen) == (1, 1)
 
 
 @pytest.mark.parametrize(("alike_at", "owner"), [(0.0, AI), (100_000.0, HUMAN)])
@@ -182,8 +183,8 @@ def test_what_changed_while_nobody_looked_for_a_hold_is_history(alike_at: float,
     """A person who became responsible may have done so days ago, and forgotten: as with a status, only what changed
     since the chat was known within the hold binds; that it was told to be as it was is knowing it."""
     hinted = replace(TOUCHED, hinted_at=150_000.0, alike_at=alike_at)
-    folded = looked(hinted, 150_001.0, manager_name="Марко", manager_id=103)
-    assert owner_of(talk_after(hinted.talk, folded.signs), 150_002.0, HOLD) == owner
+    told = looked(hinted, 150_001.0, manager_name="Марко", manager_id=103)
+    assert owner_of(talk_after(hinted.talk, told.signs), 150_002.0, HOLD) == owner
 
 
 @pytest.mark.parametrize(("alike_at", "held"), [(0.0, False), (100_000.0, True)])
@@ -191,8 +192,8 @@ def test_a_status_is_as_old_as_what_was_last_told(alike_at: float, held: bool) -
     """A person's status is the baseline when the chat was not known for a hold before; it was when it was told of."""
     second = record_at(Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, confirmed=1, seen_at=10.0)
     second = replace(second, talk=TOUCHED.talk, alike_at=alike_at)
-    folded = looked(second, 150_001.0, status="ОПЛАЧЕНО", manager_name="Павло", manager_id=101)
-    assert (folded.observed.status.gen == 2) is held
+    told = looked(second, 150_001.0, status="ОПЛАЧЕНО", manager_name="Павло", manager_id=101)
+    assert (told.observed.status.gen == 2) is held
 
 
 def test_where_nobody_can_be_assigned_a_status_takes_the_chat_and_gives_it_back() -> None:
@@ -242,6 +243,50 @@ def test_what_an_earlier_session_wrote_is_known_to_who_found_it_there() -> None:
     assert owner_of(talk_after(agreed.talk, told.signs), 102.0, HOLD) == HUMAN
     asked = replace(agreed, desired=record_at(Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES).desired)
     assert looked(asked, 101.0, status="ОПЛАЧЕНО").observed.status == ObservedValue("ОПЛАЧЕНО", 2)
+
+
+def test_a_lost_write_that_is_seen_late_takes_nothing_from_who_came_since() -> None:
+    """The first touch was lost and is there; when it is seen, a manager has written long after it."""
+    seen = replace(TOUCHED.observed, unconfirmed=Unconfirmed(1, 40.0))
+    taken = replace(TOUCHED, observed=seen, hinted_at=900.0, talk=after(TOUCHED.talk, Sign("message", 900.0)))
+    talk = talk_after(taken.talk, looked(taken, 1000.0, manager_name="Павло", manager_id=101).signs)
+    assert (talk.owner, talk.why) == (HUMAN, "message")
+
+
+def test_a_lost_write_of_the_same_manager_is_not_written_over_who_came_since() -> None:
+    """An escalation's write was lost: its manager can have landed, and nobody else; another one was put by a person."""
+    lost = record_at(
+        Stage.FIRST_TOUCH, Stage.ESCALATION, Stage.GIVE_REQUISITES, confirmed=2, unconfirmed=Unconfirmed(2, 40.0)
+    )
+    told = looked(lost, 1000.0, status="AI Увага", manager_name="Марко", manager_id=103)
+    assert stale(replace(lost, observed=told.observed)) == ("status",)
+
+
+def test_who_has_a_chat_that_may_not_be_read_keeps_it() -> None:
+    """A webhook told that a manager has written: a stage that respects people is held, though no look can say so."""
+    asked = record_at(Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES, confirmed=1, seen_at=10.0)
+    asked = replace(asked, talk=after(TOUCHED.talk, Sign("message", 900.0)))
+    refused = bad(asked, Read("chat"), Forbidden("no right", status=403), at=1000.0)
+    assert stale(replace(asked, observed=folded(asked, refused, now=1000.0).observed)) == ()
+    free = replace(asked, talk=TOUCHED.talk)
+    assert stale(replace(free, observed=folded(free, refused, now=1000.0).observed)) == ("status",)
+
+
+def test_an_escalation_calls_a_person_whatever_status_the_chat_has() -> None:
+    """Somebody set a status and gave the chat back to the AI manager: that he has it is no takeover."""
+    asked = record_at(Stage.ESCALATION, Stage.ESCALATION, confirmed=1, seen_at=10.0)
+    told = looked(asked, 1000.0, status="ОПЛАЧЕНО", manager_name="Павло", manager_id=101)
+    assert "manager" in stale(replace(asked, observed=told.observed))
+
+
+def test_what_the_host_has_released_is_the_graphs_whoever_is_there() -> None:
+    """A person set a status and made himself responsible before the release: the AI manager is still to be written."""
+    asked = record_at(Stage.FIRST_TOUCH, seen_at=10.0, looked_at=10.0)
+    asked = replace(asked, talk=replace(TOUCHED.talk, met_ai=False))
+    shows: dict[str, Any] = {"status": "ОПЛАЧЕНО", "manager_name": "Марко", "manager_id": 103}
+    assert "manager" not in stale(replace(asked, observed=looked(asked, 1000.0, **shows).observed))
+    freed = replace(asked, talk=after(asked.talk, Sign("released", 900.0)))
+    assert "manager" in stale(replace(freed, observed=looked(freed, 1000.0, **shows).observed))
 
 
 def test_whoever_is_shown_after_an_escalation_is_whom_it_called() -> None:

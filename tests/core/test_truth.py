@@ -11,7 +11,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
-from mirt_sitniks.core.record import DesiredValue, ObservedValue, Record, pending
+from mirt_sitniks.core.record import DesiredValue, ObservedValue, Record, Unconfirmed, pending
 from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule
 from mirt_sitniks.errors import CrmError, Forbidden, NotApplied, Refused
@@ -108,6 +108,14 @@ class TestRow41:
         seen, folded = fold_in(crossed, ok(crossed, read_step(), manager, at=5.0))
         assert plan(seen, 6.0) == (status_step(record),)
         assert learn(Capabilities(), folded.heard, 5.0).apart_until == 5.0 + KEPT
+
+    def test_row41_the_look_finds_which_of_two_was_lost(self) -> None:
+        """One answer says nothing, the other shows nothing of it: either may have come on top of the other."""
+        record = record_at(ALARM)
+        manager = ok(record, manager_step(record), replace(OLD, manager_id=102))
+        crossed, _ = fold_in(record, ok(record, status_step(record)), manager)
+        seen, _ = fold_in(crossed, ok(crossed, read_step(), replace(OLD, status="AI Увага"), at=5.0))
+        assert plan(seen, 6.0) == (manager_step(record),)
 
     @pytest.mark.parametrize(
         "record", [record_at(FIRST, attempt=1), record_at(ALARM, ALARM)], ids=["second try", "second stage"]
@@ -291,6 +299,13 @@ class TestRow42:
         shown = Chat("chat", status=status, created_at=at)
         seen, _ = fold_in(record, ok(record, read_step(), shown, at=3.0))
         assert (seen.observed.status.value == status and seen.observed.status.gen == 1) is stays
+
+    def test_row42_a_status_that_is_seen_for_the_first_time_was_changed_by_nobody(self) -> None:
+        """The manager was written, the status was lost: that the chat is as new chats are is no person's doing."""
+        record = record_at(FIRST, unconfirmed=Unconfirmed(1, 30.0), status=ObservedValue())
+        record = replace(record, observed=replace(record.observed, manager=ObservedValue(101, 1)))
+        seen, _ = fold_in(record, ok(record, read_step(), replace(OLD, manager_id=101), at=40.0), now=40.0)
+        assert plan(seen, 50.0) == (status_step(record),)
 
     def test_row42_an_escalation_does_not_repeat_its_own_lost_write_over_a_person(self) -> None:
         """It is looked at first, and what a person has set since stays."""

@@ -9,6 +9,7 @@ from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import HUMAN
 from mirt_sitniks.core.turns import lag_of
+from tests.core.virtual import VirtualLoop
 from tests.core.world import OPTIONS, World, intent
 from tests.model.crm import Trouble
 
@@ -86,6 +87,17 @@ def test_chats_that_no_list_shows_are_looked_at_in_turn(world: World, caplog: py
     assert 1 <= len(told) <= world.processes
     assert "SITNIKS_WATCH_SHARE" in told[0]
     assert lag <= 2 * PERIOD + (len(names) + 10) * PACE
+
+
+def test_what_a_list_has_shown_is_looked_at_by_nobody_whatever_the_clock_shows() -> None:
+    """By the last digit of a clock a chat is shown a moment before the list began, as any clock has such moments."""
+    world = World(watch=PERIOD, loop=VirtualLoop(8150.0))
+    world.crm.by_creation = True
+    serve(world, "olena", "ivan")
+    looks = world.crm.by_kind()["GetChat"]
+    world.loop.run_for(3600.0)
+    assert world.crm.by_kind()["GetChat"] == looks
+    world.finish()
 
 
 def test_a_day_costs_no_more_than_the_share(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar, cast
@@ -10,19 +11,20 @@ from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.hours import Hours
 from mirt_sitniks.core.managers import WantedManagers
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.record import Claim, Intent, Try, pending, ticks
+from mirt_sitniks.core.record import Claim, Intent, Record, Try, has_work, pending, ticks
 from mirt_sitniks.core.stages import BUILT_IN, Stage, StageRule, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Outlook, Recorded, Report, Settled, StoreOptions, Verdict
 from mirt_sitniks.core.voices import Spoken
 from mirt_sitniks.core.watch import is_watch
-from mirt_sitniks.crm.calls import Call, SetStatus, kind_of
+from mirt_sitniks.crm.calls import Call, kind_of
 from mirt_sitniks.engine.direct import DirectWriter
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.worker import Worker
-from mirt_sitniks.errors import CrmError, StoreError
+from mirt_sitniks.errors import CrmError, NotFound, StoreError
 from mirt_sitniks.stores.memory import MemoryStore
+from tests.core.people_world import People
 from tests.core.virtual import VirtualLoop
 from tests.model.crm import TIMEOUT, WALL, ModelCrm
 
@@ -37,8 +39,6 @@ STAGES = {
 }
 STATUSES: dict[str, str] = {stage: rule.status for stage, rule in STAGES.items()}
 CONTEXT = FoldContext(STAGES, landing_time=2 * TIMEOUT)
-# Statuses that are not written over a person's.
-RESPECTFUL = {rule.status for rule in STAGES.values() if rule.respects_people}
 # Seconds within which nobody promises an order between processes: ten milliseconds, and the way to the store of a
 # process that has not heard of its clock yet.
 AT_ONCE = 0.025
@@ -78,11 +78,13 @@ class Process:
 
     async def send(self, call: Call) -> Any:
         """A call to the CRM."""
-        self.world.overlook(call)
+        self.world.people.overlook(call)
         self.sent[kind_of(call)] += 1
         try:
             value = await self.world.crm.send(call)
-        except CrmError:
+        except CrmError as error:
+            if isinstance(error, NotFound):
+                self.world.people.gone(getattr(call, "chat_id", ""))
             await self.awake.wait()
             raise
         await self.awake.wait()
@@ -143,8 +145,44 @@ class Process:
 
     async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
         """The store's verb, with the way there and back."""
-        heard: Outlook = await self._trip(self.world.store.hear, options, events)
+
+        async def verb() -> Outlook:
+            before = [self.world.store.rows.by_chat(one.chat.id) for one in events]
+            outlook = await self.world.store.hear(options, events)
+            for event, record in zip(events, before, strict=True):
+                self.world.people.heard(event, record)
+            return outlook
+
+        heard: Outlook = await self._trip(verb)
         return heard
+
+    def begin_hearing(self, event: Event) -> None:
+        """A webhook comes in, as the runtime takes it; what the store does not take is gone."""
+
+        async def told() -> None:
+            with suppress(StoreError):
+                self.worker.expect(await self.driver.gate.once(self.hear(self.driver.options, (event,))))
+
+        task = self.world.loop.create_task(told())
+        self.driver.hearing.add(task)
+        task.add_done_callback(self.driver.hearing.discard)
+
+    async def release(self, session: str) -> None:
+        """A host gives a conversation back, and may be told that the store is away."""
+
+        async def verb() -> Recorded:
+            before = await self.world.store.get(session)
+            released = await self.world.store.release(self.driver.options, session)
+            self.world.people.released(released.record, anew=before != released.record)
+            return released
+
+        asked = self.world.loop.time()
+        with suppress(StoreError):
+            released: Recorded = await self.driver.gate.once(self._trip(verb))
+            if released.claim:
+                self.worker.spawn(released.claim, asked)
+            elif has_work(released.record):
+                self.worker.expect(released.outlook)
 
     async def _trip(self, verb: Any, *args: Any, stall: float = 0.0, **options: Any) -> Any:
         await self.awake.wait()
@@ -153,7 +191,8 @@ class Process:
         if self.world.away or lost == "there":
             raise StoreError("away", status=503)
         answer = await verb(*args, **options)
-        self.world.look(self, answer)
+        if isinstance(answer, Recorded | Claimed | Settled):
+            self.world.look(self, answer)
         await asyncio.sleep(self.world.way)
         await self.awake.wait()
         if lost == "back":
@@ -194,6 +233,8 @@ class Process:
     async def die(self, seconds: float = 0.0) -> None:
         """Stop at whatever await it stands, as `kill -9` does; or close, which takes so many seconds at most."""
         end = self.world.loop.time() + seconds
+        for hearing in self.driver.hearing:
+            hearing.cancel()
         if not seconds:
             self.direct.stop()
         await self.worker.stop()
@@ -224,10 +265,9 @@ class World:
     """One store, one CRM, some processes, and what must hold whatever they do.
 
     The store is out of reach while it is `away`; of the next requests some are `lost`, on their way there or back.
-    `unrecorded` are chats that show what a process wrote past the store before it ended, `persons` when a person moved
-    a chat last. `live` are the live managers in turn; none: the first who is there. With `watch` each looks for changes
-    that often: `watched` has its calls, as they were granted. Whoever is not answered `answer_within` seconds of
-    `hours` goes to the next.
+    `unrecorded` are chats that show what a process wrote past the store before it ended. `live` are the live managers
+    in turn; none: the first who is there. With `watch` each looks for changes that often: `watched` has its calls, as
+    they were granted. Whoever is not answered `answer_within` seconds of `hours` goes to the next.
     """
 
     processes: int = 2
@@ -247,13 +287,13 @@ class World:
     away: bool = False
     lost: list[str] = field(default_factory=list)
     unrecorded: set[str | None] = field(default_factory=set)
-    persons: dict[str, float] = field(default_factory=dict)
     watched: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
         self.crm = ModelCrm(self.loop.time)
         self.store = MemoryStore(self.loop.time, lambda: WALL + self.loop.time())
+        self.people = People(self, CONTEXT, OPTIONS)
         self.team: list[Process] = []
         self.ever_there: list[Process] = []
         for _ in range(self.processes):
@@ -300,29 +340,14 @@ class World:
         if recorded.verdict is Verdict.KNOWN and recorded.record.desired.intent != intent.key:
             self.broken.append(f"{intent.session}: {intent.key} is not the newest")
 
+    def ask(self, session: str, stage: str, key: str, record: Record) -> None:
+        """A session that is known comes to a stage, at the first process."""
+        asked = Intent(session, stage, key, record.instagram, record.telegram, reason=f"{session} {key}")
+        self.loop.call_soon(self.team[0].begin, asked)
+
     def person(self, chat_id: str, status: str) -> None:
         """Somebody in the shop moves a chat on."""
-        self.crm.person_sets(chat_id, status=status)
-        self.persons[chat_id] = self.loop.time()
-
-    def shows_persons(self, chat_id: str) -> bool:
-        """Whether a chat shows what a person has set."""
-        return chat_id in self.persons and self.crm.chats[chat_id].status not in STATUSES.values()
-
-    def overlook(self, call: Call) -> None:
-        """Nothing like an invoice goes over what a person did, unless that was moments ago or before the session knew
-        the chat; who may not read it can't know."""
-        if not isinstance(call, SetStatus) or call.status not in RESPECTFUL:
-            return
-        holder = next((one for one in self.store.rows.records.values() if one.chat_id == call.chat_id), None)
-        if holder is None or not self.shows_persons(call.chat_id):
-            return
-        moved_at, seen = self.persons[call.chat_id], holder.observed
-        if seen.looked_at > seen.seen_at:
-            return
-        knew = bool(seen.confirmed) or 0 < seen.looked_at < moved_at
-        if knew and self.loop.time() - moved_at > CONTEXT.look_again + OPTIONS.lease:
-            self.broken.append(f"{holder.session}: an invoice goes over what a person did")
+        self.people.sets(chat_id, status)
 
     def look(self, process: Process, answer: Recorded | Claimed | Settled) -> None:
         """What the store hands out: a lease is one process's own."""
@@ -402,7 +427,7 @@ class World:
             waiting = any(one for process in self.team for one in process.recorder.waiting())
             if not self.pending() and not self.crm.pending and not waiting:
                 break
-        self.loop.run_for(300.0)
+        self.loop.run_for(400.0)
 
     def finish(self) -> None:
         """End everything."""
