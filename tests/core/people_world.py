@@ -92,7 +92,8 @@ class People:
         """The store has taken in an event; `before` is the session's record of that moment."""
         chat_id, at = event.chat.id, (unix(event.at) or 0.0) - WALL
         since = max(self.ended.get(chat_id, 0.0), self._wrote_at(chat_id))
-        if before is None or not before.talk.wrote or at <= since:
+        if before is None or not before.talk.wrote or at <= max(since, before.talk.signed_at):
+            # What is told of before the last sign that counted changes nothing.
             return
         name = event.message.manager_name if event.message else None
         assigned = event.chat.manager_id not in (None, AI.id) and before.talk.assignee == "ai" and before.talk.met_ai
