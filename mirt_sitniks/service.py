@@ -2,58 +2,43 @@
 
 import asyncio
 import time
-import uuid
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from logging import ERROR, INFO, WARNING
-from typing import Any, Literal, NoReturn, Required, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 import httpx
 
 from mirt_sitniks.core.chats import normalise_username
 from mirt_sitniks.core.hours import is_open, opens_at
 from mirt_sitniks.core.managers import Manager
-from mirt_sitniks.core.notes import LOOKED_AT, REASON
-from mirt_sitniks.core.record import Intent, intent_key
-from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso
-from mirt_sitniks.core.stages import Stage, parse_stage
+from mirt_sitniks.core.result import SyncResult, iso
+from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.crm.calls import SetStatus, UpdateChat
 from mirt_sitniks.engine import direct
-from mirt_sitniks.engine.io_thread import IoThread
+from mirt_sitniks.engine.intents import About, Who, intent_of, not_recorded
+from mirt_sitniks.engine.life import Life
+from mirt_sitniks.engine.options import begin_loading
 from mirt_sitniks.engine.replies import ReplyBudget, turn_of
-from mirt_sitniks.engine.runtime import Runtime, begin_loading, not_recorded, open_store
+from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.engine.worker import SWEEP
 from mirt_sitniks.errors import ConfigError, SitniksError
 from mirt_sitniks.log import log
-from mirt_sitniks.process.off_loop import Wait, awaited, blocked, has_loop, left_alone, without_loop
+from mirt_sitniks.process.off_loop import Wait, awaited, blocked, without_loop
 from mirt_sitniks.settings import SitniksSettings, look_alikes
 
 T = TypeVar("T")
 
 # What the runtime answers when the budget ends knows more than a caller who stops at the same moment.
 HEARING = 0.08
-STARTING, CLOSING = 1.0, 5.0
 # Seconds that a route of the graph may wait for the store, or that part of a longer reply budget.
 LOOKING, LOOKING_SHARE = 0.05, 1 / 30
 
 
-class About(TypedDict, total=False):
-    """What a sync is about, and how its caller names the event."""
-
-    session: Required[str]
-    instagram_username: str | None
-    telegram_username: str | None
-    reason: str | None
-    chat_id: str | None
-    intent: str | Sequence[str] | None
-    words: str | None
-
-
-class SitniksChatService:
+class SitniksChatService(Life):
     """Keeps Sitniks CRM in step with conversations; usable from nodes, from plain async code and from threads.
 
     `settings` default to the environment's; without address and key the service is disabled and only logs. `store`
@@ -74,17 +59,8 @@ class SitniksChatService:
         worker: bool = True,
         sweep: float = SWEEP,
     ) -> None:
-        self.settings = settings if settings is not None else SitniksSettings()
-        self._thread = IoThread(
-            lambda: Runtime(
-                self.settings,
-                store or open_store(self.settings),
-                own_store=store is None,
-                client_factory=client_factory,
-                worker=worker,
-                sweep=sweep,
-            )
-        )
+        chosen = settings if settings is not None else SitniksSettings()
+        super().__init__(chosen, store=store, client_factory=client_factory, worker=worker, sweep=sweep)
         self._replies = ReplyBudget(self.settings.reply_budget)
         if settings is None or not self.enabled:
             for name, right in look_alikes().items():
@@ -94,14 +70,6 @@ class SitniksChatService:
         elif self.settings.api_url or self.settings.api_key.get_secret_value():
             missing = "SNITKIX_API_KEY" if self.settings.api_url else "SNITKIX_API_URL"
             log(WARNING, "disabled, nothing will reach the CRM: %s is not set", missing)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a SitniksChatService holds keys, a thread and connections: make one where it is used")
-
-    @property
-    def enabled(self) -> bool:
-        """Whether there is an address and a key."""
-        return self.settings.enabled
 
     async def sync(self, stage: Stage | str, **about: Unpack[About]) -> SyncResult:
         """Record that the session has come to `stage`, and bring the CRM there.
@@ -210,13 +178,14 @@ class SitniksChatService:
         found = await self._verb("retry", lambda runtime: runtime.retry(str(session)), None)
         return None if found is None else replace(found, people=self.people())
 
-    async def is_held(self, session: str) -> bool:
+    async def is_held(self, session: str, **who: Unpack[Who]) -> bool:
         """Whether a person has the conversation, by what the store knows: one read, 50 ms at most
         (a thirtieth of a `reply_budget` that is longer than 1.5 s).
 
-        False when that is not known, nor told in time: `human_has_chat` then believes the state.
+        Of a session that is not recorded yet, or whose chat a later one has, the chat's id or else the user names tell:
+        a second read. False when it is not known, nor told in time: `human_has_chat` then believes the state.
         """
-        return await self.holds(awaited, session) or False
+        return await self.holds(awaited, session, **who) or False
 
     async def release(self, session: str) -> SyncResult | None:
         """Give a conversation that a person has back to the graph: the AI manager becomes responsible again, the status
@@ -225,13 +194,16 @@ class SitniksChatService:
         found = await self._verb("release", lambda runtime: runtime.release(str(session)), None)
         return None if found is None else replace(found, people=self.people())
 
-    async def holds(self, wait: Wait, session: str) -> bool | None:
+    async def holds(self, wait: Wait, session: str, **who: Unpack[Who]) -> bool | None:
         """Whether a person has the conversation, for the package's other doors; None when the store does not say."""
         if not self.enabled:
             return False
         try:
             seconds = max(LOOKING, LOOKING_SHARE * self.settings.reply_budget)
-            held: bool | None = await wait(self._thread.run(lambda runtime: runtime.is_held(str(session))), seconds)
+            names = (normalise_username(who.get(name)) for name in ("instagram_username", "telegram_username"))
+            known = (who.get("chat_id"), *names)
+            asked = self._thread.run(lambda runtime: runtime.is_held(str(session), *known))
+            held: bool | None = await wait(asked, seconds)
             return held
         except (TimeoutError, SitniksError):
             return None
@@ -254,44 +226,11 @@ class SitniksChatService:
             message = f"status failed with {type(error).__name__}: see the log"
             return {"ok": False, "enabled": True, "error": {"code": SitniksError.code, "message": message}}
 
-    def start(self) -> None:
-        """Begin to work: finish what dead processes left, and load what a first sync would wait for.
-
-        Entering the service does it. Returns when all is loaded, after a second at most; where an event loop runs, at
-        once, and all goes on by itself (`async with` waits).
-        """
-        without_loop(self._start(left_alone if has_loop() else blocked))
-
-    async def aclose(self) -> None:
-        """End within five seconds; what is unfinished stays in the store and is picked up by the next process.
-
-        What the store has not taken by then is said in the log.
-        """
-        await self._close(awaited)
-
-    def close(self) -> None:
-        """The same for code without an event loop."""
-        without_loop(self._close(blocked))
-
-    async def __aenter__(self) -> Self:
-        await self._start(awaited)
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.aclose()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     async def _sync(self, wait: Wait, stage: Stage | str, about: About) -> SyncResult:
         return replace(await self._synced(wait, stage, about), people=self.people())
 
     async def _synced(self, wait: Wait, stage: Stage | str, about: About) -> SyncResult:
-        intent = self._intent(stage, **about)
+        intent = intent_of(self.settings, stage, **about)
         if isinstance(intent, SyncResult):
             return intent
         with self._replies.holding(turn_of(intent.session, about.get("intent"))) as left:
@@ -307,82 +246,14 @@ class SitniksChatService:
                 failed = SitniksError(f"the sync failed with {type(error).__name__}: see the log")
                 return not_recorded(intent, failed)
 
-    async def _start(self, wait: Wait) -> None:
-        try:
-            if self.enabled:
-                await wait(self._thread.run(lambda runtime: runtime.ready()), STARTING)
-        except TimeoutError:
-            pass
-        except Exception as error:
-            log(ERROR, "starting failed: %s", type(error).__name__)
-
     async def _close(self, wait: Wait) -> None:
-        # Whoever comes while this thread drains begins another one.
-        thread, self._thread = self._thread, self._thread.another()
         if _default.get(None) is self:
             _default.clear()
-        try:
-            if closing := thread.close():
-                await wait(closing, CLOSING)
-        except TimeoutError:
-            log(WARNING, "five seconds were not enough to close everything; nothing recorded is lost")
-        finally:
-            thread.stop()
-
-    def begin(self, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> "Future[T]":
-        """Begin `work` on the I/O thread, for the package's other doors; what stops waiting for it does not stop it."""
-        return self._thread.run(work)
+        await super()._close(wait)
 
     def holding(self, session: str | None, event: str | None) -> AbstractContextManager[float]:
         """Hold a reply within this block, of the budget that all work of a session's `event` shares."""
         return self._replies.holding(turn_of(clean(str(session)), event) if session else None)
-
-    def _intent(
-        self,
-        stage: Stage | str,
-        *,
-        session: str,
-        instagram_username: str | None = None,
-        telegram_username: str | None = None,
-        reason: str | None = None,
-        chat_id: str | None = None,
-        intent: str | Sequence[str] | None = None,
-        words: str | None = None,
-    ) -> Intent | SyncResult:
-        """The intent to record, or the result that says why there is none."""
-        rules = self.settings.rules
-        known = parse_stage(stage, rules)
-        name = "" if session is None else clean(str(session))
-        if known is None or not name.strip():
-            why = "no_session" if known else "unknown_stage"
-            log(
-                WARNING,
-                "nothing is synced, %s",
-                SKIPS[why],
-                session=name or None,
-                chat=chat_id,
-                stage=known,
-                reason=why,
-            )
-            return SyncResult(known, iso(time.time()), Outcome.SKIPPED, reason=why)
-        if not self.enabled:
-            role = rules[known].role
-            would = f"“{rules[known].status}”" + (f" and assign the {role} manager" if role else "")
-            log(INFO, "disabled, would set status %s", would, session=name, chat=chat_id, stage=str(known))
-            return SyncResult(known, iso(time.time()), Outcome.DISABLED)
-        once = rules[known].once or known == Stage.FIRST_TOUCH
-        first, *more = intent if isinstance(intent, list | tuple) and intent else [intent]
-        return Intent(
-            session=name,
-            stage=known,
-            key=intent_key(known, str(first or uuid.uuid4().hex), once=once),
-            also=intent_key(known, str(more[0]), once=once) if more and not once else None,
-            instagram=normalise_username(instagram_username),
-            telegram=normalise_username(telegram_username),
-            chat_id=chat_id,
-            reason=str(reason)[:REASON] if reason else None,
-            words=str(words)[:LOOKED_AT] if words and rules[known].note else None,
-        )
 
     async def _verb(self, name: str, work: Callable[[Runtime], Coroutine[Any, Any, T]], otherwise: T) -> T:
         if not self.enabled:

@@ -499,8 +499,8 @@ def test_a_machine_without_time_zones_is_told_what_it_needs(monkeypatch: pytest.
             raise KeyError(name)
         return ZoneInfo("Europe/Kyiv")
 
-    monkeypatch.setattr("mirt_sitniks.settings.ZoneInfo", zone)
-    monkeypatch.setattr("mirt_sitniks.settings.available_timezones", lambda: zones)
+    monkeypatch.setattr("mirt_sitniks.settings.kinds.ZoneInfo", zone)
+    monkeypatch.setattr("mirt_sitniks.settings.kinds.available_timezones", lambda: zones)
     assert SitniksSettings(hours="Mon 9-18 Europe/Kyiv").hours
     zones.clear()
     assert refusal(hours="Mon 9-18 Europe/Kyiv") == (

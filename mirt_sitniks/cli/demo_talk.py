@@ -76,9 +76,9 @@ class TimedService(SitniksChatService):
         self.last = result, time.perf_counter() - began + (self.last[1] if self.last else 0.0)
         return result
 
-    async def holds(self, wait: Wait, session: str) -> bool | None:
+    async def holds(self, wait: Wait, session: str, **who: Any) -> bool | None:
         """The same, however busy the machine is."""
-        return await super().holds(lambda begun, seconds: wait(begun, PATIENCE), session)
+        return await super().holds(lambda begun, seconds: wait(begun, PATIENCE), session, **who)
 
 
 class Demo:

@@ -17,7 +17,7 @@ from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.survey import Overview, OverviewAsked, SessionsAsked
 from mirt_sitniks.core.text import span
 from mirt_sitniks.core.turns import lag_of
-from mirt_sitniks.engine.runtime import open_store
+from mirt_sitniks.engine.options import open_store
 from mirt_sitniks.errors import StoreError
 from mirt_sitniks.settings import SitniksSettings
 

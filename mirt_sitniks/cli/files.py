@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mirt_sitniks.core.store import Store
-from mirt_sitniks.engine.runtime import open_store
+from mirt_sitniks.engine.options import open_store
 from mirt_sitniks.errors import ConfigError
 from mirt_sitniks.settings import SitniksSettings
 

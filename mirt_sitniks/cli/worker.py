@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mirt_sitniks.cli.files import require_key
-from mirt_sitniks.engine.runtime import DRAIN, open_store
+from mirt_sitniks.engine.options import open_store
+from mirt_sitniks.engine.runtime import DRAIN
 from mirt_sitniks.log import log, logger
 from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings

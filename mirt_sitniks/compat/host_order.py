@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from mirt_sitniks.orders.models import checked
+from mirt_sitniks.orders.problems import checked
 
 STATUS_MAPPING = {
     "new": "Нові заявки",

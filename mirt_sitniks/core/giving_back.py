@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from mirt_sitniks.core.calling import answered
+from mirt_sitniks.core.leases import claimed
 from mirt_sitniks.core.ownership import audit, audit_talk
 from mirt_sitniks.core.record import DesiredValue, Record
 from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.rules import claimed
 from mirt_sitniks.core.stages import PRIORITIES, Role
 from mirt_sitniks.core.store import Recorded, Verdict
 from mirt_sitniks.core.talk import HUMAN, Sign, after

@@ -23,7 +23,9 @@ from mirt_sitniks.core.text import unix
 from mirt_sitniks.core.turns import promise
 
 # Once in so many seconds it is kept that a chat is told to be as it is known.
-ALIKE = 3600.0
+ALIKE = 60.0
+# What tells nothing of a chat but that somebody wrote in it is a reason to read it once in so many seconds.
+UNTOLD = 60.0
 
 
 def hear(tx: Transaction, events: tuple[Event, ...]) -> Outlook:
@@ -140,9 +142,14 @@ def hinted(tx: Transaction, record: Record, chat: Chat, at: float) -> Record:
     if who == AI:
         # That he was there at all may be told late as well.
         fresh = replace(fresh, talk=replace(fresh.talk, met_ai=True))
-    if not _differs(fresh, chat, who):
+    known_at = max(fresh.observed.seen_at, fresh.observed.looked_at)
+    if chat.status is None and who is None:
+        # An older account tells the chat's id alone.
+        due = tx.options.hold > 0 and at > known_at + UNTOLD
+        fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at)) if due else fresh
+    elif not _differs(fresh, chat, who):
         fresh = replace(fresh, alike_at=at) if chat.status and at > fresh.alike_at + ALIKE else fresh
-    elif at > max(fresh.observed.seen_at, fresh.observed.looked_at):
+    elif at > known_at:
         fresh = replace(fresh, hinted_at=max(at, fresh.hinted_at))
     if owes_look(fresh) and not owes_look(record) and has_work(record):
         # What pauses after a refusal is no reason not to look.

@@ -77,8 +77,9 @@ def _look_at_status(work: Folding, chat: Chat, at: float) -> None:
         # Seen there, our write was not lost: what was there before comes back by a person's hand only.
         work.observed = replace(took(work, seen, stage, desired.gen, at), before=None)
         work.heard.append(Heard("read", value=name))
-        if seen.unconfirmed or why:
-            work.signs.append(Sign("wrote", _written_at(work, at), gives_to(work.context.rule_of(stage))))
+        if why or (seen.unconfirmed and seen.status.gen < desired.gen):
+            # It landed before the look: who is responsible by now goes before it.
+            work.signs.insert(0, Sign("wrote", _written_at(work, at), gives_to(work.context.rule_of(stage))))
         return
     if shown is not None and (_is_held(work, "status", shown, at) or is_persons(record, chat, at, work.context)):
         work.observed = found(record, seen, shown, desired.gen, at)

@@ -29,7 +29,7 @@ _REST = r"[^\s()<>\[\]\"«»]*"
 # With a scheme, a bare domain, or what is left of one that was cut in two.
 _LINK = re.compile(
     rf"(?a:(?<!\w)(?:\w{{1,20}}://|www\.){_REST}|(?<![\w.-])(?:[\w-]+\.)+[a-z]{{2,}}\b(?:[/?]{_REST})?"
-    r"|(?<![\w.-])[\w.-]*[/?=&]+[\w-][\w.~:/?#@!$&*+,;=%…-]*)",
+    r"|(?<![\w.-])(?:[\w.-]+|(?<![/?=&]))[/?=&]+[\w-][\w.~:/?#@!$&*+,;=%…-]*)",
     re.IGNORECASE,
 )
 _BEGINS_CUT = re.compile(r"^[a-z0-9]+")

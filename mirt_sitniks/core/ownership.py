@@ -20,7 +20,7 @@ from mirt_sitniks.core.record import (
     stale,
 )
 from mirt_sitniks.core.rows import Transaction
-from mirt_sitniks.core.signs import assignee_of, by_status, is_another, talk_after
+from mirt_sitniks.core.signs import assignee_of, by_status, is_another, signs_of, talk_after
 from mirt_sitniks.core.stages import priority_of
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.talk import Sign, Talk
@@ -77,10 +77,16 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
 
 
 def _told(tx: Transaction, holder: Record, chat: Chat) -> tuple[Sign, ...]:
-    """What a chat that goes from one session to another tells of who has it, that its holder has not seen yet."""
-    context = FoldContext(tx.options.stages, 0.0, hold=tx.options.hold)
-    known = tx.rows.key(tx.options.key).known
-    return by_status(holder, chat, chat.seen_at, context, known) if chat.seen_at > known_at(holder) else ()
+    """What a chat that goes from one session to another tells of who has it, that its holder has not seen yet: since
+    when it may be so, nobody knows better than he."""
+    at, since, options = chat.seen_at, known_at(holder), tx.options
+    if at <= since:
+        return ()
+    context = FoldContext(options.stages, 0.0, hold=options.hold, ai_manager=options.ai_manager, ai_id=options.ai_id)
+    seen = holder.observed
+    under_way = seen.unconfirmed or seen.contradicted or "manager" in stale(holder)
+    who = () if under_way else signs_of(chat, at, context, since)
+    return (*who, *by_status(holder, chat, at, context, tx.rows.key(options.key).known))
 
 
 def _raised(tx: Transaction, seen: Observed, *times: float) -> Observed:

@@ -102,13 +102,14 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
     seen, shown = record.observed, chat.status
     if shown is None or context.hold <= 0 or shown in ours(record, context) | replaced(record, context):
         return False
-    if seen.status.value and (is_known(seen) or seen.unconfirmed):
+    # One that showed what was asked for, when it was read to see whose it is, was written by an earlier session.
+    if seen.status.value and (is_known(seen) or (seen.status.gen and seen.seen_at) or seen.unconfirmed):
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
         lost = bool(seen.contradicted) and shown == seen.before
         before = lost or (shown == seen.status.value and not seen.status.gen)
         there = shown == seen.status.value and seen.foreign_since
         since = there or max(seen.seen_at, record.alike_at)
-        return at - since <= context.hold and not before
+        return bool(since) and at - since <= context.hold and not before
     began = record.desired.began_at
     return bool(began and chat.created_at and chat.created_at > iso(began)) and not _is_new(shown, context)
 

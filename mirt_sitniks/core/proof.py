@@ -91,9 +91,7 @@ def _as_read(mine: Record, before: Record, settlement: Settlement) -> Record:
     same = settlement.shown and settlement.shown.id == mine.chat_id and settlement.generation == desired.generation
     if not (same and settlement.agrees and desired.status == before.desired.status):
         return mine
-    confirmed = tuple(dict.fromkeys((*seen.confirmed, desired.status.value or "")))
-    taken = replace(seen, status=replace(seen.status, gen=desired.status.gen), confirmed=confirmed)
-    return replace(mine, observed=taken)
+    return replace(mine, observed=replace(seen, status=replace(seen.status, gen=desired.status.gen)))
 
 
 def without_chat(tx: Transaction, record: Record) -> Record:

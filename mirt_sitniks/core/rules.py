@@ -9,13 +9,13 @@ from dataclasses import replace
 from mirt_sitniks.core import budget as budgets
 from mirt_sitniks.core import noting
 from mirt_sitniks.core.asking import taken
-from mirt_sitniks.core.calling import made_due, resting, tick
+from mirt_sitniks.core.calling import resting, tick
 from mirt_sitniks.core.capabilities import recovered
 from mirt_sitniks.core.hearing import listen
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
+from mirt_sitniks.core.leases import claimed, goes_on, need_of, release, take
 from mirt_sitniks.core.ownership import audit, audit_talk, log_tries, raise_unconfirmed
-from mirt_sitniks.core.plan import listens
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
@@ -24,23 +24,20 @@ from mirt_sitniks.core.record import (
     Observed,
     ObservedValue,
     Record,
-    Scan,
     Unconfirmed,
-    has_work,
     keys_of,
     owes_note,
     pending,
     searching,
-    stale,
 )
 from mirt_sitniks.core.rota import in_turn
 from mirt_sitniks.core.rows import Transaction, Waiting
-from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, hold_scan, open_scan
+from mirt_sitniks.core.scanning import LAST_SEARCH, fold_page, open_scan
 from mirt_sitniks.core.signs import talk_after
 from mirt_sitniks.core.stages import LAST_OF_ALL, Stage, priority_of, rule_of
 from mirt_sitniks.core.store import Claimed, Entry, Recorded, Report, Settled, Settlement, Verdict
 from mirt_sitniks.core.turns import outlook, promise, turns_of, urgency
-from mirt_sitniks.core.watch import hold_list, is_watch, look_at_unlisted, moved, next_list
+from mirt_sitniks.core.watch import look_at_unlisted, moved, next_list
 
 # -------------------------------------------------------------------------------------------------------------- record
 
@@ -158,22 +155,6 @@ def _not_theirs(tx: Transaction, record: Record, stage: str) -> Record:
     return replace(record, observed=replace(seen, status=behind, foreign_since=0.0, due_at=tx.now))
 
 
-def claimed(tx: Transaction, verdict: Verdict, record: Record, key: KeyState, calls: int) -> Recorded:
-    """The answer for a record, with its lease if it is due, free, and there is a call for it."""
-    claim = None
-    if _is_due(tx, record) and record.lease_until <= tx.now:
-        scan = open_scan(tx, key) if searching(record) else None
-        if scan or not searching(record):
-            # Beside the page or the candidate that is read there may be managers to list.
-            need = _need(record) if record.chat_id else 2
-            key, grants = grant(tx, key, record.urgent_at, min(calls, need))
-            if grants:
-                key, claim = _take(tx, key, record, scan, grants)
-                record = claim.record or record
-    tx.rows.put_key(tx.options.key, key)
-    return Recorded(verdict, record, claim, outlook(tx))
-
-
 # -------------------------------------------------------------------------------------------------------------- reopen
 
 
@@ -201,15 +182,15 @@ def claim(tx: Transaction, limit: int) -> Claimed:
     claims: list[Claim] = []
     scan = open_scan(tx, key) if waiting.due else None
     for _, work in turns_of(tx, limit, waiting if scan else Waiting()):
-        budget, grants = budgets.take(key.budget, tx.options.limit, tx.now, _need(work) if work else 1)
+        budget, grants = budgets.take(key.budget, tx.options.limit, tx.now, need_of(work) if work else 1)
         if not grants:
             break
-        key, claim = _take(tx, replace(key, budget=budget), work, None if work else scan, grants)
+        key, claim = take(tx, replace(key, budget=budget), work, None if work else scan, grants)
         claims.append(claim)
     if len(claims) < limit and (listed := next_list(tx, key.watch)):
         budget, grants = budgets.take(key.budget, tx.options.limit, tx.now, 1)
         if grants:
-            key, claim = _take(tx, replace(key, budget=budget), None, listed, grants)
+            key, claim = take(tx, replace(key, budget=budget), None, listed, grants)
             claims.append(claim)
     tx.rows.put_key(tx.options.key, key)
     return Claimed(tuple(claims), promise(tx, bool(claims)))
@@ -231,19 +212,19 @@ def settle(tx: Transaction, report: Report) -> Settled:
         key, scan = fold_page(tx, key, report.page)
     bring_back(tx, names)
     record = tx.rows.get(record.session) if record else None
-    if record and not (scan if searching(record) else _goes_on(tx, record, report.record)):
-        _release(tx, record)
+    if record and not (scan if searching(record) else goes_on(tx, record, report.record)):
+        release(tx, record)
         record = None
     grants: tuple[float, ...] = ()
     if record or scan or not (report.record or report.page):
-        calls = min(report.calls, _need(record)) if record and record.chat_id else report.calls
+        calls = min(report.calls, need_of(record)) if record and record.chat_id else report.calls
         # A note is behind all that somebody waits for.
         urgent_at = tx.now if noting.is_next(record, tx.now) else urgency(tx, record, scan)
         key, grants = grant(tx, key, urgent_at - report.priority_seconds, calls)
     if not grants:
         # No call is to be had now: leave the work to whoever is the first to have one.
         if record:
-            _release(tx, record)
+            release(tx, record)
         key, scan = replace(key, scan_until=0.0) if scan else key, None
     if recovered(tx.rows.key(tx.options.key).known, key.known):
         tx.rows.wake(tx.now)
@@ -278,7 +259,7 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
         fresh = replace(fresh, urgent_at=fresh.observed.due_at - priority_of(tx.options.stages, fresh.desired.stage))
     elif noting.is_next(fresh, tx.now):
         fresh = replace(fresh, urgent_at=tx.now)
-    go_on, fresh = _goes_on(tx, fresh, settlement), resting(fresh)
+    go_on, fresh = goes_on(tx, fresh, settlement), resting(fresh)
     fresh = replace(fresh, lease_until=tx.now + tx.options.lease if go_on else 0.0)
     audit(tx, old, fresh)
     audit_talk(tx, old, fresh)
@@ -321,38 +302,3 @@ def observe(tx: Transaction, chat_id: str, status: str | None, manager_id: int |
     fresh = replace(record, observed=seen)
     audit(tx, record, fresh)
     tx.rows.put(fresh)
-
-
-# ------------------------------------------------------------------------------------------------------ leases, calls
-
-
-def _is_due(tx: Transaction, record: Record) -> bool:
-    return has_work(record) and record.observed.due_at <= tx.now
-
-
-def _goes_on(tx: Transaction, record: Record, settlement: Settlement | None) -> bool:
-    """Whether a holder goes on: while anything is due, and until a note that can go out was tried once."""
-    untried = settlement is None or settlement.note is None or not settlement.noted
-    return _is_due(tx, record) or (untried and noting.is_ready(record)) or listens(record, tx.now)
-
-
-def _need(record: Record) -> int:
-    """How many calls the next round of a record that does not wait for a scan sends side by side."""
-    return max(1, len(stale(record))) if record.chat_id else 1
-
-
-def _take(
-    tx: Transaction, key: KeyState, record: Record | None, scan: Scan | None, grants: tuple[float, ...]
-) -> tuple[KeyState, Claim]:
-    """A claim, with the leases of what it is for."""
-    if record:
-        key, record = in_turn(tx, key, made_due(tx, record))
-        record = replace(record, token=record.token + 1, lease_until=tx.now + tx.options.lease)
-        tx.rows.put(record)
-    if scan:
-        key = hold_list(tx, key, scan) if is_watch(scan) else hold_scan(tx, key, scan)
-    return claim_with(tx, key, record, scan, grants)
-
-
-def _release(tx: Transaction, record: Record) -> None:
-    tx.rows.put(replace(record, lease_until=0.0))

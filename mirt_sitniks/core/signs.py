@@ -7,18 +7,22 @@ from mirt_sitniks.core.capabilities import Capabilities
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.managers import fold_name
 from mirt_sitniks.core.people import FoldContext, ours, replaced
-from mirt_sitniks.core.record import Record, known_at, stale
+from mirt_sitniks.core.record import Record, stale
 from mirt_sitniks.core.stages import Stage, StageRule
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Sign, Talk, after, named
 
 
 def assignee_of(chat: Chat, ai_manager: str, ai_id: int | None = None) -> str | None:
-    """Who is responsible for a chat in the words of a `Talk`; None when it does not tell."""
-    if chat.manager_name:
-        name = fold_name(chat.manager_name)
-        return AI if name == fold_name(ai_manager) or (ai_id is not None and chat.manager_id == ai_id) else name
-    if chat.manager_id is not None:
-        return AI if chat.manager_id == ai_id else str(chat.manager_id)
+    """Who is responsible for a chat in the words of a `Talk`; None when it does not tell.
+
+    Where both are known the id decides: it is set because somebody else has the AI manager's name.
+    """
+    name = fold_name(chat.manager_name or "")
+    by_id = None not in (ai_id, chat.manager_id)
+    if chat.manager_id == ai_id if by_id else name and name == fold_name(ai_manager):
+        return AI
+    if name or chat.manager_id is not None:
+        return name or str(chat.manager_id)
     return NOBODY if chat.unassigned else None
 
 
@@ -38,7 +42,8 @@ def by_status(record: Record, chat: Chat, at: float, context: FoldContext, known
     if shown == context.status_of(Stage.FIRST_TOUCH):
         return (Sign("status", at, AI),)
     lost = bool(seen.contradicted) and shown == seen.before
-    old = lost or at - known_at(record) > context.hold
+    since = max(seen.seen_at, record.alike_at)
+    old = lost or not since or at - since > context.hold
     return () if old or shown in ours(record, context) | replaced(record, context) else (Sign("status", at, HUMAN),)
 
 

@@ -1,45 +1,35 @@
 """Driving one claim: plan, send side by side, fold, settle, and again until nothing is needed. The edge of the core."""
 
 import asyncio
-import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import partial
 from itertools import chain, repeat
 from logging import WARNING
 from random import Random
 from typing import Any, Protocol
 
 from mirt_sitniks.core import noting
-from mirt_sitniks.core.backoff import KEY_CODES, retry_delay
-from mirt_sitniks.core.capabilities import PAGE_LEAST, Capabilities
-from mirt_sitniks.core.chats import Chat
-from mirt_sitniks.core.folding import KINDS, Answer
-from mirt_sitniks.core.managers import Assignee, NoManager
+from mirt_sitniks.core.backoff import KEY_CODES
 from mirt_sitniks.core.people import FoldContext
-from mirt_sitniks.core.plan import Find, Listen, Read, Step, WriteManager, WriteNote, WriteStatus, steps_of
-from mirt_sitniks.core.record import Claim, Intent, Record, Scan, Try, stale, ticks
+from mirt_sitniks.core.plan import steps_of
+from mirt_sitniks.core.record import Claim, Intent, Record, Try
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
-from mirt_sitniks.core.stages import Role
-from mirt_sitniks.core.store import Claimed, Recorded, Report, ScanPage, Settled, StoreOptions, SyncStore
+from mirt_sitniks.core.store import Claimed, Recorded, Report, Settled, StoreOptions, SyncStore
 from mirt_sitniks.crm.answers import forbidden
-from mirt_sitniks.crm.calls import ASK, Call, CreateNote, GetChat, ListChats, Page, SetStatus, UpdateChat, kind_of
-from mirt_sitniks.crm.events import ListMessages
+from mirt_sitniks.crm.calls import Call, kind_of
 from mirt_sitniks.engine.asking import Asking
 from mirt_sitniks.engine.gate import SETTLE, StoreGate
+from mirt_sitniks.engine.jobs import Jobs
 from mirt_sitniks.engine.lateness import Lateness
-from mirt_sitniks.engine.managers import MISSED_FOR, ManagerList
-from mirt_sitniks.errors import CallTimeout, CrmError, Forbidden, TooLarge
+from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.errors import CallTimeout, CrmError
 from mirt_sitniks.log import log
 
 # How many tries outside a drive are kept for a store that is away.
 UNTOLD = 1000
 # Seconds for which a stage waits for what the CRM told before it: without it a chat may have to be looked for.
 HEARING = 0.25
-
-Job = Callable[[], Coroutine[Any, Any, CallOutcome]]
 
 
 class Sender(Protocol):
@@ -70,7 +60,6 @@ class Driver:
     gate: StoreGate = field(init=False)
     vouching: asyncio.Lock = field(default_factory=asyncio.Lock)
     vouched_at: float = -1e9
-    unverifiable_until: float = -math.inf
     untold: tuple[Try, ...] = ()
     hearing: set[asyncio.Future[Any]] = field(default_factory=set)
 
@@ -167,62 +156,11 @@ class Driver:
         if not claim.ask:
             # Somebody was let in since.
             refused = tuple(one.as_error(one.meant) for one in refused)
-        jobs, ready = self._jobs(claim, steps, granted, refused)
+        sending = Jobs(self, claim, granted)
+        jobs, ready = sending.of(steps, refused)
         outcomes = (*ready, *await asyncio.gather(*(job() for job in jobs[: len(claim.grants)])))
         late = self.is_late(granted) and any(one.sent for one in outcomes)
-        return Round(claim, steps, outcomes, claim.now + self.clock() - granted, late)
-
-    def _jobs(
-        self, claim: Claim, steps: Sequence[Step], granted: float, refused: tuple[CallOutcome, ...]
-    ) -> tuple[list[Job], list[CallOutcome]]:
-        """What to send for a claim, and what is known without a call."""
-        jobs: list[Job] = [partial(self._page, claim.scan, claim, granted)] if claim.scan else []
-        ready = list(refused)
-        if claim.ask:
-            # Whether it is the key has to be known before anything else; a page of the scan tells as well.
-            return jobs or [partial(self._ask, granted)], ready
-        if claim.verify and not claim.known.rests("managers") and self.clock() >= self.unverifiable_until:
-            return [partial(self._whose, steps, claim, granted)], ready
-        met = [one.answer.step for one in ready if one.answer]
-        for step in (one for one in steps if one not in met):
-            role = claim.record.role if claim.record and _needs_managers(step, claim.record) else None
-            who = self.managers.pick(role, claim.record.desired.manager.who) if claim.record and role else None
-            assignee = who if isinstance(who, Assignee) else None
-            if error := self._lacks_rule(step) or _known(step, who, role, claim.known):
-                ready.append(CallOutcome(answer=Answer(step, None, error, claim.now, assignee, sent=False)))
-                continue
-            listed = who is not None or claim.known.rests("managers")
-            if claim.record and claim.record.candidate and (read := self._call(step, None)):
-                # Whose the chat is does not hang on who is responsible: that can be found out beside it.
-                jobs.append(partial(self._step, step, read, None, claim, granted))
-                jobs += [partial(self._managers, Find(), role, claim, granted)] if role and not listed else []
-            elif role and not listed:
-                jobs.append(partial(self._managers, step, role, claim, granted))
-            elif call := self._call(step, assignee):
-                jobs.append(partial(self._step, step, call, assignee, claim, granted))
-        return jobs, ready
-
-    def _lacks_rule(self, step: Step) -> CrmError | None:
-        """Why a status cannot be written: another process knows its stage, this one does not."""
-        if not isinstance(step, WriteStatus) or self.context.status_of(step.stage):
-            return None
-        text = f"the process {self.options.who} has no stage “{step.stage}”: add it to SITNIKS_STAGES there"
-        return CrmError(text, code="unknown_status")
-
-    def _call(self, step: Step, assignee: Assignee | None) -> Call | None:
-        """The call that takes a step; None for a chat that is looked for, which is the scan's work."""
-        match step:
-            case WriteStatus(chat_id, stage):
-                return SetStatus(chat_id, self.context.status_of(stage))
-            case WriteManager(chat_id) if assignee:
-                return UpdateChat(chat_id, assignee.id)
-            case Read(chat_id):
-                return GetChat(chat_id)
-            case Listen(chat_id):
-                return ListMessages(chat_id)
-            case WriteNote(chat_id, note):
-                return CreateNote(chat_id, note.text)
-        return None
+        return Round(claim, steps, outcomes, sending.now, late)
 
     def is_late(self, granted: float) -> bool:
         """Whether a grant is too old to be used; and a call that has used it counts from its answer on.
@@ -257,90 +195,3 @@ class Driver:
         except asyncio.CancelledError:
             self.remember(done(CallTimeout("nobody waited any longer")))
             raise
-
-    async def _step(
-        self, step: Step, call: Call, assignee: Assignee | None, claim: Claim, granted: float
-    ) -> CallOutcome:
-        answer = Answer(step, None, None, claim.now + self.clock() - granted, assignee)
-        value, outcome = await self.send(call, granted)
-        if not outcome.sent:
-            return outcome
-        brought = {"told": value.items} if isinstance(value, Page) else {"value": value}
-        return replace(outcome, answer=replace(answer, error=outcome.error, **brought))
-
-    async def _people(self, role: Role | None, granted: float) -> CallOutcome:
-        """Read a page of managers, unless another drive has done it meanwhile; for `role`, or to know who they are."""
-        async with self.managers.lock:
-            if self.managers.pick(role) if role else self.managers.ids:
-                return CallOutcome(managers=self.managers.ids)
-            call = self.managers.call()
-            page, outcome = await self.send(call, granted)
-            if page:
-                self.managers.learn(call, page)
-            return replace(outcome, managers=self.managers.ids)
-
-    async def _managers(self, step: Step, role: Role, claim: Claim, granted: float) -> CallOutcome:
-        """Read a page of managers for a step; a failure counts as the step's."""
-        outcome = await self._people(role, granted)
-        if error := outcome.error:
-            answer = None if isinstance(step, Find) else Answer(step, None, error, claim.now, sent=False)
-            outcome = replace(outcome, answer=answer)
-        return outcome.as_error(error) if isinstance(error, Forbidden) else outcome
-
-    async def _whose(self, steps: Sequence[Step], claim: Claim, granted: float) -> CallOutcome:
-        """List the people of a key that is new to its account. One that may not list them is taken at its word for a
-        minute: what it may not do it cannot do wrong either."""
-        outcome = await self._people(None, granted)
-        error = outcome.error
-        if outcome.meant or isinstance(error, Forbidden):
-            self.unverifiable_until = self.clock() + MISSED_FOR
-        elif error:
-            failed = (Answer(one, None, error, claim.now, sent=False) for one in steps if not isinstance(one, Find))
-            page = ScanPage(claim.scan, pause=self._pause(claim.scan)) if claim.scan else None
-            outcome = replace(outcome, answer=next(failed, None), page=page)
-        return outcome
-
-    async def _ask(self, granted: float) -> CallOutcome:
-        """Ask for the key alone."""
-        return (await self.send(ASK, granted))[1]
-
-    async def _page(self, scan: Scan, claim: Claim, granted: float) -> CallOutcome:
-        sent_at, limit = claim.now + self.clock() - granted, claim.known.page_at(claim.now)
-        call = ListChats(_date(scan.since), _date(scan.until), skip=scan.skip, limit=limit)
-        page: Page[Chat] | None
-        page, outcome = await self.send(call, granted)
-        if error := outcome.error:
-            at_once = error.code in ("rate_limited", *KEY_CODES) or (isinstance(error, TooLarge) and limit > PAGE_LEAST)
-            return replace(outcome, page=ScanPage(scan, pause=0.0 if at_once else self._pause(scan)))
-        if page is None:
-            return outcome
-        chats = tuple(replace(chat, seen_at=sent_at) for chat in page.items)
-        names = any(chat.manager_id or chat.manager_name for chat in page.items)
-        return replace(outcome, page=ScanPage(scan, chats, page.raw, page.total), names=names)
-
-    def _pause(self, scan: Scan) -> float:
-        """How long a scan rests after a page that could not be read."""
-        return max(0.5, retry_delay(scan.failures + 1, self.random()))
-
-
-def _needs_managers(step: Step, record: Record) -> bool:
-    """Whether it matters to a step who shall be responsible: a look at a chat is often for the status alone."""
-    seen = record.observed
-    looks = isinstance(step, Read) and bool("manager" in stale(record) or seen.unconfirmed or seen.contradicted)
-    # Whoever waits for a person has to know one whom it did not call.
-    waits = isinstance(step, Read) and ticks(record) and record.desired.manager.who is not None
-    return looks or waits or isinstance(step, Find | WriteManager)
-
-
-def _known(step: Step, who: Assignee | NoManager | None, role: Role | None, known: Capabilities) -> CrmError | None:
-    """Why a step needs no call: nobody can be assigned, or its kind of call, or the list of managers, is refused."""
-    refusal = known.rests(KINDS.get(type(step), ""))
-    if isinstance(step, WriteManager) and not refusal:
-        if isinstance(who, NoManager):
-            return CrmError(who.message, code=who.code)
-        refusal = known.rests("managers") if role and who is None else None
-    return Forbidden(refusal.message, code=refusal.code) if refusal else None
-
-
-def _date(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

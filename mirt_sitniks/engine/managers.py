@@ -1,11 +1,14 @@
 """The one cached list of managers of a process."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mirt_sitniks.core.chats import finished
 from mirt_sitniks.core.managers import Assignee, Manager, NoManager, WantedManagers, pick
+from mirt_sitniks.core.rounds import CallOutcome
 from mirt_sitniks.core.stages import Role
 from mirt_sitniks.crm.calls import ListManagers, Page
 
@@ -26,6 +29,7 @@ class ManagerList:
     _read_at: float = 0.0
     _pages: list[Manager] = field(default_factory=list)
     _skip: int = 0
+    _unlisted_until: float = -math.inf
 
     def pick(self, role: Role, who: int | None = None) -> Assignee | NoManager | None:
         """The person for `role`, or None when `call()` has to be sent first; `who` is the live manager in turn."""
@@ -38,6 +42,28 @@ class ManagerList:
         """All people of the account, when they were listed lately."""
         fresh = self.clock() - self._read_at < LISTED_FOR
         return tuple(one.id for one in self._listed or ()) if fresh else ()
+
+    @property
+    def can_be_listed(self) -> bool:
+        """Whether no key was refused the list within the last minute."""
+        return self.clock() >= self._unlisted_until
+
+    def refused(self) -> None:
+        """The key may not list anybody."""
+        self._unlisted_until = self.clock() + MISSED_FOR
+
+    async def read(
+        self, role: Role | None, send: Callable[[ListManagers], Awaitable[tuple[Any, CallOutcome]]]
+    ) -> CallOutcome:
+        """Read a page of the list, unless another drive has done it meanwhile; for `role`, or to know who they are."""
+        async with self.lock:
+            if self.pick(role) if role else self.ids:
+                return CallOutcome(managers=self.ids)
+            call = self.call()
+            page, outcome = await send(call)
+            if page:
+                self.learn(call, page)
+            return replace(outcome, managers=self.ids)
 
     def call(self) -> ListManagers:
         """The next page of the list."""

@@ -1,10 +1,6 @@
 """What lives on a service's I/O thread: the client, the store, the worker, and those who wait for a session."""
 
 import asyncio
-import hashlib
-import itertools
-import os
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -17,46 +13,40 @@ import httpx
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.health import health
 from mirt_sitniks.core.managers import WantedManagers
-from mirt_sitniks.core.people import FoldContext
 from mirt_sitniks.core.record import Intent, Record, has_work, pending
-from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso, result_of
+from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
-from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, StoreOptions, Verdict, row_of
-from mirt_sitniks.core.survey import OverviewAsked
+from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, Verdict, row_of
+from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
 from mirt_sitniks.core.talk import HUMAN, owner_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
+from mirt_sitniks.engine.intents import AWAY, not_recorded
 from mirt_sitniks.engine.managers import ManagerList
+from mirt_sitniks.engine.options import context_of, options_of
 from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.recorder import Asked, Recorder
 from mirt_sitniks.engine.speech import Speech
 from mirt_sitniks.engine.worker import SWEEP, Worker
-from mirt_sitniks.errors import SitniksError, StoreError
+from mirt_sitniks.errors import StoreError
 from mirt_sitniks.log import log
-from mirt_sitniks.process.forks import held_off
-from mirt_sitniks.process.off_loop import load_early, off_loop
 from mirt_sitniks.settings import SitniksSettings
 
 # Less than the five seconds that closing may take in all.
 DRAIN, CLOSING = 4.5, 0.2
-# Services of one process are told apart, as processes are.
-_NUMBERS = itertools.count(1)
 # Seconds that a store may take to record a stage whose reply may not be held any more.
 RECORDING = 0.04
 # Who waits for a drive; None: the service ends.
 Driven: TypeAlias = asyncio.Future[Settled | None]
 # Whoever asks how it is waits no longer for the store.
 ANSWERING = 2.0
-AWAY = "the store has not answered yet: the stage is recorded as soon as it does"
-NOT_YET = {"code": StoreError.code, "message": AWAY}
 
 
 class Runtime:
     """Made on the I/O thread's loop, used there only.
 
-    A lease lasts three call timeouts, and a write without an answer can land for two. With a reply budget of 0 and no
-    worker a stage is only recorded: all calls are the worker processes'.
+    With a reply budget of 0 and no worker a stage is only recorded: all calls are the worker processes'.
     """
 
     def __init__(
@@ -71,38 +61,10 @@ class Runtime:
     ) -> None:
         self.settings, self.store, self._own_store = settings, store, own_store
         key = settings.api_key.get_secret_value()
-        limit = settings.rate_limit
         self.client = SitniksClient(settings.api_url, key, timeout=settings.timeout, client_factory=client_factory)
         wanted = WantedManagers(settings.ai_manager_name, settings.ai_manager_id, settings.human_manager_ids)
-        options = StoreOptions(
-            key=hashlib.sha256(key.encode()).hexdigest()[:16],
-            limit=limit,
-            lease=3 * max(settings.timeout, limit.grace),
-            lookback=60.0 * settings.lookback_minutes,
-            owner=settings.owner or None,
-            account=settings.account,
-            stages=settings.rules,
-            ai_manager=settings.ai_manager_name,
-            ai_id=settings.ai_manager_id,
-            # Whoever has no worker makes no call that nobody waits for.
-            watch=settings.watch if worker else 0.0,
-            watch_share=settings.watch_share,
-            hold=3600.0 * settings.hold_hours,
-            live_managers=settings.human_manager_ids,
-            answer_within=60.0 * (settings.answer_within or 0),
-            hours=settings.hours,
-            who=f"{socket.gethostname()}:{os.getpid()}/{next(_NUMBERS)}",
-        )
-        context = FoldContext(
-            settings.rules,
-            landing_time=2 * settings.timeout,
-            look_again=settings.look_again,
-            hold=3600.0 * settings.hold_hours,
-            status_new=settings.status_new,
-            ai_manager=settings.ai_manager_name,
-            ai_id=settings.ai_manager_id,
-        )
-        self.driver = Driver(store, options, self.client, ManagerList(wanted, time.monotonic), context)
+        listed = ManagerList(wanted, time.monotonic)
+        self.driver = Driver(store, options_of(settings, worker), self.client, listed, context_of(settings))
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())
@@ -178,15 +140,33 @@ class Runtime:
         """Give a conversation that a person has back to the graph, and report; None when nothing is known of it."""
         return await self._taken_up(session, self.store.release)
 
-    async def is_held(self, session: str) -> bool | None:
+    async def is_held(
+        self, session: str, chat_id: str | None = None, instagram: str | None = None, telegram: str | None = None
+    ) -> bool | None:
         """Whether a person has the conversation; None when nothing is known of it. What was told before goes before."""
         if self.driver.hearing:
             await asyncio.wait(self.driver.hearing)
         record = await self.driver.gate.once(self.store.get(row_of(self.settings.account, session)))
+        if record is None or record.chat_id is None:
+            # He may have it in another session of the customer's.
+            known = record or Record(session)
+            record = await self._holder(chat_id, instagram or known.instagram, telegram or known.telegram) or record
         now = self.driver.asking.now()
         # Before the first exchange nothing is known of the store's clock, which shows the time of day.
         now = time.time() if now is None else now
         return owner_of(record.talk, now, self.driver.context.hold) == HUMAN if record else None
+
+    async def _holder(self, chat_id: str | None, instagram: str | None, telegram: str | None) -> Record | None:
+        """The session that has a customer's chat, the newest of several; by his names only where there is one page."""
+        names = {} if self.settings.owner else {"instagram": instagram, "telegram": telegram}
+        found: list[Record] = []
+        for name, value in ({"chat_id": chat_id} if chat_id else names).items():
+            if not value:
+                continue
+            asked = SessionsAsked(self.settings.account, who=value, charted=True)
+            some = await self.driver.gate.once(self.store.sessions(asked))
+            found += [one for one in some if getattr(one, name) == value]
+        return max(found, key=lambda one: one.desired.asked_at, default=None)
 
     async def status(self) -> dict[str, Any]:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""
@@ -308,39 +288,3 @@ class Runtime:
         except Exception as error:
             # A host's own client may do anything; what is to be kept is in the store.
             log(WARNING, "the HTTP client did not close: %s", type(error).__name__)
-
-
-def not_recorded(intent: Intent, error: SitniksError | None) -> SyncResult:
-    """What is told of a stage that is not recorded yet: it will be, unless that needs a person or cannot be."""
-    mended = error is None or (isinstance(error, StoreError) and error.kind == "away")
-    return SyncResult(
-        intent.stage,
-        iso(time.time()),
-        Outcome.QUEUED if mended else Outcome.FAILED,
-        chat_id=intent.chat_id,
-        status=intent.written,
-        error={"code": error.code, "message": error.message} if error else NOT_YET,
-    )
-
-
-def begin_loading(settings: SitniksSettings) -> None:
-    """Load early what a first sync needs: a tenth of a second and more of modules that are imported on use."""
-    stores = {"sqlite": ("mirt_sitniks.stores.sqlite",), "supabase": ("mirt_sitniks.stores.supabase", "postgrest")}
-    load_early("httpcore", "anyio._backends._asyncio", *stores[settings.store_kind])
-
-
-def open_store(settings: SitniksSettings, *, readonly: bool = False) -> Store:
-    """The store that the settings name; nothing is opened before its first use. `readonly`: a file is never written."""
-
-    def make() -> Store:
-        # A child that is forked while a module is loaded waits for that module for ever.
-        with held_off():
-            if settings.store_kind == "supabase":
-                from mirt_sitniks.stores.supabase import SupabaseStore
-
-                return SupabaseStore(settings.supabase_url, settings.supabase_key)
-            from mirt_sitniks.stores.sqlite import SqliteStore
-
-            return SqliteStore(settings.database, readonly=readonly)
-
-    return off_loop(make)

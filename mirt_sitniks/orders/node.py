@@ -18,7 +18,8 @@ from mirt_sitniks.core.result import iso
 from mirt_sitniks.graph.node import Host, Values, is_cancelled, origin_of
 from mirt_sitniks.graph.reading import Reading, read
 from mirt_sitniks.log import log
-from mirt_sitniks.orders.models import Order, wrong_types
+from mirt_sitniks.orders.models import Order
+from mirt_sitniks.orders.problems import wrong_types
 from mirt_sitniks.process.off_loop import off_loop
 
 KEY = "sitniks_order"

@@ -23,7 +23,8 @@ from mirt_sitniks.engine.orders import Orders
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import ConfigError, CrmError, NotFound, SitniksError, StoreError
 from mirt_sitniks.log import log
-from mirt_sitniks.orders.models import Form, Order, body, checked, digest
+from mirt_sitniks.orders.models import Form, Order, body, digest
+from mirt_sitniks.orders.problems import checked
 from mirt_sitniks.process.off_loop import Wait, awaited, blocked, without_loop
 from mirt_sitniks.service import HEARING, SitniksChatService
 

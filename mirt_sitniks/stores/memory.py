@@ -138,8 +138,8 @@ class MemoryRows:
 
     def lost(self, names: set[str]) -> Iterable[Record]:
         sessions = sorted({session for name in names for session in self.sessions[name]})
-        found = (self.records[session] for session in sessions if session not in self.left)
-        return [one for one in found if one.search_since is not None and not one.closed]
+        found = (self.records[session] for session in sessions)
+        return [one for one in found if one.search_since is not None and not (one.closed or pending(one))]
 
     def awaiting(self, names: set[str]) -> Iterable[Record]:
         sessions = sorted({session for name in names for session in self.sessions[name]} & set(self.left))

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from mirt_sitniks import service
 from mirt_sitniks.core.record import Intent, keys_of
 from mirt_sitniks.core.result import Outcome, SyncResult
 from mirt_sitniks.core.store import row_of
+from mirt_sitniks.engine.intents import intent_of
 from mirt_sitniks.engine.runtime import Runtime
 from mirt_sitniks.errors import StoreError
-from mirt_sitniks.service import SitniksChatService
 from mirt_sitniks.settings import SitniksSettings
 from mirt_sitniks.stores.sqlite import SqliteStore
 from mirt_sitniks.testing.chaos import Lapse
@@ -41,18 +42,18 @@ class Watch:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.sessions: defaultdict[str, Watched] = defaultdict(Watched)
         # In the caller's own step, and where the store has been heard: what is between is under way.
-        patch.setattr(SitniksChatService, "_intent", self._asking(SitniksChatService._intent))
+        patch.setattr(service, "intent_of", self._asking(intent_of))
         patch.setattr(Runtime, "sync", self._telling(Runtime.sync))
 
     def _of(self, settings: SitniksSettings, intent: Intent) -> Watched:
         return self.sessions[row_of(settings.account, intent.session)]
 
-    def _asking(self, intent_of: Any) -> Any:
-        def asking(service: SitniksChatService, *args: Any, **about: Any) -> Any:
-            intent = intent_of(service, *args, **about)
+    def _asking(self, made: Any) -> Any:
+        def asking(settings: SitniksSettings, *args: Any, **about: Any) -> Any:
+            intent = made(settings, *args, **about)
             if isinstance(intent, Intent):
-                seen = self._of(service.settings, intent)
-                seen.settings = service.settings
+                seen = self._of(settings, intent)
+                seen.settings = settings
                 seen.names |= {name for name in (intent.instagram, intent.telegram, intent.chat_id) if name}
                 if seen.names:
                     # Without a name there is no chat to bring anywhere.

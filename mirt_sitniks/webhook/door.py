@@ -14,7 +14,7 @@ MAX_BODY = 256 * 1024
 NO_SECRET = "every webhook is answered 404: set SITNIKS_WEBHOOK_SECRETS to the secret in its path"
 
 
-def handle(service: SitniksChatService, body: bytes, headers: Mapping[str, str], path_secret: str) -> int:
+def handle(service: SitniksChatService, body: bytes | str, headers: Mapping[str, str], path_secret: str) -> int:
     """The HTTP status to answer one POST with; never raises, and waits for nothing: call it from where you like.
 
     200: it was taken, or tells nothing of a chat, such as a ping. 404: the secret of the path is none of
@@ -25,15 +25,19 @@ def handle(service: SitniksChatService, body: bytes, headers: Mapping[str, str],
     return take(service, body, path_secret)[0]
 
 
-def take(service: SitniksChatService, body: bytes, path_secret: str) -> tuple[int, Event | None]:
+def take(service: SitniksChatService, body: bytes | str, path_secret: str) -> tuple[int, Event | None]:
     """The same, with what was told."""
     if not admits(service, path_secret):
         return 404, None
-    if len(body) > MAX_BODY:
+    # A framework may have read it as text.
+    raw = body.encode("utf-8", "replace") if isinstance(body, str) else body
+    if not isinstance(raw, bytes | bytearray | memoryview):
+        return 400, None
+    if len(raw) > MAX_BODY:
         return 413, None
     # Packed bytes are no JSON either, so of the headers nothing has to be believed.
     try:
-        event = read_event(bytes(body))
+        event = read_event(bytes(raw))
     except UnreadableEvent:
         return 400, None
     if event is not None:

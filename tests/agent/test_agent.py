@@ -381,7 +381,7 @@ class TestSilent:
         asked: list[str] = []
 
         class Service(FakeService):
-            async def holds(self, wait: Any, session: str) -> bool:
+            async def holds(self, wait: Any, session: str, **who: Any) -> bool:
                 asked.append(session)
                 return True
 

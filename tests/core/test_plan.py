@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mirt_sitniks.core.plan import Find, Read, WriteManager, WriteStatus
-from mirt_sitniks.core.record import ObservedValue, Unconfirmed
+from mirt_sitniks.core.record import Error, ObservedValue, Unconfirmed
 from mirt_sitniks.core.stages import Stage
 from tests.core.records import plan, record_at
 
@@ -55,6 +55,15 @@ def test_without_a_chat_it_is_looked_for() -> None:
 def test_row16_no_call_is_planned_where_none_is_needed(record: object) -> None:
     """A converged, resting, closed or given-up record gets no call."""
     assert plan(record, 4.0) == ()  # type: ignore[arg-type]
+
+
+def test_a_manager_who_cannot_be_assigned_keeps_nobody_from_looking() -> None:
+    """All that an escalation still waits for is a person whom the account does not assign: a chat that is told to be
+    other than known is looked at, for a person may have taken it or given it back."""
+    error = Error("forbidden", "403")
+    stuck = record_at(FIRST, ALARM, status=ObservedValue("AI Увага", 2), seen_at=1.0, error=error)
+    assert plan(stuck, 5.0) == (WriteManager("chat", 2),)
+    assert plan(replace(stuck, hinted_at=4.0), 5.0) == (Read("chat"),)
 
 
 def test_a_new_stage_ends_giving_up() -> None:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirt_sitniks.core.capabilities import Capabilities, Refusal
+from mirt_sitniks.core.capabilities import Capabilities, Refusal, lend
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
-from mirt_sitniks.core.record import Record, Unconfirmed, stale
-from mirt_sitniks.core.signs import talk_after
+from mirt_sitniks.core.record import ObservedValue, Record, Unconfirmed, stale
+from mirt_sitniks.core.signs import assignee_of, talk_after
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Owner, Sign, Talk, after, is_taken, owner_of
 from mirt_sitniks.errors import Forbidden
@@ -165,6 +165,7 @@ def looked(record: Record, at: float, known: Capabilities | None = None, **shows
     return fold(record, [answer], CONTEXT, now=at, random=0.5, known=known)
 
 
+RESTS = Capabilities(refused={"assign": Refusal("forbidden", "403", whole=True)})
 TOUCHED = replace(record_at(Stage.FIRST_TOUCH, confirmed=1, seen_at=10.0), talk=talk_after(Talk(), FIRST_TOUCH))
 
 
@@ -199,13 +200,49 @@ def test_where_nobody_can_be_assigned_a_status_takes_the_chat_and_gives_it_back(
     """The account refuses to assign: a person's own status takes the conversation, that of the first touch returns it;
     where assigning works, a status is bookkeeping."""
     begun = replace(TOUCHED, hinted_at=100.0, talk=after(Talk(), FIRST_TOUCH[0]))
-    rests = Capabilities(refused={"assign": Refusal("forbidden", "403", whole=True)})
     assert not looked(begun, 101.0, status="ОПЛАЧЕНО").signs[1:]
-    taken = looked(begun, 101.0, rests, status="ОПЛАЧЕНО")
+    taken = looked(begun, 101.0, RESTS, status="ОПЛАЧЕНО")
     talk = talk_after(begun.talk, taken.signs)
     assert owner_of(talk, 102.0, HOLD) == HUMAN
     back = replace(begun, hinted_at=200.0, observed=taken.observed, talk=talk)
-    assert owner_of(talk_after(talk, looked(back, 201.0, rests).signs), 202.0, HOLD) == AI
+    assert owner_of(talk_after(talk, looked(back, 201.0, RESTS).signs), 202.0, HOLD) == AI
+
+
+def test_whoever_tries_again_to_assign_knows_whose_the_chat_is_by_its_status() -> None:
+    """The refusal is lent to the session that tries: its look, before it has tried, judges as all others do."""
+    begun = replace(TOUCHED, hinted_at=100.0, talk=after(Talk(), FIRST_TOUCH[0]))
+    lent = lend(RESTS, ["assign"], "s", 100.0, 30.0)[1]
+    assert [one.who for one in looked(begun, 101.0, lent, status="ОПЛАЧЕНО").signs if one.kind == "status"] == [HUMAN]
+
+
+@pytest.mark.parametrize(("chat", "kinds"), [("chat", ["status"]), ("another", [])])
+def test_one_chats_refusal_makes_a_status_of_that_chat_a_sign(chat: str, kinds: list[str]) -> None:
+    """Before the account is known not to assign, the chat that was refused is judged so, and no other."""
+    begun = replace(TOUCHED, hinted_at=100.0, talk=after(Talk(), FIRST_TOUCH[0]))
+    known = Capabilities(refused={"assign": Refusal("forbidden", "403", chats=(chat,))})
+    told = looked(begun, 101.0, known, status="ОПЛАЧЕНО").signs
+    assert [one.kind for one in told if one.kind == "status"] == kinds
+
+
+@pytest.mark.parametrize("confirmed", [0, 1])
+def test_a_lost_write_that_has_landed_takes_the_chat_from_nobody(confirmed: int) -> None:
+    """The look that finds the status there finds a person responsible as well: he came after it; so much more when the
+    write was repeated and confirmed long before."""
+    lost = record_at(Stage.FIRST_TOUCH, confirmed=confirmed, seen_at=10.0, unconfirmed=Unconfirmed(1, 30.0))
+    lost = replace(lost, talk=TOUCHED.talk, hinted_at=100.0)
+    told = looked(lost, 101.0, manager_name="Марко", manager_id=103)
+    assert owner_of(talk_after(lost.talk, told.signs), 102.0, HOLD) == HUMAN
+
+
+def test_what_an_earlier_session_wrote_is_known_to_who_found_it_there() -> None:
+    """The status was as asked for when the chat was read to see whose it is: what is other than that soon after is a
+    person's, though this session has written nothing itself."""
+    agreed = record_at(Stage.FIRST_TOUCH, seen_at=10.0, status=ObservedValue("Взято в роботу", 1))
+    agreed = replace(agreed, talk=TOUCHED.talk, hinted_at=100.0)
+    told = looked(agreed, 101.0, RESTS, status="ОПЛАЧЕНО")
+    assert owner_of(talk_after(agreed.talk, told.signs), 102.0, HOLD) == HUMAN
+    asked = replace(agreed, desired=record_at(Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES).desired)
+    assert looked(asked, 101.0, status="ОПЛАЧЕНО").observed.status == ObservedValue("ОПЛАЧЕНО", 2)
 
 
 def test_a_lost_write_that_is_seen_late_takes_nothing_from_who_came_since() -> None:
@@ -269,3 +306,20 @@ def test_the_answer_to_a_status_tells_who_is_responsible(name: str | None, owner
     answer = Answer(WriteStatus("c1", Stage.GIVE_REQUISITES, due.desired.status.gen), shows, None, 20.0)
     folded = fold(due, (answer,), CONTEXT, now=21.0, random=0.5)
     assert owner_of(talk_after(due.talk, folded.signs), 22.0, HOLD) == owner
+
+
+@pytest.mark.parametrize(
+    ("shows", "who"),
+    [
+        ({"manager_id": 101, "manager_name": "Павло"}, AI),
+        ({"manager_id": 102, "manager_name": "Павло"}, "павло"),
+        ({"manager_id": 101, "manager_name": "Павло К."}, AI),
+        ({"manager_name": "ПАВЛО"}, AI),
+        ({"manager_id": 102}, "102"),
+        ({"unassigned": True}, NOBODY),
+        ({}, None),
+    ],
+)
+def test_a_namesake_of_the_ai_manager_is_a_person(shows: dict[str, Any], who: str | None) -> None:
+    """The id is set because two have the name: whoever shows another is somebody else."""
+    assert assignee_of(Chat("c", **shows), "Павло", 101) == who

@@ -12,7 +12,7 @@ from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.core.text import iso
 from mirt_sitniks.core.voices import Spoken
 from mirt_sitniks.stores.memory import MemoryStore
-from mirt_sitniks.testing.store_hearing import OLENA, ask, written
+from mirt_sitniks.testing.store_contract.hearing import OLENA, ask, written
 from mirt_sitniks.testing.store_world import OPTIONS, START, Clock, World
 from tests.core.test_speakers import PIECES, cut
 

@@ -11,21 +11,9 @@ from mirt_sitniks.core.events import Author, Event, Message, author_of
 from mirt_sitniks.crm import answers, calls
 from mirt_sitniks.crm.events import ListMessages, UnreadableEvent, read_event
 from mirt_sitniks.errors import BadResponse, NotFound
+from tests.crm.reading import ID, READ
 from tests.webhook.events import CHAT, MESSAGE, event
 
-ID = CHAT["id"]
-SHOWN = Chat(
-    id=ID,
-    nickname="iryna.example",
-    source="instagram",
-    user_id="1361346066050066",
-    status="Новый",
-    manager_name="Олена",
-    owner_id="5873099069479273",
-    owner_name="shop.example",
-    last_message_at="2026-06-05T13:19:12.872Z",
-    created_at="2026-06-05T13:18:06.940Z",
-)
 SAID = Message(MESSAGE["id"], "1361346066050066", None, "Добрий день", "2026-06-05T13:19:12.872Z")
 
 
@@ -38,8 +26,8 @@ def read(**changes: Any) -> Event:
 
 def test_an_event_is_a_chat_and_a_message() -> None:
     """Both as answers show them; the event happened when the message was written."""
-    assert read() == Event(SHOWN, SAID, SAID.at)
-    assert author_of(SHOWN, SAID) is Author.CUSTOMER
+    assert read() == Event(READ, SAID, SAID.at)
+    assert author_of(READ, SAID) is Author.CUSTOMER
 
 
 @pytest.mark.parametrize(
@@ -47,7 +35,7 @@ def test_an_event_is_a_chat_and_a_message() -> None:
     [
         ({"chat": None, "chatId": ID}, Chat(ID)),
         ({"chat": None, "chatId": f" {ID} "}, Chat(ID)),
-        ({"chat": {**CHAT, "id": None}, "chatId": ID}, SHOWN),
+        ({"chat": {**CHAT, "id": None}, "chatId": ID}, READ),
         ({"chat": {}, "chatId": ID}, Chat(ID)),
         ({"chat": "?", "chatId": ID}, Chat(ID)),
         ({"chat": {"id": 17}, "chatId": ID}, Chat("17")),
@@ -93,7 +81,7 @@ def test_a_message_is_read_as_far_as_it_can_be(shown: dict[str, Any], said: Mess
 @pytest.mark.parametrize("message", ["hello", 1, [], [MESSAGE]])
 def test_what_is_no_message_is_none(message: object) -> None:
     """The chat is told all the same."""
-    assert read(message=message) == Event(SHOWN, None, CHAT["updatedAt"])
+    assert read(message=message) == Event(READ, None, CHAT["updatedAt"])
 
 
 def test_what_cannot_be_read_is_one_error() -> None:

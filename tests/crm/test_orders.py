@@ -3,8 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mirt_sitniks.core.orders import CrmOrder, Line, OrderStatus, Variation
-from mirt_sitniks.crm import answers, calls
+from mirt_sitniks.crm import calls
 from mirt_sitniks.crm.calls import Page
 from mirt_sitniks.crm.orders import (
     CreateOrder,
@@ -24,8 +22,8 @@ from mirt_sitniks.crm.orders import (
     SetOrderStatus,
 )
 from mirt_sitniks.errors import BadResponse, CrmError, Forbidden, NotApplied, NotFound, Refused, Unauthorized
+from tests.crm.reading import NOW, decode, failure, named, outcome
 
-NOW = datetime(2026, 6, 5, 13, 0, tzinfo=UTC)
 BODY = {"client": {"fullname": "Олена К.", "phone": "380671234567"}, "clientComment": "біла"}
 SHOWN = {
     "id": 480001,
@@ -61,32 +59,6 @@ MOVE = SetOrderStatus("480001", 2)
 LISTS = (ListOrders(NOW, NOW), ListOrderStatuses(), ListVariations("SUKNYA-M"))
 CALLS = (CREATE, GET, MOVE, *LISTS)
 unhurried = settings(suppress_health_check=[HealthCheck.too_slow])
-
-
-def decode(call: Any, body: Any = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
-    """The answer read at `NOW`; what is not bytes is made JSON."""
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return answers.decode(call, status, headers or {}, raw, NOW)
-
-
-def failure(call: Any, body: Any = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> CrmError:
-    """The error that reading the answer raises."""
-    with pytest.raises(CrmError) as caught:
-        decode(call, body, status, headers)
-    return caught.value
-
-
-def outcome(call: Any, status: int, headers: Mapping[str, str], body: bytes) -> Any:
-    """What reading an answer brings, be it a value or an error of ours."""
-    try:
-        return answers.decode(call, status, headers, body, NOW)
-    except CrmError as error:
-        return error
-
-
-def named(call: object) -> str:
-    """A short name for a parametrised call."""
-    return type(call).__name__
 
 
 # Asking

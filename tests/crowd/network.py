@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.store import Claimed, Outlook, Recorded, Report, Settled, StoreOptions
+from mirt_sitniks.core.survey import SessionsAsked
 from mirt_sitniks.crm.calls import Call, is_write
 from mirt_sitniks.errors import CallTimeout, CrmError, StoreError
 from mirt_sitniks.stores.memory import MemoryStore
@@ -45,7 +46,8 @@ class Network:
     """How bad the day is: one-way delays in seconds (from, to), and how many of a thousand requests go wrong.
 
     `lost`: the CRM does what is asked and its answer never comes; `late`: it does a write only within two timeouts;
-    `hang`: it neither does anything nor answers; `broken`: 503 before anything was done; `refused`: no connection.
+    `hang`: it neither does anything nor answers; `broken`: 503 before anything was done; `refused`: no connection;
+    `failed`: 500; `page`: HTML; `limited`: 429.
     `store_out`: the store does the work and the answer is lost; `store_in`: the request is lost; `store_slow`: its
     answer takes up to five seconds; `store_stall`: a record is up to thirty seconds on its way there.
     """
@@ -57,6 +59,9 @@ class Network:
     hang: float = 0.0
     broken: float = 0.0
     refused: float = 0.0
+    failed: float = 0.0
+    page: float = 0.0
+    limited: float = 0.0
     store_out: float = 0.0
     store_in: float = 0.0
     store_slow: float = 0.0
@@ -73,6 +78,9 @@ class Network:
             "hang": Trouble("hang", back, there),
             "broken": Trouble("503", back, there),
             "refused": Trouble("refused", back, there),
+            "failed": Trouble("500", back, there),
+            "page": Trouble("html", back, there),
+            "limited": Trouble("429", back, there),
         }
         for name, trouble in kinds.items():
             share = getattr(self, name)
@@ -244,6 +252,11 @@ class FarStore:
     async def get(self, session: str) -> Record | None:
         """The record of a session."""
         result: Record | None = await self._far("get", lambda: self.model.get(session))
+        return result
+
+    async def sessions(self, asked: SessionsAsked) -> tuple[Record, ...]:
+        """The sessions that are asked for."""
+        result: tuple[Record, ...] = await self._far("sessions", lambda: self.model.sessions(asked))
         return result
 
     async def prune(self, seconds: float, *, records: bool = True) -> None:

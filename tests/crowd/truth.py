@@ -48,6 +48,7 @@ class Truth:
 
     hold: float
     look_again: float
+    on_its_way: float = ON_ITS_WAY
     chats: dict[str, Held] = field(default_factory=lambda: defaultdict(Held))
     counts: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
@@ -71,6 +72,7 @@ class Truth:
             return
         if not self.has(chat_id, now):
             one.took_at, one.how, one.told_at, one.blind_at = now, how, None, one.known_at
+            one.ended_at = one.back_told_at = None
             self.counts[f"taken over: {how}"] += 1
         elif one.how == "escalation" or (one.how in ("phone", "assigned") and how == "message"):
             one.took_at, one.how, one.told_at, one.blind_at = now, how, None, one.known_at
@@ -114,6 +116,12 @@ class Truth:
         if one.ended_at is not None and one.back_told_at is None and at >= one.ended_at:
             one.back_told_at = now
 
+    def read(self, chat_id: str, now: float) -> None:
+        """The store has read a chat's messages: who wrote, not who is responsible."""
+        one = self.chats[chat_id]
+        if one.since is not None and one.told_at is None and one.how == "message" and not one.blurred:
+            one.told_at = now
+
     # --------------------------------------------------------------------------------------------- what the graph does
 
     def written(self, chat_id: str, old: str | None, new: str, now: float) -> None:
@@ -154,7 +162,7 @@ class Truth:
     def _over(self, chat_id: str, what: str, age: float, now: float) -> None:
         if self.is_history(chat_id, now):
             self.counts["people's changes that were history"] += 1
-        elif age > self.look_again + ON_ITS_WAY:
+        elif age > self.look_again + self.on_its_way:
             self.broken.append(f"{chat_id}: {what}, {age:.0f} s old")
             self.counts["people's changes overwritten, older"] += 1
         else:
@@ -184,7 +192,9 @@ class Truth:
 
     def _held_for_nothing(self, chat_id: str, one: Held, now: float) -> None:
         last = max((at for at, how in one.signs if how != "back"), default=None)
-        last = max((at for at in (last, one.since) if at is not None), default=None)
+        # An assignment, or a status, has no time but that of the look which found it.
+        found = one.told_at if one.how == "assigned" else None
+        last = max((at for at in (last, one.since, found) if at is not None), default=None)
         if last is None or now - last > self.hold + LOOKED:
             self.counts["held long after the last sign"] += 1
             self.broken.append(f"{chat_id}: still held at {now:.0f}, last sign {last}")

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event
@@ -44,10 +44,10 @@ class Watched(ModelCrm):
         done = super()._do(call, before)
         if isinstance(call, GetChat | SetStatus | UpdateChat):
             self.truth.known(call.chat_id, self.clock())
+        if isinstance(call, GetChat):
+            self.truth.told(call.chat_id, self.clock(), self.clock(), by_manager=False)
         if isinstance(call, ListMessages):
-            held = self.truth.chats[call.chat_id]
-            if held.how == "message" and not held.blurred:
-                self.truth.told(call.chat_id, self.clock(), self.clock(), by_manager=True)
+            self.truth.read(call.chat_id, self.clock())
         return done
 
     def _write(self, call: Call, chat_id: str, read: Chat | None, **changes: Any) -> Any:
@@ -78,15 +78,18 @@ class Customer:
 class Week(Simulation):
     """`customers` chats for `days`, in a shop that is told by webhooks, by a watch, or not at all.
 
-    `assigns`: the account lets a manager be assigned; where it does not, people and stages have the status alone.
+    `assigns`: the account lets a manager be assigned; where it does not (it `refuses`, `ignores` or `lacks` that call),
+    people and stages have the status alone.
     """
 
     customers: int = 500
     days: float = 7.0
     mode: Mode = "webhooks"
     assigns: bool = True
+    habit: Literal["refuses", "ignores", "lacks"] = "refuses"
     hold_hours: float = 24.0
     processes: int = 2
+    patience: ClassVar[float] = 600.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,7 +101,7 @@ class Week(Simulation):
         crm = self.crm = Watched(self.now, self._befalls, timeout=TIMEOUT, managers=MANAGERS)
         crm.truth = self.truth
         if not self.assigns:
-            crm.refuses.add(UpdateChat)
+            getattr(crm, self.habit).add(UpdateChat)
         self.talks = Messages(crm, Random(self.seed), self._tell if self.mode == "webhooks" else None)
         self.heard: set[asyncio.Task[Any]] = set()
         self.results: Counter[str] = Counter()
@@ -143,9 +146,7 @@ class Week(Simulation):
             asked_at = self.now()
             await self.sync(customer, Stage.FIRST_TOUCH)
             self.loop.create_task(self._shown(customer, Stage.FIRST_TOUCH, asked_at))
-        held = bool(await self._at(lambda runtime: runtime.is_held(customer.session)))
-        self.truth.asked(customer.chat_id, held, self.now())
-        if held:
+        if await self.keeps_silent(customer):
             return False
         await asyncio.sleep(customer.rng.uniform(2.0, 8.0))
         if customer.escalated and customer.escalated.session == customer.session and customer.rng.random() < 0.5:
@@ -156,6 +157,12 @@ class Week(Simulation):
             self.loop.create_task(self._shown(customer, wish, asked_at))
         self.talks.page(customer.chat_id)
         return True
+
+    async def keeps_silent(self, customer: Customer) -> bool:
+        """The graph's route asks whether a person has the chat."""
+        held = bool(await self._at(lambda runtime: runtime.is_held(customer.session, instagram=customer.name)))
+        self.truth.asked(customer.chat_id, held, self.now())
+        return held
 
     async def _escalate_again(self, customer: Customer) -> None:
         """The host has kept its flag, and comes to the same event again: nothing may come of it."""
@@ -173,7 +180,7 @@ class Week(Simulation):
         before, chat = truth.chats[chat_id], self.crm.chats[chat_id]
         book_at, since, held = before.status_at, before.since, truth.has(chat_id, asked_at)
         there = chat.status == STATUSES[stage]
-        await asyncio.sleep(600.0)
+        await asyncio.sleep(self.patience)
         wrote = [at for at, name, value in self.crm.writes if name == chat_id and value == STATUSES[stage]]
         managers = [value for at, name, value in self.crm.writes if name == chat_id and at >= asked_at - 1.0]
         shown = there or any(at >= asked_at for at in wrote)
@@ -297,13 +304,18 @@ class Week(Simulation):
         async def play() -> None:
             for number in range(self.processes):
                 self.start(number)
+            trouble = self.loop.create_task(self.befalls())
             await asyncio.gather(*(self.live(number) for number in range(self.customers)))
+            await trouble
             await asyncio.sleep(self.truth.hold + HOUR)
             assert not self.left(), self.left()[:3]
 
         self.loop.run(play())
         self._compare_takeovers()
         return self
+
+    async def befalls(self) -> None:
+        """Nothing befalls the shop's own machines."""
 
     def _compare_takeovers(self) -> None:
         """Every take-over in the ledger is by a sign that a person gave, and every hand-back by one."""

@@ -16,7 +16,7 @@ from tests.docs.notebook import ROOT
 TESTS = ROOT / "tests"
 PAGE = TESTS / "FAULTS.md"
 # What hosts run as well stands in the package, and is named by who runs it here.
-SHIPPED = {"stores/contract.py": Path(store_contract.__file__)}
+SHIPPED = {"stores/contract.py": Path(store_contract.__file__).parent}
 # The row, what happens and what must come of it, the tests.
 LINE = re.compile(r"^\| (\d+) \| (.+ \| .+) \| (.*?) ?\|$", re.MULTILINE)
 
@@ -29,7 +29,8 @@ def read(folder: Path) -> Tests:
     found: dict[str, dict[int, str]] = {}
     for path in sorted(folder.rglob("*.py")):
         file = path.relative_to(folder).as_posix()
-        tree = ast.parse(SHIPPED.get(file, path).read_text("utf-8"))
+        parts = sorted(SHIPPED[file].glob("*.py")) if file in SHIPPED else [path]
+        tree = ast.parse("\n".join(one.read_text("utf-8") for one in parts))
         whole = dict.fromkeys(_said(tree), f"{file}::*")
         for function, inherited in _functions(tree, set()):
             name = f"{file}::{function.name}"

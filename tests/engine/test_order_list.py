@@ -1,6 +1,5 @@
 """The CRM's list of orders, however long it is and whichever way round: what is looked for is found, or it is told."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +16,6 @@ from tests.model.crm import WALL
 from tests.model.orders import OrderCrm
 
 DAY = 86_400
-
-
-@pytest.fixture
-def counter() -> Iterator[OrderCounter]:
-    """A counter whose loop is closed afterwards."""
-    made = OrderCounter()
-    yield made
-    made.close()
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Orders are made once: what each answer, each loss and each death comes to, in virtual time."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +15,6 @@ from tests.model.crm import TIMEOUT, Trouble
 
 # An order that cannot be made is looked for so long.
 HALF_AN_HOUR = 1_900.0
-
-
-@pytest.fixture
-def counter() -> Iterator[OrderCounter]:
-    """A counter whose loop is closed afterwards."""
-    made = OrderCounter()
-    yield made
-    made.close()
 
 
 def test_an_order_costs_one_call_and_a_new_sku_one_more(counter: OrderCounter) -> None:

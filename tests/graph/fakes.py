@@ -47,7 +47,7 @@ class FakeService:
     def sync_blocking(self, stage: Stage, *, session: str, **arguments: Any) -> SyncResult:
         return self.answer("blocking", stage, session, arguments)
 
-    async def holds(self, wait: Any, session: str) -> bool | None:
+    async def holds(self, wait: Any, session: str, **who: Any) -> bool | None:
         return self.held
 
     def said(self, session: str, text: str | list[str]) -> bool:

@@ -10,7 +10,7 @@ from langgraph.types import Command
 from examples.main_graph import build_main_graph
 from examples.payment_loop import build_payment_loop
 from mirt_sitniks.core.order_result import OrderOutcome, OrderResult
-from mirt_sitniks.orders.models import problems
+from mirt_sitniks.orders.problems import problems
 from tests.graph.fakes import FakeService, by_invoke
 
 THREAD: Any = {"configurable": {"thread_id": "s1"}}

@@ -36,7 +36,7 @@ class Asked(FakeService):
         self.answer_of: object = held
         self.sessions: list[str] = []
 
-    async def holds(self, wait: Any, session: str) -> bool | None:
+    async def holds(self, wait: Any, session: str, **who: Any) -> bool | None:
         self.sessions.append(session)
         if isinstance(self.answer_of, Exception):
             raise self.answer_of
@@ -110,6 +110,24 @@ def test_the_state_decides_when_the_store_does_not(
     until its time is over, so that nobody is locked out."""
     state = run(graph_of(schema, Asked(silence)), {"session_id": "s1", "sitniks": last}, THREAD)
     assert bool(state.get("answered")) is answered
+
+
+class Raises:
+    """What a host's own value may be: anything that it is asked raises."""
+
+    def _raise(self, *args: object) -> bool:
+        raise ValueError
+
+    __bool__ = __eq__ = _raise  # type: ignore[assignment]
+    __str__ = _raise  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("key", ["owner", "held_until"])
+def test_whatever_the_state_holds_nothing_raises(key: str) -> None:
+    """A value that raises when it is compared or read is no person's hold."""
+    route = human_has_chat(Asked(None))
+    assert route.invoke({"session_id": "s1", "sitniks": {**held_until(1), key: Raises()}}) is False
 
 
 def test_a_bug_is_logged_without_words_of_the_customer(caplog: pytest.LogCaptureFixture) -> None:

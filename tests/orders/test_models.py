@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from mirt_sitniks.core.order_body import filled, lines_of, total_of, unfilled
 from mirt_sitniks.core.orders import Line
-from mirt_sitniks.orders.models import Client, Item, NovaPoshta, Order, body, checked, digest, problems
+from mirt_sitniks.orders.models import Client, Item, NovaPoshta, Order, body, digest
 from mirt_sitniks.orders.phone import phone_of
+from mirt_sitniks.orders.problems import checked, problems
 
 OLENA = Client(fullname="Олена Приклад", phone="067 123 45 67")
 

@@ -10,13 +10,7 @@ from tests.stores.commands import live, lives
 from tests.stores.contract import Contract
 from tests.stores.order_contract import OrderContract, live_orders, order_lives
 from tests.stores.reading_contract import ReadContract
-from tests.stores.worlds import World, memory_world, migrate, supabase_world
-
-
-@pytest.fixture(scope="module")
-def migrated(supabase_stack: Stack) -> Stack:
-    migrate(supabase_stack)
-    return supabase_stack
+from tests.stores.worlds import World, memory_world, supabase_world
 
 
 @pytest.fixture(params=["fresh", "reused"])

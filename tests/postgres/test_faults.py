@@ -32,12 +32,6 @@ Make = Callable[..., SupabaseStore]
 MIGRATE, KEY, REACH = "mirt-sitniks migrations --print", "set SUPABASE_KEY", "check SUPABASE_URL"
 
 
-@pytest.fixture(scope="module")
-def migrated(supabase_stack: Stack) -> Stack:
-    migrate(supabase_stack)
-    return supabase_stack
-
-
 @pytest.fixture
 def project(migrated: Stack) -> Stack:
     migrated.sql(EMPTY)

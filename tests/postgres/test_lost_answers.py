@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from mirt_sitniks.core.store import Recorded, Report, Verdict
 from mirt_sitniks.errors import StoreError
 from tests.postgres.stack import Stack
 from tests.stores.contract import settlement
-from tests.stores.worlds import OPTIONS, START, World, migrate, supabase_world
+from tests.stores.worlds import OPTIONS, START, World
 
 WIDE = replace(OPTIONS, limit=Limit(9, 10.5))
 COUNTS = """
@@ -24,18 +24,6 @@ select cardinality(grants), (select count(*) from public.sitniks_ledger where ki
     (select sum(generation) from public.sitniks_chat_mappings)
 from public.sitniks_keys
 """
-
-
-@pytest.fixture(scope="module")
-def migrated(supabase_stack: Stack) -> Stack:
-    migrate(supabase_stack)
-    return supabase_stack
-
-
-@pytest.fixture
-def world(migrated: Stack) -> Iterator[World]:
-    with supabase_world(migrated) as world:
-        yield world
 
 
 @pytest.fixture(params=["cut", "killed"])

@@ -1,7 +1,6 @@
 """Orders on the real Postgres: written once whatever is lost, by one of many, and within one trip a verb."""
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,21 +11,9 @@ from mirt_sitniks.errors import StoreError
 from mirt_sitniks.stores.supabase import SupabaseStore
 from tests.postgres.stack import Stack
 from tests.stores.order_contract import BODY, add, commit, show
-from tests.stores.worlds import World, migrate, supabase_world
+from tests.stores.worlds import World, migrate
 
 CROWD = 6
-
-
-@pytest.fixture(scope="module")
-def migrated(supabase_stack: Stack) -> Stack:
-    migrate(supabase_stack)
-    return supabase_stack
-
-
-@pytest.fixture
-def world(migrated: Stack) -> Iterator[World]:
-    with supabase_world(migrated) as world:
-        yield world
 
 
 def test_a_verb_is_one_trip(migrated: Stack, world: World) -> None:

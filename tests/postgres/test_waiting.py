@@ -1,7 +1,7 @@
 """More sessions wait for a chat than one transaction tells: after one scan all of them are where they shall be."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from mirt_sitniks.core.store import KeyVerdict, Recorded, Report, ScanPage, Verd
 from mirt_sitniks.stores.supabase import SupabaseStore
 from mirt_sitniks.stores.supabase_request import WAITING
 from tests.postgres.stack import Stack
-from tests.stores.worlds import OPTIONS, START, World, migrate, supabase_world
+from tests.stores.worlds import OPTIONS, START, World
 
 # Every other one's chat stands in the directory since they began to wait.
 MANY = f"""
@@ -34,18 +34,6 @@ group by 1, 2, 3 order by 1, 2, 3
 """
 
 COMMIT = SupabaseStore._commit
-
-
-@pytest.fixture(scope="module")
-def migrated(supabase_stack: Stack) -> Stack:
-    migrate(supabase_stack)
-    return supabase_stack
-
-
-@pytest.fixture
-def world(migrated: Stack) -> Iterator[World]:
-    with supabase_world(migrated) as world:
-        yield world
 
 
 def ends(project: Stack) -> list[tuple[int, ...]]:

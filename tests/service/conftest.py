@@ -40,7 +40,7 @@ def shop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
     monkeypatch.setattr(fold, "next_try", hasty)
     monkeypatch.setattr(scanning, "search_delay", search)
-    monkeypatch.setattr("mirt_sitniks.engine.driver.retry_delay", lambda attempt, random: 0.03)
+    monkeypatch.setattr("mirt_sitniks.engine.jobs.retry_delay", lambda attempt, random: 0.03)
     monkeypatch.setattr("mirt_sitniks.engine.gate.CAP", 0.03)
     made = Shop(sandbox)
     yield made

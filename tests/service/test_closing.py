@@ -32,7 +32,7 @@ def test_row23_closing_does_not_wait_for_a_locked_file(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten syncs that wait for a file are let go, not waited for one after the other."""
-    monkeypatch.setattr("mirt_sitniks.service.CLOSING", 0.3)
+    monkeypatch.setattr("mirt_sitniks.engine.life.CLOSING", 0.3)
     path = tmp_path / "s.sqlite3"
     service = shop.service(database=str(path), reply_budget=0.1)
     touch(service)

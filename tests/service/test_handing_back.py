@@ -12,7 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from examples.main_graph import STAGES, MainState, build_main_graph
 from mirt_sitniks import SitniksChatService, add_subgraph, human_has_chat
 from tests.graph.fakes import by_ainvoke, by_invoke
-from tests.service.shop import Shop, wait_until
+from tests.service.shop import Shop, touch, wait_until
 
 THREAD: Any = {"configurable": {"thread_id": "s"}}
 COMPLAINT = "Прийшов не той колір, покличте менеджера"
@@ -170,3 +170,30 @@ def test_an_old_flag_calls_a_person_for_each_new_message(shop: Shop, hosted: Cal
     talk.gives_back("board")
     assert talk.says("А яка доставка?", 3) == "Передаю розмову"
     shop.shows("AI Увага", 102)
+
+
+def test_a_customer_who_comes_back_finds_the_person_there(
+    shop: Shop, hosted: Callable[..., SitniksChatService]
+) -> None:
+    """In a session of which nothing is recorded: neither its first message is answered over him, nor one of the session
+    that has lost the chat; of another customer, or by another page's name, nothing is held."""
+    talk = Talk(shop, hosted, build_main_graph)
+    talk.escalates()
+    later: Any = {"configurable": {"thread_id": "later"}}
+    who = {"session_id": "later", "metadata": {"instagram_username": "Anna.Shop"}}
+    state = talk.graph.invoke({"messages": [HumanMessage("Ще питання", id="m3")], **who}, later)
+    assert [one.text for one in state["messages"]] == ["Ще питання"]
+    service = talk.service
+    touch(service, session="later")
+    assert asyncio.run(service.is_held("s"))
+    assert asyncio.run(service.is_held("new", chat_id=shop.chat))
+    assert not asyncio.run(service.is_held("new", telegram_username="anna.shop"))
+    assert not asyncio.run(service.is_held("new", instagram_username="olena.example"))
+    page = shop.service(owner="another.page", worker=False)
+    assert not asyncio.run(page.is_held("new", instagram_username="anna.shop"))
+    talk.gives_back("board")
+    shop.sandbox.customer_writes(shop.chat, "А доставка?")
+    talk.heard()
+    state = talk.graph.invoke({"messages": [HumanMessage("А доставка?", id="m4")], **who}, later)
+    assert isinstance(state["messages"][-1], AIMessage)
+    assert not asyncio.run(service.is_held("s"))

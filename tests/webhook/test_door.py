@@ -21,8 +21,9 @@ from tests.webhook.events import CHAT, MESSAGE, NEW, OLD, event, numbered
 DEEP = b'{"chat":' + b"[" * 100_000
 HUGE = b'{"chat": {"id": ' + b"9" * 100_000 + b"}}"
 # What is answered to it, and whether something is to be kept.
-BODIES: dict[str, tuple[bytes, int, bool]] = {
+BODIES: dict[str, tuple[Any, int, bool]] = {
     "event": (event(), 200, True),
+    "read as text by a framework": (event().decode(), 200, True),
     "without a message": (event(message=None), 200, True),
     "older shape": (event(chat=None, chatId=CHAT["id"]), 200, True),
     "nothing but an id": (json.dumps({"chatId": CHAT["id"]}).encode(), 200, True),
@@ -218,6 +219,12 @@ def test_a_fork_hears_what_it_is_told_itself(service: SitniksChatService, monkey
     with monkeypatch.context() as patch:
         patch.setattr("mirt_sitniks.webhook.inbox.os.getpid", lambda: mine.pid + 1)
         assert inbox.inbox_of(service) is not mine
+
+
+@pytest.mark.parametrize("body", [None, 7, {"chat": {"id": "a"}}])
+def test_what_is_no_body_raises_nothing(service: SitniksChatService, body: Any) -> None:
+    """Row 44: a framework that has read it already hands over what it made of it."""
+    assert handle(service, body, {}, NEW) == 400
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from mirt_sitniks.core.capabilities import Heard
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event, Message
 from mirt_sitniks.core.record import Claim, Intent, Observed, ObservedValue, Record, owes_look, pending
@@ -10,6 +11,7 @@ from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Recorded, Report, Settled, Settlement
 from mirt_sitniks.core.talk import Sign, Talk, owner_of
 from mirt_sitniks.core.text import iso
+from mirt_sitniks.testing.store_contract.verbs import get
 from mirt_sitniks.testing.store_world import OPTIONS, START, World
 
 HOLD = 86_400.0
@@ -60,12 +62,6 @@ def look(world: World, assignee: str) -> None:
     looked = replace(get(world).observed, looked_at=world.clock.now)
     base = Settlement("s", token, 1, looked, chat_id="c1", signs=(Sign("assigned", world.clock.now, assignee),))
     world.run(world.store.settle(OPTIONS, Report(base)))
-
-
-def get(world: World, session: str = "s") -> Record:
-    found = world.run(world.store.get(session))
-    assert found is not None
-    return found
 
 
 class HearingContract:
@@ -162,6 +158,21 @@ class HearingContract:
         tell(world, replace(OLENA, status="Взято в роботу", manager_name="Павло"))
         assert not owes_look(get(world))
 
+    def test_an_event_that_tells_the_id_alone_is_a_hint_once_a_minute(self, world: World) -> None:
+        """An older account says that somebody wrote, not how the chat is: who has it by now only a look tells."""
+        taken_up(world)
+        world.clock.now += 59.0
+        tell(world, Chat("c1", user_id="u1"))
+        assert not owes_look(get(world))
+        world.clock.now += 2.0
+        tell(world, Chat("c1", user_id="u1"))
+        assert owes_look(get(world))
+        held = world.run(world.store.claim(OPTIONS, limit=1)).claims[0]
+        written(world, held, looked_at=world.clock.now)
+        world.clock.now += 59.0
+        tell(world, Chat("c1", user_id="u1"))
+        assert not owes_look(get(world))
+
     def test_what_happened_before_the_last_look_is_no_hint(self, world: World) -> None:
         """A late event says what was before ours: nothing is looked at."""
         taken_up(world)
@@ -236,6 +247,18 @@ class HearingContract:
         answer = ask(world, "later", Stage.FIRST_TOUCH)
         assert (answer.record.chat_id, answer.record.talk.owner) == ("c1", "human")
         assert get(world, "s").closed == "superseded"
+
+    def test_a_status_that_took_the_chat_is_told_to_the_next_session(self, world: World) -> None:
+        """Where nobody can be assigned a person takes a chat by a status: the customer's next session, which is the
+        first to see it, finds him there; that of a first touch gives it back."""
+        taken_up(world)
+        no = Heard("assign", "missing", code="forbidden", message="404")
+        world.run(world.store.settle(OPTIONS, Report(heard=(no,))))
+        for session, status, owner in (("two", "ОПЛАЧЕНО", "human"), ("three", "Взято в роботу", "ai")):
+            world.clock.now += 600.0
+            tell(world, replace(OLENA, status=status))
+            ask(world, session, Stage.FIRST_TOUCH)
+            assert get(world, session).talk.owner == owner
 
     def test_taking_over_and_giving_back_stand_in_the_ledger(self, world: World) -> None:
         """Each turn of the conversation has a line with its evidence."""

@@ -11,7 +11,8 @@ from mirt_sitniks.core.repeats import CHATS
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import Sign
 from mirt_sitniks.core.voices import DAY, Spoken, Voices
-from mirt_sitniks.testing.store_hearing import OLENA, ask, get, taken_up, tell, written
+from mirt_sitniks.testing.store_contract.hearing import OLENA, ask, taken_up, tell, written
+from mirt_sitniks.testing.store_contract.verbs import get
 from mirt_sitniks.testing.store_world import OPTIONS, START, World
 
 REPLY = "Є сукня «Волошка» з льону, 980 грн. На який зріст шукаєте?"

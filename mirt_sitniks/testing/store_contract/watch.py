@@ -5,12 +5,13 @@ from typing import Any
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Message
-from mirt_sitniks.core.record import Claim, Intent, Observed, ObservedValue, Record
+from mirt_sitniks.core.record import Claim, Intent, Observed, ObservedValue
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Claimed, KeyVerdict, Outlook, Report, ScanPage, Settled, Settlement
 from mirt_sitniks.core.talk import HUMAN, Sign
 from mirt_sitniks.core.text import iso
 from mirt_sitniks.core.watch import is_watch
+from mirt_sitniks.testing.store_contract.verbs import get
 from mirt_sitniks.testing.store_world import OPTIONS, START, World
 
 WATCHING = replace(OPTIONS, watch=60.0, watch_share=0.25, hold=3600.0)
@@ -66,13 +67,6 @@ def settle(world: World, held: Claim, seen: Observed, *, calls: int = 0, talks: 
     news = Settlement(mine.session, mine.token, 1, seen, chat_id=mine.chat_id, signs=signs)
     report = Report(replace(news, **told), calls=calls, unused=held.grants, basis=held.basis)
     return world.run(world.store.settle(WATCHING, report))
-
-
-def get(world: World, session: str) -> Record:
-    """A record."""
-    found = world.run(world.store.get(session))
-    assert found
-    return found
 
 
 class WatchContract:

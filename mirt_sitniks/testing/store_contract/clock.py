@@ -5,11 +5,13 @@ from typing import Any
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.events import Event, Message
-from mirt_sitniks.core.record import Claim, Error, Observed, ObservedValue, Record
+from mirt_sitniks.core.record import Claim, Error, Intent, Observed, ObservedValue, Record
+from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.store import Claimed, Report, Settled, Settlement
 from mirt_sitniks.core.talk import HUMAN, Sign
 from mirt_sitniks.core.text import iso
-from mirt_sitniks.testing.store_rota import OF_THREE, escalate, owned
+from mirt_sitniks.testing.store_contract.rota import OF_THREE, escalate, owned
+from mirt_sitniks.testing.store_contract.verbs import scan_page
 from mirt_sitniks.testing.store_world import World
 
 WITHIN = 900.0
@@ -118,3 +120,15 @@ class ClockContract:
         clock = of(rests).clock
         assert clock
         assert clock.due == world.clock.now - 60.0 + WITHIN
+
+    def test_a_running_clock_keeps_nobody_from_being_found(self, world: World) -> None:
+        """Whoever was given up without a chat gets the one that a page shows, whether a person is waited for or not."""
+        held = world.run(world.store.record(CLOCKED, Intent("a", Stage.ESCALATION, "e", "a"), calls=2)).claim
+        assert held
+        assert held.record
+        signs = (Sign("wrote", held.now, HUMAN), Sign("put", held.now, HUMAN))
+        seen = Observed(ObservedValue("AI Увага", 1), given_up=1, due_at=held.now)
+        mine = Settlement("a", held.record.token, 1, seen, signs=signs)
+        page = scan_page(held, Chat("c-a", "a", "instagram"))
+        found = world.run(world.store.settle(CLOCKED, Report(mine, page=page)))
+        assert (of(found).clock is not None, of(found).chat_id) == (True, "c-a")
