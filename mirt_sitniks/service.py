@@ -19,7 +19,8 @@ from mirt_sitniks.core.store import Store
 from mirt_sitniks.core.text import clean
 from mirt_sitniks.crm.calls import SetStatus, UpdateChat
 from mirt_sitniks.engine import direct
-from mirt_sitniks.engine.intents import About, Who, intent_of, not_recorded
+from mirt_sitniks.engine.holding import Who, customer_of
+from mirt_sitniks.engine.intents import About, intent_of, not_recorded
 from mirt_sitniks.engine.life import Life
 from mirt_sitniks.engine.options import begin_loading
 from mirt_sitniks.engine.replies import ReplyBudget, turn_of
@@ -187,11 +188,12 @@ class SitniksChatService(Life):
         """
         return await self.holds(awaited, session, **who) or False
 
-    async def release(self, session: str) -> SyncResult | None:
+    async def release(self, session: str, **who: Unpack[Who]) -> SyncResult | None:
         """Give a conversation that a person has back to the graph: the AI manager becomes responsible again, the status
-        stays. None when nothing is known of the session.
+        stays. None when nothing is known of the session, nor of who is told beside it, as in `is_held`.
         """
-        found = await self._verb("release", lambda runtime: runtime.release(str(session)), None)
+        customer = customer_of(session, who)
+        found = await self._verb("release", lambda runtime: runtime.release(customer), None)
         return None if found is None else replace(found, people=self.people())
 
     async def holds(self, wait: Wait, session: str, **who: Unpack[Who]) -> bool | None:
@@ -200,9 +202,8 @@ class SitniksChatService(Life):
             return False
         try:
             seconds = max(LOOKING, LOOKING_SHARE * self.settings.reply_budget)
-            names = (normalise_username(who.get(name)) for name in ("instagram_username", "telegram_username"))
-            known = (who.get("chat_id"), *names)
-            asked = self._thread.run(lambda runtime: runtime.is_held(str(session), *known))
+            customer = customer_of(session, who)
+            asked = self._thread.run(lambda runtime: runtime.is_held(customer))
             held: bool | None = await wait(asked, seconds)
             return held
         except (TimeoutError, SitniksError):

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from logging import INFO, WARNING
-from typing import Required, TypedDict
+from typing import Required
 
 from mirt_sitniks.core.chats import normalise_username
 from mirt_sitniks.core.notes import LOOKED_AT, REASON
@@ -12,20 +12,13 @@ from mirt_sitniks.core.record import Intent, intent_key
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, iso
 from mirt_sitniks.core.stages import Stage, parse_stage
 from mirt_sitniks.core.text import clean
+from mirt_sitniks.engine.holding import Who
 from mirt_sitniks.errors import SitniksError, StoreError
 from mirt_sitniks.log import log
 from mirt_sitniks.settings import SitniksSettings
 
 AWAY = "the store has not answered yet: the stage is recorded as soon as it does"
 NOT_YET = {"code": StoreError.code, "message": AWAY}
-
-
-class Who(TypedDict, total=False):
-    """What is known of a customer beside the session."""
-
-    instagram_username: str | None
-    telegram_username: str | None
-    chat_id: str | None
 
 
 class About(Who, total=False):

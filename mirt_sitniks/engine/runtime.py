@@ -17,11 +17,12 @@ from mirt_sitniks.core.record import Intent, Record, has_work, pending
 from mirt_sitniks.core.result import SKIPS, Outcome, SyncResult, result_of
 from mirt_sitniks.core.rounds import SIDE_BY_SIDE
 from mirt_sitniks.core.store import Outlook, Recorded, Settled, Store, Verdict, row_of
-from mirt_sitniks.core.survey import OverviewAsked, SessionsAsked
+from mirt_sitniks.core.survey import OverviewAsked
 from mirt_sitniks.core.talk import HUMAN, owner_of
 from mirt_sitniks.crm.client import SitniksClient
 from mirt_sitniks.engine import direct
 from mirt_sitniks.engine.driver import Driver
+from mirt_sitniks.engine.holding import Customer, holder_of
 from mirt_sitniks.engine.intents import AWAY, not_recorded
 from mirt_sitniks.engine.managers import ManagerList
 from mirt_sitniks.engine.options import context_of, options_of
@@ -105,10 +106,10 @@ class Runtime:
 
     async def retry(self, session: str) -> SyncResult | None:
         """Take up again what was given up or waits, and report; None when nothing is known of the session."""
-        return await self._taken_up(session, self.store.reopen)
+        return await self._taken_up(row_of(self.settings.account, session), self.store.reopen)
 
     async def _taken_up(self, session: str, verb: Callable[..., Awaitable[Recorded]]) -> SyncResult | None:
-        tried_at, session = self.driver.clock(), row_of(self.settings.account, session)
+        tried_at = self.driver.clock()
         reopened = await self.driver.gate.once(verb(self.driver.options, session, calls=self._calls))
         stage = reopened.record.desired.stage
         if stage is None:
@@ -136,37 +137,20 @@ class Runtime:
         """Remember what the graph tells the customer; the store hears of it by itself."""
         self.speech.said(row_of(self.settings.account, session), texts)
 
-    async def release(self, session: str) -> SyncResult | None:
+    async def release(self, customer: Customer) -> SyncResult | None:
         """Give a conversation that a person has back to the graph, and report; None when nothing is known of it."""
-        return await self._taken_up(session, self.store.release)
+        record = await holder_of(customer, self.store, self.driver.gate, self.settings)
+        return await self._taken_up(record.session, self.store.release) if record else None
 
-    async def is_held(
-        self, session: str, chat_id: str | None = None, instagram: str | None = None, telegram: str | None = None
-    ) -> bool | None:
+    async def is_held(self, customer: Customer) -> bool | None:
         """Whether a person has the conversation; None when nothing is known of it. What was told before goes before."""
         if self.driver.hearing:
             await asyncio.wait(self.driver.hearing)
-        record = await self.driver.gate.once(self.store.get(row_of(self.settings.account, session)))
-        if record is None or record.chat_id is None:
-            # He may have it in another session of the customer's.
-            known = record or Record(session)
-            record = await self._holder(chat_id, instagram or known.instagram, telegram or known.telegram) or record
+        record = await holder_of(customer, self.store, self.driver.gate, self.settings)
         now = self.driver.asking.now()
         # Before the first exchange nothing is known of the store's clock, which shows the time of day.
         now = time.time() if now is None else now
         return owner_of(record.talk, now, self.driver.context.hold) == HUMAN if record else None
-
-    async def _holder(self, chat_id: str | None, instagram: str | None, telegram: str | None) -> Record | None:
-        """The session that has a customer's chat, the newest of several; by his names only where there is one page."""
-        names = {} if self.settings.owner else {"instagram": instagram, "telegram": telegram}
-        found: list[Record] = []
-        for name, value in ({"chat_id": chat_id} if chat_id else names).items():
-            if not value:
-                continue
-            asked = SessionsAsked(self.settings.account, who=value, charted=True)
-            some = await self.driver.gate.once(self.store.sessions(asked))
-            found += [one for one in some if getattr(one, name) == value]
-        return max(found, key=lambda one: one.desired.asked_at, default=None)
 
     async def status(self) -> dict[str, Any]:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""

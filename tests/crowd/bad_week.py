@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from mirt_sitniks.core.events import Event
+from mirt_sitniks.engine.holding import Customer as Known
 from mirt_sitniks.errors import StoreError
 from tests.crowd.network import Network
 from tests.crowd.simulation import bad_luck, store_trouble
@@ -83,7 +84,8 @@ class BadWeek(Week):
         """What the route knows when the store does not answer is what the state said last: nobody has the chat."""
         began = self.now()
         try:
-            held = bool(await self._at(lambda runtime: runtime.is_held(customer.session, instagram=customer.name)))
+            who = Known(customer.session, instagram=customer.name)
+            held = bool(await self._at(lambda runtime: runtime.is_held(who)))
         except StoreError:
             self.truth.counts["not known whether held"] += 1
             return False

@@ -16,6 +16,7 @@ from mirt_sitniks.core.talk import HUMAN
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.crm.calls import Call, GetChat, SetStatus, UpdateChat
 from mirt_sitniks.crm.events import ListMessages
+from mirt_sitniks.engine.holding import Customer as Known
 from mirt_sitniks.settings import SitniksSettings
 from tests.crowd.simulation import Simulation
 from tests.crowd.truth import AI_MANAGER, ESCALATION, FIRST, Held, Truth
@@ -148,12 +149,12 @@ class Week(Simulation):
         """The customer writes, and the graph answers unless a person has the chat; returns whether it did."""
         self.talks.customer(customer.chat_id)
         await asyncio.sleep(customer.rng.uniform(0.2, 2.0))
+        if await self.keeps_silent(customer):
+            return False
         if first:
             asked_at = self.now()
             await self.sync(customer, Stage.FIRST_TOUCH)
             self.loop.create_task(self._shown(customer, Stage.FIRST_TOUCH, asked_at))
-        if await self.keeps_silent(customer):
-            return False
         await asyncio.sleep(customer.rng.uniform(2.0, 8.0))
         if customer.escalated and customer.escalated.session == customer.session and customer.rng.random() < 0.5:
             await self._escalate_again(customer)
@@ -166,7 +167,8 @@ class Week(Simulation):
 
     async def keeps_silent(self, customer: Customer) -> bool:
         """The graph's route asks whether a person has the chat."""
-        held = bool(await self._at(lambda runtime: runtime.is_held(customer.session, instagram=customer.name)))
+        who = Known(customer.session, instagram=customer.name)
+        held = bool(await self._at(lambda runtime: runtime.is_held(who)))
         self.truth.asked(customer.chat_id, held, self.now())
         return held
 
@@ -267,8 +269,8 @@ class Week(Simulation):
                 self.truth.chats[customer.chat_id].status_at = None
             self.truth.gives_back(customer.chat_id, self.now())
             return
-        session = customer.session
-        await self._at(lambda runtime: runtime.release(session))
+        who = Known(customer.session, instagram=customer.name)
+        await self._at(lambda runtime: runtime.release(who))
         self.truth.gives_back(customer.chat_id, self.now())
         self.truth.chats[customer.chat_id].back_told_at = self.now()
 

@@ -197,3 +197,19 @@ def test_a_customer_who_comes_back_finds_the_person_there(
     state = talk.graph.invoke({"messages": [HumanMessage("А доставка?", id="m4")], **who}, later)
     assert isinstance(state["messages"][-1], AIMessage)
     assert not asyncio.run(service.is_held("s"))
+
+
+def test_whoever_is_released_is_known_by_his_name_as_well(
+    shop: Shop, hosted: Callable[..., SitniksChatService]
+) -> None:
+    """The host's session of now may be one of which nothing is recorded, for the graph keeps silent in it."""
+    talk = Talk(shop, hosted, build_main_graph)
+    talk.escalates()
+    service = talk.service
+    assert asyncio.run(service.release("later")) is None
+    assert asyncio.run(service.release("later", instagram_username="olena.example")) is None
+    assert asyncio.run(service.is_held("s"))
+    given = asyncio.run(service.release("later", instagram_username="Anna.Shop"))
+    assert given
+    assert (given.chat_id, given.manager_id) == (shop.chat, 101)
+    assert not asyncio.run(service.is_held("later", instagram_username="anna.shop"))
