@@ -97,7 +97,7 @@ def _renew(tx: Transaction, old: Record, intent: Intent) -> Record:
     generation, rule = old.desired.generation + 1, rule_of(tx.options.stages, intent.stage)
     order, named = _remember(tx, old, intent, generation)
     # A session that lost its chat and gets it back must not repeat what it wanted before others had it.
-    kept = replace(old.desired, status=DesiredValue(), manager=DesiredValue()) if old.closed else old.desired
+    kept = replace(named.desired, status=DesiredValue(), manager=DesiredValue()) if old.closed else old.desired
     desired = replace(
         kept,
         generation=generation,
@@ -139,7 +139,20 @@ def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, i
         lost = Unconfirmed(0, tx.now + intent.landing)
         tx.rows.put(replace(fresh, observed=replace(fresh.observed, unconfirmed=lost)))
     raise_unconfirmed(tx, chat_id, max(old.lease_until, tx.now + intent.landing))
+    if mine := tx.rows.by_chat(chat_id):
+        tx.rows.put(_not_theirs(tx, mine, intent.stage))
     return tx.rows.get(fresh.session) or fresh
+
+
+def _not_theirs(tx: Transaction, record: Record, stage: str) -> Record:
+    """A record to whose chat a stage was written before that was known: its status is no person's."""
+    wish, seen, written = record.desired.status, record.observed, rule_of(tx.options.stages, stage).status
+    stages = tuple(dict.fromkeys((*record.desired.stages, str(stage))))
+    record = replace(record, desired=replace(record.desired, stages=stages))
+    if seen.status.value != written or written == rule_of(tx.options.stages, wish.value).status:
+        return record
+    behind = replace(seen.status, gen=min(seen.status.gen, wish.gen - 1))
+    return replace(record, observed=replace(seen, status=behind, foreign_since=0.0, due_at=tx.now))
 
 
 # -------------------------------------------------------------------------------------------------------------- reopen

@@ -192,7 +192,7 @@ class DirectWriter:
         landing = driver.context.landing_time
         intent = asked.intent = replace(before, sent=before.sent + 1, landing=landing)
         status = driver.context.status_of(intent.stage)
-        _, done = await driver.attempt(SetStatus(intent.chat_id or "", status))
+        answer, done = await driver.attempt(SetStatus(intent.chat_id or "", status))
         tries = intent.tries
         if done.tried and len(tries) < MOST_TRIES and any(one is asked for one in self._waiting()):
             tries = (*tries, done.tried)
@@ -205,6 +205,10 @@ class DirectWriter:
                 self._free_at = max(self._free_at, driver.clock() + verdict.seconds)
             asked.hopeless = not (error.retryable or verdict)
             asked.intent = replace(intent, landing=landing if error.unconfirmed else before.landing, tries=tries)
+            return
+        if answer and answer.status not in (None, status):
+            # A look decides, when the store has the stage.
+            asked.hopeless, asked.intent = True, replace(intent, tries=tries)
             return
         log(INFO, "written past the store", session=intent.session, stage=intent.stage, chat=intent.chat_id)
         asked.intent = replace(intent, written=status, landing=0.0, tries=tries)

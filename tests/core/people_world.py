@@ -28,7 +28,8 @@ class People:
 
     `acts` are what can take a chat over, `moved` when a status was set last, `assigned` who was made responsible last,
     and when. `had` are the chats that a person has as far as the store can know: since when, and since when it
-    knows; `ended` is when the host said that nobody has one, `back` when that gave it back.
+    knows; `ended` is when the host said that nobody has one, `back` when that gave it back; `lost` are chats
+    that were not there once.
     """
 
     world: "World"
@@ -40,6 +41,7 @@ class People:
     had: dict[str, tuple[float, float]] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     back: dict[str, float] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
 
     # ------------------------------------------------------------------------------------------------ what they do
 
@@ -90,7 +92,8 @@ class People:
         """The store has taken in an event; `before` is the session's record of that moment."""
         chat_id, at = event.chat.id, (unix(event.at) or 0.0) - WALL
         since = max(self.ended.get(chat_id, 0.0), self._wrote_at(chat_id))
-        if before is None or not before.talk.wrote or at <= since:
+        if before is None or not before.talk.wrote or at <= max(since, before.talk.signed_at):
+            # What is told of before the last sign that counted changes nothing.
             return
         name = event.message.manager_name if event.message else None
         assigned = event.chat.manager_id not in (None, AI.id) and before.talk.assignee == "ai" and before.talk.met_ai
@@ -114,6 +117,7 @@ class People:
         """The CRM has said that a chat is not there: what was known of who has it goes with it."""
         self.had.pop(chat_id, None)
         self.ended[chat_id] = self.world.loop.time()
+        self.lost.append(chat_id)
 
     def _wrote_at(self, chat_id: str) -> float:
         """When the graph has written to a chat for the first time."""
@@ -145,19 +149,20 @@ class People:
             self.world.broken.append(f"{holder.session}: {call} at {now} goes over {over}")
 
     def _has(self, chat_id: str) -> tuple[float, float] | None:
-        had, calling = self.had.get(chat_id), self._calling()
+        had, turning = self.had.get(chat_id), self._turning()
         if had is None or self.world.loop.time() - had[0] > self.context.hold:
             return None
-        called = any(at >= had[0] and name == chat_id and value in calling for at, name, value in self.world.crm.writes)
-        return None if called else had
+        turned = any(at >= had[0] and name == chat_id and value in turning for at, name, value in self.world.crm.writes)
+        return None if turned else had
 
     def _giving_way(self) -> tuple[set[str], set[str]]:
         """The statuses that are not written over a person's, and those that are not over who has the chat."""
         respects = {rule.status for rule in self.context.stages.values() if rule.respects_people}
         return respects, respects | {self.context.status_of(Stage.FIRST_TOUCH)}
 
-    def _calling(self) -> set[str]:
-        return {rule.status for rule in self.context.stages.values() if rule.assign == "human"}
+    def _turning(self) -> set[str]:
+        """The statuses that say whose a chat is: one that was on its way when a person came counts from then on."""
+        return {rule.status for rule in self.context.stages.values() if rule.assign}
 
     def touched(self, chat_id: str, asked_at: float) -> bool:
         """Whether anybody may have had a chat since then, by all that could be known; by a status where that counts."""
@@ -179,7 +184,8 @@ class People:
     def check_owners(self) -> None:
         """Each line that says a person has a chat is of something that he did, and nothing of ours was taken for it."""
         of_chat = self._of_chat()
-        left = {chat_id: list(acts) for chat_id, acts in self.acts.items()}
+        # Who was told of again, after the chat had been gone, took it again.
+        left = {chat_id: list(acts) * (1 + self.lost.count(chat_id)) for chat_id, acts in self.acts.items()}
         for line in self.world.lines("owner"):
             why = line.after["why"]
             if line.after["owner"] != HUMAN or why == "wrote":

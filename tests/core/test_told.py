@@ -6,7 +6,7 @@ import pytest
 
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import AI, HUMAN, Talk
-from mirt_sitniks.crm.calls import UpdateChat
+from mirt_sitniks.crm.calls import SetStatus, UpdateChat
 from tests.core.world import World, intent
 from tests.model.crm import Trouble
 
@@ -97,3 +97,37 @@ def test_what_another_session_left_to_be_written_is_no_persons(world: World) -> 
     say(world, INVOICE)
     world.loop.run_for(60.0)
     assert world.crm.chats["chat"].status == "Виставлено рахунок"
+
+
+def test_what_was_written_past_the_store_is_no_persons_whenever_that_is_told(world: World) -> None:
+    """An escalation was written while the store was away, and is recorded after a later stage has met its status."""
+    say(world, FIRST)
+    world.loop.run_for(100.0)
+    first = world.team[0]
+    world.away = True
+    asked = intent("s", ALARM, "alarm", name="anna", chat_id="chat")
+    world.loop.call_soon(first.begin, asked)
+    world.loop.run_for(30.0)
+    assert world.crm.chats["chat"].status == "AI Увага"
+    first.freeze()
+    world.away = False
+    say(world, INVOICE, place=1)
+    world.loop.run_for(30.0)
+    first.wake()
+    world.settle(hours=1.0)
+    assert world.crm.chats["chat"].status == "Виставлено рахунок"
+
+
+def test_what_an_answer_contradicts_is_not_written_past_the_store(world: World) -> None:
+    """The CRM says 200 and does nothing: the escalation is looked at and tried again when the store is there."""
+    world.crm.shows, world.crm.ignores = {SetStatus: "before"}, {SetStatus}
+    say(world, FIRST)
+    world.loop.run_for(5.0)
+    world.away = True
+    world.loop.call_soon(world.team[0].begin, intent("s", ALARM, "alarm", name="anna", chat_id="chat"))
+    world.loop.run_for(60.0)
+    world.away = False
+    world.loop.run_for(60.0)
+    world.crm.ignores = set()
+    world.settle(hours=1.0)
+    assert world.crm.chats["chat"].status == "AI Увага"
