@@ -117,7 +117,7 @@ class Round:
         if any(one.managers for one in self.outcomes) and not self.answers:
             return True
         met = {one.step for one in self.answers}
-        return (self.claim.ask or silent or bool(self.unexplained)) and len(met) < len(self.steps)
+        return (self.claim.ask or silent or bool(self.unexplained)) and not met.issuperset(self.steps)
 
     @property
     def heard(self) -> list[Heard]:

@@ -8,7 +8,7 @@ from mirt_sitniks.core.result import Outcome, result_of
 from mirt_sitniks.core.rounds import CallOutcome, Round, report_of
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.errors import Forbidden
-from tests.core.records import CONTEXT, NAMES, bad, manager_step, record_at, status_step
+from tests.core.records import CONTEXT, NAMES, bad, manager_step, read_step, record_at, status_step
 
 FIRST = Stage.FIRST_TOUCH
 
@@ -60,3 +60,15 @@ def test_every_call_of_a_round_is_told_of_once() -> None:
     people = replace(listed, sent=True, tried=managers)
     again = Round(claim, steps, (*done.unexplained, people), now=2.0)
     assert report_of(again, CONTEXT, 0.5).tries == (managers,)
+
+
+def test_row39_a_refusal_that_was_explained_meanwhile_delays_no_look() -> None:
+    """The key was asked for because a manager was refused; the status, which failed beside him, needs a look first by
+    now: that is due at once, and not in the ten minutes of the refusal."""
+    record = record_at(FIRST)
+    refused = Forbidden("no", status=403)
+    no = CallOutcome(answer=bad(record, manager_step(record), refused), error=refused, kind="assign", meant=refused)
+    claim = Claim(record, None, (0.0,), 0.0, True, Capabilities())
+    asked = report_of(Round(claim, (read_step(),), (no, CallOutcome(True, kind="list")), now=1.0), CONTEXT, 0.5)
+    assert asked.record
+    assert asked.record.observed.due_at <= 1.0

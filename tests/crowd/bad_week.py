@@ -20,6 +20,8 @@ BAD = Network(
 # Two timeouts: by then a late write has landed.
 LANDED = 2 * TIMEOUT
 EVERY = 1800.0
+# So long a process may be frozen, or the store away; a lease and a sweep later somebody else has looked.
+STOOD = 240.0
 
 
 @dataclass
@@ -40,6 +42,7 @@ class BadWeek(Week):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.truth.on_its_way += LANDED
+        self.truth.looked = STOOD
 
     async def befalls(self) -> None:
         """The store goes away and processes close, die and freeze, till the end."""
@@ -69,9 +72,10 @@ class BadWeek(Week):
         except StoreError:
             self.truth.counts["events lost"] += len(events)
 
-    def is_untold(self, one: Held) -> bool:
-        """What told it was lost."""
-        return one.ended_at is not None and one.back_told_at is None
+    def gave_way(self, one: Held, asked_at: float) -> bool:
+        """What told that he gave it back was lost, or he came while the stage waited."""
+        came = any(0.0 <= at - asked_at <= self.overtakes for at, how in one.signs if how != "back")
+        return came or (one.ended_at is not None and one.back_told_at is None)
 
     async def _gives_back(self, customer: Customer) -> None:
         while True:

@@ -49,6 +49,7 @@ class Truth:
     hold: float
     look_again: float
     on_its_way: float = ON_ITS_WAY
+    looked: float = LOOKED
     chats: dict[str, Held] = field(default_factory=lambda: defaultdict(Held))
     counts: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
@@ -172,7 +173,7 @@ class Truth:
         """The graph has asked whether to keep silent, and does so if it is `held`."""
         one, count = self.chats[chat_id], self.counts
         if self.has(chat_id, now):
-            known = one.told_at is not None and now - one.told_at > (0.0 if one.how == "message" else LOOKED)
+            known = one.told_at is not None and now - one.told_at > (0.0 if one.how == "message" else self.looked)
             if held:
                 count["kept silent"] += 1
             elif one.how == "phone":
@@ -195,12 +196,12 @@ class Truth:
         # An assignment, or a status, has no time but that of the look which found it.
         found = one.told_at if one.how == "assigned" else None
         last = max((at for at in (last, one.since, found) if at is not None), default=None)
-        if last is None or now - last > self.hold + LOOKED:
+        if last is None or now - last > self.hold + self.looked:
             self.counts["held long after the last sign"] += 1
             self.broken.append(f"{chat_id}: still held at {now:.0f}, last sign {last}")
         elif one.person and not one.shown:
             self.counts["silent after a hand-back: nobody saw whom it was from"] += 1
-        elif one.back_told_at is not None and now - one.back_told_at > LOOKED:
+        elif one.back_told_at is not None and now - one.back_told_at > self.looked:
             self.counts["silent after a hand-back: told"] += 1
             self.broken.append(f"{chat_id}: still held at {now:.0f}, handed back at {one.ended_at:.0f}")
         else:

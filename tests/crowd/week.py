@@ -200,14 +200,14 @@ class Week(Simulation):
             return
         now = truth.chats[chat_id]
         lately = [at for at in (book_at, now.status_at, since, now.since) if at and asked_at - at <= truth.hold]
-        if (lately or held or self.is_untold(before)) and stage != Stage.ESCALATION:
+        if (lately or held or self.gave_way(before, asked_at)) and stage != Stage.ESCALATION:
             truth.counts[f"{kind}, a person's"] += 1
             return
         truth.counts[f"{kind}, not shown"] += 1
         truth.broken.append(f"{chat_id}: {stage} of {asked_at:.0f} was not shown, but {self.crm.chats[chat_id].status}")
 
-    def is_untold(self, one: Held) -> bool:
-        """Whether nobody could know that a chat was given back: a message tells it, or the look before a write."""
+    def gave_way(self, one: Held, asked_at: float) -> bool:
+        """Whether there is another reason why a stage gave way to a person: here none."""
         return False
 
     # ------------------------------------------------------------------------------------------------------ the people

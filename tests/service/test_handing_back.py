@@ -213,3 +213,16 @@ def test_whoever_is_released_is_known_by_his_name_as_well(
     assert given
     assert (given.chat_id, given.manager_id) == (shop.chat, 101)
     assert not asyncio.run(service.is_held("later", instagram_username="anna.shop"))
+
+
+def test_a_customer_whose_chat_cannot_be_read_yet_finds_the_person_there(shop: Shop) -> None:
+    """His new session is recorded, and waits for the CRM to show whose the chat is: by his name it is held already."""
+    service = shop.service(reply_budget=0.2)
+    touch(service, "escalation")
+    shop.shows("AI Увага", 102)
+    wait_until(lambda: asyncio.run(service.is_held("s")))
+    shop.sandbox.fault("hang", method="GET")
+    touch(service, session="later")
+    wait_until(lambda: asyncio.run(service.is_held("later")))
+    assert shop.record("later").chat_id is None
+    shop.sandbox.clear_faults()
