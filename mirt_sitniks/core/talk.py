@@ -86,7 +86,10 @@ def after(talk: Talk, sign: Sign) -> Talk:
         case "put":
             who, put_at = AI if sign.who == AI else OURS, max(talk.put_at, sign.at)
             talk = replace(talk, wrote=True, owner=talk.owner or AI, assignee=who, put_at=put_at)
-            return replace(talk, ai_id=sign.id or talk.ai_id) if sign.who == AI else talk
+            talk = replace(talk, ai_id=sign.id or talk.ai_id) if sign.who == AI else talk
+            # Whom we make responsible has it, whatever became of the stage's status.
+            calls = sign.who == HUMAN and talk.owner != HUMAN
+            return _turned(talk, replace(sign, kind="wrote"), HUMAN) if calls else talk
         case "assigned":
             return _assigned(talk, replace(sign, who=named(talk, sign.who)))
         case "released":

@@ -72,6 +72,7 @@ TABLE: dict[str, tuple[tuple[Sign, ...], Owner | None, bool]] = {
         (*FIRST_TOUCH, Sign("released", 40.0), Sign("message", 30.0)), AI, False,
     ),
     "an escalation gives it to a person": ((*FIRST_TOUCH, *ESCALATION), HUMAN, False),
+    "a person is called whose stage's status never came": ((*FIRST_TOUCH, Sign("put", 20.0, HUMAN)), HUMAN, False),
     "the person of the escalation is no news": ((*FIRST_TOUCH, *ESCALATION, shown(30.0, "олена")), HUMAN, False),
     "another takes it from him": ((*FIRST_TOUCH, *ESCALATION, shown(30.0, "марко")), HUMAN, True),
     "the person of the escalation writes": ((*FIRST_TOUCH, *ESCALATION, Sign("message", 30.0)), HUMAN, True),

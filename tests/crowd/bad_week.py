@@ -8,6 +8,7 @@ from mirt_sitniks.core.events import Event
 from mirt_sitniks.errors import StoreError
 from tests.crowd.network import Network
 from tests.crowd.simulation import bad_luck, store_trouble
+from tests.crowd.truth import Held
 from tests.crowd.week import DAY, Customer, Week
 from tests.model.crm import TIMEOUT
 
@@ -33,6 +34,7 @@ class BadWeek(Week):
 
     network: Network = field(default_factory=lambda: BAD)
     patience: ClassVar[float] = 5400.0
+    overtakes: ClassVar[float] = 300.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,6 +67,10 @@ class BadWeek(Week):
             await super()._hear(events)
         except StoreError:
             self.truth.counts["events lost"] += len(events)
+
+    def is_untold(self, one: Held) -> bool:
+        """What told it was lost."""
+        return one.ended_at is not None and one.back_told_at is None
 
     async def _gives_back(self, customer: Customer) -> None:
         while True:

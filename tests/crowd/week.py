@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar, Literal
 
@@ -18,11 +18,12 @@ from mirt_sitniks.crm.calls import Call, GetChat, SetStatus, UpdateChat
 from mirt_sitniks.crm.events import ListMessages
 from mirt_sitniks.settings import SitniksSettings
 from tests.crowd.simulation import Simulation
-from tests.crowd.truth import AI_MANAGER, ESCALATION, FIRST, Truth
+from tests.crowd.truth import AI_MANAGER, ESCALATION, FIRST, Held, Truth
 from tests.model.crm import TIMEOUT, WALL, ModelCrm
 from tests.model.messages import Messages
 
 Mode = Literal["webhooks", "watch", "neither"]
+Habit = Literal["refuses", "ignores", "lacks"]
 HOUR, DAY = 3600.0, 86_400.0
 STAFF = (102, 103, 104, 105)
 MANAGERS = tuple(
@@ -72,6 +73,7 @@ class Customer:
     events: int = 0
     orders: int = 0
     escalated: Intent | None = None
+    asked: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -86,10 +88,12 @@ class Week(Simulation):
     days: float = 7.0
     mode: Mode = "webhooks"
     assigns: bool = True
-    habit: Literal["refuses", "ignores", "lacks"] = "refuses"
+    habit: Habit = "refuses"
     hold_hours: float = 24.0
     processes: int = 2
+    # After how many seconds a stage is looked for, and for how many a later one may overtake it.
     patience: ClassVar[float] = 600.0
+    overtakes: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,6 +132,8 @@ class Week(Simulation):
     async def sync(self, customer: Customer, stage: str, *, again: Intent | None = None) -> SyncResult:
         """The host comes to a stage, or to one that it comes to again."""
         customer.events += not again
+        if not again:
+            customer.asked.append(self.now())
         key = stage if stage == Stage.FIRST_TOUCH else f"{stage}:{customer.session}:{customer.events}"
         intent = again or Intent(customer.session, stage, key, instagram=customer.name)
         result: SyncResult = await self._at(lambda runtime: runtime.sync(intent))
@@ -183,7 +189,8 @@ class Week(Simulation):
         await asyncio.sleep(self.patience)
         wrote = [at for at, name, value in self.crm.writes if name == chat_id and value == STATUSES[stage]]
         managers = [value for at, name, value in self.crm.writes if name == chat_id and at >= asked_at - 1.0]
-        shown = there or any(at >= asked_at for at in wrote)
+        overtaken = any(asked_at + 1.0 < at <= asked_at + self.overtakes for at in customer.asked)
+        shown = there or overtaken or any(at >= asked_at for at in wrote)
         if stage == Stage.ESCALATION and self.assigns:
             shown = shown and bool({*STAFF} & {*managers, self.crm.chats[chat_id].manager_id})
         truth.counts[f"{kind}, asked for"] += 1
@@ -191,11 +198,15 @@ class Week(Simulation):
             return
         now = truth.chats[chat_id]
         lately = [at for at in (book_at, now.status_at, since, now.since) if at and asked_at - at <= truth.hold]
-        if (lately or held) and stage != Stage.ESCALATION:
+        if (lately or held or self.is_untold(before)) and stage != Stage.ESCALATION:
             truth.counts[f"{kind}, a person's"] += 1
             return
         truth.counts[f"{kind}, not shown"] += 1
         truth.broken.append(f"{chat_id}: {stage} of {asked_at:.0f} was not shown, but {self.crm.chats[chat_id].status}")
+
+    def is_untold(self, one: Held) -> bool:
+        """Whether nobody could know that a chat was given back: a message tells it, or the look before a write."""
+        return False
 
     # ------------------------------------------------------------------------------------------------------ the people
 
