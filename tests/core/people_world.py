@@ -251,7 +251,9 @@ class Evening:
             self.asked += 1
             record = self.world.store.rows.records[session]
             self.world.ask(session, stage, f"{stage}:evening {self.asked}", record)
-        self.world.loop.run_for(seconds)
+        # What was refused is tried again once in ten minutes.
+        refused = any(key.known.refused for key in self.world.store.rows.keys.values())
+        self.world.loop.run_for(max(seconds, 700.0 * refused))
 
     def stays(self, chats: dict[str, str], stage: str, manager_id: int) -> None:
         """A person has the chats: the stage is not shown."""
