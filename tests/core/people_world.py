@@ -218,6 +218,8 @@ class Evening:
         for one in mine:
             # What somebody set today protects the status alone.
             world.crm.person_sets(one.chat_id or "", status=statuses[one.desired.status.value or ""])
+        # Where nobody could be assigned, that of a first touch gives a chat back.
+        self.each(chats, lambda chat_id: people.tell(people.write(chat_id, None), [0.1]), 60.0)
         self.each(chats, lambda chat_id: people.take(chat_id, 102))
         self.each(chats, lambda chat_id: people.tell(people.write(chat_id, 102), [0.1]), 200.0)
         self.stays(chats, Stage.GIVE_REQUISITES, 102)
@@ -249,7 +251,9 @@ class Evening:
             self.asked += 1
             record = self.world.store.rows.records[session]
             self.world.ask(session, stage, f"{stage}:evening {self.asked}", record)
-        self.world.loop.run_for(seconds)
+        # What was refused is tried again once in ten minutes.
+        refused = any(key.known.refused for key in self.world.store.rows.keys.values())
+        self.world.loop.run_for(max(seconds, 700.0 * refused))
 
     def stays(self, chats: dict[str, str], stage: str, manager_id: int) -> None:
         """A person has the chats: the stage is not shown."""

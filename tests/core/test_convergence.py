@@ -59,6 +59,7 @@ class Convergence(RuleBasedStateMachine):
         watch=st.sampled_from((0.0, 0.0, 60.0)),
         created=st.booleans(),
         within=st.sampled_from((0.0, 0.0, 600.0)),
+        evening=st.sampled_from((False, False, True)),
     )
     def begin(
         self,
@@ -68,6 +69,7 @@ class Convergence(RuleBasedStateMachine):
         watch: float = 0.0,
         created: bool = False,
         within: float = 0.0,
+        evening: bool = False,
     ) -> None:
         self.world = World(seed=seed, live=live, watch=watch, answer_within=within)
         self.crm = self.world.crm
@@ -83,7 +85,7 @@ class Convergence(RuleBasedStateMachine):
         self.crm.add("chat-other", "bohdan")
         self.crm.add("chat-v", "vira", appears_in=90.0)
         self.said: list[tuple[str, str, str]] = []
-        self.evening = True
+        self.evening = evening
 
     @rule(
         session=st.sampled_from(sorted(SESSIONS)),
@@ -514,10 +516,10 @@ def test_row42_days_among_people_who_take_over_that_taught_something(seed: int) 
 
 
 @pytest.mark.virtual
-def test_row42_a_hundred_bad_days_among_people_who_take_over() -> None:
+def test_row42_sixty_bad_days_among_people_who_take_over() -> None:
     """Whoever has a chat keeps it, whatever webhooks tell late, twice or in any order; whoever gives it back gets the
     graph's next stage shown; nothing of ours is taken for a person's, and who escalates gets one."""
-    for seed in range(90_000, 90_100):
+    for seed in range(90_000, 90_060):
         taken_day(seed)
 
 

@@ -102,7 +102,7 @@ class Process:
                 # How long the words of a process that never heard of the store were on the way, nobody can tell;
                 # what it says of the session later is no older.
                 self.ahead[intent.session] = max(0.0, answer.outlook.now - intent.waited - asked)
-            asked += self.ahead.get(intent.session, 0.0)
+            asked = min(asked + self.ahead.get(intent.session, 0.0), answer.outlook.now)
             self.world.hear(intent, asked, answer, again=old is not None and bool(old.closed))
             return answer
 
