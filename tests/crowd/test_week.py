@@ -5,6 +5,8 @@ import pytest
 from tests.crowd.bad_week import BadWeek
 from tests.crowd.week import Habit, Mode, Week
 
+pytestmark = pytest.mark.virtual
+
 # What must never be, in whatever way the shop is told.
 NEVER = (
     "people's changes overwritten, older", "answered over a person: told", "held long after the last sign",
