@@ -122,6 +122,7 @@ def test_a_failure_tells_the_story_and_the_cure(crm: SitniksSandbox) -> None:
         "  ledger:    TIME the status is “Взято в роботу”; responsible is manager 101",
         "  ledger:    TIME escalation was asked for",
         "  ledger:    TIME responsible is manager 102; error unknown_status",
+        "  ledger:    TIME a person has the conversation: he was called by the graph",
         "  cure:      the outcome's message ends with it",
     ]
 
