@@ -146,13 +146,18 @@ def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, i
 
 def _not_theirs(tx: Transaction, record: Record, stage: str) -> Record:
     """A record to whose chat a stage was written before that was known: its status is no person's."""
-    wish, seen, written = record.desired.status, record.observed, rule_of(tx.options.stages, stage).status
     stages = tuple(dict.fromkeys((*record.desired.stages, str(stage))))
-    record = replace(record, desired=replace(record.desired, stages=stages))
-    if seen.status.value != written or written == rule_of(tx.options.stages, wish.value).status:
-        return record
+    desired = replace(record.desired, stages=stages)
+    return replace(record, desired=desired, observed=_behind(tx, record.observed, desired.status, stage))
+
+
+def _behind(tx: Transaction, seen: Observed, wish: DesiredValue, *written: str) -> Observed:
+    """What is known of a chat to which one of these stages may have been written: its status is left to nobody."""
+    statuses = {rule_of(tx.options.stages, stage).status for stage in written}
+    if seen.status.value not in statuses - {rule_of(tx.options.stages, wish.value).status}:
+        return seen
     behind = replace(seen.status, gen=min(seen.status.gen, wish.gen - 1))
-    return replace(record, observed=replace(seen, status=behind, foreign_since=0.0, due_at=tx.now))
+    return replace(seen, status=behind, foreign_since=0.0, due_at=tx.now)
 
 
 # -------------------------------------------------------------------------------------------------------------- reopen
@@ -274,6 +279,8 @@ def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: boo
         # Raised by a stale holder while we worked: what we know is older, but our own lost write may land later.
         until = max(raised.until, observed.unconfirmed.until if observed.unconfirmed else raised.until)
         observed = replace(observed, unconfirmed=Unconfirmed(0, until))
+        # The holder did not know that what it saw may be a write of ours.
+        observed = _behind(tx, observed, old.desired.status, *tx.options.stages)
     if old.observed.status.gen > settlement.generation:
         # It was written past the store meanwhile: that is newer than what the holder saw.
         observed = replace(observed, status=old.observed.status)

@@ -27,8 +27,9 @@ class People:
     """What people did in the chats, and what the store was told of it.
 
     `acts` are what can take a chat over, `moved` when a status was set last, `assigned` who was made responsible last,
-    and when. `had` are the chats that a person has as far as the store can know: since when, and since when it
-    knows; `ended` is when the host said that nobody has one, `back` when that gave it back; `lost` are chats
+    and when. `vain` are statuses that were sent to a chat which had them already, when nobody knows whether they came:
+    when, to which, and what. `had` are the chats that a person has as far as the store can know: since when, and since
+    when it knows; `ended` is when the host said that nobody has one, `back` when that gave it back; `lost` are chats
     that were not there once.
     """
 
@@ -38,6 +39,7 @@ class People:
     acts: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
     moved: dict[str, float] = field(default_factory=dict)
     assigned: dict[str, tuple[float, int]] = field(default_factory=dict)
+    vain: list[tuple[float, str, str]] = field(default_factory=list)
     had: dict[str, tuple[float, float]] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     back: dict[str, float] = field(default_factory=dict)
@@ -123,6 +125,11 @@ class People:
         """When the graph has written to a chat for the first time."""
         return next((at for at, name, _ in self.world.crm.writes if name == chat_id), math.inf)
 
+    def vain_of(self, call: Call) -> tuple[tuple[float, str, str], ...]:
+        """The status of a call, if the chat has it already."""
+        vain = isinstance(call, SetStatus) and self.world.crm.chats[call.chat_id].status == call.status
+        return ((self.world.loop.time(), call.chat_id, call.status),) if vain else ()
+
     # --------------------------------------------------------------------------------------------- what must hold
 
     def overlook(self, call: Call) -> None:
@@ -152,7 +159,9 @@ class People:
         had, turning = self.had.get(chat_id), self._turning()
         if had is None or self.world.loop.time() - had[0] > self.context.hold:
             return None
-        turned = any(at >= had[0] and name == chat_id and value in turning for at, name, value in self.world.crm.writes)
+        # What was there already stands, whether the write of it has come or not.
+        writes = (*self.world.crm.writes, *self.vain)
+        turned = any(at >= had[0] and name == chat_id and value in turning for at, name, value in writes)
         return None if turned else had
 
     def _giving_way(self) -> tuple[set[str], set[str]]:
@@ -168,6 +177,9 @@ class People:
         """Whether anybody may have had a chat since then, by all that could be known; by a status where that counts."""
         lines, of_chat = self.world.lines("owner"), self._of_chat()
         kinds = {"assigned", "message"} | {one.after["why"] for one in lines if of_chat(one.session) == chat_id}
+        # Who takes a chat from whom the graph has called has no line of his own.
+        holder = self.world.store.rows.by_chat(chat_id)
+        kinds |= {holder.talk.why} if holder else set()
         back = self.back.get(chat_id, 0.0)
         if any(
             one.after["owner"] == HUMAN and one.at - WALL > back and of_chat(one.session) == chat_id for one in lines
