@@ -93,15 +93,17 @@ class People:
     def heard(self, event: Event, before: Record | None) -> None:
         """The store has taken in an event; `before` is the session's record of that moment."""
         chat_id, at = event.chat.id, (unix(event.at) or 0.0) - WALL
-        since = max(self.ended.get(chat_id, 0.0), self._wrote_at(chat_id))
+        assigned_at, who = self.assigned.get(chat_id, (0.0, AI.id))
+        # What an event tells is told in milliseconds.
+        back_at = assigned_at + 0.001 if who == AI.id else 0.0
+        since = max(self.ended.get(chat_id, 0.0), self._wrote_at(chat_id), back_at)
         if before is None or not before.talk.wrote or at <= max(since, before.talk.signed_at):
-            # What is told of before the last sign that counted changes nothing.
+            # What is told of before the last sign that counted, or before he gave it back, changes nothing.
             return
         name = event.message.manager_name if event.message else None
         assigned = event.chat.manager_id not in (None, AI.id) and before.talk.assignee == "ai" and before.talk.met_ai
-        since, who = self.assigned.get(chat_id, (0.0, AI.id))
         ours = (when for when, name, value in self.world.crm.writes if name == chat_id and isinstance(value, int))
-        stands = who != AI.id and not any(when > since for when in ours)
+        stands = who != AI.id and not any(when > assigned_at for when in ours)
         if (name and name != AI.name) or (assigned and stands):
             since, known = self._has(chat_id) or (at, self.world.loop.time())
             self.had[chat_id] = (max(at, since), known)
@@ -149,7 +151,9 @@ class People:
             if (wrote or 0 < seen.looked_at < moved_at) and now - moved_at > lately:
                 over = f"what a person did at {moved_at}"
         bound = call.status in gives_way if isinstance(call, SetStatus) else call.manager_id == AI.id
-        had = self._has(call.chat_id) if bound else None
+        # Who calls a person after all that he did goes over him, though another stage's status has come since.
+        wish, last = holder.desired.manager, max((at for at, _ in self.acts[call.chat_id]), default=0.0)
+        had = self._has(call.chat_id) if bound and not (wish.value == "human" and wish.asked_at > last) else None
         if had and now - had[1] > lately:
             over = f"a person who has the chat since {had}"
         if over:
