@@ -248,7 +248,10 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
         return key, None
     renewed = old.desired.generation != settlement.generation
     observed = _observed(tx, old, settlement, renewed)
-    fresh = replace(old, observed=observed, talk=talk_after(old.talk, settlement.signs))
+    # A status that turned out to be nobody's takes no chat over.
+    stands = observed.status == settlement.observed.status
+    signs = tuple(one for one in settlement.signs if stands or one.kind != "status")
+    fresh = replace(old, observed=observed, talk=talk_after(old.talk, signs))
     key, fresh = in_turn(tx, key, fresh)
     if old.candidate:
         fresh = prove(tx, fresh, settlement)
