@@ -129,8 +129,10 @@ class People:
 
     def vain_of(self, call: Call) -> tuple[tuple[float, str, str], ...]:
         """The status of a call, if the chat has it already."""
-        vain = isinstance(call, SetStatus) and self.world.crm.chats[call.chat_id].status == call.status
-        return ((self.world.loop.time(), call.chat_id, call.status),) if vain else ()
+        if not isinstance(call, SetStatus):
+            return ()
+        shown = self.world.crm.chats.get(call.chat_id)
+        return ((self.world.loop.time(), call.chat_id, call.status),) if shown and shown.status == call.status else ()
 
     # --------------------------------------------------------------------------------------------- what must hold
 
