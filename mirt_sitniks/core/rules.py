@@ -15,7 +15,7 @@ from mirt_sitniks.core.hearing import listen
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
 from mirt_sitniks.core.leases import claimed, goes_on, need_of, release, take
-from mirt_sitniks.core.ownership import audit, audit_talk, log_tries, raise_unconfirmed
+from mirt_sitniks.core.ownership import audit, audit_talk, left_to_nobody, log_tries, raise_unconfirmed
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
@@ -148,16 +148,7 @@ def _not_theirs(tx: Transaction, record: Record, stage: str) -> Record:
     """A record to whose chat a stage was written before that was known: its status is no person's."""
     stages = tuple(dict.fromkeys((*record.desired.stages, str(stage))))
     desired = replace(record.desired, stages=stages)
-    return replace(record, desired=desired, observed=_behind(tx, record.observed, desired.status, stage))
-
-
-def _behind(tx: Transaction, seen: Observed, wish: DesiredValue, *written: str) -> Observed:
-    """What is known of a chat to which one of these stages may have been written: its status is left to nobody."""
-    statuses = {rule_of(tx.options.stages, stage).status for stage in written}
-    if seen.status.value not in statuses - {rule_of(tx.options.stages, wish.value).status}:
-        return seen
-    behind = replace(seen.status, gen=min(seen.status.gen, wish.gen - 1))
-    return replace(seen, status=behind, foreign_since=0.0, due_at=tx.now)
+    return replace(record, desired=desired, observed=left_to_nobody(tx, record.observed, desired.status, stage))
 
 
 # -------------------------------------------------------------------------------------------------------------- reopen
@@ -283,7 +274,7 @@ def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: boo
         until = max(raised.until, observed.unconfirmed.until if observed.unconfirmed else raised.until)
         observed = replace(observed, unconfirmed=Unconfirmed(0, until))
         # The holder did not know that what it saw may be a write of ours.
-        observed = _behind(tx, observed, old.desired.status, *tx.options.stages)
+        observed = left_to_nobody(tx, observed, old.desired.status, *tx.options.stages)
     if old.observed.status.gen > settlement.generation:
         # It was written past the store meanwhile: that is newer than what the holder saw.
         observed = replace(observed, status=old.observed.status)
