@@ -31,7 +31,7 @@ def measure(book: Book, folder: Path) -> None:
     calls = [(kind, *(days[mode].get(kind, 0.0) for mode in MODES)) for kind in kinds]
     calls.append(("all", *(round(sum(days[mode].values()), 1) for mode in MODES)))
     book.table("Calls a day", ("call", *MODES), calls)
-    for mode, week in weeks.items():
-        book.keep("week", mode, {"counts": dict(week.truth.counts), "calls a day": days[mode]})
-        book.goal(f"week with {mode}: what must never be", 0, sum(week.truth.counts[name] for name in NEVER))
-        book.goal(f"week with {mode}: 429 answers", 0, week.crm.limited)
+    for name, week in weeks.items():
+        book.keep("week", name, {"counts": dict(week.truth.counts), "calls a day": days[name]})
+        book.goal(f"week with {name}: what must never be", 0, sum(week.truth.counts[name] for name in NEVER))
+        book.goal(f"week with {name}: 429 answers", 0, week.crm.limited)

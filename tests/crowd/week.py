@@ -178,7 +178,8 @@ class Week(Simulation):
             f"{customer.name}, дякую за повідомлення: ось відповідь номер {len(self.replies)}, сподіваюся, допомогла."
         )
         self.replies.add(text)
-        await self._at(lambda runtime: runtime.said(customer.session, (text,)))
+        who = Known(customer.session, instagram=customer.name)
+        await self._at(lambda runtime: runtime.said(who, (text,)))
         self.talks.page(customer.chat_id, text)
 
     async def keeps_silent(self, customer: Customer, *, last: bool = True) -> bool:
