@@ -183,7 +183,9 @@ def telling(service: SitniksChatService, node: Callable[[MainState], Update]) ->
 
     def tell(state: MainState) -> Update:
         update = node(state)
-        service.said(state.get("session_id", ""), [one.text for one in update.get("messages", [])])
+        name = state.get("metadata", {}).get("instagram_username")
+        texts = [one.text for one in update.get("messages", [])]
+        service.said(state.get("session_id", ""), texts, instagram_username=name)
         return update
 
     return tell

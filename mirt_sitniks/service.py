@@ -117,12 +117,13 @@ class SitniksChatService(Life):
         """A person has to take over: `AI Увага`, a live manager."""
         return await self.sync(Stage.ESCALATION, session=user_id, reason=reason)
 
-    def said(self, session: str, text: str | Iterable[str]) -> bool:
+    def said(self, session: str, text: str | Iterable[str], **who: Unpack[Who]) -> bool:
         """Remember that the graph tells the customer this: one text or several; whether it was taken over.
 
         Called where a text is sent, before or after. When it comes back from Sitniks it is no person's then, whatever
         name it comes under and in how many pieces; and what nobody said here, a person wrote. Kept are hashes, for a
-        day. Waits for nothing, works in threads and where a loop runs, and never raises.
+        day. Waits for nothing, works in threads and where a loop runs, and never raises. `who`, as in `is_held`: for
+        a session of which nothing is recorded.
         """
         try:
             texts = tuple(
@@ -131,7 +132,8 @@ class SitniksChatService(Life):
             name = "" if session is None else clean(str(session))
             if not (self.enabled and name.strip() and texts):
                 return False
-            self._thread.run(lambda runtime: runtime.said(name, texts))
+            customer = customer_of(name, who)
+            self._thread.run(lambda runtime: runtime.said(customer, texts))
             return True
         except Exception as error:
             log(ERROR, "what was said could not be kept: %s", type(error).__name__)

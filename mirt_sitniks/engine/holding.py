@@ -28,6 +28,11 @@ class Customer:
     instagram: str | None = None
     telegram: str | None = None
 
+    @property
+    def is_told(self) -> bool:
+        """Whether anything but his session is known."""
+        return bool(self.chat_id or self.instagram or self.telegram)
+
 
 def customer_of(session: object, who: Who) -> Customer:
     """The customer that a caller means."""

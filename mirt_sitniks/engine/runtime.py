@@ -69,7 +69,7 @@ class Runtime:
         self.worker = Worker(self.driver, sweep=sweep, on_done=self._notify, tidy=self._prune)
         self._calls = SIDE_BY_SIDE if worker or settings.reply_budget > 0 else 0
         self.recorder = Recorder(self.driver, self._calls, self._recorded, lambda: self._direct.begin())
-        self.speech = Speech(self.driver)
+        self.speech = Speech(self.driver, self._holder_of)
         self._direct = direct.DirectWriter(self.driver, self.recorder.waiting)
         # A store of a host's own may keep none.
         keeps: Any = store if hasattr(store, "commit_order") else None
@@ -133,24 +133,27 @@ class Runtime:
         hearing.add_done_callback(self.driver.hearing.discard)
         self.worker.expect(await hearing)
 
-    async def said(self, session: str, texts: tuple[str, ...]) -> None:
+    async def said(self, customer: Customer, texts: tuple[str, ...]) -> None:
         """Remember what the graph tells the customer; the store hears of it by itself."""
-        self.speech.said(row_of(self.settings.account, session), texts)
+        self.speech.said(row_of(self.settings.account, customer.session), customer, texts)
 
     async def release(self, customer: Customer) -> SyncResult | None:
         """Give a conversation that a person has back to the graph, and report; None when nothing is known of it."""
-        record = await holder_of(customer, self.store, self.driver.gate, self.settings)
+        record = await self._holder_of(customer)
         return await self._taken_up(record.session, self.store.release) if record else None
 
     async def is_held(self, customer: Customer) -> bool | None:
         """Whether a person has the conversation; None when nothing is known of it. What was told before goes before."""
         if self.driver.hearing:
             await asyncio.wait(self.driver.hearing)
-        record = await holder_of(customer, self.store, self.driver.gate, self.settings)
+        record = await self._holder_of(customer)
         now = self.driver.asking.now()
         # Before the first exchange nothing is known of the store's clock, which shows the time of day.
         now = time.time() if now is None else now
         return owner_of(record.talk, now, self.driver.context.hold) == HUMAN if record else None
+
+    async def _holder_of(self, customer: Customer) -> Record | None:
+        return await holder_of(customer, self.store, self.driver.gate, self.settings)
 
     async def status(self) -> dict[str, Any]:
         """How the store is as plain JSON, with how many stages wait here until it takes them."""

@@ -4,15 +4,17 @@ The bot greets before the first touch is recorded: until then its words are kept
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from logging import WARNING
 
 from mirt_sitniks.core.marks import Marks, marks_of, words_of
+from mirt_sitniks.core.record import Record
 from mirt_sitniks.core.voices import DAY, TEXTS, Spoken
 from mirt_sitniks.engine.driver import Driver
 from mirt_sitniks.engine.gate import CLAIM
+from mirt_sitniks.engine.holding import Customer
 from mirt_sitniks.log import log
 
 # So many sessions wait at most; so many are told to the store at once.
@@ -23,6 +25,7 @@ PATIENCE = 1.0
 
 @dataclass(slots=True)
 class _Waiting:
+    customer: Customer
     marks: tuple[Marks, ...] = ()
     unrecorded: bool = False
 
@@ -30,14 +33,14 @@ class _Waiting:
 class Speech:
     """Takes texts over and tells the store of them by itself; used on one loop."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    def __init__(self, driver: Driver, holder_of: Callable[[Customer], Awaitable[Record | None]]) -> None:
+        self._driver, self._holder_of = driver, holder_of
         # The oldest first; the times of their marks are on the driver's clock.
         self._waiting: dict[str, _Waiting] = {}
         self._telling: asyncio.Task[None] | None = None
 
-    def said(self, session: str, texts: Iterable[str]) -> None:
-        """Remember what was said just now."""
+    def said(self, session: str, customer: Customer, texts: Iterable[str]) -> None:
+        """Remember what was said just now to a customer, under the name that his session has in the store."""
         if not hasattr(self._driver.store, "said"):
             # A store of a host's own may keep none.
             return
@@ -45,8 +48,8 @@ class Speech:
         fresh = [marks_of(words, now, salt) for text in texts if (words := words_of(text)).whole]
         if not fresh:
             return
-        before = self._waiting.pop(session, None) or _Waiting()
-        self._waiting[session] = _Waiting((*before.marks, *fresh)[-TEXTS:])
+        before = self._waiting.pop(session, None) or _Waiting(customer)
+        self._waiting[session] = _Waiting(customer, (*before.marks, *fresh)[-TEXTS:])
         if len(self._waiting) > MOST:
             self._waiting.pop(next(iter(self._waiting)))
         self._begin()
@@ -77,12 +80,26 @@ class Speech:
             told = dict(list(due.items())[:AT_ONCE])
             try:
                 unrecorded = await self._driver.gate.run(partial(self._write, told), CLAIM)
+                unrecorded = await self._elsewhere({name: told[name] for name in unrecorded})
             except Exception as error:
                 # A store that refuses them, or cannot keep any: a person's message is not told from the graph's then.
                 log(WARNING, "what was said could not be kept: %s", type(error).__name__)
                 unrecorded = ()
             for session, marks in told.items():
                 self._after(session, marks, unrecorded=session in unrecorded)
+
+    async def _elsewhere(self, told: dict[str, tuple[Marks, ...]]) -> tuple[str, ...]:
+        """Tell what was said in sessions of which nothing is recorded to those that have their customers' chats;
+        returns those of which there is none."""
+        left: list[str] = []
+        for session, marks in told.items():
+            waiting = self._waiting.get(session)
+            holder = await self._holder_of(waiting.customer) if waiting and waiting.customer.is_told else None
+            if holder is None:
+                left.append(session)
+            else:
+                await self._driver.gate.run(partial(self._write, {holder.session: marks}), CLAIM)
+        return tuple(left)
 
     async def _write(self, told: dict[str, tuple[Marks, ...]]) -> tuple[str, ...]:
         now, driver = self._driver.clock(), self._driver
@@ -91,8 +108,10 @@ class Speech:
 
     def _after(self, session: str, told: tuple[Marks, ...], *, unrecorded: bool) -> None:
         """What was told is done with; what has no record yet waits for one, for a day."""
-        waiting, since = self._waiting.pop(session, None) or _Waiting(), self._driver.clock() - DAY
+        if (waiting := self._waiting.pop(session, None)) is None:
+            return
+        since = self._driver.clock() - DAY
         left = tuple(one for one in waiting.marks if one.at > since and (unrecorded or one not in told))
         if left:
             fresh = any(one not in told for one in left)
-            self._waiting[session] = _Waiting(left, unrecorded and not fresh)
+            self._waiting[session] = _Waiting(waiting.customer, left, unrecorded and not fresh)

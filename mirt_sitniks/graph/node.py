@@ -14,7 +14,7 @@ from langgraph.config import get_stream_writer
 
 from mirt_sitniks.core.result import Outcome, SyncResult, iso
 from mirt_sitniks.core.stages import BUILT_IN, Stages, rule_of
-from mirt_sitniks.graph.reading import UNKNOWN_STAGE, Decision, Reading, decide, read, stage_in
+from mirt_sitniks.graph.reading import UNKNOWN_STAGE, Decision, Reading, decide, read, stage_in, who_of
 from mirt_sitniks.log import log
 from mirt_sitniks.process.off_loop import has_loop, without_loop
 
@@ -106,13 +106,13 @@ class SyncNode(Runnable[Any, dict[str, Any]]):
 
     def said(self, values: Values, config: RunnableConfig | None, texts: list[str]) -> None:
         """Have the service remember what the graph tells the customer of this state."""
-        tell: Callable[[str, list[str]], object] | None = getattr(self._service, "said", None)
+        tell: Callable[..., object] | None = getattr(self._service, "said", None)
         with contextlib.suppress(Exception):
-            session = read(
+            reading = read(
                 self._host.seen(values), thread_id=((config or {}).get("configurable") or {}).get("thread_id")
-            ).session
-            if tell and session and any(texts):
-                tell(session, texts)
+            )
+            if tell and reading.session and any(texts):
+                tell(reading.session, texts, **who_of(reading))
 
     async def _sync(
         self, values: Values, config: RunnableConfig | None, sync: Callable[..., Awaitable[SyncResult]]

@@ -236,3 +236,9 @@ def _text(value: object) -> str | None:
 
 def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def who_of(reading: Reading) -> dict[str, str]:
+    """What a state says of the customer beside the session."""
+    names = ("instagram_username", "telegram_username", "chat_id")
+    return {name: value for name in names if (value := getattr(reading, name))}

@@ -9,7 +9,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from mirt_sitniks.core.text import unix
 from mirt_sitniks.graph.node import origin_of
-from mirt_sitniks.graph.reading import READ_KEYS, Reading, read, value_of
+from mirt_sitniks.graph.reading import READ_KEYS, read, value_of, who_of
 from mirt_sitniks.log import log
 from mirt_sitniks.process.off_loop import Wait, awaited, blocked, without_loop
 
@@ -68,11 +68,6 @@ class HumanHasChat(Runnable[Any, bool]):
             log(ERROR, "who has the chat is not known: %s at %s", *origin_of(exc))
             told = None
         return told if told is not None else _held_in(state)
-
-
-def who_of(reading: Reading) -> dict[str, str | None]:
-    """What a state says of the customer beside the session."""
-    return {name: getattr(reading, name) for name in ("instagram_username", "telegram_username", "chat_id")}
 
 
 def _held_in(state: Any) -> bool:

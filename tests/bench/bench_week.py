@@ -7,15 +7,21 @@ from tests.crowd.test_week import NEVER
 from tests.crowd.week import Mode, Week
 
 SEED, CHATS, DAYS = 2, 500, 7.0
-MODES: tuple[Mode, ...] = ("webhooks", "watch", "neither")
+MODES: dict[str, tuple[Mode, bool]] = {
+    "webhooks": ("webhooks", False),
+    "webhooks, asked twice": ("webhooks", True),
+    "watch": ("watch", False),
+    "neither": ("neither", False),
+}
 
 
 def measure(book: Book, folder: Path) -> None:
-    """The same week for a shop that is told by webhooks, by a watch, and not at all."""
+    """The same week for a shop that is told by webhooks, by a watch, and not at all; with webhooks also for a host that
+    asks once more before an answer goes out."""
     weeks = {}
-    for mode in MODES:
-        weeks[mode] = Week(SEED, customers=CHATS, days=DAYS, mode=mode).run()
-        weeks[mode].loop.finish()
+    for name, (mode, twice) in MODES.items():
+        weeks[name] = Week(SEED, customers=CHATS, days=DAYS, mode=mode, asks_again=twice).run()
+        weeks[name].loop.finish()
     names = sorted({name for week in weeks.values() for name in week.truth.counts} | set(NEVER))
     rows = [(name, *(weeks[mode].truth.counts[name] for mode in MODES)) for name in names]
     note = "“told”: of what the store had heard 5 s before (a manager's own message: at once)"
@@ -25,7 +31,7 @@ def measure(book: Book, folder: Path) -> None:
     calls = [(kind, *(days[mode].get(kind, 0.0) for mode in MODES)) for kind in kinds]
     calls.append(("all", *(round(sum(days[mode].values()), 1) for mode in MODES)))
     book.table("Calls a day", ("call", *MODES), calls)
-    for mode, week in weeks.items():
-        book.keep("week", mode, {"counts": dict(week.truth.counts), "calls a day": days[mode]})
-        book.goal(f"week with {mode}: what must never be", 0, sum(week.truth.counts[name] for name in NEVER))
-        book.goal(f"week with {mode}: 429 answers", 0, week.crm.limited)
+    for name, week in weeks.items():
+        book.keep("week", name, {"counts": dict(week.truth.counts), "calls a day": days[name]})
+        book.goal(f"week with {name}: what must never be", 0, sum(week.truth.counts[name] for name in NEVER))
+        book.goal(f"week with {name}: 429 answers", 0, week.crm.limited)

@@ -84,7 +84,7 @@ class BadWeek(Week):
             except StoreError:
                 await asyncio.sleep(5.0)
 
-    async def keeps_silent(self, customer: Customer) -> bool:
+    async def keeps_silent(self, customer: Customer, *, last: bool = True) -> bool:
         """What the route knows when the store does not answer is what the state said last: nobody has the chat."""
         began = self.now()
         try:
@@ -93,6 +93,6 @@ class BadWeek(Week):
         except StoreError:
             self.truth.counts["not known whether held"] += 1
             return False
-        if self.now() - began < 1.0:
+        if (held or last) and self.now() - began < 1.0:
             self.truth.asked(customer.chat_id, held, self.now())
         return held

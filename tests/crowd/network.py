@@ -13,6 +13,7 @@ from mirt_sitniks.core.events import Event
 from mirt_sitniks.core.record import Intent, Record
 from mirt_sitniks.core.store import Claimed, Outlook, Recorded, Report, Settled, StoreOptions
 from mirt_sitniks.core.survey import SessionsAsked
+from mirt_sitniks.core.voices import Spoken
 from mirt_sitniks.crm.calls import Call, is_write
 from mirt_sitniks.errors import CallTimeout, CrmError, StoreError
 from mirt_sitniks.stores.memory import MemoryStore
@@ -242,6 +243,11 @@ class FarStore:
     async def hear(self, options: StoreOptions, events: tuple[Event, ...]) -> Outlook:
         """Take in what was told."""
         result: Outlook = await self._far("hear", lambda: self.model.hear(options, events))
+        return result
+
+    async def said(self, options: StoreOptions, spoken: tuple[Spoken, ...]) -> tuple[str, ...]:
+        """Remember what the graph has said."""
+        result: tuple[str, ...] = await self._far("said", lambda: self.model.said(options, spoken))
         return result
 
     async def release(self, options: StoreOptions, session: str, *, calls: int = 2) -> Recorded:

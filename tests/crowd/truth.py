@@ -12,6 +12,10 @@ AI_MANAGER = 101
 ON_ITS_WAY, LOOKED = 5.0, 5.0
 
 
+# How a person takes a chat by writing in it.
+WRITES = ("message", "phone")
+
+
 @dataclass
 class Held:
     """Who has a chat, as all would say who see everything.
@@ -65,7 +69,7 @@ class Truth:
         """A person shows a sign of life: he has the chat from now on, if the graph had it before."""
         one = self.chats[chat_id]
         one.signs.append((now, how))
-        one.blurred = how == "message" and one.since is None and one.known_at <= (one.ended_at or -inf)
+        one.blurred = how in WRITES and one.since is None and one.known_at <= (one.ended_at or -inf)
         if how == "assigned":
             one.assigned_at, one.person, one.shown = now, (now, inf), False
         if not one.wrote or (how == "assigned" and one.how == "escalation" and self.has(chat_id, now)):
@@ -75,7 +79,7 @@ class Truth:
             one.took_at, one.how, one.told_at, one.blind_at = now, how, None, one.known_at
             one.ended_at = one.back_told_at = None
             self.counts[f"taken over: {how}"] += 1
-        elif one.how == "escalation" or (one.how in ("phone", "assigned") and how == "message"):
+        elif one.how == "escalation" or (one.how == "assigned" and how in WRITES):
             one.took_at, one.how, one.told_at, one.blind_at = now, how, None, one.known_at
         one.since = now
 
@@ -107,11 +111,11 @@ class Truth:
         """Whether what a person did may have been so long ago, by all that could be known, that it binds nobody."""
         return now - self.chats[chat_id].blind_at > self.hold
 
-    def told(self, chat_id: str, at: float, now: float, *, by_manager: bool) -> None:
+    def told(self, chat_id: str, at: float, now: float, *, by_person: bool) -> None:
         """The store has taken in an event of the time `at`."""
         self.known(chat_id, at)
         one = self.chats[chat_id]
-        shows = at >= one.took_at and (by_manager or one.how == "assigned")
+        shows = at >= one.took_at and (by_person or one.how == "assigned")
         if one.since is not None and one.told_at is None and shows:
             one.told_at = now
         if one.ended_at is not None and one.back_told_at is None and at >= one.ended_at:
@@ -120,7 +124,7 @@ class Truth:
     def read(self, chat_id: str, now: float) -> None:
         """The store has read a chat's messages: who wrote, not who is responsible."""
         one = self.chats[chat_id]
-        if one.since is not None and one.told_at is None and one.how == "message" and not one.blurred:
+        if one.since is not None and one.told_at is None and one.how in WRITES and not one.blurred:
             one.told_at = now
 
     # --------------------------------------------------------------------------------------------- what the graph does
@@ -173,11 +177,9 @@ class Truth:
         """The graph has asked whether to keep silent, and does so if it is `held`."""
         one, count = self.chats[chat_id], self.counts
         if self.has(chat_id, now):
-            known = one.told_at is not None and now - one.told_at > (0.0 if one.how == "message" else self.looked)
+            known = one.told_at is not None and now - one.told_at > (0.0 if one.how in WRITES else self.looked)
             if held:
                 count["kept silent"] += 1
-            elif one.how == "phone":
-                count["answered over a person: on the phone"] += 1
             elif known and one.how == "assigned" and self.is_history(chat_id, now):
                 count["answered: taken too long ago"] += 1
             elif known:

@@ -47,7 +47,7 @@ class Watched(ModelCrm):
         if isinstance(call, GetChat | SetStatus | UpdateChat):
             self.truth.known(call.chat_id, self.clock())
         if isinstance(call, GetChat):
-            self.truth.told(call.chat_id, self.clock(), self.clock(), by_manager=False)
+            self.truth.told(call.chat_id, self.clock(), self.clock(), by_person=False)
         if isinstance(call, ListMessages):
             self.truth.read(call.chat_id, self.clock())
         return done
@@ -81,6 +81,8 @@ class Customer:
 class Week(Simulation):
     """`customers` chats for `days`, in a shop that is told by webhooks, by a watch, or not at all.
 
+    The host tells what the graph says, and asks whether a person has the chat before the graph thinks, and `asks_again`
+    before the answer goes out.
     `assigns`: the account lets a manager be assigned; where it does not (it `refuses`, `ignores` or `lacks` that call),
     people and stages have the status alone.
     """
@@ -91,6 +93,7 @@ class Week(Simulation):
     assigns: bool = True
     habit: Habit = "refuses"
     hold_hours: float = 24.0
+    asks_again: bool = False
     processes: int = 2
     # After how many seconds a stage is looked for, and for how many a later one may overtake it.
     patience: ClassVar[float] = 600.0
@@ -109,6 +112,7 @@ class Week(Simulation):
             getattr(crm, self.habit).add(UpdateChat)
         self.talks = Messages(crm, Random(self.seed), self._tell if self.mode == "webhooks" else None)
         self.heard: set[asyncio.Task[Any]] = set()
+        self.replies: set[str] = set()
         self.results: Counter[str] = Counter()
 
     # -------------------------------------------------------------------------------------------------------- the host
@@ -127,8 +131,9 @@ class Week(Simulation):
     async def _hear(self, events: tuple[Event, ...]) -> None:
         await self._at(lambda runtime: runtime.hear(events))
         for event in events:
-            at, manager = _seconds(event), bool(event.message and event.message.manager_name)
-            self.truth.told(event.chat.id, at, self.now(), by_manager=manager)
+            said = event.message and event.message.manager_name is not None and event.message.text
+            persons = bool(said) and said not in self.replies
+            self.truth.told(event.chat.id, _seconds(event), self.now(), by_person=persons)
 
     async def sync(self, customer: Customer, stage: str, *, again: Intent | None = None) -> SyncResult:
         """The host comes to a stage, or to one that it comes to again."""
@@ -149,7 +154,7 @@ class Week(Simulation):
         """The customer writes, and the graph answers unless a person has the chat; returns whether it did."""
         self.talks.customer(customer.chat_id)
         await asyncio.sleep(customer.rng.uniform(0.2, 2.0))
-        if await self.keeps_silent(customer):
+        if await self.keeps_silent(customer, last=not self.asks_again):
             return False
         if first:
             asked_at = self.now()
@@ -162,14 +167,27 @@ class Week(Simulation):
             asked_at = self.now()
             await self.sync(customer, wish)
             self.loop.create_task(self._shown(customer, wish, asked_at))
-        self.talks.page(customer.chat_id)
+        if self.asks_again and await self.keeps_silent(customer):
+            return False
+        await self.says(customer)
         return True
 
-    async def keeps_silent(self, customer: Customer) -> bool:
-        """The graph's route asks whether a person has the chat."""
+    async def says(self, customer: Customer) -> None:
+        """The graph answers, and the host tells what."""
+        text = (
+            f"{customer.name}, дякую за повідомлення: ось відповідь номер {len(self.replies)}, сподіваюся, допомогла."
+        )
+        self.replies.add(text)
+        who = Known(customer.session, instagram=customer.name)
+        await self._at(lambda runtime: runtime.said(who, (text,)))
+        self.talks.page(customer.chat_id, text)
+
+    async def keeps_silent(self, customer: Customer, *, last: bool = True) -> bool:
+        """The graph asks whether a person has the chat: its route, and the `last` time before it answers."""
         who = Known(customer.session, instagram=customer.name)
         held = bool(await self._at(lambda runtime: runtime.is_held(who)))
-        self.truth.asked(customer.chat_id, held, self.now())
+        if held or last:
+            self.truth.asked(customer.chat_id, held, self.now())
         return held
 
     async def _escalate_again(self, customer: Customer) -> None:
@@ -235,7 +253,9 @@ class Week(Simulation):
         rng, chat_id = customer.rng, customer.chat_id
         if rng.random() < 0.15:
             self.truth.takes(chat_id, "phone", self.now())
-            self.talks.page(chat_id)
+            self.talks.page(
+                chat_id, f"Вітаю, {customer.name}, це Олена з телефона, зараз усе перевірю: {self.now():.0f}."
+            )
             return
         if rng.random() < 0.3:
             self._takes(customer)
@@ -338,8 +358,8 @@ class Week(Simulation):
                 continue
             chat_id = f"{int(line.session[8:12]):024x}"
             at, why = line.at - WALL, str(line.after["why"])
-            kinds = {"message": ("message",), "assigned": ("assigned", "back"), "status": ("status", "back")}[why]
-            wanted = kinds[:1] if line.after["owner"] == HUMAN else kinds[1:]
+            takes = ("message", "phone") if why == "message" else (why,)
+            wanted = takes if line.after["owner"] == HUMAN else ("back",)
             if not any(how in wanted and moment <= at + 1.0 for moment, how in signs.get(chat_id, ())):
                 self.truth.counts["own writes and texts taken for people's"] += 1
                 self.truth.broken.append(f"{line.session}: {line.after} at {at:.0f}, but nobody did")

@@ -50,7 +50,7 @@ class FakeService:
     async def holds(self, wait: Any, session: str, **who: Any) -> bool | None:
         return self.held
 
-    def said(self, session: str, text: str | list[str]) -> bool:
+    def said(self, session: str, text: str | list[str], **who: object) -> bool:
         self.told.append((session, [text] if isinstance(text, str) else text))
         return True
 

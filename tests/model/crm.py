@@ -163,14 +163,14 @@ class ModelCrm:
         for name, value in {**usual, **habits}.items():
             setattr(self, name, value)
 
-    def write(self, chat_id: str, manager: str | None = None) -> None:
+    def write(self, chat_id: str, manager: str | None = None, text: str = "…") -> None:
         """The customer writes again, or a manager (of an empty name: the page): the chat moves to the front, unless
         chats are listed by their creation."""
         now = self.clock()
         at = datetime.fromtimestamp(WALL + now, UTC).isoformat(timespec="milliseconds")
         self.chats[chat_id] = replace(self.chats[chat_id], last_message_at=at)
         sent_by = f"user-{chat_id}" if manager is None else "the shop's page"
-        said = Message(f"{chat_id}-{now}", sent_by, manager, "…", at)
+        said = Message(f"{chat_id}-{now}", sent_by, manager, text, at)
         self.messages.setdefault(chat_id, []).append(said)
         if not self.by_creation:
             self._added = [one for one in self._added if one[1] != chat_id]

@@ -48,12 +48,12 @@ class Messages:
         """A person writes in Sitniks."""
         self._tell(chat_id, next(one.name for one in self.crm.managers if one.id == manager_id))
 
-    def page(self, chat_id: str) -> None:
+    def page(self, chat_id: str, text: str) -> None:
         """The shop's account writes: the graph, or somebody on the phone."""
-        self._tell(chat_id, "")
+        self._tell(chat_id, "", text)
 
-    def _tell(self, chat_id: str, manager: str | None) -> None:
-        self.crm.write(chat_id, manager)
+    def _tell(self, chat_id: str, manager: str | None, text: str = "…") -> None:
+        self.crm.write(chat_id, manager, text)
         if self.deliver:
             message = self.crm.messages[chat_id][-1]
             event = Event(self.crm.chats[chat_id], message, message.at)

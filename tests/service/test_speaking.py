@@ -102,6 +102,19 @@ def test_a_greeting_before_the_first_touch_is_kept_for_it(shop: Shop) -> None:
     assert "never" not in shop.store.rows.records
 
 
+def test_what_is_said_in_a_session_of_which_nothing_is_recorded_stands_where_the_chat_is(shop: Shop) -> None:
+    """The customer came back while a person had the chat, so no stage of his new session was recorded: by his name his
+    words go to the session that has it, and of nobody else's."""
+    service = shop.service()
+    synced(touch(service))
+    assert service.said("later", REPLY, instagram_username="Anna.Shop")
+    said(shop, 1)
+    assert service.said("other", [LONG], instagram_username="olena.example")
+    assert service.said("later", "Ще одне, на прощання", instagram_username="anna.shop")
+    assert len(said(shop, 2).voices.said) == 2
+    assert not {"later", "other"} & shop.store.rows.records.keys()
+
+
 def test_words_go_to_the_store_together(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one write is under way more is said, in several sessions: the next one has all of it."""
     batches: list[int] = []
