@@ -106,7 +106,9 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
     if seen.status.value and (is_known(seen) or (seen.status.gen and seen.seen_at) or seen.unconfirmed):
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
         lost = bool(seen.contradicted) and shown == seen.before
-        before = lost or (shown == seen.status.value and not seen.status.gen)
+        # A stage that goes over people finds what nobody has set since its write.
+        over = "status" in stale(record) and not context.rule_of(record.desired.status.value).respects_people
+        before = lost or (shown == seen.status.value and (over or not seen.status.gen))
         there = shown == seen.status.value and seen.foreign_since
         since = there or max(seen.seen_at, record.alike_at)
         return bool(since) and at - since <= context.hold and not before

@@ -315,6 +315,20 @@ class TestRow42:
         held, _ = fold_in(lost, ok(lost, read_step(), Chat("chat", status="ОПЛАЧЕНО", manager_id=103), at=100.0))
         assert not any(isinstance(step, WriteStatus) for step in plan(held, 200.0))
 
+    @pytest.mark.parametrize("lost", [False, True], ids=["ignored", "lost"])
+    def test_row42_an_escalation_whose_write_changed_nothing_goes_over_what_was_left_to_a_person(
+        self, lost: bool
+    ) -> None:
+        """His status was known before the write and is there still: nobody has set it since, and it is written over."""
+        record = record_at(INVOICE, ALARM, confirmed=1, seen_at=40.0, status=ObservedValue("ОПЛАЧЕНО", 1))
+        record = replace(record, observed=replace(record.observed, foreign_since=30.0))
+        paid, step = Chat("chat", status="ОПЛАЧЕНО", manager_id=102), status_step(record)
+        manager = ok(record, manager_step(record), at=50.0)
+        wrote = bad(record, step, at=50.0) if lost else ok(record, step, paid, at=50.0)
+        left, _ = fold_in(record, wrote, manager, now=60.0)
+        seen, _ = fold_in(left, ok(left, read_step(), paid, at=80.0), now=81.0)
+        assert status_step(record) in plan(seen, 1000.0)
+
     @pytest.mark.parametrize(("at", "stays"), [(12.0, False), (700.0, True)], ids=["beside it", "long after"])
     def test_row42_what_a_later_write_shows_in_place_of_ours_was_not_lost_beside_it(
         self, at: float, stays: bool
