@@ -442,7 +442,9 @@ class World:
         for _ in range(int(hours * 60)):
             self.loop.run_for(60.0)
             waiting = any(one for process in self.team for one in process.recorder.waiting())
-            if not self.pending() and not self.crm.pending and not waiting:
+            # What nobody waits for may be put off with the key.
+            left = any(has_work(one) for one in self.store.rows.records.values())
+            if not left and not self.crm.pending and not waiting:
                 break
         self.loop.run_for(400.0)
 
