@@ -21,7 +21,7 @@ from mirt_sitniks.core.record import (
 )
 from mirt_sitniks.core.rows import Transaction
 from mirt_sitniks.core.signs import assignee_of, by_status, is_another, signs_of, talk_after
-from mirt_sitniks.core.stages import priority_of
+from mirt_sitniks.core.stages import priority_of, rule_of
 from mirt_sitniks.core.store import Entry
 from mirt_sitniks.core.talk import Sign, Talk
 from mirt_sitniks.core.voices import Voices, joined
@@ -162,6 +162,15 @@ def raise_unconfirmed(tx: Transaction, chat_id: str, until: float) -> None:
     until = max(until, seen.unconfirmed.until if seen.unconfirmed else until)
     due_at = seen.due_at if pending(record) else max(until, tx.now)
     tx.rows.put(replace(record, observed=replace(seen, unconfirmed=Unconfirmed(0, until), due_at=due_at)))
+
+
+def left_to_nobody(tx: Transaction, seen: Observed, wish: DesiredValue, *written: str) -> Observed:
+    """What is known of a chat to which one of these stages may have been written: its status is no person's."""
+    statuses = {rule_of(tx.options.stages, stage).status for stage in written}
+    if seen.status.value not in statuses - {rule_of(tx.options.stages, wish.value).status}:
+        return seen
+    behind = replace(seen.status, gen=min(seen.status.gen, wish.gen - 1))
+    return replace(seen, status=behind, foreign_since=0.0, due_at=tx.now)
 
 
 def audit(tx: Transaction, before: Record, after: Record) -> None:

@@ -15,7 +15,7 @@ from mirt_sitniks.core.hearing import listen
 from mirt_sitniks.core.key_state import KeyState
 from mirt_sitniks.core.keys import claim_with, fold_key, grant, key_of
 from mirt_sitniks.core.leases import claimed, goes_on, need_of, release, take
-from mirt_sitniks.core.ownership import audit, audit_talk, log_tries, raise_unconfirmed
+from mirt_sitniks.core.ownership import audit, audit_talk, left_to_nobody, log_tries, raise_unconfirmed
 from mirt_sitniks.core.proof import ROUNDING, again, begin, bring_back, look_again, note, prove, without_chat
 from mirt_sitniks.core.record import (
     Claim,
@@ -146,13 +146,9 @@ def _written_before(tx: Transaction, old: Record, fresh: Record, chat_id: str, i
 
 def _not_theirs(tx: Transaction, record: Record, stage: str) -> Record:
     """A record to whose chat a stage was written before that was known: its status is no person's."""
-    wish, seen, written = record.desired.status, record.observed, rule_of(tx.options.stages, stage).status
     stages = tuple(dict.fromkeys((*record.desired.stages, str(stage))))
-    record = replace(record, desired=replace(record.desired, stages=stages))
-    if seen.status.value != written or written == rule_of(tx.options.stages, wish.value).status:
-        return record
-    behind = replace(seen.status, gen=min(seen.status.gen, wish.gen - 1))
-    return replace(record, observed=replace(seen, status=behind, foreign_since=0.0, due_at=tx.now))
+    desired = replace(record.desired, stages=stages)
+    return replace(record, desired=desired, observed=left_to_nobody(tx, record.observed, desired.status, stage))
 
 
 # -------------------------------------------------------------------------------------------------------------- reopen
@@ -243,7 +239,10 @@ def _fold_record(tx: Transaction, settlement: Settlement, key: KeyState) -> tupl
         return key, None
     renewed = old.desired.generation != settlement.generation
     observed = _observed(tx, old, settlement, renewed)
-    fresh = replace(old, observed=observed, talk=talk_after(old.talk, settlement.signs))
+    # A status that turned out to be nobody's takes no chat over.
+    stands = observed.status == settlement.observed.status
+    signs = tuple(one for one in settlement.signs if stands or one.kind != "status")
+    fresh = replace(old, observed=observed, talk=talk_after(old.talk, signs))
     key, fresh = in_turn(tx, key, fresh)
     if old.candidate:
         fresh = prove(tx, fresh, settlement)
@@ -274,6 +273,8 @@ def _observed(tx: Transaction, old: Record, settlement: Settlement, renewed: boo
         # Raised by a stale holder while we worked: what we know is older, but our own lost write may land later.
         until = max(raised.until, observed.unconfirmed.until if observed.unconfirmed else raised.until)
         observed = replace(observed, unconfirmed=Unconfirmed(0, until))
+        # The holder did not know that what it saw may be a write of ours.
+        observed = left_to_nobody(tx, observed, old.desired.status, *tx.options.stages)
     if old.observed.status.gen > settlement.generation:
         # It was written past the store meanwhile: that is newer than what the holder saw.
         observed = replace(observed, status=old.observed.status)

@@ -27,8 +27,9 @@ class People:
     """What people did in the chats, and what the store was told of it.
 
     `acts` are what can take a chat over, `moved` when a status was set last, `assigned` who was made responsible last,
-    and when. `had` are the chats that a person has as far as the store can know: since when, and since when it
-    knows; `ended` is when the host said that nobody has one, `back` when that gave it back; `lost` are chats
+    and when. `vain` are statuses that were sent to a chat which had them already, when nobody knows whether they came:
+    when, to which, and what. `had` are the chats that a person has as far as the store can know: since when, and since
+    when it knows; `ended` is when the host said that nobody has one, `back` when that gave it back; `lost` are chats
     that were not there once.
     """
 
@@ -38,6 +39,7 @@ class People:
     acts: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
     moved: dict[str, float] = field(default_factory=dict)
     assigned: dict[str, tuple[float, int]] = field(default_factory=dict)
+    vain: list[tuple[float, str, str]] = field(default_factory=list)
     had: dict[str, tuple[float, float]] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     back: dict[str, float] = field(default_factory=dict)
@@ -91,15 +93,17 @@ class People:
     def heard(self, event: Event, before: Record | None) -> None:
         """The store has taken in an event; `before` is the session's record of that moment."""
         chat_id, at = event.chat.id, (unix(event.at) or 0.0) - WALL
-        since = max(self.ended.get(chat_id, 0.0), self._wrote_at(chat_id))
+        assigned_at, who = self.assigned.get(chat_id, (0.0, AI.id))
+        # What an event tells is told in milliseconds.
+        back_at = assigned_at + 0.001 if who == AI.id else 0.0
+        since = max(self.ended.get(chat_id, 0.0), self._wrote_at(chat_id), back_at)
         if before is None or not before.talk.wrote or at <= max(since, before.talk.signed_at):
-            # What is told of before the last sign that counted changes nothing.
+            # What is told of before the last sign that counted, or before he gave it back, changes nothing.
             return
         name = event.message.manager_name if event.message else None
         assigned = event.chat.manager_id not in (None, AI.id) and before.talk.assignee == "ai" and before.talk.met_ai
-        since, who = self.assigned.get(chat_id, (0.0, AI.id))
         ours = (when for when, name, value in self.world.crm.writes if name == chat_id and isinstance(value, int))
-        stands = who != AI.id and not any(when > since for when in ours)
+        stands = who != AI.id and not any(when > assigned_at for when in ours)
         if (name and name != AI.name) or (assigned and stands):
             since, known = self._has(chat_id) or (at, self.world.loop.time())
             self.had[chat_id] = (max(at, since), known)
@@ -123,6 +127,13 @@ class People:
         """When the graph has written to a chat for the first time."""
         return next((at for at, name, _ in self.world.crm.writes if name == chat_id), math.inf)
 
+    def vain_of(self, call: Call) -> tuple[tuple[float, str, str], ...]:
+        """The status of a call, if the chat has it already."""
+        if not isinstance(call, SetStatus):
+            return ()
+        shown = self.world.crm.chats.get(call.chat_id)
+        return ((self.world.loop.time(), call.chat_id, call.status),) if shown and shown.status == call.status else ()
+
     # --------------------------------------------------------------------------------------------- what must hold
 
     def overlook(self, call: Call) -> None:
@@ -142,7 +153,9 @@ class People:
             if (wrote or 0 < seen.looked_at < moved_at) and now - moved_at > lately:
                 over = f"what a person did at {moved_at}"
         bound = call.status in gives_way if isinstance(call, SetStatus) else call.manager_id == AI.id
-        had = self._has(call.chat_id) if bound else None
+        # Who calls a person after all that he did goes over him, though another stage's status has come since.
+        wish, last = holder.desired.manager, max((at for at, _ in self.acts[call.chat_id]), default=0.0)
+        had = self._has(call.chat_id) if bound and not (wish.value == "human" and wish.asked_at > last) else None
         if had and now - had[1] > lately:
             over = f"a person who has the chat since {had}"
         if over:
@@ -152,7 +165,9 @@ class People:
         had, turning = self.had.get(chat_id), self._turning()
         if had is None or self.world.loop.time() - had[0] > self.context.hold:
             return None
-        turned = any(at >= had[0] and name == chat_id and value in turning for at, name, value in self.world.crm.writes)
+        # What was there already stands, whether the write of it has come or not.
+        writes = (*self.world.crm.writes, *self.vain)
+        turned = any(at >= had[0] and name == chat_id and value in turning for at, name, value in writes)
         return None if turned else had
 
     def _giving_way(self) -> tuple[set[str], set[str]]:
@@ -168,6 +183,9 @@ class People:
         """Whether anybody may have had a chat since then, by all that could be known; by a status where that counts."""
         lines, of_chat = self.world.lines("owner"), self._of_chat()
         kinds = {"assigned", "message"} | {one.after["why"] for one in lines if of_chat(one.session) == chat_id}
+        # Who takes a chat from whom the graph has called has no line of his own.
+        holder = self.world.store.rows.by_chat(chat_id)
+        kinds |= {holder.talk.why} if holder else set()
         back = self.back.get(chat_id, 0.0)
         if any(
             one.after["owner"] == HUMAN and one.at - WALL > back and of_chat(one.session) == chat_id for one in lines

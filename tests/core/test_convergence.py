@@ -506,7 +506,10 @@ def taken_day(seed: int) -> None:
 
 # On each of these days somebody's chat was written over, an own write was taken for a person's, a hand-back was lost or
 # made up, or nobody was called.
-TAKEN = (35, 1130, 1193, 1211, 1277, 1443, 1594, 1684, 3244, 3448, 3752, 5076, 5099, 6381, 8314, 8764, 10356)
+TAKEN = (
+    35, 1130, 1193, 1211, 1277, 1443, 1594, 1684, 3244, 3448, 3752, 5076, 5099, 6381, 8314, 8764, 9603, 10356, 30123,
+    41550, 41653, 44911, 45622,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", TAKEN)

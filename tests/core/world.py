@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from random import Random
 from typing import Any, TypeVar, cast
 
@@ -56,6 +57,9 @@ class Process:
         self.awake = asyncio.Event()
         self.awake.set()
         self.froze_at = 0.0
+        # By how much the store's time in the answers was too old when they were heard, at best; and by how much what
+        # is said of each session is later than it was asked for.
+        self.late = inf
         self.ahead: dict[str, float] = {}
         managers = ManagerList(WantedManagers("Павло", human_ids=world.live), world.loop.time)
         options = replace(OPTIONS, who=name, live_managers=world.live, watch=world.watch, hours=world.hours)
@@ -80,9 +84,11 @@ class Process:
         """A call to the CRM."""
         self.world.people.overlook(call)
         self.sent[kind_of(call)] += 1
+        vain = self.world.people.vain_of(call)
         try:
             value = await self.world.crm.send(call)
         except CrmError as error:
+            self.world.people.vain += vain if error.unconfirmed else ()
             if isinstance(error, NotFound):
                 self.world.people.gone(getattr(call, "chat_id", ""))
             await self.awake.wait()
@@ -92,6 +98,9 @@ class Process:
 
     async def record(self, options: StoreOptions, intent: Intent, *, calls: int = 2) -> Recorded:
         """The store's verb, with the way there and back."""
+        # Who has heard the store but once, and stood before he did, takes its clock for an earlier one.
+        cold = -self.late if self.late > AT_ONCE else 0.0
+        self.ahead[intent.session] = max(self.ahead.get(intent.session, cold), cold)
 
         async def verb() -> Recorded:
             self.tell(intent.tries)
@@ -102,7 +111,7 @@ class Process:
                 # How long the words of a process that never heard of the store were on the way, nobody can tell;
                 # what it says of the session later is no older.
                 self.ahead[intent.session] = max(0.0, answer.outlook.now - intent.waited - asked)
-            asked = min(asked + self.ahead.get(intent.session, 0.0), answer.outlook.now)
+            asked = min(asked + self.ahead[intent.session], answer.outlook.now)
             self.world.hear(intent, asked, answer, again=old is not None and bool(old.closed))
             return answer
 
@@ -111,6 +120,7 @@ class Process:
         except StoreError:
             self.doubtful |= {id(one) for one in intent.tries}
             raise
+        self.late = min(self.late, self.world.loop.time() - recorded.outlook.now)
         return recorded
 
     def tell(self, tries: tuple[Try, ...]) -> None:
@@ -126,6 +136,7 @@ class Process:
     async def claim(self, options: StoreOptions, *, limit: int = 9) -> Claimed:
         """The store's verb, with the way there and back."""
         claimed: Claimed = await self._trip(self.world.store.claim, options, limit=limit)
+        self.late = min(self.late, self.world.loop.time() - claimed.outlook.now)
         return claimed
 
     async def settle(self, options: StoreOptions, report: Report) -> Settled:

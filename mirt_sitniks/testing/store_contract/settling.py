@@ -4,9 +4,11 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.record import Error, ObservedValue, Unconfirmed, pending
 from mirt_sitniks.core.stages import BUILT_IN
 from mirt_sitniks.core.store import KeyVerdict, Report
+from mirt_sitniks.core.talk import AI, HUMAN, Sign
 from mirt_sitniks.testing.store_contract.verbs import (
     FIRST,
     INVOICE,
+    SHOWN,
     UNSEEN,
     claim,
     claimed,
@@ -87,6 +89,19 @@ class SettlingContract:
         assert mine.observed.due_at == START + 50
         world.clock.now = START + 50
         assert len(claim(world).claims) == 1
+
+    def test_a_status_that_may_be_a_stale_holders_write_is_no_persons(self, world: World) -> None:
+        """Row 17: what the holder has found and left to a person is written over, and takes no chat over, if it can be
+        what was raised meanwhile; what no stage writes stays."""
+        for session, found, stands, owner in (("s", SHOWN, 0, AI), ("t", ObservedValue("ОПЛАЧЕНО", 1), 1, HUMAN)):
+            frozen = claimed(record(world, session, INVOICE, chat_id=f"c-{session}"))
+            world.clock.now += OPTIONS.lease
+            fresh = next(one for one in claim(world).claims if of(one).session == session)
+            settle(world, frozen, unconfirmed_until=world.clock.now + 20)
+            signs = (Sign("wrote", START), Sign("status", world.clock.now, HUMAN))
+            mine = of(settle(world, fresh, status=found, foreign_since=START, signs=signs))
+            assert (mine.observed.status, mine.talk.owner) == (ObservedValue(found.value, stands), owner)
+            assert mine.observed.foreign_since == START * stands
 
     def test_a_doubt_of_the_holder_is_kept(self, world: World) -> None:
         """Row 4: a doubt comes back as it was settled, and goes with the next settle that has none."""
