@@ -441,12 +441,16 @@ class World:
             process.wake()
         for _ in range(int(hours * 60)):
             self.loop.run_for(60.0)
-            waiting = any(one for process in self.team for one in process.recorder.waiting())
-            # What nobody waits for may be put off with the key.
-            left = any(has_work(one) for one in self.store.rows.records.values())
-            if not left and not self.crm.pending and not waiting:
-                break
-        self.loop.run_for(400.0)
+            if not self._busy():
+                self.loop.run_for(400.0)
+                # Whose chat was not found may come back.
+                if not self._busy():
+                    break
+
+    def _busy(self) -> bool:
+        # What nobody waits for may be put off with the key.
+        left = any(has_work(one) for one in self.store.rows.records.values())
+        return bool(left or self.crm.pending or any(any(one.recorder.waiting()) for one in self.team))
 
     def finish(self) -> None:
         """End everything."""
