@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.noting import inherited
-from mirt_sitniks.core.people import FoldContext
+from mirt_sitniks.core.people import FoldContext, is_persons
 from mirt_sitniks.core.record import (
     DesiredValue,
     Error,
@@ -59,8 +59,8 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
     hints = {name: getattr(holder, name) for name in ("hinted_at", "moved_at", "heard_at")}
     clock = holder.clock and replace(holder.clock, gen=0)
     voices = joined(holder.voices, mine.voices)
-    told = _told(tx, holder, chat)
-    talk = talk_after(holder.talk, told)
+    talk = talk_after(holder.talk, _told(tx, holder, chat))
+    seen = replace(seen, foreign_since=_persons_since(tx, holder, chat))
     mine = replace(mine, talk=talk, clock=clock, voices=voices, alike_at=known_at(holder), **hints)
     if is_another(mine.talk, assignee_of(chat, tx.options.ai_manager, tx.options.ai_id)):
         # Since when, a look decides.
@@ -79,14 +79,26 @@ def assign(tx: Transaction, record: Record, chat: Chat) -> Record:
 def _told(tx: Transaction, holder: Record, chat: Chat) -> tuple[Sign, ...]:
     """What a chat that goes from one session to another tells of who has it, that its holder has not seen yet: since
     when it may be so, nobody knows better than he."""
-    at, since, options = chat.seen_at, known_at(holder), tx.options
+    at, since = chat.seen_at, known_at(holder)
     if at <= since:
         return ()
-    context = FoldContext(options.stages, 0.0, hold=options.hold, ai_manager=options.ai_manager, ai_id=options.ai_id)
-    seen = holder.observed
+    context, seen = _context(tx), holder.observed
     under_way = seen.unconfirmed or seen.contradicted or "manager" in stale(holder)
     who = () if under_way else signs_of(chat, at, context, since)
-    return (*who, *by_status(holder, chat, at, context, tx.rows.key(options.key).known))
+    return (*who, *by_status(holder, chat, at, context, tx.rows.key(tx.options.key).known))
+
+
+def _persons_since(tx: Transaction, holder: Record, chat: Chat) -> float:
+    """Since when a chat shows what a person has set, by what its holder knew; 0: it does not."""
+    if chat.status == holder.observed.status.value:
+        return holder.observed.foreign_since
+    persons = chat.seen_at > known_at(holder) and is_persons(holder, chat, chat.seen_at, _context(tx))
+    return known_at(holder) if persons else 0.0
+
+
+def _context(tx: Transaction) -> FoldContext:
+    options = tx.options
+    return FoldContext(options.stages, 0.0, hold=options.hold, ai_manager=options.ai_manager, ai_id=options.ai_id)
 
 
 def _raised(tx: Transaction, seen: Observed, *times: float) -> Observed:

@@ -103,13 +103,14 @@ def is_persons(record: Record, chat: Chat, at: float, context: FoldContext) -> b
     if shown is None or context.hold <= 0 or shown in ours(record, context) | replaced(record, context):
         return False
     # One that showed what was asked for, when it was read to see whose it is, was written by an earlier session.
-    if seen.status.value and (is_known(seen) or (seen.status.gen and seen.seen_at) or seen.unconfirmed):
+    known = is_known(seen) or (seen.status.gen and seen.seen_at) or seen.unconfirmed or seen.foreign_since
+    if seen.status.value and known:
         # After an answer that contradicted us, what was there before was never gone: our write was lost.
         lost = bool(seen.contradicted) and shown == seen.before
         # A stage that goes over people finds what nobody has set since its write.
         over = "status" in stale(record) and not context.rule_of(record.desired.status.value).respects_people
-        before = lost or (shown == seen.status.value and (over or not seen.status.gen))
         there = shown == seen.status.value and seen.foreign_since
+        before = lost or (shown == seen.status.value and (over or not (seen.status.gen or there)))
         since = there or max(seen.seen_at, record.alike_at)
         return bool(since) and at - since <= context.hold and not before
     began = record.desired.began_at

@@ -14,7 +14,7 @@ from mirt_sitniks.core.chats import Chat
 from mirt_sitniks.core.fold import fold
 from mirt_sitniks.core.folding import Answer, Folded
 from mirt_sitniks.core.plan import Read, WriteStatus
-from mirt_sitniks.core.record import ObservedValue, Record, Unconfirmed, stale
+from mirt_sitniks.core.record import Observed, ObservedValue, Record, Unconfirmed, stale
 from mirt_sitniks.core.signs import assignee_of, talk_after
 from mirt_sitniks.core.stages import Stage
 from mirt_sitniks.core.talk import AI, HUMAN, NOBODY, OURS, Owner, Sign, Talk, after, is_taken, owner_of
@@ -244,6 +244,18 @@ def test_what_an_earlier_session_wrote_is_known_to_who_found_it_there() -> None:
     assert owner_of(talk_after(agreed.talk, told.signs), 102.0, HOLD) == HUMAN
     asked = replace(agreed, desired=record_at(Stage.FIRST_TOUCH, Stage.GIVE_REQUISITES).desired)
     assert looked(asked, 101.0, status="ОПЛАЧЕНО").observed.status == ObservedValue("ОПЛАЧЕНО", 2)
+
+
+@pytest.mark.parametrize(
+    ("stage", "at", "held"), [("give_requisites", 700.0, True), ("give_requisites", 90_000.0, False),
+                              ("first_touch", 700.0, False), ("escalation", 700.0, False)],
+)  # fmt: skip
+def test_a_status_that_an_earlier_session_saw_a_person_set_stays(stage: str, at: float, held: bool) -> None:
+    """The next session's invoice gives way to it as long as to one of its own chat; what goes over people does not."""
+    found = Observed(ObservedValue("ОПЛАЧЕНО", 0), foreign_since=50.0)
+    asked = replace(record_at(Stage(stage)), observed=found)
+    told = looked(asked, at, status="ОПЛАЧЕНО", manager_name="Павло", manager_id=101)
+    assert ("status" not in stale(replace(asked, observed=told.observed))) is held
 
 
 def test_a_lost_write_that_is_seen_late_takes_nothing_from_who_came_since() -> None:

@@ -290,8 +290,8 @@ class Week(Simulation):
             self.truth.gives_back(customer.chat_id, self.now())
             return
         who = Known(customer.session, instagram=customer.name)
-        await self._at(lambda runtime: runtime.release(who))
         self.truth.gives_back(customer.chat_id, self.now())
+        await self._at(lambda runtime: runtime.release(who))
         self.truth.chats[customer.chat_id].back_told_at = self.now()
 
     # -------------------------------------------------------------------------------------------------------- the week

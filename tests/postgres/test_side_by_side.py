@@ -372,11 +372,12 @@ def plain(options: StoreOptions) -> StoreOptions:
 
 
 def known_to_both(one: Any) -> Any:
-    """A command without what the old version does not hear of: what answers teach and tell, tries, notes, turns."""
+    """A command without what the old version does not hear of, or judges in another way: what answers teach and tell,
+    tries, notes, turns, and what a holder sees while a stale one's write may land."""
     if isinstance(one, command.Record):
         return replace(one, options=plain(one.options))
     silent = {"heard": (), "tries": (), "signs": (), "managers": (), "absent": None, "noted": "", "looked": False}
-    silent |= {"listened": False}
+    silent |= {"listened": False, "unconfirmed": None}
     return replace(one, **silent) if isinstance(one, Settle) else one
 
 

@@ -260,6 +260,18 @@ class HearingContract:
             ask(world, session, Stage.FIRST_TOUCH)
             assert get(world, session).talk.owner == owner
 
+    def test_the_chat_takes_a_persons_status_to_the_next_session(self, world: World) -> None:
+        """Rule 8: what a person has set while an earlier session had the chat is his for the next one's invoice too."""
+        taken_up(world)
+        world.clock.now += 60.0
+        held = ask(world, "s", Stage.GIVE_REQUISITES).claim
+        assert held is not None
+        written(world, held, status="ОПЛАЧЕНО", foreign_since=START + 50.0)
+        world.clock.now += 600.0
+        tell(world, replace(OLENA, status="ОПЛАЧЕНО"))
+        answer = ask(world, "later", Stage.GIVE_REQUISITES)
+        assert (answer.record.chat_id, answer.record.observed.foreign_since) == ("c1", START + 50.0)
+
     def test_taking_over_and_giving_back_stand_in_the_ledger(self, world: World) -> None:
         """Each turn of the conversation has a line with its evidence."""
         taken_up(world)
