@@ -83,7 +83,8 @@ def _told(tx: Transaction, holder: Record, chat: Chat) -> tuple[Sign, ...]:
     if at <= since:
         return ()
     context, seen = _context(tx), holder.observed
-    under_way = seen.unconfirmed or seen.contradicted or "manager" in stale(holder)
+    # What it shows may be older than whom we have made responsible.
+    under_way = seen.unconfirmed or seen.contradicted or "manager" in stale(holder) or at <= holder.talk.put_at
     who = () if under_way else signs_of(chat, at, context, since)
     return (*who, *by_status(holder, chat, at, context, tx.rows.key(tx.options.key).known))
 

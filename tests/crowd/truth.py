@@ -26,7 +26,8 @@ class Held:
     `assigned_at` the same of who is responsible. `wrote`: the graph has written to it. `known_at`: when it was
     read, written or told of last, `blind_at` the same before the last change by a person's hand. `person`: from when to
     when a person was responsible by his own hand, last; `shown`: somebody of ours saw it, so that he can give it back.
-    `blurred`: he wrote after he had given it back, and nobody had looked between: a list of messages tells no order.
+    `begun_at`: the last first touch. `blurred`: he wrote after he had given it back, and nobody had looked between: a
+    list of messages tells no order.
     """
 
     since: float | None = None
@@ -43,6 +44,7 @@ class Held:
     person: tuple[float, float] | None = None
     shown: bool = False
     blurred: bool = False
+    begun_at: float = 0.0
     signs: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -122,8 +124,11 @@ class Truth:
             one.back_told_at = now
 
     def read(self, chat_id: str, now: float) -> None:
-        """The store has read a chat's messages: who wrote, not who is responsible."""
+        """The store has read a chat's messages: who wrote, not who is responsible. What came before a new session's
+        first touch, to a chat that was not looked at any more, that has gone over."""
         one = self.chats[chat_id]
+        if one.took_at < one.begun_at:
+            return
         if one.since is not None and one.told_at is None and one.how in WRITES and not one.blurred:
             one.told_at = now
 
@@ -135,6 +140,7 @@ class Truth:
         one.wrote = True
         age = None if one.status_at is None or old == new else now - one.status_at
         one.status_at = None
+        one.begun_at = now if new == FIRST else one.begun_at
         taken = self.has(chat_id, now) and one.how != "escalation"
         if new == ESCALATION:
             one.since, one.took_at, one.how, one.told_at = now, now, "escalation", now

@@ -248,6 +248,21 @@ class HearingContract:
         assert (answer.record.chat_id, answer.record.talk.owner) == ("c1", "human")
         assert get(world, "s").closed == "superseded"
 
+    def test_who_was_called_is_not_given_back_by_what_the_chat_showed_before(self, world: World) -> None:
+        """The customer wrote between the two writes of an escalation: the AI manager, whom the chat showed then, has it
+        back neither here nor in the next session."""
+        taken_up(world)
+        world.clock.now += 60.0
+        held = ask(world, "s", Stage.ESCALATION).claim
+        assert held is not None
+        world.clock.now += 20.0
+        tell(world, replace(OLENA, status="AI Увага", manager_name="Павло"))
+        world.clock.now += 20.0
+        signs = (Sign("wrote", START + 60.0, "human"), Sign("put", START + 100.0, "human"))
+        written(world, held, *signs, status="AI Увага", seen_at=START + 60.0)
+        answer = ask(world, "later", Stage.FIRST_TOUCH)
+        assert (answer.record.chat_id, answer.record.talk.owner) == ("c1", "human")
+
     def test_a_status_that_took_the_chat_is_told_to_the_next_session(self, world: World) -> None:
         """Where nobody can be assigned a person takes a chat by a status: the customer's next session, which is the
         first to see it, finds him there; that of a first touch gives it back."""
