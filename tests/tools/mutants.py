@@ -82,7 +82,7 @@ MUTANTS = (
     Mutant(
         "what was there before is taken for a person's",
         "core/people.py",
-        "before = lost or (shown == seen.status.value and not seen.status.gen)",
+        "before = lost or (shown == seen.status.value and (over or not (seen.status.gen or there)))",
         "before = lost",
         CORE + "test_truth.py -k row42",
     ),
