@@ -237,7 +237,7 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
 
         async def converge(client: Any, work: Work[T] = work, again: Work[T] = again or work) -> T:
             asked, ended = request, once
-            view = basis if isinstance(basis, View) and basis.key_name == options.key else None
+            view = older = _viewed(basis, options.key)
             with Turn(self._project.line) as turn:
                 while True:
                     view = view or await self._view(client, asked)
@@ -250,19 +250,21 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
                         if view is not seen:
                             continue
                     changes = rows.changes(told=answer is None)
-                    following = (
-                        {**asked, "after": view.last} if answer is None else request_after(options, request, answer)
-                    )
+                    if changes is None and older:
+                        # Nothing is written, so nothing shows that it is as it was: a stale holder hears of today.
+                        view = older = None
+                        continue
+                    older = None
+                    more = {**asked, "after": view.last}
+                    following = more if answer is None else request_after(options, request, answer)
                     done = True
                     if changes is not None:
-                        try:
-                            changes |= {"account": options.account, "again": asked, "next": following}
-                            done, view = await self._commit(client, changes)
-                        except Exception as exc:
-                            if ended or not is_lost(exc):
-                                raise
+                        changes |= {"account": options.account, "again": asked, "next": following}
+                        told = await self._told(client, changes, ended=ended)
+                        if told is None:
                             work, view, ended = again, None, True
                             continue
+                        done, view = told
                     if done and answer is not None:
                         return founded(options, answer, view)
                     if done:
@@ -291,10 +293,23 @@ class SupabaseStore(SupabaseOrders, SupabaseReading):
             self._last = view
         return view
 
+    async def _told(self, client: Any, changes: Json, *, ended: bool) -> tuple[bool, View] | None:
+        """What a commit says; None when its answer was lost for the first time."""
+        try:
+            return await self._commit(client, changes)
+        except Exception as exc:
+            if ended or not is_lost(exc):
+                raise
+            return None
+
     async def _commit(self, client: Any, changes: Json) -> tuple[bool, View]:
         answer = await self._project.call(client, "commit", changes)
         self._last = view_of(answer["view"], changes["next"]["key"], self._clock())
         return answer["done"], self._last
+
+
+def _viewed(basis: object, key: str) -> View | None:
+    return basis if isinstance(basis, View) and basis.key_name == key else None
 
 
 _FINDINGS = {"missing": "missing:", "denied": "this key has no right to:", "open": "open to anon or authenticated:"}
