@@ -80,11 +80,11 @@ class Speech:
             told = dict(list(due.items())[:AT_ONCE])
             try:
                 unrecorded = await self._driver.gate.run(partial(self._write, told), CLAIM)
-                unrecorded = await self._elsewhere({name: told[name] for name in unrecorded})
             except Exception as error:
                 # A store that refuses them, or cannot keep any: a person's message is not told from the graph's then.
                 log(WARNING, "what was said could not be kept: %s", type(error).__name__)
                 unrecorded = ()
+            unrecorded = await self._elsewhere({name: told[name] for name in unrecorded})
             for session, marks in told.items():
                 self._after(session, marks, unrecorded=session in unrecorded)
 
@@ -94,11 +94,15 @@ class Speech:
         left: list[str] = []
         for session, marks in told.items():
             waiting = self._waiting.get(session)
-            holder = await self._holder_of(waiting.customer) if waiting and waiting.customer.is_told else None
+            try:
+                holder = await self._holder_of(waiting.customer) if waiting and waiting.customer.is_told else None
+                if holder:
+                    await self._driver.gate.run(partial(self._write, {holder.session: marks}), CLAIM)
+            except Exception as error:
+                log(WARNING, "whose words these are is not known yet: %s", type(error).__name__, session=session)
+                holder = None
             if holder is None:
                 left.append(session)
-            else:
-                await self._driver.gate.run(partial(self._write, {holder.session: marks}), CLAIM)
         return tuple(left)
 
     async def _write(self, told: dict[str, tuple[Marks, ...]]) -> tuple[str, ...]:

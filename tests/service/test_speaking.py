@@ -115,6 +115,19 @@ def test_what_is_said_in_a_session_of_which_nothing_is_recorded_stands_where_the
     assert not {"later", "other"} & shop.store.rows.records.keys()
 
 
+def test_a_greeting_waits_also_where_nobody_can_be_looked_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store does not say who has the customer's chat: his words are kept for the record of his own session."""
+
+    async def away(store: MemoryStore, asked: Any) -> Any:
+        raise RuntimeError(asked)
+
+    monkeypatch.setattr(MemoryStore, "sessions", away)
+    service = shop.service()
+    assert service.said("s", REPLY, instagram_username="anna.shop")
+    synced(touch(service))
+    said(shop, 1)
+
+
 def test_words_go_to_the_store_together(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one write is under way more is said, in several sessions: the next one has all of it."""
     batches: list[int] = []
